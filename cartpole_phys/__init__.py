@@ -1,0 +1,55 @@
+"""CartPole physics as Gymnasium environments, and offline-RL data sets made from them.
+
+Importing this package registers the environments and nothing else; what needs numba, h5py or torch is
+imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from gymnasium.envs.registration import register
+
+if TYPE_CHECKING:
+    from cartpole_phys.data.build import build_dataset as build_dataset
+    from cartpole_phys.data.check import check as check
+    from cartpole_phys.data.d4rl import load_dataset as load_dataset
+    from cartpole_phys.data.score import normalized_score as normalized_score
+    from cartpole_phys.episodes import Episodes as Episodes
+    from cartpole_phys.errors import InputError as InputError
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "build_dataset": "cartpole_phys.data.build",
+    "check": "cartpole_phys.data.check",
+    "load_dataset": "cartpole_phys.data.d4rl",
+    "normalized_score": "cartpole_phys.data.score",
+    "Episodes": "cartpole_phys.episodes",
+    "InputError": "cartpole_phys.errors",
+}
+__all__ = [*sorted(_LAZY), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name where it is first used."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Public names, the ones not yet imported included."""
+    return sorted({*globals(), *_LAZY})
+
+
+for _env_id, _continuous in (("PhysCartPole-v0", True), ("PhysCartPoleDiscrete-v0", False)):
+    register(
+        id=_env_id,
+        entry_point="cartpole_phys.env:PhysCartPoleEnv",
+        vector_entry_point="cartpole_phys.vector:PhysCartPoleVectorEnv",
+        kwargs={"continuous": _continuous},
+        max_episode_steps=500,
+        reward_threshold=475.0,
+    )

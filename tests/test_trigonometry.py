@@ -1,0 +1,53 @@
+"""Our sine and cosine against mpmath."""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+
+from cartpole_phys.compiled import kernel
+from cartpole_phys.trigonometry import sin_cos
+
+
+@kernel
+def _sin_cos_of(angles: np.ndarray) -> np.ndarray:
+    out = np.empty((2, len(angles)))
+    for i in range(len(angles)):
+        out[0, i], out[1, i] = sin_cos(angles[i])
+    return out
+
+
+def _nearest_to_multiples(count: int) -> list[float]:
+    """The doubles next to k·π/2, where a short reduction loses all its digits."""
+    with mpmath.workdps(50):
+        return [float(k * mpmath.pi / 2) for k in range(1, count)]
+
+
+def _error_in_ulp(got: float, exact: mpmath.mpf) -> float:
+    return float(abs(mpmath.mpf(got) - exact) / mpmath.mpf(math.ulp(float(exact))))
+
+
+@pytest.mark.parametrize("bound", [0.3, 4.0, 1e4])
+def test_within_one_ulp(bound: float) -> None:
+    angles = np.random.default_rng(0).uniform(-bound, bound, 2_000)
+    angles = np.concatenate([angles, [x for x in _nearest_to_multiples(6_366) if x <= bound][::7]])
+    sine, cosine = _sin_cos_of(angles)
+    with mpmath.workdps(60):
+        for i, angle in enumerate(angles):
+            assert _error_in_ulp(sine[i], mpmath.sin(mpmath.mpf(angle))) < 1.0, angle
+            assert _error_in_ulp(cosine[i], mpmath.cos(mpmath.mpf(angle))) < 1.0, angle
+
+
+def test_mirror_symmetry_to_the_last_bit() -> None:
+    angles = np.random.default_rng(1).uniform(-20, 20, 10_000)
+    left, right = _sin_cos_of(-angles), _sin_cos_of(angles)
+    np.testing.assert_array_equal(left[0], -right[0])
+    np.testing.assert_array_equal(left[1], right[1])
+
+
+def test_zero_and_nan() -> None:
+    sine, cosine = _sin_cos_of(np.array([0.0, np.nan]))
+    assert (sine[0], cosine[0]) == (0.0, 1.0)
+    assert np.isnan(sine[1])
+    assert np.isnan(cosine[1])
