@@ -1,0 +1,134 @@
+"""The scalar Gymnasium environment: a thin view of the simulator with one column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+from gymnasium.error import ResetNeeded
+
+from cartpole_phys.physics import Params
+from cartpole_phys.random_stream import key_from_generator
+from cartpole_phys.simulator import CartPole, observe, start_bounds
+from cartpole_phys.task import REWARD, Balance
+
+Observation = npt.NDArray[np.float32]
+METADATA = {"render_modes": ["rgb_array"], "render_fps": 50}
+
+
+def observation_space(task: Balance) -> spaces.Space[Any]:
+    """Position (m), velocity (m/s), angle (rad) and its rate (rad/s), to twice where an episode ends."""
+    largest = np.finfo(np.float32).max
+    high = np.array([2 * task.x_threshold, largest, 2 * task.theta_threshold, largest], dtype=np.float32)
+    return spaces.Box(-high, high, dtype=np.float32)
+
+
+def action_space(continuous: bool) -> spaces.Space[Any]:
+    """A share of the full force in [−1, 1], or 0 (full force to the left) and 1 (to the right)."""
+    return spaces.Box(-1.0, 1.0, (1,), np.float32) if continuous else spaces.Discrete(2)
+
+
+class PhysCartPoleEnv(gym.Env[Observation, Any]):
+    """A pole on a cart, balanced by pushing the cart.
+
+    ## Description
+    The cart-pole of Barto, Sutton and Anderson (1983) with the equations of motion from its Lagrangian,
+    integrated with semi-implicit Euler by default.
+
+    ## Action
+    ``PhysCartPole-v0``: ``Box(-1, 1, (1,), float32)``, times ``force_mag`` newtons; finite values out of
+    range are clipped. ``PhysCartPoleDiscrete-v0``: ``Discrete(2)``, full force to the left or right.
+
+    ## Observation
+    ``Box(4)``, float32: cart position x (m), velocity ẋ (m/s), pole angle θ (rad, 0 is upright), θ̇ (rad/s).
+
+    ## Rewards
+    1 for every step, the one that ends the episode included.
+
+    ## Starting State
+    Each variable uniform in ±0.05; ``reset(options={"low": …, "high": …})`` chooses other bounds.
+
+    ## Episode End
+    Terminates when |x| > 2.4 m or |θ| > 12°; truncates after 500 steps.
+
+    ## Arguments
+    * ``integrator``: ``"semi_implicit_euler"`` (default) or ``"euler"``, which is CartPole-v1's.
+    * ``params``: physical parameters by name, for example ``{"pole_mass": 0.2}``; see ``physics.Params``.
+    * ``render_mode``: ``None`` or ``"rgb_array"``.
+
+    ## Version History
+    * v0: first release.
+    """
+
+    metadata: dict[str, Any] = METADATA
+
+    def __init__(
+        self,
+        continuous: bool = True,
+        integrator: str = "semi_implicit_euler",
+        params: Mapping[str, float] | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        """See the class for the arguments.
+
+        Raises:
+            InputError: on an unknown integrator or parameter, or a parameter that is not above 0.
+        """
+        self.system = CartPole(continuous, integrator, Params.from_mapping(params))
+        self.render_mode = render_mode
+        self.observation_space = observation_space(self.system.task)
+        self.action_space = action_space(continuous)
+        self._states: npt.NDArray[np.float64] | None = None  # (4, 1)
+        self._key: np.uint64 | None = None
+        self._episode = 0
+        self._force = 0.0  # N, of the last step
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start the next episode; with a seed, episode 0 of that seed.
+
+        Raises:
+            InputError: if ``options`` holds bounds that are not finite numbers with low ≤ high.
+        """
+        bounds = start_bounds(options)
+        super().reset(seed=seed)
+        if seed is not None or self._key is None:
+            self._key, self._episode = key_from_generator(self.np_random), 0
+        else:
+            self._episode += 1
+        self._states = np.empty((4, 1))
+        self._force = 0.0
+        self.system.start(
+            self._states, np.array([self._key], dtype=np.uint64), np.array([self._episode]), bounds=bounds
+        )
+        return observe(self._states)[0], {}
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Hold the action's force for one time step.
+
+        Raises:
+            InputError: on an action of the wrong shape or kind, or not finite; the state is untouched.
+            ResetNeeded: before the first reset.
+        """
+        if self._states is None:
+            raise ResetNeeded("Cannot step an environment that was never reset; call reset() first.")
+        forces = self.system.forces(self.system.check_actions(np.asarray(action)[None], 1))
+        fallen = self.system.step(self._states, forces)
+        self._force = float(forces[0])
+        return observe(self._states)[0], REWARD, bool(fallen[0]), False, {}
+
+    def render(self) -> Any:
+        """The current state as an image (H, W, 3) of uint8, or None without a render mode."""
+        if self.render_mode is None:
+            gym.logger.warn('Cannot render without a render mode; pass render_mode="rgb_array" to gym.make.')
+            return None
+        if self._states is None:
+            raise ResetNeeded("Cannot render an environment that was never reset; call reset() first.")
+        from cartpole_phys.render import draw
+
+        return draw(self._states[:, 0], self._force, self.system)

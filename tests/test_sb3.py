@@ -1,0 +1,63 @@
+"""The Stable-Baselines3 adapter."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from stable_baselines3 import PPO, SAC
+from stable_baselines3.common.vec_env import VecMonitor
+
+import cartpole_phys
+from cartpole_phys.errors import InputError
+from cartpole_phys.sb3 import PhysCartPoleVecEnv
+
+gym.register_envs(cartpole_phys)
+
+
+def _adapter(env_id: str = "PhysCartPole-v0", **kwargs: Any) -> PhysCartPoleVecEnv:
+    return PhysCartPoleVecEnv(gym.make_vec(env_id, num_envs=4, autoreset_mode="SameStep", **kwargs))  # type: ignore[arg-type]
+
+
+def test_says_how_an_episode_ended() -> None:
+    adapter = _adapter(max_episode_steps=60)
+    adapter.seed(3)
+    observations = adapter.reset()
+    endings = set()
+    for step in range(300):
+        balancing = step < 150  # afterwards nobody holds the pole
+        actions = 3.0 * observations[:, 2:3] + 0.3 * observations[:, 3:4] if balancing else np.ones((4, 1))
+        observations, rewards, done, infos = adapter.step(actions.astype(np.float32))
+        assert rewards.dtype == np.float32
+        for i in np.flatnonzero(done):
+            fell = (np.abs(infos[i]["terminal_observation"][[0, 2]]) > [2.4, 0.2095]).any()
+            assert infos[i]["TimeLimit.truncated"] == (not fell)
+            assert np.abs(observations[i]).max() <= 0.05
+            endings.add(bool(fell))
+        assert all(not infos[i] for i in np.flatnonzero(~done))
+    assert endings == {True, False}
+
+
+def test_seed_makes_resets_repeatable() -> None:
+    a, b = _adapter(), _adapter()
+    a.seed(1)
+    b.seed(1)
+    np.testing.assert_array_equal(a.reset(), b.reset())
+    np.testing.assert_array_equal(a.reset(), b.reset())
+
+
+def test_needs_same_step_autoreset() -> None:
+    with pytest.raises(InputError, match="SameStep"):
+        PhysCartPoleVecEnv(gym.make_vec("PhysCartPole-v0", num_envs=2))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "env_id"),
+    [(SAC, "PhysCartPole-v0"), (PPO, "PhysCartPole-v0"), (PPO, "PhysCartPoleDiscrete-v0")],
+)
+def test_algorithms_train_unmodified(algorithm: Any, env_id: str) -> None:
+    options = {"n_steps": 32, "batch_size": 32} if algorithm is PPO else {"learning_starts": 50}
+    model = algorithm("MlpPolicy", VecMonitor(_adapter(env_id)), seed=0, device="cpu", **options)
+    model.learn(200)
+    assert model.num_timesteps >= 200
+    assert np.mean([episode["r"] for episode in model.ep_info_buffer]) > 5
