@@ -1,0 +1,49 @@
+"""The kernels' cache notices an edit of any kernel source."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from cartpole_phys.compiled import PACKAGE, kernel_sources, source_hash
+
+PROGRAM = (
+    "import numpy as np; from cartpole_phys.simulator import CartPole;"
+    "s = np.zeros((4, 1)); CartPole().step(s, np.ones(1)); print(s[1, 0])"
+)
+
+
+def test_every_file_with_a_kernel_counts() -> None:
+    names = {path.name for path in kernel_sources()}
+    assert {
+        "physics.py",
+        "task.py",
+        "simulator.py",
+        "rollout.py",
+        "trigonometry.py",
+        "random_stream.py",
+    } <= names
+
+
+def test_an_edited_callee_is_compiled_anew(tmp_path: Path) -> None:
+    copy = tmp_path / "cartpole_phys"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    before = source_hash(copy)
+    environment = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+
+    def velocity() -> float:
+        command = [sys.executable, "-c", PROGRAM]
+        return float(
+            subprocess.run(
+                command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+            ).stdout
+        )
+
+    first = velocity()
+    assert velocity() == first
+    physics = copy / "physics.py"
+    physics.write_text(
+        physics.read_text("utf-8").replace("x_dot + time_step * x_acc", "x_dot + 2 * time_step * x_acc")
+    )
+    assert source_hash(copy) != before
+    assert velocity() == 2 * first
