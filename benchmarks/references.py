@@ -1,0 +1,46 @@
+"""Measures the reference returns behind every normalised score: ``python -m benchmarks.references``.
+
+The lowest reference is the mean of 1,000 episodes of uniformly random actions; the highest that of the
+best known policy, which balances every episode to the time limit.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cartpole_phys
+from cartpole_phys.data.score import mean_interval
+from cartpole_phys.policies.heuristic import DAMPING_RATIO, proportional, uniform
+from cartpole_phys.rollout import CompiledPolicy, play
+from cartpole_phys.simulator import CartPole
+
+PATH = Path(cartpole_phys.__file__).parent / "data" / "references.json"
+EPISODES = 1_000
+SEED = 0
+BEST_GAIN = 3.0  # 1/rad
+
+
+def _measure(system: CartPole, policy: CompiledPolicy, name: str) -> dict[str, Any]:
+    mean, low, high = mean_interval(play(system, policy, EPISODES, SEED).returns)
+    return {"mean": mean, "low": low, "high": high, "episodes": EPISODES, "seed": SEED, "policy": name}
+
+
+def measure() -> dict[str, Any]:
+    """Both references of every environment id, with 95 % intervals."""
+    measured = {}
+    for env_id in ("PhysCartPole-v0", "PhysCartPoleDiscrete-v0"):
+        system = CartPole.from_id(env_id)
+        best = proportional(BEST_GAIN, system.continuous, BEST_GAIN * DAMPING_RATIO)
+        name = f"proportional control on the tilt, K {BEST_GAIN:g}/rad, D {BEST_GAIN * DAMPING_RATIO:g} s/rad"
+        measured[env_id] = {
+            "ref_min": _measure(system, uniform(), "uniformly random"),
+            "ref_max": _measure(system, best, name),
+        }
+    return measured
+
+
+if __name__ == "__main__":
+    PATH.write_text(json.dumps(measure(), indent=2) + "\n", "utf-8")
+    print(PATH.read_text("utf-8"))

@@ -1,0 +1,1 @@
+"""Data sets: tiers, building, D4RL files, checks and scores."""

@@ -1,0 +1,83 @@
+"""Normalised scores and intervals.
+
+score = 100 × (R − ref_min) / (ref_max − ref_min), with the reference returns of each environment id
+measured by ``python -m benchmarks.references`` and kept beside this file.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cartpole_phys.errors import InputError
+
+RESAMPLES = 2_000  # bootstrap samples of a mean
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@cache
+def all_references() -> dict[str, dict[str, Any]]:
+    """Reference returns by environment id: ``ref_min`` and ``ref_max``, each with how it was measured."""
+    text = resources.files("cartpole_phys.data").joinpath("references.json").read_text("utf-8")
+    loaded: dict[str, dict[str, Any]] = json.loads(text)
+    return loaded
+
+
+def references(env_id: str) -> dict[str, Any]:
+    """The reference returns of one environment id.
+
+    Raises:
+        InputError: if none were measured for it.
+    """
+    known = all_references()
+    if env_id not in known:
+        raise InputError(f"No reference returns for {env_id!r}; choose from {', '.join(sorted(known))}.")
+    return known[env_id]
+
+
+def normalized_score(env_id: str, returns: Any) -> FloatArray:
+    """Scores for returns of any shape: 0 is a random policy, 100 the best known one.
+
+    Raises:
+        InputError: if there are no reference returns for the environment.
+    """
+    low, high = _ends(env_id)
+    return np.asarray(100.0 * (np.asarray(returns, dtype=np.float64) - low) / (high - low))
+
+
+def return_of_score(env_id: str, score: float) -> float:
+    """The return that has a given score.
+
+    Raises:
+        InputError: if there are no reference returns for the environment.
+    """
+    low, high = _ends(env_id)
+    return low + score / 100.0 * (high - low)
+
+
+def _ends(env_id: str) -> tuple[float, float]:
+    measured = references(env_id)
+    return float(measured["ref_min"]["mean"]), float(measured["ref_max"]["mean"])
+
+
+def mean_interval(values: Any, seed: int = 0) -> tuple[float, float, float]:
+    """Mean of the values with its 95 % interval by a percentile bootstrap.
+
+    Returns:
+        mean, low end, high end
+
+    Raises:
+        InputError: if there are no values.
+    """
+    given = np.asarray(values, dtype=np.float64).ravel()
+    if not len(given):
+        raise InputError("Expected at least one value to take the mean of, got none.")
+    chosen = np.random.default_rng(seed).integers(0, len(given), (RESAMPLES, len(given)))
+    low, high = np.percentile(given[chosen].mean(axis=1), [2.5, 97.5])
+    return float(given.mean()), float(low), float(high)

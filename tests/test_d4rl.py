@@ -1,0 +1,117 @@
+"""D4RL files: any HDF5 reader opens them, and what was written is what is read."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import cartpole_phys
+from cartpole_phys.data.d4rl import (
+    ROWS_PER_CHUNK,
+    array_sha256,
+    contents_of,
+    load_dataset,
+    read,
+    sealed,
+    write,
+)
+from cartpole_phys.errors import InputError
+from cartpole_phys.policies.heuristic import proportional, uniform
+from cartpole_phys.rollout import collect
+from cartpole_phys.simulator import CartPole
+
+WEIGHTS = {"0": {"mu.weight": np.arange(6, dtype=np.float32).reshape(2, 3)}}
+METADATA = {
+    "schema_version": 1,
+    "env_id": "PhysCartPole-v0",
+    "env_kwargs": {"integrator": "euler"},
+    "parts": [{"a": 1}],
+}
+
+
+@pytest.mark.parametrize("steps", [1, ROWS_PER_CHUNK - 1, ROWS_PER_CHUNK, 2 * ROWS_PER_CHUNK + 5])
+@pytest.mark.parametrize("continuous", [True, False])
+def test_round_trip_to_the_last_bit(tmp_path: Path, steps: int, continuous: bool) -> None:
+    episodes = collect(CartPole(continuous=continuous), uniform(), steps, seed=0)
+    contents = contents_of(episodes, METADATA, WEIGHTS)
+    path = tmp_path / "set.hdf5"
+    write(path, contents)
+    got = read(path)
+    assert got.arrays.keys() == contents.arrays.keys()
+    for name, array in contents.arrays.items():
+        assert got.arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(got.arrays[name], array)
+    assert got.metadata == contents.metadata
+    np.testing.assert_array_equal(got.weights["0"]["mu.weight"], WEIGHTS["0"]["mu.weight"])
+    loaded = load_dataset(path)
+    np.testing.assert_array_equal(loaded.returns, episodes.returns)
+    assert loaded.metadata["env_id"] == "PhysCartPole-v0"
+
+
+def test_plain_h5py_reads_compressed_row_aligned_arrays(tmp_path: Path) -> None:
+    path = tmp_path / "set.hdf5"
+    write(path, contents_of(collect(CartPole(), proportional(1.1, True), 50_000, 0), METADATA, {}))
+    with h5py.File(path) as file:
+        assert file["terminals"].dtype == np.bool_
+        assert file["observations"].compression == "gzip"
+        assert file["observations"].shuffle
+        assert {len(file[name]) for name in ("observations", "actions", "infos/qpos", "infos/push")} == {
+            50_000
+        }
+        assert not any(name.startswith("metadata") for name in file)
+    assert path.stat().st_size < 50_000 * 80
+
+
+def test_same_contents_same_bytes(tmp_path: Path) -> None:
+    contents = contents_of(collect(CartPole(), uniform(), 5_000, 0), METADATA, WEIGHTS)
+    for name in ("a", "b"):
+        write(tmp_path / name, contents)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_hash_sees_type_shape_and_values() -> None:
+    array = np.zeros((4, 2), dtype=np.float32)
+    changed = array.copy()
+    changed[0, 0] = -0.0
+    others: list[np.ndarray] = [array.reshape(2, 4), array.astype(np.float64), array.view(np.int32), changed]
+    assert array_sha256(array) not in {array_sha256(other) for other in others}
+
+
+def test_metadata_hash_covers_weights() -> None:
+    episodes = collect(CartPole(), uniform(), 10, 0)
+    a = contents_of(episodes, METADATA, WEIGHTS)
+    b = sealed(contents_of(episodes, METADATA, {"0": {"mu.weight": WEIGHTS["0"]["mu.weight"] + 1}}))
+    assert a.metadata["metadata_sha256"] != b.metadata["metadata_sha256"]
+
+
+def test_foreign_files_are_one_clear_error(tmp_path: Path) -> None:
+    text = tmp_path / "text.hdf5"
+    text.write_text("not HDF5")
+    with pytest.raises(InputError, match="Expected a D4RL HDF5 file"):
+        load_dataset(text)
+    with pytest.raises(InputError, match="There is no file"):
+        load_dataset(tmp_path / "nowhere.hdf5")
+    foreign = tmp_path / "foreign.hdf5"
+    with h5py.File(foreign, "w") as file:
+        file["rewards"] = np.zeros(3)
+        file["note"] = "text"
+    with pytest.raises(InputError, match="'observations' is missing"):
+        load_dataset(foreign)
+
+
+def test_truncated_file_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "set.hdf5"
+    write(path, contents_of(collect(CartPole(), uniform(), 5_000, 0), METADATA, {}))
+    whole = path.read_bytes()
+    for share in (0.1, 0.5, 0.9):
+        path.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(InputError, match="truncated"):
+            read(path)
+
+
+def test_public_names_are_lazy() -> None:
+    assert cartpole_phys.load_dataset is load_dataset
+    assert "build_dataset" in dir(cartpole_phys)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = cartpole_phys.nothing
