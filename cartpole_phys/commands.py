@@ -1,0 +1,90 @@
+"""What all commands share: how they end, and how they show that they are working."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any
+
+from gymnasium.error import DependencyNotInstalled
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from cartpole_phys.errors import InputError
+
+BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
+
+
+class Interrupted(BaseException):
+    """Ctrl-C or a polite kill: unwinds everything, so that what is half-written is removed."""
+
+
+def _interrupt(signal_number: int, frame: FrameType | None) -> None:
+    raise Interrupted
+
+
+def run(app: Callable[..., Any]) -> None:
+    """Run a command; what a user can mend ends as one line on stderr and exit code 2, without a traceback.
+
+    Signals raise an exception of our own because the command-line library answers Ctrl-C itself.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        app()
+    except (InputError, OSError, DependencyNotInstalled) as error:
+        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    except Interrupted:
+        print("Interrupted; nothing half-written was left.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+class ProgressBar:
+    """A build's progress on stderr: one bar a stage, with the latest figures beside it."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        """Show nothing if ``quiet``."""
+        self._bar = Progress(
+            TextColumn("{task.description:<10}"),
+            BarColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            disable=quiet,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            self._finish_stage(completed=kind is None)
+            self._bar.stop()
+
+    def stage(self, text: str) -> None:
+        """Begin a new bar."""
+        self._finish_stage(completed=True)
+        self._bar.start()
+        self._task = self._bar.add_task(text, total=None, figures="")
+
+    def training(self, steps: int, mean_return: float) -> None:
+        """Show an agent's latest checkpoint."""
+        self._update(figures=f"{steps:,} steps, mean return {mean_return:.0f}")
+
+    def collecting(self, rows: int, total: int) -> None:
+        """Show how many transitions there are."""
+        self._update(completed=rows, total=total, figures=f"{rows:,} of {total:,} transitions")
+
+    def _update(self, **fields: Any) -> None:
+        if self._task is not None:
+            self._bar.update(self._task, **fields)
+
+    def _finish_stage(self, completed: bool) -> None:
+        if self._task is not None and completed:
+            self._bar.update(self._task, total=1, completed=1)

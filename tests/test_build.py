@@ -1,0 +1,173 @@
+"""Builds: names, repeatability, tiers, refusals, and nothing half-written."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cartpole_phys
+from cartpole_phys import build_dataset, load_dataset
+from cartpole_phys.data.d4rl import read
+from cartpole_phys.data.recipe import Recipe, released_recipes
+from cartpole_phys.errors import InputError
+
+ENV = "PhysCartPole-v0"
+
+
+def _command(*words: str, folder: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from cartpole_phys.cli import build_dataset_main as m; m()", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, **options)
+
+
+def test_names_spell_out_every_difference_from_the_release() -> None:
+    assert Recipe(ENV, "sac", "medium").name == "physcartpole-sac-medium-v0"
+    assert Recipe(ENV, "random", "random").name == "physcartpole-random-v0"
+    others = [
+        Recipe(ENV, "sac", "medium", seed=1),
+        Recipe(ENV, "sac", "medium", steps=10),
+        Recipe(ENV, "sac", "medium", deterministic=True),
+        Recipe(ENV, "sac", "medium", env_kwargs={"integrator": "euler"}),
+        Recipe(ENV, "sac", "medium", env_kwargs={"params": {"pole_mass": 0.2}}),
+        Recipe(ENV, "sac", "expert"),
+    ]
+    names = {recipe.name for recipe in others}
+    assert len(names) == len(others)
+    assert "physcartpole-sac-medium-v0" not in names
+    assert all(recipe.name == name for name, recipe in released_recipes().items())
+
+
+def test_seeds_for_different_purposes_differ() -> None:
+    recipe = Recipe(ENV, "heuristic", "mixed")
+    purposes = ("calibration", "collection", "evaluation")
+    assert len({recipe.derived_seed(purpose, part) for purpose in purposes for part in range(3)}) == 9
+
+
+@pytest.mark.parametrize(
+    ("env_id", "policy", "tier"), [(ENV, "random", None), ("PhysCartPoleDiscrete-v0", "heuristic", "weak")]
+)
+def test_same_recipe_same_hashes(tmp_path: Path, env_id: str, policy: str, tier: str | None) -> None:
+    a = build_dataset(env_id, policy, tier, steps=3_000, seed=5, out=tmp_path / "a")
+    b = build_dataset(env_id, policy, tier, steps=3_000, seed=5, out=tmp_path / "b")
+    other = build_dataset(env_id, policy, tier, steps=3_000, seed=6, out=tmp_path / "b")
+    assert a.read_bytes() == b.read_bytes()
+    assert read(a).metadata["sha256"]["observations"] != read(other).metadata["sha256"]["observations"]
+
+
+@pytest.mark.parametrize("env_id", [ENV, "PhysCartPoleDiscrete-v0"])
+def test_mixed_is_a_third_each_and_tiers_are_ordered(tmp_path: Path, env_id: str) -> None:
+    path = build_dataset(env_id, "heuristic", "mixed", steps=9_001, out=tmp_path)
+    data = load_dataset(path)
+    assert data.steps == 9_001
+    assert [part["tier"] for part in data.metadata["parts"]] == ["weak", "medium", "expert"]
+    scores = [score["score"] for score in data.metadata["scores"]]
+    np.testing.assert_allclose(scores[:2], [20, 50], atol=10)
+    assert scores[2] >= 95
+    cuts = np.flatnonzero(data.infos["collection_cut"])
+    assert set(cuts) <= {3_000, 6_000, 9_000}
+
+
+def test_file_carries_its_recipe(medium_file: Path) -> None:
+    metadata = load_dataset(medium_file).metadata
+    assert metadata["command"].startswith("build-dataset --policy heuristic --tier medium")
+    assert metadata["params"]["half_length"] == 0.5
+    assert metadata["versions"]["cartpole-phys"] == cartpole_phys.__version__
+    assert metadata["references"]["ref_min"]["episodes"] == 1_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"policy": "heuristc"}, "Unknown policy 'heuristc'; choose from random, heuristic, sac"),
+        ({"policy": "heuristic", "tier": "epxert"}, "choose from weak, medium, expert, mixed"),
+        ({"policy": "random", "tier": "expert"}, "choose from random"),
+        ({"policy": "sac", "tier": "weak"}, "choose from medium, expert"),
+        ({"env_id": "PhysCartPoleDiscrete-v0"}, "needs continuous actions"),
+        ({"env_id": "Hopper-v5"}, "choose from PhysCartPole-v0, PhysCartPoleDiscrete-v0"),
+        ({"policy": "random", "env_kwargs": {"integrator": "rk9"}}, "choose from euler, semi_implicit_euler"),
+        ({"policy": "random", "env_kwargs": {"wind": 3}}, "Unknown environment argument 'wind'"),
+        ({"policy": "random", "steps": 0}, "--steps of at least 1, got 0"),
+        ({"policy": "heuristic", "tier": "mixed", "steps": 2}, "--steps of at least 3"),
+        ({"policy": "random", "seed": -1}, "--seed of at least 0, got -1"),
+        ({"policy": "random", "deterministic": True}, "--deterministic is for trained agents"),
+        ({"policy": "random", "name": "../up"}, "Expected --name of lower-case letters"),
+        (
+            {"policy": "random", "steps": 9, "name": "physcartpole-sac-medium-v0"},
+            "belongs to the released recipe",
+        ),
+        ({"policy": "heuristic", "env_kwargs": {"params": {"force_mag": 0.01}}}, "no gain does"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build_dataset(**arguments, out=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_file_is_kept_unless_told(tmp_path: Path) -> None:
+    path = build_dataset(policy="random", steps=100, out=tmp_path)
+    before = path.stat().st_mtime_ns
+    with pytest.raises(InputError, match="exists already; pass --overwrite"):
+        build_dataset(policy="random", steps=100, out=tmp_path)
+    assert path.stat().st_mtime_ns == before
+    build_dataset(policy="random", steps=100, out=tmp_path, overwrite=True)
+    assert path.stat().st_mtime_ns > before
+
+
+def test_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="choose another folder with --out"):
+        build_dataset(policy="random", steps=100, out=tmp_path / "file" / "below")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_full_disk_is_one_line_and_leaves_nothing(small_disk: Path) -> None:
+    result = _command("--policy", "random", "--steps", "100000", "--quiet", folder=small_disk)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: Cannot write")
+    assert "No space left on device" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert list(small_disk.iterdir()) == []
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.3, 1.0])
+def test_interrupt_leaves_nothing(tmp_path: Path, delay: float) -> None:
+    program = "from cartpole_phys.cli import build_dataset_main as m; print('ready', flush=True); m()"
+    words = ["--policy", "random", "--steps", "50000000", "--quiet"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    deadline = time.monotonic() + 30
+    while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(delay)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors == "Interrupted; nothing half-written was left.\n"
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,103 @@
+"""The commands as a user types them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = {
+    "cartpole-phys": "from cartpole_phys.cli import main; main()",
+    "build-dataset": "from cartpole_phys.cli import build_dataset_main; build_dataset_main()",
+}
+
+
+def _run(program: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", PROGRAMS[program], *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_build_and_check(tmp_path: Path) -> None:
+    built = _run("build-dataset", "--policy", "random", "--steps", "500", "--out", tmp_path, "--json")
+    assert built.returncode == 0, built.stderr
+    result = json.loads(built.stdout)
+    assert result["transitions"] == 500
+    assert Path(result["path"]).exists()
+    checked = _run("cartpole-phys", "check", result["path"])
+    assert checked.returncode == 0
+    assert checked.stdout.count("✓") == len(checked.stdout.splitlines()) == 8
+    verdicts = json.loads(_run("cartpole-phys", "check", result["path"], "--json").stdout)
+    assert {verdict["status"] for verdict in verdicts} == {"passed"}
+
+
+def test_summary_says_what_was_built(tmp_path: Path) -> None:
+    built = _run(
+        "cartpole-phys",
+        "build",
+        "--policy",
+        "heuristic",
+        "--tier",
+        "expert",
+        "--steps",
+        "1000",
+        "--out",
+        tmp_path,
+    )
+    assert "1,000 transitions" in built.stdout
+    assert "normalized score" in built.stdout
+    assert "sha256" in built.stdout
+    assert "collecting" in built.stderr
+    quiet = _run("build-dataset", "--policy", "random", "--steps", "100", "--out", tmp_path, "--quiet")
+    assert quiet.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--policy", "heuristc"],
+        ["--tier", "epxert"],
+        ["--env", "Nope-v0"],
+        ["--env-kwargs", '{"integrator": "rk9"}'],
+        ["--env-kwargs", "{integrator: rk9}"],
+        ["--env-kwargs", "[1]"],
+        ["--policy", "random", "--out", "/proc/nowhere"],
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(words: list[str]) -> None:
+    result = _run("build-dataset", *words)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stdout == ""
+
+
+def test_usage_errors_end_with_2_and_no_traceback() -> None:
+    for words in (["--steps", "many"], ["--nothing"], ["stray"]):
+        result = _run("build-dataset", *words)
+        assert result.returncode == 2
+        assert "Traceback" not in result.stderr
+
+
+def test_check_of_bad_files(tmp_path: Path, medium_file: Path) -> None:
+    broken = tmp_path / "broken.hdf5"
+    broken.write_bytes(medium_file.read_bytes()[:5_000])
+    for path in (broken, tmp_path / "nowhere.hdf5", tmp_path):
+        result = _run("cartpole-phys", "check", path)
+        assert result.returncode == 2
+        assert result.stderr.startswith("error: ")
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_failed_gate_is_exit_code_1(tmp_path: Path, medium_file: Path) -> None:
+    from cartpole_phys.data.d4rl import Contents, read, write
+
+    contents = read(medium_file)
+    rewards = contents.arrays["rewards"].copy()
+    rewards[3] = 2.0
+    path = tmp_path / "changed.hdf5"
+    write(path, Contents({**contents.arrays, "rewards": rewards}, contents.metadata, contents.weights))
+    result = _run("cartpole-phys", "check", path)
+    assert result.returncode == 1
+    assert "✗ replay" in result.stdout
+    assert "✗ hashes" in result.stdout
