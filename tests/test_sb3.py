@@ -22,7 +22,7 @@ def _adapter(env_id: str = "PhysCartPole-v0", **kwargs: Any) -> PhysCartPoleVecE
 def test_says_how_an_episode_ended() -> None:
     adapter = _adapter(max_episode_steps=60)
     adapter.seed(3)
-    observations = adapter.reset()
+    observations: Any = adapter.reset()
     endings = set()
     for step in range(300):
         balancing = step < 150  # afterwards nobody holds the pole

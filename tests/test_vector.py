@@ -125,8 +125,9 @@ def test_bad_arguments_are_refused() -> None:
         gym.make_vec(IDS[0], num_envs=2, autoreset_mode="Later")
     with pytest.raises(InputError, match="num_envs of at least 1"):
         gym.make_vec(IDS[0], num_envs=0)
+    envs: Any = gym.make_vec(IDS[0], num_envs=2)
     with pytest.raises(InputError, match="Expected one seed or 2 seeds, got 3"):
-        gym.make_vec(IDS[0], num_envs=2).reset(seed=[1, 2, 3])
+        envs.reset(seed=[1, 2, 3])
 
 
 def test_disabled_autoreset_demands_a_reset() -> None:
@@ -147,7 +148,7 @@ def test_spec_keeps_the_mode_as_json() -> None:
 
 
 def test_renders_every_environment() -> None:
-    envs = gym.make_vec(IDS[0], num_envs=2, render_mode="rgb_array")
+    envs: Any = gym.make_vec(IDS[0], num_envs=2, render_mode="rgb_array")
     envs.reset(seed=0)
     frames = envs.render()
     assert frames is not None
