@@ -81,6 +81,10 @@ class ProgressBar:
         """Show how many transitions there are."""
         self._update(completed=rows, total=total, figures=f"{rows:,} of {total:,} transitions")
 
+    def optimizing(self, step: int, steps: int, loss: float) -> None:
+        """Show how far a model is trained."""
+        self._update(completed=step, total=steps, figures=f"step {step:,} of {steps:,}, loss {loss:.4f}")
+
     def _update(self, **fields: Any) -> None:
         if self._task is not None:
             self._bar.update(self._task, **fields)

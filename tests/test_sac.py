@@ -10,8 +10,10 @@ from stable_baselines3 import SAC
 
 import cartpole_phys
 from cartpole_phys.errors import InputError
-from cartpole_phys.policies import sac
 from cartpole_phys.policies.behaviour import from_description
+from cartpole_phys.policies.sac import agent
+from cartpole_phys.policies.sac_recipe import SacRecipe
+from cartpole_phys.policies.sac_training import train
 from cartpole_phys.policies.tanh_gaussian import WEIGHT_NAMES, TanhGaussianPolicy, log_prob
 from cartpole_phys.rollout import play
 from cartpole_phys.simulator import CartPole
@@ -67,7 +69,7 @@ def test_sampled_actions_have_their_distribution() -> None:
     np.testing.assert_allclose(per_bin[full], density[full], rtol=0.1)
 
 
-def _recipe(target: float, **changes: object) -> sac.SacRecipe:
+def _recipe(target: float, **changes: object) -> SacRecipe:
     fields = {
         "close_enough": 5.0,
         "low_return": target - 15,
@@ -76,30 +78,30 @@ def _recipe(target: float, **changes: object) -> sac.SacRecipe:
         "max_steps": 1_500,
         **changes,
     }
-    return sac.SacRecipe("PhysCartPole-v0", {}, target, **fields)  # type: ignore[arg-type]
+    return SacRecipe("PhysCartPole-v0", {}, target, **fields)  # type: ignore[arg-type]
 
 
 def test_training_repeats_and_the_cache_answers(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     recipe = _recipe(40.0)
     told: list[int] = []
-    trained = sac.agent(recipe, on_checkpoint=lambda steps, mean_return: told.append(steps))
+    trained = agent(recipe, on_checkpoint=lambda steps, mean_return: told.append(steps))
     assert told == list(range(100, told[-1] + 1, 100))
     assert trained.steps in told
     assert recipe.low_return <= trained.mean_return <= recipe.high_return
-    cached = sac.agent(recipe, on_checkpoint=lambda *_: pytest.fail("the cache was not asked"))
-    again = sac.agent(recipe, retrain=True)
-    for agent in (cached, again):
-        assert (agent.steps, agent.mean_return) == (trained.steps, trained.mean_return)
+    cached = agent(recipe, on_checkpoint=lambda *_: pytest.fail("the cache was not asked"))
+    again = agent(recipe, retrain=True)
+    for other in (cached, again):
+        assert (other.steps, other.mean_return) == (trained.steps, trained.mean_return)
         for name in WEIGHT_NAMES:
-            np.testing.assert_array_equal(agent.weights[name], trained.weights[name])
+            np.testing.assert_array_equal(other.weights[name], trained.weights[name])
     replayed = play(CartPole(), TanhGaussianPolicy(trained.weights), recipe.evaluation_episodes, recipe.seed)
     assert replayed.returns.mean() == trained.mean_return
 
 
 def test_unreachable_target_says_what_came_nearest() -> None:
     with pytest.raises(InputError, match=r"within 300 steps, got .* as the nearest; try another --seed"):
-        sac.train(_recipe(450.0, max_steps=300))
+        train(_recipe(450.0, max_steps=300))
 
 
 def test_recipe_hash_sees_every_field() -> None:

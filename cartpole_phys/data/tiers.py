@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ from cartpole_phys.data.score import return_of_score
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies.behaviour import Behaviour
 from cartpole_phys.policies.heuristic import DAMPING_RATIO, calibrate
+from cartpole_phys.policies.sac import agent
+from cartpole_phys.policies.sac_recipe import OnCheckpoint, SacRecipe
 from cartpole_phys.simulator import CartPole
 
 # tier -> the scores that a policy of this tier may have
@@ -52,8 +54,6 @@ SAC_SELECTION: Mapping[str, Selection] = {
     "medium": Selection(target=50.0, close_enough=2.0, low=44.0, high=56.0, settle_after=6_000),
     "expert": Selection(target=100.0, close_enough=2.5, low=95.5, high=100.0, settle_after=40_000),
 }
-
-OnCheckpoint = Callable[[int, float], None]
 
 
 def check_combination(policy: str, tier: str, continuous: bool) -> None:
@@ -116,10 +116,8 @@ def sac_behaviour(
     Raises:
         InputError: if Stable-Baselines3 is missing or training never came into the tier's band.
     """
-    from cartpole_phys.policies import sac
-
     wanted = SAC_SELECTION[tier]
-    recipe = sac.SacRecipe(
+    recipe = SacRecipe(
         env_id=env_id,
         env_kwargs=env_kwargs,
         target_return=return_of_score(env_id, wanted.target),
@@ -130,14 +128,14 @@ def sac_behaviour(
         deterministic=deterministic,
         seed=seed,
     )
-    agent = sac.agent(recipe, retrain, on_checkpoint)
+    trained = agent(recipe, retrain, on_checkpoint)
     description = {
         "kind": "tanh_gaussian",
         "tier": tier,
         "algorithm": "SAC",
         "deterministic": deterministic,
-        "iteration": agent.steps,
+        "iteration": trained.steps,
         "recipe": asdict(recipe),
         "recipe_sha256": recipe.sha256,
     }
-    return Behaviour(description, agent.weights)
+    return Behaviour(description, trained.weights)

@@ -1,17 +1,58 @@
-"""The part of SAC training that needs Stable-Baselines3: the model and its checkpoint callback."""
+"""Trains Soft Actor-Critic agents with Stable-Baselines3, up to the score that a recipe wants."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium as gym
+import torch
 from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
 
 import cartpole_phys
-from cartpole_phys.policies.sac import Agent, OnCheckpoint, SacRecipe, score_actor
+from cartpole_phys.errors import InputError
+from cartpole_phys.policies.sac_recipe import Agent, OnCheckpoint, SacRecipe, Weights
+from cartpole_phys.policies.tanh_gaussian import WEIGHT_NAMES, TanhGaussianPolicy
+from cartpole_phys.rollout import play
 from cartpole_phys.sb3 import PhysCartPoleVecEnv
+from cartpole_phys.simulator import CartPole
 from cartpole_phys.vector import PhysCartPoleVectorEnv
 
 gym.register_envs(cartpole_phys)
+
+
+def train(recipe: SacRecipe, on_checkpoint: OnCheckpoint | None = None) -> Agent:
+    """Train, score the agent every ``checkpoint_every`` steps and return the one nearest the target.
+
+    One torch thread: faster at this size, and the sums do not depend on the number of cores.
+
+    Raises:
+        InputError: if no checkpoint within ``max_steps`` came into the recipe's range.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        nearest = NearestCheckpoint(recipe, on_checkpoint)
+        new_model(recipe).learn(recipe.max_steps, callback=nearest)
+    finally:
+        torch.set_num_threads(threads)
+    best = nearest.best
+    if best is None or not recipe.low_return <= best.mean_return <= recipe.high_return:
+        got = "none" if best is None else f"{best.mean_return:.1f} as the nearest"
+        raise InputError(
+            f"Expected a SAC checkpoint with a mean return between {recipe.low_return:.1f} and "
+            f"{recipe.high_return:.1f} within {recipe.max_steps} steps, got {got}; try another --seed."
+        )
+    return best
+
+
+def score_actor(recipe: SacRecipe, actor: Any) -> tuple[Weights, float]:
+    """The weights of a Stable-Baselines3 actor and its mean return over fixed episodes."""
+    state = actor.state_dict()
+    weights = {name: state[name].numpy().copy() for name in WEIGHT_NAMES}
+    system = CartPole.from_id(recipe.env_id, recipe.env_kwargs)
+    policy = TanhGaussianPolicy(weights, recipe.deterministic)
+    return weights, float(play(system, policy, recipe.evaluation_episodes, recipe.seed).returns.mean())
 
 
 def new_model(recipe: SacRecipe) -> SAC:
