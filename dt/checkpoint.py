@@ -1,0 +1,195 @@
+"""Checkpoints: a folder of two safetensors files and one JSON file, never a pickle.
+
+::
+
+    model.safetensors      the weights
+    training.safetensors   the optimizer's moments and all random states
+    config.json            what the model is, what it was trained on and how far
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_origin, get_type_hints
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from cartpole_phys.errors import InputError
+from dt.heads import Model
+from dt.models import KINDS, Recipe, create
+from dt.optimization import TrainConfig
+from dt.source import Source
+from dt.windows import Normalization
+
+FORMAT, VERSION = "cartpole-phys dt checkpoint", 1
+MODEL, TRAINING, CONFIG = "model.safetensors", "training.safetensors", "config.json"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model after some steps of training, with all that using it or going on with it needs."""
+
+    recipe: Recipe
+    source: Source
+    normalization: Normalization
+    step: int  # optimisation steps done
+    model: Model
+    training: Mapping[str, Tensor]  # from Trainer.state
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint as the folder ``path``; an older one is there until the new one is complete.
+
+    Raises:
+        InputError: if ``path`` is something else than a checkpoint, which is left alone.
+        OSError: if the disk is full or the folder cannot be written.
+    """
+    check_replaceable(path)
+    partial = path.with_name(path.name + ".partial")
+    if partial.exists():
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True)
+    save_file(checkpoint.model.state_dict(), partial / MODEL)
+    save_file(dict(checkpoint.training), partial / TRAINING)
+    (partial / CONFIG).write_text(json.dumps(_description(checkpoint), indent=2) + "\n", encoding="utf-8")
+    for name in (MODEL, TRAINING, CONFIG):
+        _synchronize(partial / name)
+    _synchronize(partial)
+    _put_in_place(partial, path)
+
+
+def _put_in_place(partial: Path, path: Path) -> None:
+    """Rename ``partial`` to ``path``; at every moment ``path`` or, aside, what it was is complete."""
+    old = _aside(path)
+    if not path.exists() and old.exists():  # an earlier replacement was killed between its two renames
+        os.rename(old, path)
+    if old.exists():
+        shutil.rmtree(old)
+    if path.exists():
+        os.rename(path, old)
+    os.rename(partial, path)
+    _synchronize(path.parent)
+    if old.exists():
+        shutil.rmtree(old)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(path.name + ".old")
+
+
+def _synchronize(path: Path) -> None:
+    if path.is_dir() and os.name != "posix":
+        return  # only POSIX systems open folders
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def check_replaceable(path: Path) -> None:
+    """Make sure that writing a checkpoint to ``path`` would destroy nothing but a checkpoint.
+
+    Raises:
+        InputError: if there is a file, or a folder with something else in it.
+    """
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    try:
+        _read_description(path)
+    except InputError:
+        raise InputError(f"{str(path)!r} exists and is not a checkpoint; choose another --out.") from None
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something at ``path``, also if replacing it was interrupted."""
+    return path.exists() or _aside(path).exists()
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint; its model is on the CPU and ready to act.
+
+    Raises:
+        InputError: if there is none, or it is truncated or of another program.
+    """
+    found = path if path.exists() or not _aside(path).exists() else _aside(path)
+    description = _read_description(found)
+    try:
+        recipe = _restore_recipe(description)
+        source = restore(Source, description["source"])
+        normalization = restore(Normalization, description["normalization"])
+        model = create(recipe.kind, recipe.model, source.spaces)
+        model.load_state_dict(load_file(found / MODEL))
+        training = load_file(found / TRAINING)
+        step = int(description["step"])
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        raise _unusable(path, str(error).splitlines()[0]) from error
+    return Checkpoint(recipe, source, normalization, step, model.eval(), training)
+
+
+def _unusable(path: Path, reason: str) -> InputError:
+    return InputError(
+        f"Expected a checkpoint with {MODEL}, {TRAINING} and {CONFIG} in {str(path)!r}, but it cannot be "
+        f"read ({reason}); it may be truncated or of another program: train it again with python -m dt.train."
+    )
+
+
+def _description(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        **asdict(checkpoint.recipe),
+        "source": asdict(checkpoint.source),
+        "normalization": asdict(checkpoint.normalization),
+        "step": checkpoint.step,
+    }
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise InputError(f"There is no checkpoint {str(path)!r}; train one with: python -m dt.train DATASET")
+    try:
+        description = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _unusable(path, str(error)) from error
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise _unusable(path, f"{CONFIG} is not of {FORMAT!r}")
+    if description.get("version") != VERSION:
+        raise _unusable(path, f"expected version {VERSION}, got {description.get('version')!r}")
+    return description
+
+
+def _restore_recipe(description: Mapping[str, Any]) -> Recipe:
+    kind = description["kind"]
+    if kind not in KINDS:
+        raise ValueError(f"unknown model {kind!r}")
+    model = restore(KINDS[kind][0], description["model"])
+    return Recipe(kind, model, restore(TrainConfig, description["train"]))
+
+
+def restore(kind: type[T], values: Any) -> T:
+    """A frozen dataclass from what ``asdict`` and JSON made of it.
+
+    Raises:
+        ValueError: if a field is missing or unknown; InputError, which is one, if the class refuses a value.
+    """
+    fields = get_type_hints(kind)
+    if not isinstance(values, dict) or set(values) != set(fields):
+        raise ValueError(f"expected {kind.__name__} with {', '.join(fields)}, got {values!r}")
+    return kind(**{name: _restore_value(fields[name], value) for name, value in values.items()})
+
+
+def _restore_value(kind: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return restore(kind, value)  # type: ignore[arg-type]
+    return tuple(value) if get_origin(kind) is tuple else value

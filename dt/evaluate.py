@@ -1,0 +1,133 @@
+"""Play a trained model for several wanted returns: ``python -m dt.evaluate CHECKPOINT``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cartpole_phys import commands
+from cartpole_phys.data.score import mean_interval, normalized_score
+from cartpole_phys.errors import InputError
+from cartpole_phys.rollout import play
+from cartpole_phys.simulator import CartPole
+from dt import checkpoint as checkpoints
+from dt.checkpoint import Checkpoint
+from dt.policy import load
+
+DEFAULT_TARGETS = 3  # from the data's mean return to its highest
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a model did when asked for one return."""
+
+    target: float | None  # the return that was wanted; None if the model takes no such wish
+    mean_return: float
+    score: float  # normalised: 0 random, 100 the best known policy
+    score_low: float  # ends of the 95 % bootstrap interval of the mean score
+    score_high: float
+
+
+def default_targets(checkpoint: Checkpoint) -> list[float | None]:
+    """Returns between the data's mean and its highest, or only None if the model takes no target."""
+    if not checkpoint.model.uses_target:
+        return [None]
+    source = checkpoint.source
+    return [float(t) for t in np.unique(np.linspace(source.mean_return, source.max_return, DEFAULT_TARGETS))]
+
+
+def evaluate(
+    checkpoint: Checkpoint, targets: Sequence[float | None], episodes: int = 100, seed: int = 0
+) -> list[Evaluation]:
+    """Play ``episodes`` episodes for each target, the same start states for all of them.
+
+    Args:
+        checkpoint: a trained model.
+        targets: wanted returns, in the environment's units; None for the highest one in the data.
+        episodes: how many to play at once.
+        seed: decides the start states and the bootstrap.
+
+    Raises:
+        InputError: if the environment is not one of this package's, or a number is not possible.
+    """
+    if seed < 0:
+        raise InputError(f"Expected a seed of at least 0, got {seed}.")
+    system = CartPole.from_id(checkpoint.source.env_id, checkpoint.source.env_kwargs)
+    results = []
+    for target in targets:
+        returns = play(system, load(checkpoint, target), episodes, seed).returns
+        scores = normalized_score(checkpoint.source.env_id, returns)
+        results.append(Evaluation(target, float(returns.mean()), *mean_interval(scores, seed=seed)))
+    return results
+
+
+@app.command()
+def evaluate_command(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint folder, from python -m dt.train.")],
+    target: Annotated[list[float] | None, typer.Option(help="Wanted return; may be repeated.")] = None,
+    episodes: Annotated[int, typer.Option(help="Episodes for each target.")] = 100,
+    seed: Annotated[int, typer.Option(help="Decides the start states and the bootstrap.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
+) -> None:
+    """Play a trained model and print its normalised scores."""
+    loaded = checkpoints.load(checkpoint)
+    if target and not loaded.model.uses_target:
+        raise InputError(f"A {loaded.recipe.kind} model cannot be asked for a return; leave out --target.")
+    targets = list(target) if target else default_targets(loaded)
+    console = Console(stderr=True, quiet=quiet or as_json)
+    with console.status(f"Playing {episodes} episodes for each of {len(targets)} targets …"):
+        results = evaluate(loaded, targets, episodes, seed)
+    if as_json:
+        print(json.dumps(_report(loaded, checkpoint, results, episodes, seed), indent=2))
+    else:
+        Console().print(_table(loaded, results, episodes))
+
+
+def _report(
+    loaded: Checkpoint, path: Path, results: Sequence[Evaluation], episodes: int, seed: int
+) -> dict[str, object]:
+    return {
+        "checkpoint": str(path),
+        "model": loaded.recipe.kind,
+        "step": loaded.step,
+        "dataset": loaded.source.dataset_name,
+        "env_id": loaded.source.env_id,
+        "env_kwargs": dict(loaded.source.env_kwargs),
+        "episodes": episodes,
+        "seed": seed,
+        "results": [asdict(result) for result in results],
+    }
+
+
+def _table(loaded: Checkpoint, results: Sequence[Evaluation], episodes: int) -> Table:
+    table = Table(title=f"{loaded.recipe.kind} on {loaded.source.dataset_name}, {episodes} episodes each")
+    for heading in ("target", "mean return", "score", "95 % interval"):
+        table.add_column(heading, justify="right")
+    for result in results:
+        table.add_row(
+            "–" if result.target is None else f"{result.target:.1f}",
+            f"{result.mean_return:.1f}",
+            f"{result.score:.1f}",
+            f"{result.score_low:.1f} to {result.score_high:.1f}",
+        )
+    return table
+
+
+def main() -> None:
+    """Entry point of ``python -m dt.evaluate``."""
+    commands.run(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Gradient descent on a model's loss, with a state that is complete: a restored run goes on bit for bit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cartpole_phys.errors import InputError
+from dt.heads import Model
+from dt.windows import Windows
+
+AUTO, FLOAT32, BFLOAT16 = "auto", "float32", "bfloat16"
+CONSTANT, COSINE = "constant", "cosine"
+FEW_PARAMETERS = 500_000  # below this, casting to bfloat16 costs on a CPU what its products save (measured)
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps for each parameter
+DROPOUT_RANDOM, SAMPLER_RANDOM, CUDA_RANDOM = "random/dropout", "random/sampler", "random/cuda"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained; the defaults are those of Chen et al. (2021) for the gym tasks.
+
+    Raises:
+        InputError: if a value is not possible.
+    """
+
+    steps: int = 100_000
+    batch_size: int = 64  # windows
+    learning_rate: float = 1e-4
+    warmup_steps: int = 10_000  # over which the learning rate grows linearly from 0
+    schedule: str = CONSTANT  # after the warm-up, or "cosine": down to 0 at the last step
+    weight_decay: float = 1e-4
+    clip: float = 0.25  # largest norm of the gradient
+    seed: int = 0  # decides weights, windows and dropout
+    dtype: str = AUTO  # of the matrix products: float32, bfloat16 (autocast), or whichever is faster
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch_size) < 1 or min(self.warmup_steps, self.seed) < 0:
+            raise InputError(
+                "Expected steps and batch_size of at least 1, warmup_steps and seed of at least 0, got "
+                f"{self.steps}, {self.batch_size}, {self.warmup_steps}, {self.seed}."
+            )
+        if self.schedule not in (CONSTANT, COSINE):
+            raise InputError(f"Unknown schedule {self.schedule!r}; choose {CONSTANT} or {COSINE}.")
+        if self.dtype not in (AUTO, FLOAT32, BFLOAT16):
+            raise InputError(f"Unknown dtype {self.dtype!r}; choose {AUTO}, {FLOAT32} or {BFLOAT16}.")
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """The learning rate of optimisation step ``step``, counted from 0."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    if config.schedule == CONSTANT:
+        return config.learning_rate
+    progress = (step - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)
+    return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def faster_dtype(model: Model, device: torch.device) -> str:
+    """What ``auto`` means here: bfloat16 where the hardware multiplies it natively and the model is large."""
+    if device.type == "cuda":
+        return BFLOAT16 if torch.cuda.is_bf16_supported() else FLOAT32
+    able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # from PyTorch 2.11 on
+    native = able.get("avx512_bf16") or able.get("amx_bf16")
+    wide = sum(parameter.numel() for parameter in model.parameters()) >= FEW_PARAMETERS
+    return BFLOAT16 if native and wide else FLOAT32
+
+
+def seeds(seed: int) -> tuple[int, int]:
+    """Independent seeds of PyTorch's own generator (weights, dropout) and of the window sampler."""
+    weights, sampler = np.random.SeedSequence(seed).generate_state(2, np.uint64) >> np.uint64(1)
+    return int(weights), int(sampler)
+
+
+class Trainer:
+    """A model, its optimizer and the random numbers of both sampling and dropout.
+
+    Dropout draws from PyTorch's global generator, so nothing else may draw from it between two steps.
+    """
+
+    def __init__(self, model: Model, windows: Windows, config: TrainConfig) -> None:
+        self.model, self.windows, self.config = model.train(), windows, config
+        self.step = 0  # optimisation steps done
+        self.generator = torch.Generator().manual_seed(seeds(config.seed)[1])
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
+
+    def advance(self) -> Tensor:
+        """Do one optimisation step and return its loss, a scalar."""
+        batch = self.windows.sample(self.config.batch_size, self.generator)
+        with torch.autocast(self.windows.device.type, torch.bfloat16, enabled=self.config.dtype == BFLOAT16):
+            loss = self.model.loss(batch)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        self.optimizer.param_groups[0]["lr"] = learning_rate(self.config, self.step)
+        self.optimizer.step()
+        self.step += 1
+        return loss.detach()
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything besides the weights and the step that decides how training goes on."""
+        state = {DROPOUT_RANDOM: torch.get_rng_state(), SAMPLER_RANDOM: self.generator.get_state()}
+        if self.windows.device.type == "cuda":
+            state[CUDA_RANDOM] = torch.cuda.get_rng_state()
+        for name, parameter in self.model.named_parameters():
+            for moment, value in self.optimizer.state[parameter].items():
+                state[f"{moment}/{name}"] = value.detach().cpu()
+        return state
+
+    def restore(self, state: Mapping[str, Tensor], step: int) -> None:
+        """Go on from what ``state`` returned after ``step`` steps; the weights are restored by their owner.
+
+        Raises:
+            InputError: if something is missing.
+        """
+        names = [name for name, _ in self.model.named_parameters()]
+        wanted = {f"{moment}/{name}" for name in names for moment in MOMENTS}
+        missing = sorted((wanted | {DROPOUT_RANDOM, SAMPLER_RANDOM}) - set(state))
+        if missing:
+            raise InputError(f"Expected {missing[0]!r} in a checkpoint's training state; train anew.")
+        moments = {i: {m: state[f"{m}/{name}"].clone() for m in MOMENTS} for i, name in enumerate(names)}
+        self.optimizer.load_state_dict(
+            {"state": moments, "param_groups": self.optimizer.state_dict()["param_groups"]}
+        )
+        torch.set_rng_state(state[DROPOUT_RANDOM])
+        self.generator.set_state(state[SAMPLER_RANDOM])
+        if CUDA_RANDOM in state and self.windows.device.type == "cuda":
+            torch.cuda.set_rng_state(state[CUDA_RANDOM])
+        self.step = step

@@ -1,0 +1,100 @@
+"""A trained model as a policy for rollouts: its history, and the return that is still wanted."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from cartpole_phys.errors import InputError
+from cartpole_phys.rollout import ActionBatch
+from cartpole_phys.simulator import FloatArray
+from dt import checkpoint as checkpoints
+from dt.checkpoint import Checkpoint
+from dt.windows import Batch
+
+
+class CheckpointPolicy:
+    """Plays a batch of episodes in lockstep with the last ``context`` steps of each as history.
+
+    Deterministic: the predicted action, or the most likely one. After each step the wanted return-to-go
+    falls by the reward (Chen et al., 2021, algorithm 1).
+
+    Raises:
+        InputError: if ``target`` is not a finite number.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, target: float) -> None:
+        """Play ``checkpoint`` for a return of ``target``, in the environment's units."""
+        if not math.isfinite(target):
+            raise InputError(f"Expected a finite target return, got {target}.")
+        self.model, self.normalization = checkpoint.model.eval(), checkpoint.normalization
+        self.spaces, self.target = checkpoint.source.spaces, target
+
+    def begin(self, batch_size: int, generator: np.random.Generator) -> None:
+        """Forget all earlier episodes; nothing is random."""
+        self._wanted = np.full(batch_size, self.target)  # (B,) float64, raw return-to-go
+        self._timestep = 0
+        # each holds the last steps, at most ``context``, as (B, …)
+        self._observations: deque[Tensor] = deque(maxlen=self.model.context)
+        self._returns_to_go: deque[Tensor] = deque(maxlen=self.model.context)
+        self._actions: deque[Tensor] = deque(maxlen=self.model.context)
+
+    @torch.inference_mode()
+    def act(self, observations: npt.NDArray[np.float32], rewards: FloatArray) -> ActionBatch:
+        """Actions for observations (B, obs), after the rewards (B,) of the previous step.
+
+        Raises:
+            InputError: if the episode is longer than those that the model was made for.
+        """
+        if self._timestep >= self.spaces.max_episode_steps:
+            raise InputError(
+                f"Expected episodes of at most {self.spaces.max_episode_steps} steps, as in training, got a "
+                "longer one; train on data of this environment."
+            )
+        self._wanted = self._wanted - rewards
+        self._observations.append(self.normalization.observations(torch.as_tensor(observations)))
+        self._returns_to_go.append(self.normalization.returns(torch.as_tensor(self._wanted)))
+        self._actions.append(self._no_action(len(observations)))
+        actions = self.model.act(self._history())
+        self._actions[-1] = actions
+        self._timestep += 1
+        return ActionBatch(actions.numpy(), {})
+
+    def _history(self) -> Batch:
+        batch_size, steps = len(self._wanted), len(self._observations)
+        timesteps = torch.arange(self._timestep - steps + 1, self._timestep + 1)
+        return Batch(
+            torch.stack(tuple(self._observations), dim=1),  # K × (B, obs) -> (B, K, obs)
+            torch.stack(tuple(self._actions), dim=1),  # K × (B, …) -> (B, K, …)
+            torch.stack(tuple(self._returns_to_go), dim=1),  # K × (B,) -> (B, K)
+            timesteps.expand(batch_size, steps),  # (K,) -> (B, K)
+            torch.ones(batch_size, steps, dtype=torch.bool),
+        )
+
+    def _no_action(self, batch_size: int) -> Tensor:
+        """What stands for the action that is yet to be chosen; nothing looks at it."""
+        if self.spaces.continuous:
+            return torch.zeros(batch_size, self.spaces.action_size)
+        return torch.zeros(batch_size, dtype=torch.int64)
+
+
+def load(checkpoint: str | PathLike[str] | Checkpoint, target: float | None = None) -> CheckpointPolicy:
+    """The policy of a checkpoint.
+
+    Args:
+        checkpoint: its folder, or the checkpoint itself.
+        target: the return that is wanted; by default the highest one in its data.
+
+    Raises:
+        InputError: if it cannot be read, or the target is not finite.
+    """
+    if not isinstance(checkpoint, Checkpoint):
+        checkpoint = checkpoints.load(Path(checkpoint))
+    return CheckpointPolicy(checkpoint, checkpoint.source.max_return if target is None else target)

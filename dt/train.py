@@ -1,0 +1,117 @@
+"""Train a model on a data set: ``python -m dt.train DATASET``."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from cartpole_phys import commands
+from cartpole_phys.data.d4rl import load_dataset
+from dt.checkpoint import Checkpoint
+from dt.models import KINDS, SIZES, recipe
+from dt.optimization import AUTO
+from dt.training import SAVE_EVERY, OnProgress, ShouldStop, train
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def train_command(
+    dataset: Annotated[Path, typer.Argument(help="A D4RL HDF5 file.")],
+    model: Annotated[str, typer.Option(help=f"What to train: {', '.join(KINDS)}.")] = "decision",
+    size: Annotated[
+        str, typer.Option(help=f"How large, and how it is trained: {', '.join(SIZES)}.")
+    ] = "tiny",
+    steps: Annotated[int | None, typer.Option(help="Optimisation steps; by default the size's.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides weights, windows and dropout.")] = 0,
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16, or auto: the faster one here.")] = AUTO,
+    out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint.")] = None,
+    save_every: Annotated[int, typer.Option(help="Optimisation steps between checkpoints.")] = SAVE_EVERY,
+    resume: Annotated[
+        bool, typer.Option(help="Go on from the checkpoint; repeat the other options.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace a checkpoint of the same name.")] = False,
+    quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
+) -> None:
+    """Train a sequence model or a baseline on an offline data set."""
+    chosen = recipe(model, size, steps, seed, dtype)
+    episodes = load_dataset(dataset)
+    if out is None:
+        out = Path("checkpoints") / f"{dataset.stem}-{model}-{size}-seed{seed}"
+    with _progress(chosen.train.steps, quiet) as on_progress, _stop_on_interrupt() as should_stop:
+        trained = train(
+            episodes,
+            chosen,
+            out,
+            resume=resume,
+            overwrite=overwrite,
+            save_every=save_every,
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
+    print(_summary(out, trained))
+    if should_stop():
+        raise typer.Exit(commands.INTERRUPTED)
+
+
+def _summary(out: Path, trained: Checkpoint) -> str:
+    config = trained.recipe.train
+    missing = "" if trained.step >= config.steps else f" of {config.steps:,}; add --resume to go on"
+    return (
+        f"{out}\n  {trained.recipe.kind}, {trained.step:,} steps{missing}, {config.dtype}, seed {config.seed}"
+    )
+
+
+@contextmanager
+def _progress(steps: int, quiet: bool) -> Iterator[OnProgress]:
+    """A bar on stderr with the loss and the speed, as something to report progress to."""
+    columns = (BarColumn(), TextColumn("{task.fields[figures]}"), TimeElapsedColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), disable=quiet)
+    task = bar.add_task("training", total=steps, figures="")
+    previous = (0, 0.0)  # steps done, s
+
+    def report(step: int, loss: float) -> None:
+        nonlocal previous
+        now = time.perf_counter()
+        speed = (step - previous[0]) / (now - previous[1])
+        previous = (step, now)
+        bar.update(task, completed=step, figures=f"loss {loss:.4g}, {speed:.0f} steps/s")
+
+    with bar:
+        yield report
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[ShouldStop]:
+    """Let the first Ctrl-C end training between two steps; a second one ends it at once."""
+    asked = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def main() -> None:
+    """Entry point of ``python -m dt.train``."""
+    commands.run(app)
+
+
+if __name__ == "__main__":
+    main()

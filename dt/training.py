@@ -1,0 +1,163 @@
+"""Training as one function: data and a recipe in, a checkpoint out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cartpole_phys.episodes import Episodes
+from cartpole_phys.errors import InputError
+from dt import checkpoint as checkpoints
+from dt.checkpoint import Checkpoint
+from dt.models import Recipe, create
+from dt.optimization import AUTO, Trainer, faster_dtype, seeds
+from dt.source import Source, describe
+from dt.windows import Normalization, Windows
+
+REPORT_EVERY = 10  # optimisation steps between two reports of progress
+SAVE_EVERY = 1_000  # optimisation steps between two checkpoints
+
+OnProgress = Callable[[int, float], None]  # steps done, mean loss since the last report
+ShouldStop = Callable[[], bool]
+
+
+def train(
+    episodes: Episodes,
+    recipe: Recipe,
+    out: Path | None = None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    save_every: int = SAVE_EVERY,
+    on_progress: OnProgress = lambda step, loss: None,
+    should_stop: ShouldStop = lambda: False,
+) -> Checkpoint:
+    """Train a model, and keep it in the folder ``out`` if one is given.
+
+    Training that was stopped and resumed gives the same bits as training in one go, on one machine.
+
+    Args:
+        episodes: the data, with ``env_id`` in their metadata.
+        recipe: which model and how, from ``dt.models.recipe``.
+        out: where checkpoints go, every ``save_every`` steps and at the end.
+        resume: go on from the checkpoint in ``out``, which must be of this recipe and these data; only the
+            number of steps may differ.
+        overwrite: replace a checkpoint in ``out``.
+        save_every: optimisation steps between two checkpoints.
+        on_progress: called every ``REPORT_EVERY`` steps.
+        should_stop: asked after each step; when true, training saves and ends early.
+
+    Raises:
+        InputError: on data that cannot be used, a checkpoint that does not fit, or a loss that diverged.
+        OSError: if a checkpoint cannot be written.
+    """
+    if save_every < 1:
+        raise InputError(f"Expected a checkpoint every 1 or more steps, got {save_every}.")
+    source = describe(episodes)
+    earlier = _earlier(out, resume, overwrite)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        run = _Run(episodes, source, recipe, earlier, device)
+        stopped = False
+        while run.remaining and not stopped:
+            run.advance(on_progress)
+            stopped = should_stop()
+            if out is not None and (stopped or not run.remaining or run.trainer.step % save_every == 0):
+                checkpoints.save(out, run.checkpoint())
+        return run.checkpoint()
+
+
+def _earlier(out: Path | None, resume: bool, overwrite: bool) -> Checkpoint | None:
+    """The checkpoint to go on from, once it is clear that nothing will be overwritten unasked."""
+    if resume:
+        if out is None:
+            raise InputError("Expected the checkpoint to resume from, got none; give its folder.")
+        return checkpoints.load(out)
+    if out is not None and checkpoints.exists(out):
+        if not overwrite:
+            raise InputError(
+                f"{str(out)!r} exists; add --resume to go on from it or --overwrite to replace it."
+            )
+        checkpoints.check_replaceable(out)
+    return None
+
+
+class _Run:
+    """One training run: everything that a checkpoint of it is made from."""
+
+    def __init__(
+        self,
+        episodes: Episodes,
+        source: Source,
+        recipe: Recipe,
+        earlier: Checkpoint | None,
+        device: torch.device,
+    ) -> None:
+        if earlier is not None:
+            recipe = _resumed(earlier, recipe, source)
+        torch.manual_seed(seeds(recipe.train.seed)[0])
+        model = (earlier.model if earlier else create(recipe.kind, recipe.model, source.spaces)).to(device)
+        if recipe.train.dtype == AUTO:
+            recipe = replace(recipe, train=replace(recipe.train, dtype=faster_dtype(model, device)))
+        self.recipe, self.source, self.normalization = recipe, source, Normalization.of(episodes)
+        windows = Windows(episodes, self.normalization, model.context, device)
+        self.trainer = Trainer(model, windows, recipe.train)
+        if earlier is not None:
+            self.trainer.restore(earlier.training, earlier.step)
+        self._losses: list[Tensor] = []
+
+    @property
+    def remaining(self) -> int:
+        """Optimisation steps still to do."""
+        return max(self.recipe.train.steps - self.trainer.step, 0)
+
+    def advance(self, on_progress: OnProgress) -> None:
+        """Do one optimisation step, and report now and then."""
+        self._losses.append(self.trainer.advance())
+        if len(self._losses) < REPORT_EVERY and self.remaining:
+            return
+        loss = float(torch.stack(self._losses).mean())
+        self._losses.clear()
+        if not math.isfinite(loss):
+            raise InputError(
+                f"Expected a finite loss, got {loss} at step {self.trainer.step}; lower the learning rate."
+            )
+        on_progress(self.trainer.step, loss)
+
+    def checkpoint(self) -> Checkpoint:
+        """The run as it is now."""
+        trainer = self.trainer
+        return Checkpoint(
+            self.recipe, self.source, self.normalization, trainer.step, trainer.model, trainer.state()
+        )
+
+
+def _resumed(earlier: Checkpoint, wanted: Recipe, source: Source) -> Recipe:
+    """The recipe to go on with, once it is clear that recipe and data are those of the checkpoint."""
+    dtype = earlier.recipe.train.dtype if wanted.train.dtype == AUTO else wanted.train.dtype
+    wanted = replace(wanted, train=replace(wanted.train, dtype=dtype))
+    same_steps = replace(earlier.recipe, train=replace(earlier.recipe.train, steps=wanted.train.steps))
+    expected = {**_flat(asdict(same_steps)), **_flat(asdict(earlier.source))}
+    got = {**_flat(asdict(wanted)), **_flat(asdict(source))}
+    for name in sorted(expected.keys() | got.keys()):
+        if expected.get(name) != got.get(name):
+            raise InputError(
+                f"Expected {name} {expected.get(name)!r} as in the checkpoint to resume, got "
+                f"{got.get(name)!r}; "
+                "resume with the same data and options, or train anew with --overwrite."
+            )
+    return wanted
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The leaves of nested mappings by name; no two dataclasses of ours share a name."""
+    leaves: dict[str, Any] = {}
+    for name, value in values.items():
+        leaves.update(_flat(value) if isinstance(value, dict) and name != "env_kwargs" else {name: value})
+    return leaves

@@ -1,0 +1,107 @@
+"""The data set as flat tensors on the device, and windows of it gathered by index.
+
+::
+
+    row              0    1    2    3    4  |  5    6  |  …
+    start row 3      window of K = 4:  [  ·    ·   s₃   s₄ ]     short at an episode's end: padded
+    valid                              [  ✗    ✗    ✓    ✓ ]
+
+As in Chen et al. (2021), an episode is drawn with probability ∝ its length and the start within it
+uniformly: together, every row is an equally likely start. Rows of episodes that were cut by the end of
+collecting are not drawn, since their returns-to-go are not known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cartpole_phys.episodes import Episodes
+
+SMALLEST_STD = 1e-6  # an observation that varies less than this is a constant and is not scaled up
+
+
+class Batch(NamedTuple):
+    """B windows of K steps; what lies on padded steps is never looked at."""
+
+    observations: Tensor  # (B, K, obs) float32, normalised
+    actions: Tensor  # (B, K, act) float32 or (B, K) int64
+    returns_to_go: Tensor  # (B, K) float32, in units of the return scale
+    timesteps: Tensor  # (B, K) int64, steps since the episode began
+    valid: Tensor  # (B, K) bool, False on padding
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """How raw observations and returns become the numbers that models see."""
+
+    observation_mean: tuple[float, ...]
+    observation_std: tuple[float, ...]
+    return_scale: float  # the largest |return-to-go| of the data
+
+    @classmethod
+    def of(cls, episodes: Episodes) -> Normalization:
+        """Mean and standard deviation of all observations, and the scale of the returns."""
+        observations = episodes.observations.astype(np.float64)
+        std = observations.std(axis=0)
+        return cls(
+            tuple(observations.mean(axis=0).tolist()),
+            tuple(np.where(std > SMALLEST_STD, std, 1.0).tolist()),
+            float(np.abs(episodes.returns_to_go).max()) or 1.0,
+        )
+
+    def observations(self, raw: Tensor) -> Tensor:
+        """Raw observations (…, obs) as float32 of mean 0 and standard deviation 1."""
+        mean = torch.tensor(self.observation_mean, dtype=torch.float64, device=raw.device)
+        std = torch.tensor(self.observation_std, dtype=torch.float64, device=raw.device)
+        return ((raw - mean) / std).float()  # (…, obs)
+
+    def returns(self, raw: Tensor) -> Tensor:
+        """Raw returns, float64, in units of the return scale, float32."""
+        return (raw / self.return_scale).float()
+
+
+class Windows:
+    """All rows of a data set, from which windows are drawn."""
+
+    def __init__(
+        self, episodes: Episodes, normalization: Normalization, context: int, device: torch.device
+    ) -> None:
+        """Put ``episodes`` on ``device``, to be read in windows of ``context`` steps."""
+        lengths = episodes.lengths
+        starts = np.repeat(episodes.offsets[:-1], lengths)  # (E,) -> (N,)
+        ends = np.repeat(episodes.offsets[1:], lengths)  # (E,) -> (N,)
+        rows = np.arange(episodes.steps)
+        self.observations = normalization.observations(torch.as_tensor(episodes.observations)).to(device)
+        self.actions = torch.as_tensor(episodes.actions).to(device)
+        self.returns_to_go = normalization.returns(torch.as_tensor(episodes.returns_to_go)).to(device)
+        self.timesteps = torch.as_tensor(rows - starts).to(device)  # (N,)
+        self.remaining = torch.as_tensor(ends - rows).to(device)  # (N,), the row itself included
+        known = np.repeat(episodes.complete | ~episodes.complete.any(), lengths)  # (E,) -> (N,)
+        self.start_rows = torch.as_tensor(rows[known])  # (S,)
+        self.slots = torch.arange(context, device=device)  # (K,)
+        self.device = device
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
+        """Windows from rows that ``generator`` (of the CPU, so that devices agree) draws uniformly."""
+        drawn = torch.randint(len(self.start_rows), (batch_size,), generator=generator)  # (B,)
+        return self.at(self.start_rows[drawn].to(self.device))
+
+    def at(self, start_rows: Tensor) -> Batch:
+        """The windows that begin at ``start_rows`` (B,)."""
+        context = len(self.slots)
+        padding = (context - self.remaining[start_rows]).clamp(min=0)  # (B,)
+        step = self.slots - padding[:, None]  # (K,) − (B, 1) -> (B, K)
+        valid = step >= 0
+        rows = start_rows[:, None] + step.clamp(min=0)  # (B, K)
+        return Batch(
+            self.observations[rows],  # (N, obs) -> (B, K, obs)
+            self.actions[rows],  # (N, …) -> (B, K, …)
+            self.returns_to_go[rows],
+            self.timesteps[rows],
+            valid,
+        )

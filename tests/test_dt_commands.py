@@ -1,0 +1,77 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dt import checkpoint as checkpoints
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+def start(module: str, *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", f"dt.{module}", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(module: str, *arguments: object) -> tuple[int, str, str]:
+    process = start(module, *arguments)
+    output, errors = process.communicate(timeout=60)
+    return process.returncode, output, errors
+
+
+def test_train_then_evaluate(medium_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    code, output, errors = run("train", medium_file, "--steps", 20, "--seed", 3, "--out", out)
+    assert code == 0, errors
+    assert output.startswith(f"{out}\n  decision, 20 steps, float32, seed 3")
+    assert "steps/s" in errors
+    assert checkpoints.load(out).source.env_id == "PhysCartPole-v0"
+    arguments = (out, "--target", 100, "--target", 500, "--episodes", 3, "--seed", 1)
+    code, output, errors = run("evaluate", *arguments, "--json")
+    assert (code, errors) == (0, "")
+    report = json.loads(output)
+    assert [result["target"] for result in report["results"]] == [100.0, 500.0]
+    code, output, errors = run("evaluate", *arguments, "--quiet")
+    assert (code, errors) == (0, "")
+    assert "95 % interval" in output
+    assert f"{report['results'][0]['score']:.1f}" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "missing.hdf5"), "error: There is no file 'missing.hdf5'"),
+        (("train", "missing.hdf5", "--model", "gpt"), "error: Unknown model and size 'gpt' 'tiny'"),
+        (("train", "missing.hdf5", "--steps", "many"), "Invalid value for '--steps'"),
+        (("train",), "Missing argument"),
+        (("evaluate", "missing"), "error: There is no checkpoint 'missing'"),
+        (("evaluate", "tests"), "error: Expected a checkpoint with model.safetensors"),
+    ],
+)
+def test_bad_input_ends_with_one_line(arguments: tuple[str, ...], message: str) -> None:
+    code, output, errors = run(*arguments)
+    assert (code, output) == (BAD_INPUT, "")
+    assert message in errors
+    assert "Traceback" not in errors
+    if message.startswith("error"):
+        assert errors.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent as on POSIX systems")
+def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(medium_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    process = start("train", medium_file, "--steps", 1_000_000, "--save-every", 5, "--out", out, "--quiet")
+    deadline = time.monotonic() + 60
+    while not out.exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (INTERRUPTED, "")
+    assert "of 1,000,000; add --resume to go on" in output
+    assert checkpoints.load(out).step > 0
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run"]

@@ -1,0 +1,58 @@
+"""What the tests of the trainer share: small data sets, small models, random windows."""
+
+from dataclasses import replace
+
+import torch
+
+from cartpole_phys.episodes import Episodes
+from cartpole_phys.rollout import BERNOULLI, PROPORTIONAL, CompiledPolicy, collect
+from cartpole_phys.simulator import CartPole
+from dt.baselines import CloningConfig
+from dt.decision import DecisionConfig
+from dt.gpt import TransformerConfig
+from dt.models import ModelConfig, Recipe
+from dt.optimization import TrainConfig
+from dt.source import Spaces
+from dt.windows import Batch
+
+CONTINUOUS, DISCRETE = "PhysCartPole-v0", "PhysCartPoleDiscrete-v0"
+CONTEXT = 5
+
+
+def make_episodes(env_id: str = CONTINUOUS, steps: int = 1_500, seed: int = 0) -> Episodes:
+    """Proportional control in an environment, with the metadata of a data set."""
+    rule = PROPORTIONAL if env_id == CONTINUOUS else BERNOULLI
+    policy = CompiledPolicy(rule, (0.0, 0.0, 1.11, 0.0))
+    episodes = collect(CartPole.from_id(env_id), policy, steps, seed)
+    return replace(episodes, metadata={"env_id": env_id, "env_kwargs": {}, "dataset_name": "small"})
+
+
+def small_recipe(kind: str = "decision", **train: object) -> Recipe:
+    """A model that trains in seconds, with dropout."""
+    models: dict[str, ModelConfig] = {
+        "decision": DecisionConfig(CONTEXT, TransformerConfig(layers=2, heads=2, width=16, dropout=0.1)),
+        "bc": CloningConfig((16,)),
+    }
+    settings = {"steps": 20, "batch_size": 8, "learning_rate": 3e-3, "warmup_steps": 5, "dtype": "float32"}
+    return Recipe(kind, models[kind], TrainConfig(**{**settings, **train}))  # type: ignore[arg-type]
+
+
+def make_spaces(continuous: bool) -> Spaces:
+    """The spaces of the two environments."""
+    return Spaces(4, 1 if continuous else 2, continuous, 500)
+
+
+def random_batch(continuous: bool, windows: int = 3, padding: int = 0, seed: int = 0) -> Batch:
+    """Windows of random numbers whose first ``padding`` steps are not valid."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (windows, CONTEXT)
+    actions = torch.rand(*shape, 1, generator=generator) * 2 - 1
+    if not continuous:
+        actions = torch.randint(2, shape, generator=generator)
+    return Batch(
+        torch.randn(*shape, 4, generator=generator),
+        actions,
+        torch.rand(*shape, generator=generator),
+        torch.randint(500, shape, generator=generator),
+        (torch.arange(CONTEXT) >= padding).expand(shape),
+    )
