@@ -1,0 +1,182 @@
+"""The main job, end to end: ``make demo`` or ``python -m benchmarks.demo``.
+
+Trains a Soft Actor-Critic agent to a medium score, builds an offline data set with it, trains a Decision
+Transformer and behaviour cloning on that, and plays all of them on the same start states.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import figures
+from cartpole_phys import commands
+from cartpole_phys.data.build import build, package_versions
+from cartpole_phys.data.d4rl import load_dataset, read
+from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.data.score import mean_interval, normalized_score
+from cartpole_phys.episodes import Episodes
+from cartpole_phys.policies.behaviour import from_description
+from cartpole_phys.policies.heuristic import uniform
+from cartpole_phys.rollout import CompiledPolicy, Policy, play
+from dt.checkpoint import Checkpoint
+from dt.models import recipe as model_recipe
+from dt.policy import load
+from dt.training import train
+
+ENV_ID = "PhysCartPole-v0"
+STEPS = 100_000  # transitions
+EPISODES = 100  # per evaluation
+EVALUATION_SEED = 1_000
+TARGETS = (50.0, 100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0)  # returns
+GIF_STEPS = 300  # 6 s
+RESULT, PLOT, GIF = "demo.json", "return-against-target.png", "decision-transformer.gif"
+
+console = Console(stderr=True)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@dataclass(frozen=True)
+class Player:
+    """Somebody who plays the evaluation episodes."""
+
+    name: str
+    policy: Policy | CompiledPolicy
+    target: float | None = None  # the return that was asked for
+
+
+@contextmanager
+def _stage(text: str, seconds: dict[str, float]) -> Iterator[None]:
+    """Say what is being done, and how long it took."""
+    start = time.perf_counter()
+    console.print(f"[bold]{text}[/bold]")
+    yield
+    seconds[text] = time.perf_counter() - start
+    console.print(f"  {seconds[text]:.1f} s")
+
+
+def measure(player: Player) -> dict[str, Any]:
+    """A player's row of the table: mean return and normalised score with its 95 % interval."""
+    played = play(Recipe(ENV_ID, "sac", "medium").system, player.policy, EPISODES, EVALUATION_SEED)
+    score, low, high = mean_interval(normalized_score(ENV_ID, played.returns))
+    return {
+        "name": player.name,
+        "target": player.target,
+        "mean_return": float(played.returns.mean()),
+        "score": score,
+        "score_low": low,
+        "score_high": high,
+    }
+
+
+def _behaviour_players(path: Path) -> list[Player]:
+    contents = read(path)
+    description, weights = contents.metadata["parts"][0], contents.weights["0"]
+    return [
+        Player("random", uniform()),
+        Player(
+            "behaviour, sampled", from_description({**description, "deterministic": False}, weights).policy
+        ),
+        Player(
+            "behaviour, mean action", from_description({**description, "deterministic": True}, weights).policy
+        ),
+    ]
+
+
+def _train(kind: str, data: Episodes, seed: int) -> Checkpoint:
+    with commands.ProgressBar() as progress:
+        progress.stage("training")
+        recipe = model_recipe(kind, "tiny", seed=seed)
+        return train(
+            data, recipe, on_progress=lambda step, loss: progress.optimizing(step, recipe.train.steps, loss)
+        )
+
+
+def run(out: Path, seed: int) -> dict[str, Any]:
+    """Do it all and return what is to be written; the data set is kept in ``out``."""
+    seconds: dict[str, float] = {}
+    with _stage("Training a SAC agent to a medium score and building 100,000 transitions", seconds):
+        recipe = Recipe(ENV_ID, "sac", "medium", STEPS, seed)
+        with commands.ProgressBar() as progress:
+            built = build(recipe, out, None, False, True, progress)
+    data = load_dataset(built.path)
+    with _stage("Training behaviour cloning", seconds):
+        cloned = _train("bc", data, seed)
+    with _stage("Training a Decision Transformer", seconds):
+        transformer = _train("decision", data, seed)
+    players = [*_behaviour_players(built.path), Player("behaviour cloning", load(cloned))]
+    players += [Player("Decision Transformer", load(transformer, target), target) for target in TARGETS]
+    with _stage(f"Playing {EPISODES} episodes for each of {len(players)} policies", seconds):
+        rows = [measure(player) for player in players]
+    best = max(rows, key=lambda row: row["score"] if row["target"] else -1.0)
+    with _stage("Drawing", seconds):
+        swept = [row for row in rows if row["target"] is not None]
+        figures.plot_targets(out / PLOT, swept, [r for r in rows if r["target"] is None], data.returns.max())
+        shown = play(recipe.system, load(transformer, best["target"]), 1, EVALUATION_SEED)
+        figures.animate(out / GIF, recipe.system, shown[0], GIF_STEPS)
+    return {
+        "command": f"python -m benchmarks.demo --seed {seed}",
+        "machine": machine(),
+        "versions": {**package_versions(), "torch": metadata.version("torch")},
+        "date": datetime.now(UTC).date().isoformat(),
+        "seconds": seconds,
+        "data": {
+            "name": built.path.stem,
+            "transitions": built.transitions,
+            "max_return": float(data.returns.max()),
+        },
+        "episodes": EPISODES,
+        "seed": EVALUATION_SEED,
+        "rows": rows,
+    }
+
+
+def machine() -> str:
+    """Processor and number of cores, in words."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text("utf-8").splitlines() if cpuinfo.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{models[0] if models else platform.processor()}, {os.cpu_count()} cores"
+
+
+def table(rows: Sequence[dict[str, Any]]) -> Table:
+    """The rows as a table for the terminal."""
+    drawn = Table(title=f"Normalized scores on {ENV_ID}, {EPISODES} episodes each")
+    for heading in ("policy", "target", "return", "score", "95 % interval"):
+        drawn.add_column(heading, justify="left" if heading == "policy" else "right")
+    for row in rows:
+        target = "" if row["target"] is None else f"{row['target']:.0f}"
+        interval = f"{row['score_low']:.1f} to {row['score_high']:.1f}"
+        drawn.add_row(row["name"], target, f"{row['mean_return']:.1f}", f"{row['score']:.1f}", interval)
+    return drawn
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for data set, result, plot and GIF.")] = Path(
+        "demo-output"
+    ),
+    seed: Annotated[int, typer.Option(help="Decides every random choice.")] = 0,
+) -> None:
+    """Train an agent, build a data set, train a Decision Transformer and score it."""
+    result = run(out, seed)
+    (out / RESULT).write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    Console().print(table(result["rows"]))
+    console.print(f"Total {sum(result['seconds'].values()):.0f} s. See {out / PLOT} and {out / GIF}.")
+
+
+if __name__ == "__main__":
+    commands.run(app)
