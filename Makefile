@@ -1,0 +1,46 @@
+# Every target makes .venv by itself the first time, and again only when the requirements change.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+JOBS ?= 2
+
+.PHONY: demo test lint readme references clean help
+
+help:
+	@echo "make demo        SAC agent, data set, Decision Transformer and its score, in about 3 minutes"
+	@echo "make test        the test suite"
+	@echo "make lint        style, types and import rule"
+	@echo "make readme      write the committed figures into README.md"
+	@echo "make references  measure the reference returns behind the scores anew"
+
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: expected Python 3.11 or newer, got " + sys.version.split()[0] + "; name another with: make PYTHON=python3.11")'
+	@echo "Installing into .venv; this happens once and takes a few minutes."
+	$(PYTHON) -m venv .venv
+	@echo "  1 of 2: PyTorch"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	@echo "  2 of 2: cartpole-phys and everything that the demo and the tests use"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+demo: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.demo
+
+test: $(INSTALLED)
+	@$(BIN)/python -m pytest --numprocesses $(JOBS)
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+readme: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.readme
+
+references: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.references
+
+clean:
+	rm -rf .venv demo-output build dist *.egg-info
