@@ -1,0 +1,66 @@
+"""README shows what was measured, and its commands exist."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.readme import README, ROOT, render, updated, verdict
+from cartpole_phys.data.recipe import released_recipes
+from cartpole_phys.errors import InputError
+
+
+def test_figures_are_those_of_the_committed_results() -> None:
+    assert README.read_text("utf-8") == render()
+
+
+def test_pictures_are_there() -> None:
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README.read_text("utf-8"))
+    assert pictures
+    assert all((ROOT / picture).exists() for picture in pictures)
+
+
+def test_make_targets_are_there() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^make ([a-z-]+)", README.read_text("utf-8"), re.MULTILINE))
+    assert {"demo", "test"} <= targets
+    assert all(f"\n{target}:" in makefile for target in targets)
+
+
+def test_python_examples_run(tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        subprocess.run(
+            [sys.executable, "-c", block], check=True, capture_output=True, timeout=60, cwd=tmp_path
+        )
+
+
+def test_missing_marker_is_an_error() -> None:
+    with pytest.raises(InputError, match="demo:begin"):
+        updated("no markers", "table")
+
+
+def test_verdict_names_what_is_not_beaten() -> None:
+    def row(name: str, score: float, target: float | None = None) -> dict[str, object]:
+        return {
+            "name": name,
+            "target": target,
+            "score": score,
+            "score_low": score - 2,
+            "score_high": score + 2,
+        }
+
+    text = verdict([row("random", 0), row("cloning", 49), row("DT", 50, 500.0), row("DT", 20, 50.0)])
+    assert text == "Asked for 500, the Decision Transformer beats: random. It does not clearly beat: cloning."
+
+
+def test_catalogue_lists_the_released_recipes() -> None:
+    listed = set(
+        re.findall(
+            r"^\| `([a-z0-9-]+)` \|", (ROOT / "datasets" / "README.md").read_text("utf-8"), re.MULTILINE
+        )
+    )
+    assert listed == {name for name in released_recipes() if not name.startswith("physcartpolediscrete")}
