@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# Test processes, of one thread each.
 JOBS ?= 2
 
 .PHONY: demo test lint readme references clean help
@@ -28,7 +29,7 @@ demo: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.demo
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest --numprocesses $(JOBS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS)
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

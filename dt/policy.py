@@ -6,6 +6,7 @@ import math
 from collections import deque
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,7 @@ class CheckpointPolicy:
             raise InputError(f"Expected a finite target return, got {target}.")
         self.model, self.normalization = checkpoint.model.eval(), checkpoint.normalization
         self.spaces, self.target = checkpoint.source.spaces, target
+        self._device = next(self.model.parameters()).device
 
     def begin(self, batch_size: int, generator: np.random.Generator) -> None:
         """Forget all earlier episodes; nothing is random."""
@@ -59,30 +61,33 @@ class CheckpointPolicy:
                 "longer one; train on data of this environment."
             )
         self._wanted = self._wanted - rewards
-        self._observations.append(self.normalization.observations(torch.as_tensor(observations)))
-        self._returns_to_go.append(self.normalization.returns(torch.as_tensor(self._wanted)))
+        self._observations.append(self.normalization.observations(self._tensor(observations)))
+        self._returns_to_go.append(self.normalization.returns(self._tensor(self._wanted)))
         self._actions.append(self._no_action(len(observations)))
         actions = self.model.act(self._history())
         self._actions[-1] = actions
         self._timestep += 1
-        return ActionBatch(actions.numpy(), {})
+        return ActionBatch(actions.cpu().numpy(), {})
+
+    def _tensor(self, array: npt.NDArray[Any]) -> Tensor:
+        return torch.as_tensor(array, device=self._device)
 
     def _history(self) -> Batch:
         batch_size, steps = len(self._wanted), len(self._observations)
-        timesteps = torch.arange(self._timestep - steps + 1, self._timestep + 1)
+        timesteps = torch.arange(self._timestep - steps + 1, self._timestep + 1, device=self._device)
         return Batch(
             torch.stack(tuple(self._observations), dim=1),  # K × (B, obs) -> (B, K, obs)
             torch.stack(tuple(self._actions), dim=1),  # K × (B, …) -> (B, K, …)
             torch.stack(tuple(self._returns_to_go), dim=1),  # K × (B,) -> (B, K)
             timesteps.expand(batch_size, steps),  # (K,) -> (B, K)
-            torch.ones(batch_size, steps, dtype=torch.bool),
+            torch.ones(batch_size, steps, dtype=torch.bool, device=self._device),
         )
 
     def _no_action(self, batch_size: int) -> Tensor:
         """What stands for the action that is yet to be chosen; nothing looks at it."""
         if self.spaces.continuous:
-            return torch.zeros(batch_size, self.spaces.action_size)
-        return torch.zeros(batch_size, dtype=torch.int64)
+            return torch.zeros(batch_size, self.spaces.action_size, device=self._device)
+        return torch.zeros(batch_size, dtype=torch.int64, device=self._device)
 
 
 def load(checkpoint: str | PathLike[str] | Checkpoint, target: float | None = None) -> CheckpointPolicy:

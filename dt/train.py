@@ -78,17 +78,21 @@ def _progress(steps: int, quiet: bool) -> Iterator[OnProgress]:
     columns = (BarColumn(), TextColumn("{task.fields[figures]}"), TimeElapsedColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True), disable=quiet)
     task = bar.add_task("training", total=steps, figures="")
-    previous = (0, 0.0)  # steps done, s
+    previous: tuple[int, float] | None = None  # steps done, s
 
     def report(step: int, loss: float) -> None:
         nonlocal previous
+        bar.start()  # only now: what is refused before the first step ends as one line
         now = time.perf_counter()
-        speed = (step - previous[0]) / (now - previous[1])
+        speed = f", {(step - previous[0]) / (now - previous[1]):.0f} steps/s" if previous else ""
         previous = (step, now)
-        bar.update(task, completed=step, figures=f"loss {loss:.4g}, {speed:.0f} steps/s")
+        bar.update(task, completed=step, figures=f"loss {loss:.4g}{speed}")
 
-    with bar:
+    try:
         yield report
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 @contextmanager

@@ -145,7 +145,7 @@ def _resumed(earlier: Checkpoint, wanted: Recipe, source: Source) -> Recipe:
     same_steps = replace(earlier.recipe, train=replace(earlier.recipe.train, steps=wanted.train.steps))
     expected = {**_flat(asdict(same_steps)), **_flat(asdict(earlier.source))}
     got = {**_flat(asdict(wanted)), **_flat(asdict(source))}
-    for name in sorted(expected.keys() | got.keys()):
+    for name in {**expected, **got}:
         if expected.get(name) != got.get(name):
             raise InputError(
                 f"Expected {name} {expected.get(name)!r} as in the checkpoint to resume, got "

@@ -15,6 +15,9 @@ from dt.optimization import TrainConfig
 from dt.source import Spaces
 from dt.windows import Batch
 
+# Models this small gain nothing from a second thread, and on a busy machine they wait for it.
+torch.set_num_threads(1)
+
 CONTINUOUS, DISCRETE = "PhysCartPole-v0", "PhysCartPoleDiscrete-v0"
 CONTEXT = 5
 

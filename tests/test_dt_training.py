@@ -118,12 +118,15 @@ def test_a_checkpoint_is_not_overwritten_unasked(tmp_path: Path) -> None:
 def test_resuming_needs_the_same_data_and_recipe(tmp_path: Path) -> None:
     episodes, chosen, out = make_episodes(), small_recipe(steps=2), tmp_path / "run"
     train(episodes, chosen, out)
-    with pytest.raises(InputError, match="Expected action_size 1 as in the checkpoint to resume, got 2"):
+    with pytest.raises(
+        InputError,
+        match="Expected env_id 'PhysCartPole-v0' as in the checkpoint",
+    ):
         train(make_episodes(DISCRETE), chosen, out, resume=True)
-    with pytest.raises(InputError, match="Expected max_return"):
+    with pytest.raises(InputError, match="Expected sha256"):
         train(make_episodes(seed=1), chosen, out, resume=True)
     wrong: list[tuple[Recipe, str]] = [
-        (small_recipe("bc"), "context 5"),
+        (small_recipe("bc"), "kind 'decision'"),
         (small_recipe(seed=1), "seed 0"),
         (small_recipe(dtype=BFLOAT16), "dtype 'float32'"),
     ]
