@@ -10,7 +10,9 @@ from cartpole_phys.errors import InputError
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-DEMO = ROOT / "benchmarks" / "results" / "demo" / "demo.json"
+RESULTS = ROOT / "benchmarks" / "results" / "demo"
+DEMO = RESULTS / "demo.json"
+OTHER_SEEDS = "seed-*.json"  # the same demo with another --seed, which decides the agent too
 BEGIN, END = "<!-- demo:begin -->", "<!-- demo:end -->"
 
 
@@ -35,14 +37,30 @@ def demo_table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def other_seed(result: dict[str, Any]) -> str:
+    """One sentence on a demo with another seed."""
+    best, others = _best_and_others(result["rows"])
+    scores = ", ".join(f"{row['name']} {row['score']:.1f}" for row in others[1:])
+    return (
+        f"`{result['command']}`: {scores}; Decision Transformer {best['score']:.1f} "
+        f"({best['score_low']:.1f} – {best['score_high']:.1f}) at its best target, {best['target']:.0f}. "
+        + verdict(result["rows"])
+    )
+
+
+def _best_and_others(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The best Decision Transformer, and the rows that take no target, the random policy first."""
+    best = max((row for row in rows if row["target"] is not None), key=lambda row: row["score"])
+    return best, [row for row in rows if row["target"] is None]
+
+
 def verdict(rows: list[dict[str, Any]]) -> str:
     """Which of the other policies the best Decision Transformer beats, interval against interval."""
-    best = max((row for row in rows if row["target"] is not None), key=lambda row: row["score"])
-    others = [row for row in rows if row["target"] is None]
+    best, others = _best_and_others(rows)
     beaten = [row["name"] for row in others if best["score_low"] > row["score_high"]]
     rest = [row["name"] for row in others if row["name"] not in beaten]
-    text = f"Asked for {best['target']:.0f}, the Decision Transformer beats: {', '.join(beaten) or 'none'}."
-    return text + (f" It does not clearly beat: {', '.join(rest)}." if rest else "")
+    text = f"Asked for {best['target']:.0f}, the Decision Transformer beats: {'; '.join(beaten) or 'none'}."
+    return text + (f" It does not clearly beat: {'; '.join(rest)}." if rest else "")
 
 
 def updated(text: str, block: str) -> str:
@@ -59,7 +77,12 @@ def updated(text: str, block: str) -> str:
 
 def render() -> str:
     """README.md as it should be, from the committed results."""
-    return updated(README.read_text("utf-8"), demo_table(json.loads(DEMO.read_text("utf-8"))))
+    others = [json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob(OTHER_SEEDS))]
+    block = demo_table(json.loads(DEMO.read_text("utf-8")))
+    if others:
+        block += "\n\nThe seed decides the agent, the data and the models alike; with others:\n\n"
+        block += "\n".join(f"- {other_seed(result)}" for result in others)
+    return updated(README.read_text("utf-8"), block)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import gymnasium as gym
 import torch
 from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 
 import cartpole_phys
 from cartpole_phys.errors import InputError
@@ -59,7 +60,7 @@ def new_model(recipe: SacRecipe) -> SAC:
     """An untrained SAC model on the recipe's environment."""
     envs = gym.make_vec(recipe.env_id, num_envs=1, autoreset_mode="SameStep", **recipe.env_kwargs)
     assert isinstance(envs, PhysCartPoleVectorEnv)
-    return SAC(
+    model = SAC(
         "MlpPolicy",
         PhysCartPoleVecEnv(envs),
         learning_rate=recipe.learning_rate,
@@ -72,6 +73,8 @@ def new_model(recipe: SacRecipe) -> SAC:
         seed=recipe.seed,
         device="cpu",
     )
+    model.set_logger(Logger(folder=None, output_formats=[]))  # the default one leaves a folder in /tmp
+    return model
 
 
 class NearestCheckpoint(BaseCallback):
