@@ -56,7 +56,9 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
     Terminates when |x| > 2.4 m or |θ| > 12°; truncates after 500 steps.
 
     ## Arguments
-    * ``integrator``: ``"semi_implicit_euler"`` (default) or ``"euler"``, which is CartPole-v1's.
+    * ``integrator``: ``"semi_implicit_euler"`` (default), ``"euler"``, which is CartPole-v1's,
+      ``"symplectic_euler"`` or ``"rk4"``; ``cartpole_phys.integrators`` says which to use when.
+    * ``substeps``: steps of integration to a time step, 1 by default.
     * ``params``: physical parameters by name, for example ``{"pole_mass": 0.2}``; see ``physics.Params``.
     * ``render_mode``: ``None`` or ``"rgb_array"``.
 
@@ -71,6 +73,7 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
         continuous: bool = True,
         integrator: str = "semi_implicit_euler",
         params: Mapping[str, float] | None = None,
+        substeps: int = 1,
         render_mode: str | None = None,
     ) -> None:
         """See the class for the arguments.
@@ -78,7 +81,7 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
         Raises:
             InputError: on an unknown integrator or parameter, or a parameter that is not above 0.
         """
-        self.system = CartPole(continuous, integrator, Params.from_mapping(params))
+        self.system = CartPole(continuous, integrator, Params.from_mapping(params), substeps)
         self.render_mode = render_mode
         self.observation_space = observation_space(self.system.task)
         self.action_space = action_space(continuous)

@@ -1,12 +1,14 @@
-"""The motion of a cart with a pole: parameters, accelerations and integrators. Knows no reward.
+"""The motion of a cart with a pole: parameters, accelerations and energy. Knows no reward.
 
 θ = 0 is upright, l is half the pole's length (a uniform rod), M the cart's mass, m the pole's, F the force
-on the cart. Lagrange's equations, without friction:
+on the cart. Lagrange's equations, with f_c the friction of the cart and μ_p that of the pivot:
 
-    (M+m) ẍ + m l θ̈ cosθ − m l θ̇² sinθ = F
-    m l ẍ cosθ + (4/3) m l² θ̈ − m g l sinθ = 0
+    (M+m) ẍ + m l θ̈ cosθ − m l θ̇² sinθ = F − f_c
+    m l ẍ cosθ + (4/3) m l² θ̈ − m g l sinθ = −μ_p θ̇
 
-Everything is float64 and in SI units.
+The cart's friction is Coulomb's, f_c = μ_c |N| sgn(ẋ) with N = (M+m) g − m l (θ̈ sinθ + θ̇² cosθ) the normal
+force: a pole that whirls fast enough lifts the cart against the underside of its track. Everything is
+float64 and in SI units.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +25,21 @@ from cartpole_phys.compiled import inlined
 from cartpole_phys.errors import InputError
 from cartpole_phys.trigonometry import sin_cos
 
-EULER = 0
-SEMI_IMPLICIT_EULER = 1
-INTEGRATORS = {"euler": EULER, "semi_implicit_euler": SEMI_IMPLICIT_EULER}
-
 State = tuple[float, float, float, float]  # x (m), ẋ (m/s), θ (rad), θ̇ (rad/s)
-Constants = tuple[float, float, float, float, float]
+MAY_BE_ZERO = ("cart_friction", "pole_damping")
+
+
+class Constants(NamedTuple):
+    """The numbers that the equations of motion use."""
+
+    gravity: float  # m/s²
+    total_mass: float  # M + m, kg
+    inverse_total_mass: float  # 1/kg
+    mass_length: float  # m l, kg·m
+    half_length: float  # l, m
+    cart_friction: float  # μ_c, dimensionless
+    pole_damping: float  # μ_p, N·m·s/rad
+    time_step: float  # of one substep, s
 
 
 @dataclass(frozen=True)
@@ -42,14 +54,17 @@ class Params:
     pole_mass: float = 0.1  # kg
     half_length: float = 0.5  # m, pivot to centre of mass
     force_mag: float = 10.0  # N, the force of action 1
-    time_step: float = 0.02  # s
+    time_step: float = 0.02  # s, during which the force is held
+    cart_friction: float = 0.0  # μ_c, Coulomb's coefficient between cart and track, dimensionless
+    pole_damping: float = 0.0  # μ_p, viscous friction of the pivot, N·m·s/rad
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise InputError(f"params[{name!r}] must be a number, got {value!r}.")
-            if not (math.isfinite(value) and value > 0):
-                raise InputError(f"params[{name!r}] must be finite and above 0, got {value!r}.")
+            least = "at least 0" if name in MAY_BE_ZERO else "above 0"
+            if not (math.isfinite(value) and (value > 0 or (value == 0 and name in MAY_BE_ZERO))):
+                raise InputError(f"params[{name!r}] must be finite and {least}, got {value!r}.")
             object.__setattr__(self, name, float(value))
 
     @classmethod
@@ -72,66 +87,86 @@ class Params:
         return self.cart_mass + self.pole_mass
 
     def as_array(self) -> npt.NDArray[np.float64]:
-        """The values in field order, shape (6,), as the kernels read them."""
+        """The values in field order, shape (8,), as the kernels read them."""
         return np.array([getattr(self, field.name) for field in fields(self)], dtype=np.float64)
 
 
-def integrator_code(name: str) -> int:
-    """The kernels' number for an integrator.
-
-    Raises:
-        InputError: if there is no integrator of that name.
-    """
-    if name not in INTEGRATORS:
-        raise InputError(f"Unknown integrator {name!r}; choose from {', '.join(INTEGRATORS)}.")
-    return INTEGRATORS[name]
+@inlined
+def unpack(params: npt.NDArray[np.float64], substeps: int) -> Constants:
+    """The constants of ``Params.as_array()`` for ``substeps`` steps of integration to a time step."""
+    total_mass = params[1] + params[2]
+    mass_length = params[2] * params[3]
+    return Constants(
+        params[0],
+        total_mass,
+        1.0 / total_mass,
+        mass_length,
+        params[3],
+        params[6],
+        params[7],
+        params[5] / substeps,
+    )
 
 
 @inlined
-def unpack(params: npt.NDArray[np.float64]) -> Constants:
-    """The numbers that the equations of motion use, from ``Params.as_array()``.
-
-    Returns:
-        gravity (m/s²), 1/(M+m) (1/kg), m·l (kg·m), l (m), time step (s)
-    """
-    gravity, cart_mass, pole_mass, half_length = params[0], params[1], params[2], params[3]
-    return gravity, 1.0 / (cart_mass + pole_mass), pole_mass * half_length, half_length, params[5]
-
-
-@inlined
-def acceleration(theta: float, theta_dot: float, force: float, constants: Constants) -> tuple[float, float]:
+def acceleration(
+    x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
+) -> tuple[float, float]:
     """Accelerations of the cart (m/s²) and of the pole (rad/s²) under a force in newtons.
 
-    Source: Lagrange's equations above, solved for θ̈ first; equal to equations 23 and 24 of R. Florian,
-    "Correct equations for the dynamics of the cart-pole system" (2007).
+    Source: Lagrange's equations above, solved for θ̈ first; without friction equal to equations 23 and 24 of
+    R. Florian, "Correct equations for the dynamics of the cart-pole system" (2007).
     """
-    gravity, inverse_total_mass, mass_length, half_length, _ = constants
+    if constants.cart_friction != 0.0:
+        return _with_cart_friction(x_dot, theta, theta_dot, force, constants)
+    gravity, _, inverse_total_mass, mass_length, half_length, _, pole_damping, _ = constants
     sine, cosine = sin_cos(theta)
     pushed = (force + mass_length * theta_dot * theta_dot * sine) * inverse_total_mass
+    torque = gravity * sine - pushed * cosine - pole_damping * theta_dot / mass_length
     effective_length = (4.0 / 3.0) * half_length - mass_length * cosine * cosine * inverse_total_mass
-    theta_acceleration = (gravity * sine - pushed * cosine) / effective_length
+    theta_acceleration = torque / effective_length
     return pushed - mass_length * theta_acceleration * cosine * inverse_total_mass, theta_acceleration
 
 
 @inlined
-def advance(
-    x: float,
-    x_dot: float,
-    theta: float,
-    theta_dot: float,
-    force: float,
-    constants: Constants,
-    integrator: int,
-) -> State:
-    """The state one time step later, with the force (N) held constant.
+def _with_cart_friction(
+    x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
+) -> tuple[float, float]:
+    """Accelerations with Coulomb friction: first as if the track carried the cart, else the other way."""
+    direction = 1.0 if x_dot > 0.0 else (-1.0 if x_dot < 0.0 else 0.0)
+    slip = constants.cart_friction * direction
+    x_acceleration, theta_acceleration, normal = sliding(theta, theta_dot, force, slip, constants)
+    lifted = sliding(theta, theta_dot, force, -slip, constants)
+    if normal < 0.0:
+        return lifted[0], lifted[1]
+    return x_acceleration, theta_acceleration
 
-    ``euler`` moves the positions with the old velocities, ``semi_implicit_euler`` with the new ones.
+
+@inlined
+def sliding(
+    theta: float, theta_dot: float, force: float, slip: float, constants: Constants
+) -> tuple[float, float, float]:
+    """Accelerations and normal force (N) for a friction of ``slip`` × the normal force against +x."""
+    gravity, total_mass, inverse_total_mass, mass_length, half_length, _, pole_damping, _ = constants
+    sine, cosine = sin_cos(theta)
+    spin = mass_length * theta_dot * theta_dot
+    carried = (-force - spin * (sine + slip * cosine)) * inverse_total_mass + slip * gravity
+    torque = gravity * sine + cosine * carried - pole_damping * theta_dot / mass_length
+    coupling = mass_length * cosine * inverse_total_mass * (cosine - slip * sine)
+    theta_acceleration = torque / ((4.0 / 3.0) * half_length - coupling)
+    normal = total_mass * gravity - mass_length * theta_acceleration * sine - spin * cosine
+    along = force + spin * sine - mass_length * theta_acceleration * cosine - slip * normal
+    return along * inverse_total_mass, theta_acceleration, normal
+
+
+def energy(states: npt.NDArray[np.float64], params: Params) -> npt.NDArray[np.float64]:
+    """Mechanical energy in joules of states (4, …), shape (…); hanging at rest has −m g l.
+
+    E = ½ (M+m) ẋ² + m l ẋ θ̇ cosθ + ⅔ m l² θ̇² + m g l cosθ.
     """
-    time_step = constants[4]
-    x_acceleration, theta_acceleration = acceleration(theta, theta_dot, force, constants)
-    new_x_dot = x_dot + time_step * x_acceleration
-    new_theta_dot = theta_dot + time_step * theta_acceleration
-    explicit = integrator == EULER
-    moving_x_dot = x_dot if explicit else new_x_dot
-    moving_theta_dot = theta_dot if explicit else new_theta_dot
-    return x + time_step * moving_x_dot, new_x_dot, theta + time_step * moving_theta_dot, new_theta_dot
+    _, x_dot, theta, theta_dot = states
+    mass_length = params.pole_mass * params.half_length
+    cosine = np.cos(theta)
+    kinetic = 0.5 * params.total_mass * x_dot**2 + mass_length * x_dot * theta_dot * cosine
+    spinning = (2.0 / 3.0) * mass_length * params.half_length * theta_dot**2
+    return np.asarray(kinetic + spinning + mass_length * params.gravity * cosine)

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from cartpole_phys.compiled import inlined, kernel
 from cartpole_phys.episodes import Episodes, concatenate
 from cartpole_phys.errors import InputError
-from cartpole_phys.physics import advance, unpack
+from cartpole_phys.integrators import advance
+from cartpole_phys.physics import unpack
 from cartpole_phys.random_stream import ACTION, key_from_seed, uniforms
 from cartpole_phys.simulator import CartPole, FloatArray, observe
 from cartpole_phys.task import REWARD, START_BOUND, has_fallen, start_state
@@ -84,6 +85,7 @@ def simulate_episodes(
     params: FloatArray,
     thresholds: FloatArray,
     integrator: int,
+    substeps: int,
     continuous: bool,
     rule: int,
     gains: FloatArray,
@@ -95,7 +97,7 @@ def simulate_episodes(
     fallen: npt.NDArray[np.bool_],
 ) -> None:
     """Run ``len(lengths)`` episodes, one after another, and write their rows (states before each step)."""
-    constants = unpack(params)
+    constants = unpack(params, substeps)
     force_mag = params[4]
     row = 0
     for e in range(len(lengths)):
@@ -109,7 +111,9 @@ def simulate_episodes(
             states[row, 0], states[row, 1], states[row, 2], states[row, 3] = x, x_dot, theta, theta_dot
             actions[row] = action
             force = np.float64(action) * force_mag if continuous else (2.0 * action - 1.0) * force_mag
-            x, x_dot, theta, theta_dot = advance(x, x_dot, theta, theta_dot, force, constants, integrator)
+            x, x_dot, theta, theta_dot = advance(
+                x, x_dot, theta, theta_dot, force, constants, integrator, substeps
+            )
             fell = has_fallen(x, theta, thresholds[0], thresholds[1])
             row += 1
             step += 1
@@ -172,6 +176,7 @@ def run_compiled(
         system.params_array,
         system.thresholds,
         system.integrator_code,
+        system.substeps,
         system.continuous,
         policy.rule,
         np.array(policy.gains),

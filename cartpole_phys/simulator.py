@@ -6,7 +6,7 @@ States of n environments are a structure of arrays, float64 of shape (4, n): x (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,15 +15,41 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.compiled import kernel
+from cartpole_phys.compiled import inlined, kernel
 from cartpole_phys.errors import InputError
-from cartpole_phys.physics import Params, advance, integrator_code, unpack
+from cartpole_phys.integrators import (
+    EULER,
+    SEMI_IMPLICIT_EULER,
+    SYMPLECTIC_EULER,
+    euler,
+    integrator_code,
+    rk4,
+    semi_implicit_euler,
+    symplectic_euler,
+)
+from cartpole_phys.physics import Constants, Params, State, unpack
 from cartpole_phys.task import START_BOUND, Balance, has_fallen, start_state
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 
 ENTRY_POINT = "cartpole_phys.env:PhysCartPoleEnv"
+
+
+@inlined
+def _move(
+    integrate: Callable[..., State],
+    states: FloatArray,
+    forces: FloatArray,
+    constants: Constants,
+    substeps: int,
+) -> None:
+    """Advance every column of ``states`` in place with one integrator."""
+    for _ in range(substeps):
+        for i in range(states.shape[1]):
+            states[0, i], states[1, i], states[2, i], states[3, i] = integrate(
+                states[0, i], states[1, i], states[2, i], states[3, i], forces[i], constants
+            )
 
 
 @kernel
@@ -33,17 +59,25 @@ def step_states(
     params: FloatArray,
     thresholds: FloatArray,
     integrator: int,
+    substeps: int,
     fallen: npt.NDArray[np.bool_],
 ) -> None:
-    """Advance every column of ``states`` by one time step in place and write which ones fell."""
-    constants = unpack(params)
+    """Advance every column of ``states`` by one time step in place and write which ones fell.
+
+    One loop for each integrator, so that the compiler can vectorise each.
+    """
+    constants = unpack(params, substeps)
+    if integrator == EULER:
+        _move(euler, states, forces, constants, substeps)
+    elif integrator == SEMI_IMPLICIT_EULER:
+        _move(semi_implicit_euler, states, forces, constants, substeps)
+    elif integrator == SYMPLECTIC_EULER:
+        _move(symplectic_euler, states, forces, constants, substeps)
+    else:
+        _move(rk4, states, forces, constants, substeps)
     x_threshold, theta_threshold = thresholds[0], thresholds[1]
     for i in range(states.shape[1]):
-        x, x_dot, theta, theta_dot = advance(
-            states[0, i], states[1, i], states[2, i], states[3, i], forces[i], constants, integrator
-        )
-        states[0, i], states[1, i], states[2, i], states[3, i] = x, x_dot, theta, theta_dot
-        fallen[i] = has_fallen(x, theta, x_threshold, theta_threshold)
+        fallen[i] = has_fallen(states[0, i], states[2, i], x_threshold, theta_threshold)
 
 
 @kernel
@@ -70,10 +104,13 @@ class CartPole:
     continuous: bool = True
     integrator: str = "semi_implicit_euler"
     params: Params = field(default_factory=Params)
+    substeps: int = 1  # steps of integration to a time step
     task: Balance = field(default_factory=Balance)
 
     def __post_init__(self) -> None:
         integrator_code(self.integrator)
+        if isinstance(self.substeps, bool) or not isinstance(self.substeps, int) or self.substeps < 1:
+            raise InputError(f"Expected substeps as an integer of at least 1, got {self.substeps!r}.")
 
     @staticmethod
     def known_ids() -> list[str]:
@@ -91,15 +128,17 @@ class CartPole:
         if spec is None or env_id not in cls.known_ids():
             raise InputError(f"Unknown environment {env_id!r}; choose from {', '.join(cls.known_ids())}.")
         kwargs = {**spec.kwargs, **(env_kwargs or {})}
-        unknown = sorted(set(kwargs) - {"continuous", "integrator", "params"})
+        unknown = sorted(set(kwargs) - {"continuous", "integrator", "params", "substeps"})
         if unknown:
-            raise InputError(f"Unknown environment argument {unknown[0]!r}; choose from integrator, params.")
+            raise InputError(
+                f"Unknown environment argument {unknown[0]!r}; choose from integrator, params, substeps."
+            )
         params = Params.from_mapping(kwargs.pop("params", None))
         return cls(params=params, task=Balance(max_episode_steps=spec.max_episode_steps or 500), **kwargs)
 
     @cached_property
     def params_array(self) -> FloatArray:
-        """Physical parameters as the kernels read them, shape (6,)."""
+        """Physical parameters as the kernels read them, shape (8,)."""
         return self.params.as_array()
 
     @cached_property
@@ -144,7 +183,9 @@ class CartPole:
     def step(self, states: FloatArray, forces: FloatArray) -> npt.NDArray[np.bool_]:
         """Advance ``states`` (4, n) in place under ``forces`` (n,) and return which ones fell, (n,)."""
         fallen = np.empty(states.shape[1], dtype=np.bool_)
-        step_states(states, forces, self.params_array, self.thresholds, self.integrator_code, fallen)
+        step_states(
+            states, forces, self.params_array, self.thresholds, self.integrator_code, self.substeps, fallen
+        )
         return fallen
 
     def start(

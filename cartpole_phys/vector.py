@@ -53,6 +53,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         continuous: bool = True,
         integrator: str = "semi_implicit_euler",
         params: Mapping[str, float] | None = None,
+        substeps: int = 1,
         render_mode: str | None = None,
     ) -> None:
         """See the class for the arguments.
@@ -63,7 +64,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         if num_envs < 1:
             raise InputError(f"Expected num_envs of at least 1, got {num_envs}.")
         task = Balance(max_episode_steps=max_episode_steps)
-        self.system = CartPole(continuous, integrator, Params.from_mapping(params), task)
+        self.system = CartPole(continuous, integrator, Params.from_mapping(params), substeps, task)
         self.num_envs = num_envs
         self.render_mode = render_mode
         self.autoreset_mode = parse_autoreset_mode(autoreset_mode)

@@ -48,8 +48,8 @@ class Selection:
     settle_after: int  # training steps
 
 
-# Measured on 8 seeds: a checkpoint within 2 points of 50 comes after 1,200 to 5,000 steps on 5 of them, and
-# within 6 points on all; one above 97.5 after 3,300 to 21,600 steps.
+# Measured on seeds 0 to 7: a checkpoint within 2 points of 50 comes within 6,000 steps on five of them, and
+# one within 6 points on all; one above 97.5 comes after 1,700 to 17,000 steps.
 SAC_SELECTION: Mapping[str, Selection] = {
     "medium": Selection(target=50.0, close_enough=2.0, low=44.0, high=56.0, settle_after=6_000),
     "expert": Selection(target=100.0, close_enough=2.5, low=95.5, high=100.0, settle_after=40_000),

@@ -1,0 +1,154 @@
+"""Maps from one state to the next, with the force held constant.
+
+Which to use: ``semi_implicit_euler`` (default) is cheap and stable for control; ``euler`` is CartPole-v1's
+and gains energy; ``symplectic_euler`` keeps the energy bounded over any time; ``rk4`` is the most accurate
+for a few seconds. The mass matrix depends on θ, so the semi-implicit map, which works with velocities, is
+not symplectic and slowly loses energy; the symplectic one works with momenta.
+"""
+
+from __future__ import annotations
+
+import math
+
+from cartpole_phys.compiled import inlined
+from cartpole_phys.errors import InputError
+from cartpole_phys.physics import Constants, State, acceleration
+from cartpole_phys.trigonometry import sin_cos
+
+EULER, SEMI_IMPLICIT_EULER, SYMPLECTIC_EULER, RK4 = range(4)
+INTEGRATORS = {
+    "euler": EULER,
+    "semi_implicit_euler": SEMI_IMPLICIT_EULER,
+    "symplectic_euler": SYMPLECTIC_EULER,
+    "rk4": RK4,
+}
+
+
+def integrator_code(name: str) -> int:
+    """The kernels' number for an integrator.
+
+    Raises:
+        InputError: if there is no integrator of that name.
+    """
+    if name not in INTEGRATORS:
+        raise InputError(f"Unknown integrator {name!r}; choose from {', '.join(INTEGRATORS)}.")
+    return INTEGRATORS[name]
+
+
+@inlined
+def euler(
+    x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
+) -> State:
+    """Positions move with the old velocities."""
+    h = constants.time_step
+    x_acceleration, theta_acceleration = acceleration(x_dot, theta, theta_dot, force, constants)
+    return (
+        x + h * x_dot,
+        x_dot + h * x_acceleration,
+        theta + h * theta_dot,
+        theta_dot + h * theta_acceleration,
+    )
+
+
+@inlined
+def semi_implicit_euler(
+    x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
+) -> State:
+    """Velocities first, then positions with the new velocities."""
+    h = constants.time_step
+    x_acceleration, theta_acceleration = acceleration(x_dot, theta, theta_dot, force, constants)
+    new_x_dot, new_theta_dot = x_dot + h * x_acceleration, theta_dot + h * theta_acceleration
+    return x + h * new_x_dot, new_x_dot, theta + h * new_theta_dot, new_theta_dot
+
+
+@inlined
+def symplectic_euler(
+    x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
+) -> State:
+    """Symplectic Euler in momenta: p' = p − h ∂H/∂q(q, p'), q' = q + h ∂H/∂p(q, p').
+
+    With a = M+m, b = m l, d = (4/3) m l², D = a d − b² cos²θ, the momenta are p_x = a ẋ + b cosθ θ̇ and
+    p_θ = b cosθ ẋ + d θ̇, and H = (d p_x² − 2 b cosθ p_x p_θ + a p_θ²) / (2 D) + b g cosθ. The new p_x is
+    explicit; the new p_θ solves A p_θ² − B p_θ + C = 0, of which the root that tends to C/B is taken.
+    Forces that are not in H (push, friction) act explicitly. Source: Hairer, Lubich and Wanner, "Geometric
+    Numerical Integration", section VI.3. Where the quadratic has no root (a spin of several turns a step) its
+    vertex is taken.
+    """
+    h, a, b = constants.time_step, constants.total_mass, constants.mass_length
+    d = (4.0 / 3.0) * b * constants.half_length
+    sine, cosine = sin_cos(theta)
+    bc = b * cosine
+    big_d = a * d - bc * bc
+    outer_x, outer_theta = _outer_forces(x_dot, theta, theta_dot, force, constants)
+    p_x = a * x_dot + bc * theta_dot + h * outer_x
+    p_theta = bc * x_dot + d * theta_dot + h * outer_theta
+    bend = h * b * bc * sine / (big_d * big_d)
+    quadratic = bend * a
+    linear = 1.0 + h * b * sine * p_x / big_d + 2.0 * bend * bc * p_x
+    constant = p_theta + h * b * constants.gravity * sine + bend * d * p_x * p_x
+    root = math.sqrt(max(linear * linear - 4.0 * quadratic * constant, 0.0))
+    p_theta = 2.0 * constant / (linear + root)
+    new_x = x + h * (d * p_x - bc * p_theta) / big_d
+    new_theta = theta + h * (a * p_theta - bc * p_x) / big_d
+    _, new_cosine = sin_cos(new_theta)
+    bc = b * new_cosine
+    big_d = a * d - bc * bc
+    return new_x, (d * p_x - bc * p_theta) / big_d, new_theta, (a * p_theta - bc * p_x) / big_d
+
+
+@inlined
+def _outer_forces(
+    x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
+) -> tuple[float, float]:
+    """Generalised forces that no potential gives: on x (N) and on θ (N·m)."""
+    if constants.cart_friction == 0.0:
+        return force, -constants.pole_damping * theta_dot
+    sine, cosine = sin_cos(theta)
+    x_acceleration, theta_acceleration = acceleration(x_dot, theta, theta_dot, force, constants)
+    inertia = constants.mass_length * (theta_acceleration * cosine - theta_dot * theta_dot * sine)
+    return constants.total_mass * x_acceleration + inertia, -constants.pole_damping * theta_dot
+
+
+@inlined
+def rk4(x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants) -> State:
+    """The classical Runge-Kutta method of order 4."""
+    h = constants.time_step
+    half = 0.5 * h
+    a1, b1 = acceleration(x_dot, theta, theta_dot, force, constants)
+    v2, w2 = x_dot + half * a1, theta_dot + half * b1
+    a2, b2 = acceleration(v2, theta + half * theta_dot, w2, force, constants)
+    v3, w3 = x_dot + half * a2, theta_dot + half * b2
+    a3, b3 = acceleration(v3, theta + half * w2, w3, force, constants)
+    v4, w4 = x_dot + h * a3, theta_dot + h * b3
+    a4, b4 = acceleration(v4, theta + h * w3, w4, force, constants)
+    sixth = h / 6.0
+    return (
+        x + sixth * (x_dot + 2.0 * v2 + 2.0 * v3 + v4),
+        x_dot + sixth * (a1 + 2.0 * a2 + 2.0 * a3 + a4),
+        theta + sixth * (theta_dot + 2.0 * w2 + 2.0 * w3 + w4),
+        theta_dot + sixth * (b1 + 2.0 * b2 + 2.0 * b3 + b4),
+    )
+
+
+@inlined
+def advance(
+    x: float,
+    x_dot: float,
+    theta: float,
+    theta_dot: float,
+    force: float,
+    constants: Constants,
+    integrator: int,
+    substeps: int,
+) -> State:
+    """The state one time step later: ``substeps`` steps of an integrator under one force (N)."""
+    for _ in range(substeps):
+        if integrator == EULER:
+            x, x_dot, theta, theta_dot = euler(x, x_dot, theta, theta_dot, force, constants)
+        elif integrator == SEMI_IMPLICIT_EULER:
+            x, x_dot, theta, theta_dot = semi_implicit_euler(x, x_dot, theta, theta_dot, force, constants)
+        elif integrator == SYMPLECTIC_EULER:
+            x, x_dot, theta, theta_dot = symplectic_euler(x, x_dot, theta, theta_dot, force, constants)
+        else:
+            x, x_dot, theta, theta_dot = rk4(x, x_dot, theta, theta_dot, force, constants)
+    return x, x_dot, theta, theta_dot
