@@ -19,7 +19,7 @@ matplotlib.use("Agg")
 
 GIF_STRIDE = 2  # steps between two frames: 25 frames a second at a time step of 0.02 s
 GIF_SIZE = (420, 210)  # pixels
-GIF_COLOURS = 32
+GIF_COLOURS = 64
 LINES = (("-", "#555555"), ("--", "#0072b2"), ("-.", "#d55e00"), (":", "#009e73"))  # colour-blind-safe
 
 

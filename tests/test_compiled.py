@@ -41,9 +41,11 @@ def test_an_edited_callee_is_compiled_anew(tmp_path: Path) -> None:
 
     first = velocity()
     assert velocity() == first
-    physics = copy / "physics.py"
-    physics.write_text(
-        physics.read_text("utf-8").replace("x_dot + time_step * x_acc", "x_dot + 2 * time_step * x_acc")
+    integrators = copy / "integrators.py"
+    text = integrators.read_text("utf-8")
+    assert "x_dot + h * x_acceleration" in text
+    integrators.write_text(
+        text.replace("x_dot + h * x_acceleration", "x_dot + 2 * h * x_acceleration"), "utf-8"
     )
     assert source_hash(copy) != before
     assert velocity() == 2 * first
