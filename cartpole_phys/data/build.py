@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-import cartpole_phys
 from cartpole_phys.data.check import PASSED, check
 from cartpole_phys.data.d4rl import METADATA_HASH, SCHEMA_VERSION, Contents, contents_of, write
 from cartpole_phys.data.recipe import DEFAULT_STEPS, Recipe, check_name
@@ -263,15 +262,14 @@ def _built(path: Path, recipe: Recipe, episodes: Episodes, contents: Contents) -
 
 def package_versions() -> dict[str, str]:
     """Versions of what the arrays depend on."""
-    names = ("numpy", "numba", "gymnasium", "h5py", "isal")
-    versions = {name: metadata.version(name) for name in names}
-    return {"cartpole-phys": cartpole_phys.__version__, "python": platform.python_version(), **versions}
+    names = ("cartpole-phys", "numpy", "numba", "gymnasium", "h5py", "isal")
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
 
 
 def git_commit() -> str:
     """The commit of the clone that this package runs from, or "" for an installed release."""
-    folder = Path(cartpole_phys.__file__).parent
-    if not (folder.parent / ".git").exists():
+    folder = Path(__file__).parent
+    if not (folder.parent.parent / ".git").exists():
         return ""
     command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
     try:

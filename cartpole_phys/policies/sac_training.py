@@ -10,7 +10,6 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
-import cartpole_phys
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies.sac_recipe import Agent, OnCheckpoint, SacRecipe, Weights
 from cartpole_phys.policies.tanh_gaussian import WEIGHT_NAMES, TanhGaussianPolicy
@@ -18,8 +17,6 @@ from cartpole_phys.rollout import play
 from cartpole_phys.sb3 import PhysCartPoleVecEnv
 from cartpole_phys.simulator import CartPole
 from cartpole_phys.vector import PhysCartPoleVectorEnv
-
-gym.register_envs(cartpole_phys)
 
 
 def train(recipe: SacRecipe, on_checkpoint: OnCheckpoint | None = None) -> Agent:
