@@ -66,7 +66,7 @@ def choose(
 ) -> float:
     """The action of a compiled policy: in [−1, 1], or 0 or 1; ``random`` is uniform on (0, 1)."""
     if rule == UNIFORM:
-        return 2.0 * random - 1.0 if continuous else np.floor(2.0 * random)
+        return 2.0 * random - 1.0 if continuous else (1.0 if random >= 0.5 else 0.0)
     u = 0.0
     for i in range(4):
         u += gains[i] * np.float64(np.float32(state[i]))

@@ -1,0 +1,122 @@
+"""A rollout's bits depend neither on the processor nor on the C library nor on how the work is split."""
+
+import math
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+
+from cartpole_phys.data.d4rl import array_sha256
+from cartpole_phys.integrators import INTEGRATORS
+from cartpole_phys.physics import Params
+from cartpole_phys.policies.heuristic import proportional, uniform
+from cartpole_phys.random_stream import key_from_seed
+from cartpole_phys.rollout import run_compiled
+from cartpole_phys.simulator import CartPole
+
+# One hash over states, actions and flags of 200 episodes for every integrator, action kind and friction.
+EXPECTED = "3be995c36bea7a63e2e17ba83745be321ea3b252c4042fcefd8181b936679140"
+
+VARIANTS = {
+    "host": {},
+    "generic": {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
+    "old C library": {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-FMA,-AVX2,-AVX512F"},
+}
+LIBM = (
+    r"\b(sin|cos|tan|sincos|asin|acos|atan2?|sinh|cosh|tanh|exp2?|expm1|log2?|log10|log1p|pow|fmod"
+    r"|floor|ceil|rint|round|trunc|fma|hypot|cbrt)f?\b"
+)
+ASSEMBLY = """
+import numpy as np
+from test_same_bits import rollouts
+from cartpole_phys import rollout, simulator
+rollouts()
+simulator.CartPole().step(np.zeros((4, 8)), np.zeros(8))
+simulator.CartPole().start(np.zeros((4, 1)), np.zeros(1, np.uint64), np.zeros(1, np.int64))
+for kernel in (rollout.simulate_episodes, simulator.step_states, simulator.start_states):
+    print(*kernel.inspect_asm().values())
+"""
+
+
+def rollouts() -> str:
+    """One hash over rollouts of everything that the kernels can do."""
+    hashes = []
+    for integrator in INTEGRATORS:
+        for continuous in (True, False):
+            for friction in (0.0, 0.01):
+                params = Params(cart_friction=friction, pole_damping=friction)
+                system = CartPole(continuous, integrator, params, substeps=2)
+                for policy in (uniform(), proportional(1.5, continuous)):
+                    episodes = run_compiled(system, policy, key_from_seed(7), 0, 200)
+                    flat = [
+                        *episodes.infos.values(),
+                        episodes.actions,
+                        episodes.terminations,
+                        episodes.offsets,
+                    ]
+                    hashes += [array_sha256(array) for array in flat]
+    return array_sha256(np.array(hashes))
+
+
+def _python(program: str, cache: Path, **variables: str) -> str:
+    """What a program prints in a process of its own with an empty kernel cache."""
+    environment = {
+        **os.environ,
+        "XDG_CACHE_HOME": str(cache),
+        "PYTHONPATH": str(Path(__file__).parent),
+        **variables,
+    }
+    result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_one_hash_on_every_processor(variant: str, tmp_path: Path) -> None:
+    printed = _python("from test_same_bits import rollouts; print(rollouts())", tmp_path, **VARIANTS[variant])
+    assert printed.strip() == EXPECTED
+
+
+def test_compiled_kernels_call_no_libm() -> None:
+    nowhere = Path("/proc/no-cache")  # kernels from a cache show no assembly
+    for variant in ("host", "generic"):
+        assembly = _python(ASSEMBLY, nowhere, **VARIANTS[variant])
+        assert len(assembly) > 10_000
+        assert re.findall(LIBM, assembly) == []
+
+
+def test_the_search_for_libm_would_find_a_call() -> None:
+    def wave(angle: float) -> float:
+        return math.sin(angle)
+
+    compiled: Any = numba.njit(wave)
+    compiled(1.0)
+    assert re.findall(LIBM, "".join(compiled.inspect_asm().values()))
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_threads_and_chunks_do_not_change_a_bit(integrator: str) -> None:
+    system = CartPole(integrator=integrator)
+    rng = np.random.default_rng(0)
+    whole, forces = rng.normal(size=(4, 10_000)), rng.normal(size=10_000)
+    start = whole.copy()
+    for _ in range(5):
+        system.step(whole, forces)
+    for threads, size in ((1, 1_000), (2, 777), (2, 64)):
+        pieces = [np.ascontiguousarray(start[:, i : i + size]) for i in range(0, 10_000, size)]
+        parts = [np.ascontiguousarray(forces[i : i + size]) for i in range(0, 10_000, size)]
+
+        def run(index: int, pieces: list[np.ndarray] = pieces, parts: list[np.ndarray] = parts) -> None:
+            for _ in range(5):
+                system.step(pieces[index], parts[index])
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(run, range(len(pieces))))
+        np.testing.assert_array_equal(np.concatenate(pieces, axis=1), whole)
