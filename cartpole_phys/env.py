@@ -59,6 +59,8 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
     * ``integrator``: ``"semi_implicit_euler"`` (default), ``"euler"``, which is CartPole-v1's,
       ``"symplectic_euler"`` or ``"rk4"``; ``cartpole_phys.integrators`` says which to use when.
     * ``substeps``: steps of integration to a time step, 1 by default.
+    * ``push_rate``: random pushes on the cart a second, 0 by default; ``info["push"]`` has each step's, in N.
+    * ``push_size``: the largest push, 10 N by default; pushes are uniform in ± this and last one step.
     * ``params``: physical parameters by name, for example ``{"pole_mass": 0.2}``; see ``physics.Params``.
     * ``render_mode``: ``None`` or ``"rgb_array"``.
 
@@ -74,6 +76,8 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
         integrator: str = "semi_implicit_euler",
         params: Mapping[str, float] | None = None,
         substeps: int = 1,
+        push_rate: float = 0.0,
+        push_size: float = 10.0,
         render_mode: str | None = None,
     ) -> None:
         """See the class for the arguments.
@@ -81,14 +85,18 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
         Raises:
             InputError: on an unknown integrator or parameter, or a parameter that is not above 0.
         """
-        self.system = CartPole(continuous, integrator, Params.from_mapping(params), substeps)
+        self.system = CartPole(
+            continuous, integrator, Params.from_mapping(params), substeps, push_rate, push_size
+        )
         self.render_mode = render_mode
         self.observation_space = observation_space(self.system.task)
         self.action_space = action_space(continuous)
         self._states: npt.NDArray[np.float64] | None = None  # (4, 1)
         self._key: np.uint64 | None = None
         self._episode = 0
+        self._elapsed = 0  # steps of the episode so far
         self._force = 0.0  # N, of the last step
+        self._push = 0.0  # N, of the last step
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -105,10 +113,8 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
         else:
             self._episode += 1
         self._states = np.empty((4, 1))
-        self._force = 0.0
-        self.system.start(
-            self._states, np.array([self._key], dtype=np.uint64), np.array([self._episode]), bounds=bounds
-        )
+        self._elapsed, self._force, self._push = 0, 0.0, 0.0
+        self.system.start(self._states, *self._identity(), bounds=bounds)
         return observe(self._states)[0], {}
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -121,9 +127,18 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
         if self._states is None:
             raise ResetNeeded("Cannot step an environment that was never reset; call reset() first.")
         forces = self.system.forces(self.system.check_actions(np.asarray(action)[None], 1))
-        fallen = self.system.step(self._states, forces)
+        info = {}
+        if self.system.push_rate:
+            self._push = float(self.system.pushes(*self._identity(), np.array([self._elapsed]))[0])
+            info["push"] = self._push
+        fallen = self.system.step(self._states, forces + self._push)
         self._force = float(forces[0])
-        return observe(self._states)[0], REWARD, bool(fallen[0]), False, {}
+        self._elapsed += 1
+        return observe(self._states)[0], REWARD, bool(fallen[0]), False, info
+
+    def _identity(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+        """Key and episode number, on which all randomness inside the step depends, each (1,)."""
+        return np.array([self._key], dtype=np.uint64), np.array([self._episode])
 
     def render(self) -> Any:
         """The current state as an image (H, W, 3) of uint8, or None without a render mode."""
@@ -134,4 +149,4 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
             raise ResetNeeded("Cannot render an environment that was never reset; call reset() first.")
         from cartpole_phys.render import draw
 
-        return draw(self._states[:, 0], self._force, self.system)
+        return draw(self._states[:, 0], self._force, self.system, self._push)

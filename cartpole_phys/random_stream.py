@@ -12,6 +12,7 @@ from cartpole_phys.compiled import inlined, kernel
 
 START = 0  # purposes: the start state of an episode
 ACTION = 1  # the randomness of a policy
+PUSH = 2  # random pushes on the cart
 
 _MASK = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)

@@ -18,7 +18,7 @@ MARGIN = 60  # pixels between the track's end and the picture's edge
 
 SKY, GROUND, TRACK = (250, 250, 247), (226, 224, 217), (120, 118, 112)
 CART, WHEEL, POLE, PIVOT = (0, 94, 162), (60, 60, 60), (230, 126, 34), (255, 255, 255)
-LIMIT, FORCE = (190, 30, 45), (0, 130, 90)
+LIMIT, FORCE, PUSH = (190, 30, 45), (0, 130, 90), (150, 50, 160)
 
 
 def _pygame() -> Any:
@@ -32,8 +32,10 @@ def _pygame() -> Any:
     return pygame
 
 
-def draw(state: npt.NDArray[np.float64], force: float, system: CartPole) -> npt.NDArray[np.uint8]:
-    """The state (x, ẋ, θ, θ̇) as an image (300, 600, 3), with the force in newtons as an arrow.
+def draw(
+    state: npt.NDArray[np.float64], force: float, system: CartPole, push: float = 0.0
+) -> npt.NDArray[np.uint8]:
+    """The state (x, ẋ, θ, θ̇) as an image (300, 600, 3), with force and push (N) as arrows, green and purple.
 
     Raises:
         DependencyNotInstalled: without pygame.
@@ -49,7 +51,10 @@ def draw(state: npt.NDArray[np.float64], force: float, system: CartPole) -> npt.
     _draw_pole(
         pygame, canvas, (centre, ground - 34 * zoom), float(state[2]), 2 * system.params.half_length * scale
     )
-    _draw_force(pygame, canvas, (centre, ground - 21 * zoom), force / system.params.force_mag)
+    for colour, height, newtons in ((FORCE, 21, force), (PUSH, 50, push)):
+        _draw_arrow(
+            pygame, canvas, colour, (centre, ground - height * zoom), newtons / system.params.force_mag
+        )
     small = pygame.transform.smoothscale(canvas, (WIDTH, HEIGHT))
     pixels: npt.NDArray[np.uint8] = np.transpose(
         pygame.surfarray.array3d(small), (1, 0, 2)
@@ -87,7 +92,9 @@ def _draw_pole(pygame: Any, canvas: Any, pivot: tuple[float, float], angle: floa
     pygame.draw.circle(canvas, PIVOT, base, 3 * zoom)
 
 
-def _draw_force(pygame: Any, canvas: Any, origin: tuple[float, float], share: float) -> None:
+def _draw_arrow(
+    pygame: Any, canvas: Any, colour: tuple[int, int, int], origin: tuple[float, float], share: float
+) -> None:
     zoom = OVERSAMPLING
     if abs(share) < 0.02:
         return
@@ -95,6 +102,6 @@ def _draw_force(pygame: Any, canvas: Any, origin: tuple[float, float], share: fl
     start = origin[0] + direction * 42 * zoom
     tip = start + share * 60 * zoom
     y = origin[1]
-    pygame.draw.line(canvas, FORCE, (start, y), (tip, y), 4 * zoom)
+    pygame.draw.line(canvas, colour, (start, y), (tip, y), 4 * zoom)
     head = [(tip + direction * 9 * zoom, y), (tip, y - 7 * zoom), (tip, y + 7 * zoom)]
-    pygame.draw.polygon(canvas, FORCE, head)
+    pygame.draw.polygon(canvas, colour, head)

@@ -21,7 +21,7 @@ from cartpole_phys.integrators import advance
 from cartpole_phys.physics import unpack
 from cartpole_phys.random_stream import ACTION, key_from_seed, uniforms
 from cartpole_phys.simulator import CartPole, FloatArray, observe
-from cartpole_phys.task import REWARD, START_BOUND, has_fallen, start_state
+from cartpole_phys.task import REWARD, START_BOUND, has_fallen, push_force, start_state
 
 Array = npt.NDArray[Any]
 
@@ -89,9 +89,12 @@ def simulate_episodes(
     continuous: bool,
     rule: int,
     gains: FloatArray,
+    push_probability: float,
+    push_size: float,
     start_bound: float,
     states: FloatArray,
     actions: npt.NDArray[np.float32],
+    pushes: FloatArray,
     final_states: FloatArray,
     lengths: npt.NDArray[np.int64],
     fallen: npt.NDArray[np.bool_],
@@ -110,7 +113,11 @@ def simulate_episodes(
             action = np.float32(choose(rule, continuous, gains, (x, x_dot, theta, theta_dot), random))
             states[row, 0], states[row, 1], states[row, 2], states[row, 3] = x, x_dot, theta, theta_dot
             actions[row] = action
+            pushes[row] = 0.0
+            if push_probability > 0.0:
+                pushes[row] = push_force(key, episode, step, push_probability, push_size)
             force = np.float64(action) * force_mag if continuous else (2.0 * action - 1.0) * force_mag
+            force += pushes[row]
             x, x_dot, theta, theta_dot = advance(
                 x, x_dot, theta, theta_dot, force, constants, integrator, substeps
             )
@@ -129,12 +136,13 @@ def simulate_episodes(
 def _assemble(
     states: FloatArray,
     actions: Array,
+    pushes: FloatArray,
     final_states: FloatArray,
     lengths: npt.NDArray[np.int64],
     fallen: npt.NDArray[np.bool_],
     infos: dict[str, Array],
 ) -> Episodes:
-    """Episodes from rows of states (N, 4), actions and one length, final state and flag per episode."""
+    """Episodes from rows of states (N, 4), actions, pushes (N,), and what each episode ended with."""
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     rows = len(states)
     terminations, truncations = np.zeros(rows, dtype=np.bool_), np.zeros(rows, dtype=np.bool_)
@@ -151,7 +159,7 @@ def _assemble(
         infos={
             "qpos": states[:, [0, 2]],  # (N, 4) -> (N, 2): x, θ
             "qvel": states[:, [1, 3]],  # (N, 4) -> (N, 2): ẋ, θ̇
-            "push": np.zeros(rows),
+            "push": pushes,
             "collection_cut": np.zeros(rows, dtype=np.bool_),
             **infos,
         },
@@ -163,7 +171,8 @@ def run_compiled(
 ) -> Episodes:
     """Episodes ``first`` to ``first + count`` under a policy that the kernel knows."""
     capacity = count * system.task.max_episode_steps
-    states, actions = np.empty((capacity, 4)), np.empty(capacity, dtype=np.float32)
+    states, pushes = np.empty((capacity, 4)), np.empty(capacity)
+    actions = np.empty(capacity, dtype=np.float32)
     final_states, lengths, fallen = (
         np.empty((count, 4)),
         np.empty(count, dtype=np.int64),
@@ -180,9 +189,12 @@ def run_compiled(
         system.continuous,
         policy.rule,
         np.array(policy.gains),
+        system.push_probability,
+        float(system.push_size),
         START_BOUND,
         states,
         actions,
+        pushes,
         final_states,
         lengths,
         fallen,
@@ -192,7 +204,7 @@ def run_compiled(
     infos = {}
     if policy.log_prob is not None:
         infos["action_log_probs"] = np.full(rows, policy.log_prob, dtype=np.float32)
-    return _assemble(states[:rows], chosen, final_states, lengths, fallen, infos)
+    return _assemble(states[:rows], chosen, pushes[:rows], final_states, lengths, fallen, infos)
 
 
 class _Recorder:
@@ -201,15 +213,17 @@ class _Recorder:
     def __init__(self, batch_size: int) -> None:
         self.states: list[FloatArray] = []  # each (B, 4)
         self.actions: list[Array] = []
+        self.pushes: list[FloatArray] = []
         self.infos: dict[str, list[Array]] = {}
         self.lengths = np.zeros(batch_size, dtype=np.int64)
         self.fallen = np.zeros(batch_size, dtype=np.bool_)
         self.final_states = np.zeros((batch_size, 4))
 
-    def add(self, states: FloatArray, batch: ActionBatch) -> None:
-        """Keep the states (4, B) before a step and the actions that were executed."""
+    def add(self, states: FloatArray, batch: ActionBatch, pushes: FloatArray) -> None:
+        """Keep the states (4, B) before a step, and the actions and pushes that act during it."""
         self.states.append(states.T.copy())  # (4, B) -> (B, 4)
         self.actions.append(batch.actions)
+        self.pushes.append(pushes)
         for name, values in batch.infos.items():
             self.infos.setdefault(name, []).append(values)
 
@@ -230,6 +244,7 @@ class _Recorder:
         return _assemble(
             rows(self.states),
             rows(self.actions),
+            rows(self.pushes),
             self.final_states[:count],
             self.lengths[:count],
             self.fallen[:count],
@@ -243,7 +258,8 @@ def run_lockstep(
     """Episodes ``first`` to ``first + count`` under a Python policy, in a batch padded to ``batch_size``."""
     states, rewards = np.empty((4, batch_size)), np.zeros(batch_size)
     numbers = np.arange(first, first + batch_size, dtype=np.int64)
-    system.start(states, np.full(batch_size, key, dtype=np.uint64), numbers)
+    keys = np.full(batch_size, key, dtype=np.uint64)
+    system.start(states, keys, numbers)
     policy.begin(
         batch_size, np.random.Generator(np.random.Philox(key=np.array([key, first], dtype=np.uint64)))
     )
@@ -252,8 +268,9 @@ def run_lockstep(
     for step in range(1, system.task.max_episode_steps + 1):
         chosen = policy.act(observe(states), rewards)
         actions = system.check_actions(chosen.actions, batch_size)
-        recorder.add(states, ActionBatch(actions, chosen.infos))
-        fallen = system.step(states, system.forces(actions))
+        pushes = system.pushes(keys, numbers, np.full(batch_size, step - 1))
+        recorder.add(states, ActionBatch(actions, chosen.infos), pushes)
+        fallen = system.step(states, system.forces(actions) + pushes)
         rewards = np.full(batch_size, REWARD)
         ended = running & (fallen | (step == system.task.max_episode_steps))
         recorder.end(ended, fallen, states)

@@ -6,6 +6,7 @@ States of n environments are a structure of arrays, float64 of shape (4, n): x (
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,12 +29,13 @@ from cartpole_phys.integrators import (
     symplectic_euler,
 )
 from cartpole_phys.physics import Constants, Params, State, unpack
-from cartpole_phys.task import START_BOUND, Balance, has_fallen, start_state
+from cartpole_phys.task import START_BOUND, Balance, has_fallen, push_force, start_state
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 
 ENTRY_POINT = "cartpole_phys.env:PhysCartPoleEnv"
+ARGUMENTS = ("continuous", "integrator", "params", "substeps", "push_rate", "push_size")
 
 
 @inlined
@@ -97,6 +99,20 @@ def start_states(
             )
 
 
+@kernel
+def push_forces(
+    pushes: FloatArray,
+    keys: npt.NDArray[np.uint64],
+    episodes: npt.NDArray[np.int64],
+    steps: npt.NDArray[np.int64],
+    probability: float,
+    size: float,
+) -> None:
+    """Write the random pushes (N) of the environments at their current steps."""
+    for i in range(len(pushes)):
+        pushes[i] = push_force(keys[i], episodes[i], steps[i], probability, size)
+
+
 @dataclass(frozen=True)
 class CartPole:
     """What one environment id with its keyword arguments means."""
@@ -105,12 +121,22 @@ class CartPole:
     integrator: str = "semi_implicit_euler"
     params: Params = field(default_factory=Params)
     substeps: int = 1  # steps of integration to a time step
+    push_rate: float = 0.0  # 1/s, how often a random push hits the cart; at most one push a step
+    push_size: float = 10.0  # N, the largest push; a push lasts one time step
     task: Balance = field(default_factory=Balance)
 
     def __post_init__(self) -> None:
         integrator_code(self.integrator)
         if isinstance(self.substeps, bool) or not isinstance(self.substeps, int) or self.substeps < 1:
             raise InputError(f"Expected substeps as an integer of at least 1, got {self.substeps!r}.")
+        for name, value in (("push_rate", self.push_rate), ("push_size", self.push_size)):
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+                raise InputError(f"Expected {name} as a finite number of at least 0, got {value!r}.")
+        if self.push_probability > 1:
+            raise InputError(
+                f"Expected push_rate of at most one push a step, {1 / self.params.time_step:g} a second, "
+                f"got {self.push_rate:g}."
+            )
 
     @staticmethod
     def known_ids() -> list[str]:
@@ -128,10 +154,10 @@ class CartPole:
         if spec is None or env_id not in cls.known_ids():
             raise InputError(f"Unknown environment {env_id!r}; choose from {', '.join(cls.known_ids())}.")
         kwargs = {**spec.kwargs, **(env_kwargs or {})}
-        unknown = sorted(set(kwargs) - {"continuous", "integrator", "params", "substeps"})
+        unknown = sorted(set(kwargs) - set(ARGUMENTS))
         if unknown:
             raise InputError(
-                f"Unknown environment argument {unknown[0]!r}; choose from integrator, params, substeps."
+                f"Unknown environment argument {unknown[0]!r}; choose from {', '.join(ARGUMENTS[1:])}."
             )
         params = Params.from_mapping(kwargs.pop("params", None))
         return cls(params=params, task=Balance(max_episode_steps=spec.max_episode_steps or 500), **kwargs)
@@ -179,6 +205,20 @@ class CartPole:
         if self.continuous:
             return actions[:, 0].astype(np.float64) * self.params.force_mag
         return np.where(actions == 1, self.params.force_mag, -self.params.force_mag)
+
+    @property
+    def push_probability(self) -> float:
+        """Of a push during one time step."""
+        return self.push_rate * self.params.time_step
+
+    def pushes(
+        self, keys: npt.NDArray[np.uint64], episodes: npt.NDArray[np.int64], steps: npt.NDArray[np.int64]
+    ) -> FloatArray:
+        """Random pushes in newtons, (n,), of episodes (n,) at their steps (n,), counted from 0."""
+        pushes = np.zeros(len(keys))
+        if self.push_rate:
+            push_forces(pushes, keys, episodes, steps, self.push_probability, float(self.push_size))
+        return pushes
 
     def step(self, states: FloatArray, forces: FloatArray) -> npt.NDArray[np.bool_]:
         """Advance ``states`` (4, n) in place under ``forces`` (n,) and return which ones fell, (n,)."""

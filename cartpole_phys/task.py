@@ -9,7 +9,7 @@ import numpy as np
 
 from cartpole_phys.compiled import inlined
 from cartpole_phys.physics import State
-from cartpole_phys.random_stream import START, uniforms
+from cartpole_phys.random_stream import PUSH, START, uniforms
 
 START_BOUND = 0.05  # every start variable is uniform in ± this (m, m/s, rad, rad/s), as in CartPole-v1
 REWARD = 1.0  # for every step, the one that ends the episode included
@@ -28,6 +28,13 @@ class Balance:
 def has_fallen(x: float, theta: float, x_threshold: float, theta_threshold: float) -> bool:
     """Whether the state ends the episode: the cart left the track (m) or the pole tilted too far (rad)."""
     return (x < -x_threshold) | (x > x_threshold) | (theta < -theta_threshold) | (theta > theta_threshold)
+
+
+@inlined
+def push_force(key: np.uint64, episode: int, step: int, probability: float, size: float) -> float:
+    """The random push on the cart during a step, in newtons: mostly 0, else uniform in ± ``size``."""
+    chance, where, _, _ = uniforms(key, episode, step, PUSH)
+    return (2.0 * where - 1.0) * size if chance < probability else 0.0
 
 
 @inlined

@@ -54,6 +54,8 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         integrator: str = "semi_implicit_euler",
         params: Mapping[str, float] | None = None,
         substeps: int = 1,
+        push_rate: float = 0.0,
+        push_size: float = 10.0,
         render_mode: str | None = None,
     ) -> None:
         """See the class for the arguments.
@@ -64,7 +66,9 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         if num_envs < 1:
             raise InputError(f"Expected num_envs of at least 1, got {num_envs}.")
         task = Balance(max_episode_steps=max_episode_steps)
-        self.system = CartPole(continuous, integrator, Params.from_mapping(params), substeps, task)
+        self.system = CartPole(
+            continuous, integrator, Params.from_mapping(params), substeps, push_rate, push_size, task
+        )
         self.num_envs = num_envs
         self.render_mode = render_mode
         self.autoreset_mode = parse_autoreset_mode(autoreset_mode)
@@ -75,6 +79,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._states = np.zeros((4, num_envs))
         self._forces = np.zeros(num_envs)  # N, of the last step
+        self._pushes = np.zeros(num_envs)  # N, of the last step
         self._keys: npt.NDArray[np.uint64] | None = None
         self._episodes = np.zeros(num_envs, dtype=np.int64)
         self._elapsed = np.zeros(num_envs, dtype=np.int64)
@@ -104,7 +109,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
             if value is not None and mask[i]:
                 self._keys[i], self._episodes[i] = key_from_seed(value), 0
         self._begin(mask, bounds)
-        self._forces[mask] = 0.0
+        self._forces[mask] = self._pushes[mask] = 0.0
         return observe(self._states), {}
 
     def step(self, actions: Any) -> tuple[Observation, npt.NDArray[np.float64], Flags, Flags, dict[str, Any]]:
@@ -114,18 +119,21 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
             InputError: on actions of the wrong shape or kind, or not finite; no state is touched.
             ResetNeeded: before the first reset, or with autoreset disabled after an episode's end.
         """
-        self._check_steppable()
+        keys = self._check_steppable()
         resetting = (
             self._done if self.autoreset_mode is AutoresetMode.NEXT_STEP else np.zeros_like(self._done)
         )
         self._forces = self.system.forces(self.system.check_actions(actions, self.num_envs))
-        terminated = self.system.step(self._states, self._forces) & ~resetting
+        self._pushes = self.system.pushes(keys, self._episodes, self._elapsed)
+        terminated = self.system.step(self._states, self._forces + self._pushes) & ~resetting
+        infos = self._push_infos(~resetting)
         self._elapsed += 1
         truncated = (self._elapsed >= self.system.task.max_episode_steps) & ~resetting
         rewards = np.where(resetting, 0.0, REWARD)
         self._next_episode(resetting)
         self._done = terminated | truncated
-        infos = self._end_in_same_step() if self.autoreset_mode is AutoresetMode.SAME_STEP else {}
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._done.any():
+            infos = self._end_in_same_step()
         return observe(self._states), rewards, terminated, truncated, infos
 
     def render(self) -> tuple[Any, ...] | None:
@@ -135,7 +143,8 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         from cartpole_phys.render import draw
 
         return tuple(
-            draw(state, force, self.system) for state, force in zip(self._states.T, self._forces, strict=True)
+            draw(state, force, self.system, push)
+            for state, force, push in zip(self._states.T, self._forces, self._pushes, strict=True)
         )
 
     def _seed_list(self, seed: Seeds) -> Sequence[int | None] | None:
@@ -170,10 +179,17 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
     def _next_episode(self, mask: Flags) -> None:
         if mask.any():
             self._episodes[mask] += 1
-            self._forces[mask] = 0.0
+            self._forces[mask] = self._pushes[mask] = 0.0
             self._begin(mask)
 
-    def _check_steppable(self) -> None:
+    def _push_infos(self, where: Flags) -> dict[str, Any]:
+        """The pushes of the environments ``where`` set, in the form of Gymnasium's vector infos."""
+        if not self.system.push_rate or not where.any():
+            return {}
+        return {"push": np.where(where, self._pushes, 0.0), "_push": where.copy()}
+
+    def _check_steppable(self) -> npt.NDArray[np.uint64]:
+        """The environments' keys, once it is clear that they can be stepped."""
         if self._keys is None:
             raise ResetNeeded("Cannot step an environment that was never reset; call reset() first.")
         if self.autoreset_mode is AutoresetMode.DISABLED and self._done.any():
@@ -181,20 +197,21 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
                 f"Environment {int(np.argmax(self._done))} has ended and autoreset is disabled; "
                 'call reset(options={"reset_mask": terminated | truncated}) first.'
             )
+        return self._keys
 
     def _end_in_same_step(self) -> dict[str, Any]:
-        """Reset what has ended and report the observations that this replaces."""
-        if not self._done.any():
-            return {}
+        """Reset what has ended and report the observations and infos that this replaces."""
         ended = self._done.copy()
+        infos, final_infos = self._push_infos(~ended), self._push_infos(ended)
         final_observations = np.full(self.num_envs, None, dtype=object)
         observations = observe(self._states)
         for i in np.flatnonzero(ended):
             final_observations[i] = observations[i]
         self._next_episode(ended)
         return {
+            **infos,
             "final_obs": final_observations,
             "_final_obs": ended,
-            "final_info": {},
+            "final_info": final_infos,
             "_final_info": ended.copy(),
         }

@@ -21,8 +21,9 @@ from cartpole_phys.random_stream import key_from_seed
 from cartpole_phys.rollout import run_compiled
 from cartpole_phys.simulator import CartPole
 
-# One hash over states, actions and flags of 200 episodes for every integrator, action kind and friction.
-EXPECTED = "3be995c36bea7a63e2e17ba83745be321ea3b252c4042fcefd8181b936679140"
+# One hash over states, actions and flags of 200 episodes for every integrator and action kind, with and
+# without friction and pushes.
+EXPECTED = "2e8cf697d5253f41506be7d485af1484b66ecfc821b16374e3f2cf1488cddcde"
 
 VARIANTS = {
     "host": {},
@@ -52,7 +53,7 @@ def rollouts() -> str:
         for continuous in (True, False):
             for friction in (0.0, 0.01):
                 params = Params(cart_friction=friction, pole_damping=friction)
-                system = CartPole(continuous, integrator, params, substeps=2)
+                system = CartPole(continuous, integrator, params, substeps=2, push_rate=500 * friction)
                 for policy in (uniform(), proportional(1.5, continuous)):
                     episodes = run_compiled(system, policy, key_from_seed(7), 0, 200)
                     flat = [

@@ -51,7 +51,14 @@ def _assert_same_infos(ours: dict[str, Any], sync: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("env_id", IDS)
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep", "Disabled"])
-@pytest.mark.parametrize("kwargs", [{}, {"integrator": "euler", "params": {"pole_mass": 0.3}}])
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {},
+        {"integrator": "rk4", "substeps": 2, "params": {"cart_friction": 0.1}},
+        {"push_rate": 20.0, "push_size": 15.0},
+    ],
+)
 def test_equals_sync_vector_env(env_id: str, mode: str, kwargs: dict[str, Any]) -> None:
     ours, sync = _pair(env_id, mode, max_episode_steps=40, **kwargs)
     rng = np.random.default_rng(0)

@@ -1,0 +1,85 @@
+"""Random pushes: their law, their place in infos and data, and what seed and episode decide."""
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import cartpole_phys
+from cartpole_phys import build_dataset, check, load_dataset
+from cartpole_phys.errors import InputError
+from cartpole_phys.policies.heuristic import proportional
+from cartpole_phys.rollout import collect, play
+from cartpole_phys.simulator import CartPole
+
+gym.register_envs(cartpole_phys)
+
+PUSHED: dict[str, Any] = {"push_rate": 5.0, "push_size": 8.0}
+
+
+def test_pushes_come_at_their_rate_and_are_uniform() -> None:
+    pushes = collect(CartPole(**PUSHED), proportional(3.0, True, 0.5), 200_000, 0).infos["push"]
+    hits = pushes[pushes != 0]
+    assert abs(len(hits) / len(pushes) - 5.0 * 0.02) < 0.003
+    assert np.abs(hits).max() <= 8.0
+    np.testing.assert_allclose(np.histogram(hits, 8, (-8, 8))[0] / len(hits), 1 / 8, atol=0.01)
+
+
+def test_rollout_infos_and_environment_tell_the_same_pushes() -> None:
+    env: Any = gym.make("PhysCartPole-v0", **PUSHED)
+    rolled = play(CartPole(**PUSHED), proportional(3.0, True, 0.5), 2, seed=4)
+    for index, recorded in enumerate(rolled):
+        observation, info = env.reset(seed=4) if index == 0 else env.reset()
+        assert info == {}
+        first = int(rolled.offsets[index])
+        for t, action in enumerate(recorded.actions):
+            np.testing.assert_array_equal(observation, recorded.observations[t])
+            observation, *_, info = env.step(action)
+            assert info == {"push": rolled.infos["push"][first + t]}
+
+
+def test_without_pushes_there_is_nothing_to_tell() -> None:
+    env = gym.make("PhysCartPole-v0")
+    env.reset(seed=0)
+    assert env.step(np.zeros(1, np.float32))[4] == {}
+
+
+def test_random_shoves_as_a_first_user_would_check_them() -> None:
+    """Smooth, reaching the thresholds, not diverging, and different from run to run."""
+    system = CartPole(push_rate=10.0, push_size=10.0)
+    data = play(system, proportional(1.2, True), 50, seed=0)
+    velocity_jumps = [
+        np.abs(np.diff(episode.observations[:, 1])).max() for episode in data if len(episode.rewards) > 1
+    ]
+    assert (
+        max(velocity_jumps) < 20.0 * 1.0 * system.params.time_step * 1.1
+    )  # both forces at most, over one step
+    assert data.terminations.any()
+    assert np.isfinite(data.observations).all()
+    assert np.abs(data.final_observations[:, 2]).max() < 0.4
+    other = play(system, proportional(1.2, True), 50, seed=1)
+    assert not np.array_equal(data.lengths, other.lengths)
+
+
+def test_a_pushed_data_set_passes_its_replay(tmp_path: Path) -> None:
+    path = build_dataset(policy="heuristic", tier="medium", steps=5_000, env_kwargs=PUSHED, out=tmp_path)
+    assert {result.status for result in check(path)} == {"passed"}
+    data = load_dataset(path)
+    assert (data.infos["push"] != 0).any()
+    assert data.metadata["env_kwargs"] == PUSHED
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"push_rate": -1.0}, "push_rate as a finite number of at least 0"),
+        ({"push_rate": 51.0}, "at most one push a step, 50 a second, got 51"),
+        ({"push_size": float("inf")}, "push_size as a finite number"),
+        ({"push_size": "big"}, "push_size as a finite number"),
+    ],
+)
+def test_bad_pushes_are_refused(kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        gym.make("PhysCartPole-v0", **kwargs)
