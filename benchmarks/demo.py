@@ -7,13 +7,10 @@ Transformer and behaviour cloning on that, and plays all of them on the same sta
 from __future__ import annotations
 
 import json
-import os
-import platform
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,8 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import figures
+from benchmarks.machine import describe
 from cartpole_phys import commands
-from cartpole_phys.data.build import build, package_versions
+from cartpole_phys.data.build import build
 from cartpole_phys.data.d4rl import load_dataset, read
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import mean_interval, normalized_score
@@ -127,11 +125,11 @@ def run(out: Path, seed: int) -> dict[str, Any]:
         figures.plot_targets(out / PLOT, swept, [r for r in rows if r["target"] is None], data.returns.max())
         shown = play(recipe.system, load(transformer, best["target"]), 1, EVALUATION_SEED)
         figures.animate(out / GIF, recipe.system, shown[0], GIF_STEPS)
+    described = describe()
+    described["versions"]["torch"] = metadata.version("torch")
     return {
         "command": f"python -m benchmarks.demo --seed {seed}",
-        "machine": machine(),
-        "versions": {**package_versions(), "torch": metadata.version("torch")},
-        "date": datetime.now(UTC).date().isoformat(),
+        **described,
         "seconds": seconds,
         "data": {
             "name": built.path.stem,
@@ -142,14 +140,6 @@ def run(out: Path, seed: int) -> dict[str, Any]:
         "seed": EVALUATION_SEED,
         "rows": rows,
     }
-
-
-def machine() -> str:
-    """Processor and number of cores, in words."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text("utf-8").splitlines() if cpuinfo.exists() else []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{models[0] if models else platform.processor()}, {os.cpu_count()} cores"
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:

@@ -14,6 +14,7 @@ from gymnasium.error import ResetNeeded
 from cartpole_phys.physics import Params
 from cartpole_phys.random_stream import key_from_generator
 from cartpole_phys.simulator import CartPole, observe, start_bounds
+from cartpole_phys.snapshot import Snapshot, check_fits
 from cartpole_phys.task import REWARD, Balance
 
 Observation = npt.NDArray[np.float32]
@@ -91,12 +92,12 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
         self.render_mode = render_mode
         self.observation_space = observation_space(self.system.task)
         self.action_space = action_space(continuous)
-        self._states: npt.NDArray[np.float64] | None = None  # (4, 1)
-        self._key: np.uint64 | None = None
-        self._episode = 0
-        self._elapsed = 0  # steps of the episode so far
-        self._force = 0.0  # N, of the last step
-        self._push = 0.0  # N, of the last step
+        self._states = np.zeros((4, 1))
+        self._keys: npt.NDArray[np.uint64] | None = None  # (1,), None before the first reset
+        self._episodes = np.zeros(1, dtype=np.int64)
+        self._elapsed = np.zeros(1, dtype=np.int64)  # steps of the episode so far
+        self._forces = np.zeros(1)  # N, of the last step
+        self._pushes = np.zeros(1)  # N, of the last step
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -108,13 +109,14 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
         """
         bounds = start_bounds(options)
         super().reset(seed=seed)
-        if seed is not None or self._key is None:
-            self._key, self._episode = key_from_generator(self.np_random), 0
+        if seed is not None or self._keys is None:
+            self._keys = np.array([key_from_generator(self.np_random)], dtype=np.uint64)
+            self._episodes[:] = 0
         else:
-            self._episode += 1
-        self._states = np.empty((4, 1))
-        self._elapsed, self._force, self._push = 0, 0.0, 0.0
-        self.system.start(self._states, *self._identity(), bounds=bounds)
+            self._episodes += 1
+        self._elapsed[:] = 0
+        self._forces[:] = self._pushes[:] = 0.0
+        self.system.start(self._states, self._keys, self._episodes, bounds=bounds)
         return observe(self._states)[0], {}
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -124,29 +126,58 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
             InputError: on an action of the wrong shape or kind, or not finite; the state is untouched.
             ResetNeeded: before the first reset.
         """
-        if self._states is None:
-            raise ResetNeeded("Cannot step an environment that was never reset; call reset() first.")
-        forces = self.system.forces(self.system.check_actions(np.asarray(action)[None], 1))
-        info = {}
-        if self.system.push_rate:
-            self._push = float(self.system.pushes(*self._identity(), np.array([self._elapsed]))[0])
-            info["push"] = self._push
-        fallen = self.system.step(self._states, forces + self._push)
-        self._force = float(forces[0])
+        keys = self._started("step")
+        self._forces = self.system.forces(self.system.check_actions(np.asarray(action)[None], 1))
+        self._pushes = self.system.pushes(keys, self._episodes, self._elapsed)
+        fallen = self.system.step(self._states, self._forces + self._pushes)
         self._elapsed += 1
+        info = {"push": float(self._pushes[0])} if self.system.push_rate else {}
         return observe(self._states)[0], REWARD, bool(fallen[0]), False, info
 
-    def _identity(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
-        """Key and episode number, on which all randomness inside the step depends, each (1,)."""
-        return np.array([self._key], dtype=np.uint64), np.array([self._episode])
+    def get_state(self) -> Snapshot:
+        """Everything that decides how this environment goes on; the time limit of a wrapper is not in it.
+
+        Raises:
+            ResetNeeded: before the first reset.
+        """
+        keys = self._started("keep the state of")
+        return Snapshot(
+            self.system,
+            self._states.copy(),
+            self._forces.copy(),
+            self._pushes.copy(),
+            keys.copy(),
+            self._episodes.copy(),
+            self._elapsed.copy(),
+            np.zeros(1, dtype=np.bool_),
+            self.np_random.bit_generator.state,
+        )
+
+    def set_state(self, snapshot: Snapshot) -> Observation:
+        """Go on from a snapshot, identically, and return the observation there.
+
+        Raises:
+            InputError: if it is not a snapshot of an equal environment; the state is untouched.
+        """
+        check_fits(snapshot, self.system, 1)
+        self._states, self._keys = snapshot.states.copy(), snapshot.keys.copy()
+        self._forces, self._pushes = snapshot.forces.copy(), snapshot.pushes.copy()
+        self._episodes, self._elapsed = snapshot.episodes.copy(), snapshot.elapsed.copy()
+        self.np_random.bit_generator.state = dict(snapshot.random_state)
+        return observe(self._states)[0]
+
+    def _started(self, what: str) -> npt.NDArray[np.uint64]:
+        """The key of this environment's randomness, once there has been a reset."""
+        if self._keys is None:
+            raise ResetNeeded(f"Cannot {what} an environment that was never reset; call reset() first.")
+        return self._keys
 
     def render(self) -> Any:
         """The current state as an image (H, W, 3) of uint8, or None without a render mode."""
         if self.render_mode is None:
             gym.logger.warn('Cannot render without a render mode; pass render_mode="rgb_array" to gym.make.')
             return None
-        if self._states is None:
-            raise ResetNeeded("Cannot render an environment that was never reset; call reset() first.")
+        self._started("render")
         from cartpole_phys.render import draw
 
-        return draw(self._states[:, 0], self._force, self.system, self._push)
+        return draw(self._states[:, 0], float(self._forces[0]), self.system, float(self._pushes[0]))

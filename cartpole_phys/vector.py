@@ -19,6 +19,7 @@ from cartpole_phys.errors import InputError
 from cartpole_phys.physics import Params
 from cartpole_phys.random_stream import key_from_generator, key_from_seed
 from cartpole_phys.simulator import CartPole, observe, start_bounds
+from cartpole_phys.snapshot import Snapshot, check_fits
 from cartpole_phys.task import REWARD, Balance
 
 Flags = npt.NDArray[np.bool_]
@@ -136,6 +137,38 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
             infos = self._end_in_same_step()
         return observe(self._states), rewards, terminated, truncated, infos
 
+    def get_state(self) -> Snapshot:
+        """Everything that decides how these environments go on.
+
+        Raises:
+            ResetNeeded: before the first reset.
+        """
+        return Snapshot(
+            self.system,
+            self._states.copy(),
+            self._forces.copy(),
+            self._pushes.copy(),
+            self._started("keep the state of").copy(),
+            self._episodes.copy(),
+            self._elapsed.copy(),
+            self._done.copy(),
+            self.np_random.bit_generator.state,
+        )
+
+    def set_state(self, snapshot: Snapshot) -> Observation:
+        """Go on from a snapshot, identically, and return the observations there.
+
+        Raises:
+            InputError: if it is not a snapshot of equal environments; no state is touched.
+        """
+        check_fits(snapshot, self.system, self.num_envs)
+        self._states, self._keys = snapshot.states.copy(), snapshot.keys.copy()
+        self._forces, self._pushes = snapshot.forces.copy(), snapshot.pushes.copy()
+        self._episodes, self._elapsed = snapshot.episodes.copy(), snapshot.elapsed.copy()
+        self._done = snapshot.done.copy()
+        self.np_random.bit_generator.state = dict(snapshot.random_state)
+        return observe(self._states)
+
     def render(self) -> tuple[Any, ...] | None:
         """One image (H, W, 3) of uint8 per environment, or None without a render mode."""
         if self.render_mode is None:
@@ -190,13 +223,18 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
 
     def _check_steppable(self) -> npt.NDArray[np.uint64]:
         """The environments' keys, once it is clear that they can be stepped."""
-        if self._keys is None:
-            raise ResetNeeded("Cannot step an environment that was never reset; call reset() first.")
+        keys = self._started("step")
         if self.autoreset_mode is AutoresetMode.DISABLED and self._done.any():
             raise ResetNeeded(
                 f"Environment {int(np.argmax(self._done))} has ended and autoreset is disabled; "
                 'call reset(options={"reset_mask": terminated | truncated}) first.'
             )
+        return keys
+
+    def _started(self, what: str) -> npt.NDArray[np.uint64]:
+        """The keys of the environments' randomness, once there has been a reset."""
+        if self._keys is None:
+            raise ResetNeeded(f"Cannot {what} an environment that was never reset; call reset() first.")
         return self._keys
 
     def _end_in_same_step(self) -> dict[str, Any]:

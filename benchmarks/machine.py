@@ -1,0 +1,28 @@
+"""On what a result was measured."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cartpole_phys.data.build import package_versions
+
+
+def describe() -> dict[str, Any]:
+    """Machine, versions and date, to stand in every result file."""
+    return {
+        "machine": machine(),
+        "versions": package_versions(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def machine() -> str:
+    """Processor and number of cores, in words."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text("utf-8").splitlines() if cpuinfo.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{models[0] if models else platform.processor()}, {os.cpu_count()} cores"

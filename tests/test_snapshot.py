@@ -1,0 +1,91 @@
+"""A restored environment goes on identically."""
+
+import pickle
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.error import ResetNeeded
+
+import cartpole_phys
+from cartpole_phys.errors import InputError
+
+gym.register_envs(cartpole_phys)
+
+KWARGS: dict[str, Any] = {"push_rate": 20.0, "params": {"cart_friction": 0.01}}
+
+
+def _actions(steps: int, num_envs: int | None = None) -> np.ndarray:
+    shape = (steps, 1) if num_envs is None else (steps, num_envs, 1)
+    return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+
+
+def _run(env: Any, actions: np.ndarray) -> list[np.ndarray]:
+    """Observations of playing the actions, with a reset of a scalar environment wherever it ends."""
+    seen = []
+    for action in actions:
+        observation, _, terminated, _, info = env.step(action)
+        seen += [observation, np.asarray(info.get("push", 0.0))]
+        if isinstance(terminated, bool) and terminated:
+            seen.append(env.reset()[0])
+    return seen
+
+
+def test_scalar_environment_goes_on_identically_even_in_another_process_of_its_kind() -> None:
+    env: Any = gym.make("PhysCartPole-v0", **KWARGS).unwrapped
+    env.reset(seed=3)
+    _run(env, _actions(15))
+    snapshot = pickle.loads(pickle.dumps(env.get_state()))  # noqa: S301 - made on the line itself
+    expected = _run(env, _actions(100))
+    twin: Any = gym.make("PhysCartPole-v0", **KWARGS).unwrapped
+    for other in (env, twin):
+        other.set_state(snapshot)
+        np.testing.assert_equal(_run(other, _actions(100)), expected)
+    assert env.np_random.random() == twin.np_random.random()
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_vector_environment_goes_on_identically(mode: str) -> None:
+    make: dict[str, Any] = {"num_envs": 5, "autoreset_mode": mode, "max_episode_steps": 40, **KWARGS}
+    envs: Any = gym.make_vec("PhysCartPole-v0", **make)
+    envs.reset(seed=3)
+    _run(envs, _actions(37, 5))
+    snapshot = envs.get_state()
+    expected = _run(envs, _actions(100, 5))
+    twin: Any = gym.make_vec("PhysCartPole-v0", **make)
+    for other in (envs, twin):
+        other.set_state(snapshot)
+        np.testing.assert_equal(_run(other, _actions(100, 5)), expected)
+
+
+def test_snapshot_does_not_change_with_the_environment() -> None:
+    env: Any = gym.make("PhysCartPole-v0").unwrapped
+    env.reset(seed=0)
+    snapshot = env.get_state()
+    before = snapshot.states.copy()
+    _run(env, _actions(5))
+    np.testing.assert_array_equal(snapshot.states, before)
+    env.set_state(snapshot)
+    _run(env, _actions(5))
+    np.testing.assert_array_equal(snapshot.states, before)
+
+
+def test_foreign_snapshots_are_refused_and_change_nothing() -> None:
+    env: Any = gym.make("PhysCartPole-v0").unwrapped
+    env.reset(seed=0)
+    other: Any = gym.make("PhysCartPole-v0", params={"pole_mass": 0.2}).unwrapped
+    with pytest.raises(ResetNeeded):
+        other.get_state()
+    other.reset(seed=0)
+    envs: Any = gym.make_vec("PhysCartPole-v0", num_envs=3)
+    envs.reset(seed=0)
+    before = env.get_state().states
+    for foreign, message in [
+        (other.get_state(), "same arguments"),
+        (envs.get_state(), "of 1 environments, got one of 3"),
+        ({"state": 1}, "snapshot from get_state"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            env.set_state(foreign)
+    np.testing.assert_array_equal(env.get_state().states, before)
