@@ -6,12 +6,13 @@ INSTALLED := .venv/.installed
 # Test processes, of one thread each.
 JOBS ?= 2
 
-.PHONY: demo test lint readme references clean help
+.PHONY: demo test lint bench readme references clean help
 
 help:
 	@echo "make demo        SAC agent, data set, Decision Transformer and its score, in about 3 minutes"
 	@echo "make test        the test suite"
 	@echo "make lint        style, types and import rule"
+	@echo "make bench       steps a second beside Gymnasium's CartPole"
 	@echo "make readme      write the committed figures into README.md"
 	@echo "make references  measure the reference returns behind the scores anew"
 
@@ -36,6 +37,9 @@ lint: $(INSTALLED)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+bench: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.environment
 
 readme: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.readme

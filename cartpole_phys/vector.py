@@ -14,13 +14,14 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from cartpole_phys.batch import begin_episodes, forces_of, observe_states, step_batch
 from cartpole_phys.env import METADATA, Observation, action_space, observation_space
 from cartpole_phys.errors import InputError
 from cartpole_phys.physics import Params
 from cartpole_phys.random_stream import key_from_generator, key_from_seed
-from cartpole_phys.simulator import CartPole, observe, start_bounds
+from cartpole_phys.simulator import CartPole, start_bounds
 from cartpole_phys.snapshot import Snapshot, check_fits
-from cartpole_phys.task import REWARD, Balance
+from cartpole_phys.task import Balance
 
 Flags = npt.NDArray[np.bool_]
 Seeds = int | Sequence[int | None] | None
@@ -85,6 +86,11 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         self._episodes = np.zeros(num_envs, dtype=np.int64)
         self._elapsed = np.zeros(num_envs, dtype=np.int64)
         self._done = np.zeros(num_envs, dtype=np.bool_)
+        resets_next_step = self.autoreset_mode is AutoresetMode.NEXT_STEP
+        self._settings = np.array(
+            [self.system.integrator_code, substeps, max_episode_steps, resets_next_step], dtype=np.int64
+        )
+        self._push_law = np.array([self.system.push_probability, push_size])
 
     def reset(
         self, *, seed: Seeds = None, options: dict[str, Any] | None = None
@@ -109,9 +115,10 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         for i, value in enumerate(seeds or ()):
             if value is not None and mask[i]:
                 self._keys[i], self._episodes[i] = key_from_seed(value), 0
-        self._begin(mask, bounds)
+        self.system.start(self._states, self._keys, self._episodes, mask, bounds)
         self._forces[mask] = self._pushes[mask] = 0.0
-        return observe(self._states), {}
+        self._elapsed[mask], self._done[mask] = 0, False
+        return self._observations(), {}
 
     def step(self, actions: Any) -> tuple[Observation, npt.NDArray[np.float64], Flags, Flags, dict[str, Any]]:
         """Advance every environment by one time step.
@@ -121,21 +128,30 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
             ResetNeeded: before the first reset, or with autoreset disabled after an episode's end.
         """
         keys = self._check_steppable()
-        resetting = (
-            self._done if self.autoreset_mode is AutoresetMode.NEXT_STEP else np.zeros_like(self._done)
+        self._forces = forces_of(self.system, actions, self.num_envs)
+        rewards = np.empty(self.num_envs)
+        terminated, truncated = np.empty(self.num_envs, np.bool_), np.empty(self.num_envs, np.bool_)
+        resetting = self._done.copy() if self._settings[3] and self.system.push_rate else None
+        any_done = step_batch(
+            self._states,
+            keys,
+            self._episodes,
+            self._elapsed,
+            self._done,
+            self._forces,
+            self._pushes,
+            self.system.params_array,
+            self.system.thresholds,
+            self._settings,
+            self._push_law,
+            rewards,
+            terminated,
+            truncated,
         )
-        self._forces = self.system.forces(self.system.check_actions(actions, self.num_envs))
-        self._pushes = self.system.pushes(keys, self._episodes, self._elapsed)
-        terminated = self.system.step(self._states, self._forces + self._pushes) & ~resetting
-        infos = self._push_infos(~resetting)
-        self._elapsed += 1
-        truncated = (self._elapsed >= self.system.task.max_episode_steps) & ~resetting
-        rewards = np.where(resetting, 0.0, REWARD)
-        self._next_episode(resetting)
-        self._done = terminated | truncated
-        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._done.any():
+        infos = self._push_infos(~resetting if resetting is not None else np.ones_like(self._done))
+        if any_done and self.autoreset_mode is AutoresetMode.SAME_STEP:
             infos = self._end_in_same_step()
-        return observe(self._states), rewards, terminated, truncated, infos
+        return self._observations(), rewards, terminated, truncated, infos
 
     def get_state(self) -> Snapshot:
         """Everything that decides how these environments go on.
@@ -167,7 +183,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         self._episodes, self._elapsed = snapshot.episodes.copy(), snapshot.elapsed.copy()
         self._done = snapshot.done.copy()
         self.np_random.bit_generator.state = dict(snapshot.random_state)
-        return observe(self._states)
+        return self._observations()
 
     def render(self) -> tuple[Any, ...] | None:
         """One image (H, W, 3) of uint8 per environment, or None without a render mode."""
@@ -200,20 +216,10 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
             raise InputError("Expected reset_mask with at least one True, got none.")
         return mask
 
-    def _begin(self, mask: Flags, bounds: tuple[float, float] | None = None) -> None:
-        assert self._keys is not None
-        if bounds is None:
-            self.system.start(self._states, self._keys, self._episodes, mask)
-        else:
-            self.system.start(self._states, self._keys, self._episodes, mask, bounds)
-        self._elapsed[mask] = 0
-        self._done[mask] = False
-
-    def _next_episode(self, mask: Flags) -> None:
-        if mask.any():
-            self._episodes[mask] += 1
-            self._forces[mask] = self._pushes[mask] = 0.0
-            self._begin(mask)
+    def _observations(self) -> Observation:
+        observations = np.empty((self.num_envs, 4), dtype=np.float32)
+        observe_states(self._states, observations)
+        return observations
 
     def _push_infos(self, where: Flags) -> dict[str, Any]:
         """The pushes of the environments ``where`` set, in the form of Gymnasium's vector infos."""
@@ -242,10 +248,19 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         ended = self._done.copy()
         infos, final_infos = self._push_infos(~ended), self._push_infos(ended)
         final_observations = np.full(self.num_envs, None, dtype=object)
-        observations = observe(self._states)
+        observations = self._observations()
         for i in np.flatnonzero(ended):
             final_observations[i] = observations[i]
-        self._next_episode(ended)
+        begin_episodes(
+            self._states,
+            self._started("step"),
+            self._episodes,
+            self._elapsed,
+            self._forces,
+            self._pushes,
+            ended,
+        )
+        self._done[:] = False
         return {
             **infos,
             "final_obs": final_observations,

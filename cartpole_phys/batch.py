@@ -1,0 +1,140 @@
+"""The vector environment's whole step in two compiled calls: actions to forces, forces to everything else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cartpole_phys.compiled import inlined, kernel
+from cartpole_phys.simulator import CartPole, FloatArray, step_states
+from cartpole_phys.task import REWARD, START_BOUND, push_force, start_state
+
+Array = npt.NDArray[Any]
+Flags = npt.NDArray[np.bool_]
+
+
+@kernel
+def continuous_forces(actions: npt.NDArray[np.float32], force_mag: float, forces: FloatArray) -> bool:
+    """Write forces (N) for actions (n, 1), clipped; False if one is not finite."""
+    good = True
+    for i in range(len(forces)):
+        action = actions[i, 0]
+        good &= action - action == 0.0  # neither NaN nor infinite
+        forces[i] = np.float64(min(max(action, np.float32(-1.0)), np.float32(1.0))) * force_mag
+    return good
+
+
+@kernel
+def discrete_forces(actions: npt.NDArray[np.int64], force_mag: float, forces: FloatArray) -> bool:
+    """Write forces (N) for actions (n,) of 0 and 1; False if there is another."""
+    good = True
+    for i in range(len(forces)):
+        good &= (actions[i] == 0) | (actions[i] == 1)
+        forces[i] = force_mag if actions[i] == 1 else -force_mag
+    return good
+
+
+def forces_of(system: CartPole, actions: Any, num_envs: int) -> FloatArray:
+    """Forces (N), (n,), for whatever a caller gave as actions.
+
+    Raises:
+        InputError: on a wrong shape or kind of number, or an action outside the space.
+    """
+    given = np.asarray(actions)
+    forces = np.empty(num_envs)
+    if system.continuous and given.dtype == np.float32 and given.shape == (num_envs, 1):
+        good = continuous_forces(given, system.params.force_mag, forces)
+    elif not system.continuous and given.dtype == np.int64 and given.shape == (num_envs,):
+        good = discrete_forces(given, system.params.force_mag, forces)
+    else:
+        good = False
+    return forces if good else system.forces(system.check_actions(given, num_envs))
+
+
+@kernel
+def begin_episodes(
+    states: FloatArray,
+    keys: npt.NDArray[np.uint64],
+    episodes: npt.NDArray[np.int64],
+    elapsed: npt.NDArray[np.int64],
+    forces: FloatArray,
+    pushes: FloatArray,
+    mask: Flags,
+) -> None:
+    """Start the next episode of the masked environments."""
+    for i in range(len(mask)):
+        if mask[i]:
+            episodes[i] += 1
+            states[0, i], states[1, i], states[2, i], states[3, i] = start_state(
+                keys[i], episodes[i], -START_BOUND, START_BOUND
+            )
+            elapsed[i], forces[i], pushes[i] = 0, 0.0, 0.0
+
+
+@inlined
+def finish_steps(
+    elapsed: npt.NDArray[np.int64],
+    done: Flags,
+    limit: int,
+    autoreset: bool,
+    rewards: FloatArray,
+    terminated: Flags,
+    truncated: Flags,
+) -> bool:
+    """Count the step and write flags and rewards; a step that began an episode has neither."""
+    any_done = False
+    for i in range(len(done)):
+        fresh = autoreset & done[i]
+        elapsed[i] += 0 if fresh else 1
+        terminated[i] = terminated[i] & (not fresh)
+        truncated[i] = (elapsed[i] >= limit) & (not fresh)
+        rewards[i] = 0.0 if fresh else REWARD
+        done[i] = terminated[i] | truncated[i]
+        any_done |= done[i]
+    return any_done
+
+
+@kernel
+def step_batch(
+    states: FloatArray,
+    keys: npt.NDArray[np.uint64],
+    episodes: npt.NDArray[np.int64],
+    elapsed: npt.NDArray[np.int64],
+    done: Flags,
+    forces: FloatArray,
+    pushes: FloatArray,
+    params: FloatArray,
+    thresholds: FloatArray,
+    settings: npt.NDArray[np.int64],
+    push_law: FloatArray,
+    rewards: FloatArray,
+    terminated: Flags,
+    truncated: Flags,
+) -> bool:
+    """Advance all environments, start new episodes where that is asked for, and say whether any is done.
+
+    ``states``, ``keys``, ``episodes``, ``elapsed`` and ``done`` are those of the environments and change in
+    place; ``forces`` (N) are the actions'; ``pushes`` (N), ``rewards`` and the two flags are written.
+    ``settings`` holds the integrator, the substeps, the step limit, and 1 if environments that are done
+    begin anew; ``push_law`` the probability of a push in a step and its largest size in newtons.
+    """
+    total = forces
+    if push_law[0] > 0.0:
+        total = np.empty_like(forces)
+        for i in range(len(forces)):
+            pushes[i] = push_force(keys[i], episodes[i], elapsed[i], push_law[0], push_law[1])
+            total[i] = forces[i] + pushes[i]
+    step_states(states, total, params, thresholds, settings[0], settings[1], terminated)
+    if settings[3]:
+        begin_episodes(states, keys, episodes, elapsed, forces, pushes, done)
+    return finish_steps(elapsed, done, settings[2], settings[3] != 0, rewards, terminated, truncated)
+
+
+@kernel
+def observe_states(states: FloatArray, observations: npt.NDArray[np.float32]) -> None:
+    """Write what policies see of ``states`` (4, n) into ``observations`` (n, 4)."""
+    for i in range(states.shape[1]):
+        for j in range(4):
+            observations[i, j] = states[j, i]
