@@ -1,4 +1,4 @@
-"""The vector environment's whole step in two compiled calls: actions to forces, forces to everything else."""
+"""The environments' whole step in few compiled calls: actions to forces, forces to everything else."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cartpole_phys.compiled import inlined, kernel
+from cartpole_phys.integrators import advance
+from cartpole_phys.physics import unpack
 from cartpole_phys.simulator import CartPole, FloatArray, step_states
-from cartpole_phys.task import REWARD, START_BOUND, push_force, start_state
+from cartpole_phys.task import REWARD, START_BOUND, has_fallen, push_force, start_state
 
 Array = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
@@ -51,6 +53,48 @@ def forces_of(system: CartPole, actions: Any, num_envs: int) -> FloatArray:
     else:
         good = False
     return forces if good else system.forces(system.check_actions(given, num_envs))
+
+
+def force_of(system: CartPole, action: Any) -> float:
+    """The force (N) for one environment's action, quickly for what policies usually give.
+
+    Raises:
+        InputError: on a wrong shape or kind of number, or an action outside the space.
+    """
+    if system.continuous:
+        if type(action) is np.ndarray and action.shape == (1,) and action.dtype == np.float32:
+            share = float(action[0])
+            if -1.0 <= share <= 1.0:
+                return share * system.params.force_mag
+    elif type(action) in (int, np.int64) and 0 <= action <= 1:
+        return system.params.force_mag if action else -system.params.force_mag
+    return float(system.forces(system.check_actions(np.asarray(action)[None], 1))[0])
+
+
+@kernel
+def step_one(
+    states: FloatArray,
+    force: float,
+    params: FloatArray,
+    thresholds: FloatArray,
+    integrator: int,
+    substeps: int,
+    observation: npt.NDArray[np.float32],
+) -> bool:
+    """Advance the single column of ``states`` in place, write its observation (4,), and say if it fell."""
+    x, x_dot, theta, theta_dot = advance(
+        states[0, 0],
+        states[1, 0],
+        states[2, 0],
+        states[3, 0],
+        force,
+        unpack(params, substeps),
+        integrator,
+        substeps,
+    )
+    states[0, 0], states[1, 0], states[2, 0], states[3, 0] = x, x_dot, theta, theta_dot
+    observation[0], observation[1], observation[2], observation[3] = x, x_dot, theta, theta_dot
+    return has_fallen(x, theta, thresholds[0], thresholds[1])
 
 
 @kernel

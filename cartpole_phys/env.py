@@ -11,6 +11,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
+from cartpole_phys.batch import force_of, step_one
 from cartpole_phys.physics import Params
 from cartpole_phys.random_stream import key_from_generator
 from cartpole_phys.simulator import CartPole, observe, start_bounds
@@ -127,12 +128,26 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
             ResetNeeded: before the first reset.
         """
         keys = self._started("step")
-        self._forces = self.system.forces(self.system.check_actions(np.asarray(action)[None], 1))
-        self._pushes = self.system.pushes(keys, self._episodes, self._elapsed)
-        fallen = self.system.step(self._states, self._forces + self._pushes)
-        self._elapsed += 1
-        info = {"push": float(self._pushes[0])} if self.system.push_rate else {}
-        return observe(self._states)[0], REWARD, bool(fallen[0]), False, info
+        system = self.system
+        force = force_of(system, action)
+        self._forces[0] = force
+        info: dict[str, Any] = {}
+        if system.push_rate:
+            self._pushes = system.pushes(keys, self._episodes, self._elapsed)
+            info["push"] = float(self._pushes[0])
+            force += info["push"]
+        observation = np.empty(4, dtype=np.float32)
+        fallen = step_one(
+            self._states,
+            force,
+            system.params_array,
+            system.thresholds,
+            system.integrator_code,
+            system.substeps,
+            observation,
+        )
+        self._elapsed[0] += 1
+        return observation, REWARD, fallen, False, info
 
     def get_state(self) -> Snapshot:
         """Everything that decides how this environment goes on; the time limit of a wrapper is not in it.
