@@ -99,6 +99,11 @@ def test_training_repeats_and_the_cache_answers(tmp_path: object, monkeypatch: p
     assert replayed.returns.mean() == trained.mean_return
 
 
+def test_a_cache_that_cannot_be_written_costs_only_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/no-cache")
+    assert agent(_recipe(25.0)).steps >= 100
+
+
 def test_unreachable_target_says_what_came_nearest() -> None:
     with pytest.raises(InputError, match=r"within 300 steps, got .* as the nearest; try another --seed"):
         train(_recipe(450.0, max_steps=300))

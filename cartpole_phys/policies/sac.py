@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
@@ -24,7 +25,8 @@ def agent(recipe: SacRecipe, retrain: bool = False, on_checkpoint: OnCheckpoint 
     from cartpole_phys.policies.sac_training import train
 
     trained = train(recipe, on_checkpoint)
-    _save(path, trained)
+    with suppress(OSError):  # a cache that cannot be written costs time, not the result
+        _save(path, trained)
     return trained
 
 
