@@ -59,7 +59,8 @@ def verdict(rows: list[dict[str, Any]]) -> str:
     best, others = _best_and_others(rows)
     beaten = [row["name"] for row in others if best["score_low"] > row["score_high"]]
     rest = [row["name"] for row in others if row["name"] not in beaten]
-    text = f"Asked for {best['target']:.0f}, the Decision Transformer beats: {'; '.join(beaten) or 'none'}."
+    asked = f"Asked for {best['target']:.0f}, the best of its targets as seen afterwards"
+    text = f"{asked}, the Decision Transformer beats: {'; '.join(beaten) or 'none'}."
     return text + (f" It does not clearly beat: {'; '.join(rest)}." if rest else "")
 
 
