@@ -10,8 +10,8 @@ import numpy.typing as npt
 from cartpole_phys.compiled import inlined, kernel
 from cartpole_phys.integrators import advance
 from cartpole_phys.physics import unpack
-from cartpole_phys.simulator import CartPole, FloatArray, step_states
-from cartpole_phys.task import REWARD, START_BOUND, has_fallen, push_force, start_state
+from cartpole_phys.simulator import CartPole, FloatArray, push_forces, start_states, step_states
+from cartpole_phys.task import REWARD, START_BOUND, has_fallen
 
 Array = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
@@ -111,10 +111,8 @@ def begin_episodes(
     for i in range(len(mask)):
         if mask[i]:
             episodes[i] += 1
-            states[0, i], states[1, i], states[2, i], states[3, i] = start_state(
-                keys[i], episodes[i], -START_BOUND, START_BOUND
-            )
             elapsed[i], forces[i], pushes[i] = 0, 0.0, 0.0
+    start_states(states, keys, episodes, mask, -START_BOUND, START_BOUND)
 
 
 @inlined
@@ -166,19 +164,9 @@ def step_batch(
     """
     total = forces
     if push_law[0] > 0.0:
-        total = np.empty_like(forces)
-        for i in range(len(forces)):
-            pushes[i] = push_force(keys[i], episodes[i], elapsed[i], push_law[0], push_law[1])
-            total[i] = forces[i] + pushes[i]
+        push_forces(pushes, keys, episodes, elapsed, push_law[0], push_law[1])
+        total = forces + pushes
     step_states(states, total, params, thresholds, settings[0], settings[1], terminated)
     if settings[3]:
         begin_episodes(states, keys, episodes, elapsed, forces, pushes, done)
     return finish_steps(elapsed, done, settings[2], settings[3] != 0, rewards, terminated, truncated)
-
-
-@kernel
-def observe_states(states: FloatArray, observations: npt.NDArray[np.float32]) -> None:
-    """Write what policies see of ``states`` (4, n) into ``observations`` (n, 4)."""
-    for i in range(states.shape[1]):
-        for j in range(4):
-            observations[i, j] = states[j, i]

@@ -113,6 +113,14 @@ def push_forces(
         pushes[i] = push_force(keys[i], episodes[i], steps[i], probability, size)
 
 
+@kernel
+def observe_states(states: FloatArray, observations: npt.NDArray[np.float32]) -> None:
+    """Write what policies see of ``states`` (4, n) into ``observations`` (n, 4)."""
+    for i in range(states.shape[1]):
+        for j in range(4):
+            observations[i, j] = states[j, i]
+
+
 @dataclass(frozen=True)
 class CartPole:
     """What one environment id with its keyword arguments means."""
@@ -243,7 +251,9 @@ class CartPole:
 
 def observe(states: FloatArray) -> npt.NDArray[np.float32]:
     """What a policy sees of ``states`` (4, n): x, ẋ, θ, θ̇ in float32, shape (n, 4)."""
-    return np.ascontiguousarray(states.T, dtype=np.float32)  # (4, n) -> (n, 4)
+    observations = np.empty((states.shape[1], 4), dtype=np.float32)
+    observe_states(states, observations)  # (4, n) -> (n, 4)
+    return observations
 
 
 def start_bounds(options: Mapping[str, Any] | None) -> tuple[float, float]:

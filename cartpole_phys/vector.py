@@ -14,12 +14,12 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from cartpole_phys.batch import begin_episodes, forces_of, observe_states, step_batch
+from cartpole_phys.batch import begin_episodes, forces_of, step_batch
 from cartpole_phys.env import METADATA, Observation, action_space, observation_space
 from cartpole_phys.errors import InputError
 from cartpole_phys.physics import Params
 from cartpole_phys.random_stream import key_from_generator, key_from_seed
-from cartpole_phys.simulator import CartPole, start_bounds
+from cartpole_phys.simulator import CartPole, observe, start_bounds
 from cartpole_phys.snapshot import Snapshot, check_fits
 from cartpole_phys.task import Balance
 
@@ -86,9 +86,9 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         self._episodes = np.zeros(num_envs, dtype=np.int64)
         self._elapsed = np.zeros(num_envs, dtype=np.int64)
         self._done = np.zeros(num_envs, dtype=np.bool_)
-        resets_next_step = self.autoreset_mode is AutoresetMode.NEXT_STEP
+        self._resets_next_step = self.autoreset_mode is AutoresetMode.NEXT_STEP
         self._settings = np.array(
-            [self.system.integrator_code, substeps, max_episode_steps, resets_next_step], dtype=np.int64
+            [self.system.integrator_code, substeps, max_episode_steps, self._resets_next_step], dtype=np.int64
         )
         self._push_law = np.array([self.system.push_probability, push_size])
 
@@ -118,7 +118,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         self.system.start(self._states, self._keys, self._episodes, mask, bounds)
         self._forces[mask] = self._pushes[mask] = 0.0
         self._elapsed[mask], self._done[mask] = 0, False
-        return self._observations(), {}
+        return observe(self._states), {}
 
     def step(self, actions: Any) -> tuple[Observation, npt.NDArray[np.float64], Flags, Flags, dict[str, Any]]:
         """Advance every environment by one time step.
@@ -131,7 +131,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         self._forces = forces_of(self.system, actions, self.num_envs)
         rewards = np.empty(self.num_envs)
         terminated, truncated = np.empty(self.num_envs, np.bool_), np.empty(self.num_envs, np.bool_)
-        resetting = self._done.copy() if self._settings[3] and self.system.push_rate else None
+        stepping = ~(self._done & self._resets_next_step) if self.system.push_rate else None
         any_done = step_batch(
             self._states,
             keys,
@@ -148,10 +148,10 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
             terminated,
             truncated,
         )
-        infos = self._push_infos(~resetting if resetting is not None else np.ones_like(self._done))
+        infos = self._push_infos(stepping) if stepping is not None else {}
         if any_done and self.autoreset_mode is AutoresetMode.SAME_STEP:
             infos = self._end_in_same_step()
-        return self._observations(), rewards, terminated, truncated, infos
+        return observe(self._states), rewards, terminated, truncated, infos
 
     def get_state(self) -> Snapshot:
         """Everything that decides how these environments go on.
@@ -183,7 +183,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         self._episodes, self._elapsed = snapshot.episodes.copy(), snapshot.elapsed.copy()
         self._done = snapshot.done.copy()
         self.np_random.bit_generator.state = dict(snapshot.random_state)
-        return self._observations()
+        return observe(self._states)
 
     def render(self) -> tuple[Any, ...] | None:
         """One image (H, W, 3) of uint8 per environment, or None without a render mode."""
@@ -216,11 +216,6 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
             raise InputError("Expected reset_mask with at least one True, got none.")
         return mask
 
-    def _observations(self) -> Observation:
-        observations = np.empty((self.num_envs, 4), dtype=np.float32)
-        observe_states(self._states, observations)
-        return observations
-
     def _push_infos(self, where: Flags) -> dict[str, Any]:
         """The pushes of the environments ``where`` set, in the form of Gymnasium's vector infos."""
         if not self.system.push_rate or not where.any():
@@ -248,7 +243,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         ended = self._done.copy()
         infos, final_infos = self._push_infos(~ended), self._push_infos(ended)
         final_observations = np.full(self.num_envs, None, dtype=object)
-        observations = self._observations()
+        observations = observe(self._states)
         for i in np.flatnonzero(ended):
             final_observations[i] = observations[i]
         begin_episodes(
