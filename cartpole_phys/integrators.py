@@ -30,7 +30,7 @@ def integrator_code(name: str) -> int:
     Raises:
         InputError: if there is no integrator of that name.
     """
-    if name not in INTEGRATORS:
+    if not isinstance(name, str) or name not in INTEGRATORS:
         raise InputError(f"Unknown integrator {name!r}; choose from {', '.join(INTEGRATORS)}.")
     return INTEGRATORS[name]
 

@@ -72,8 +72,12 @@ class Params:
         """Parameters from names and values; names left out keep their defaults.
 
         Raises:
-            InputError: on an unknown name or a value that is not a positive number.
+            InputError: on anything but names and numbers, an unknown name, or a number out of its range.
         """
+        if not isinstance(values, Mapping | None):
+            raise InputError(
+                f'Expected params as names and numbers like {{"pole_mass": 0.2}}, got {values!r}.'
+            )
         values = dict(values or {})
         known = [field.name for field in fields(cls)]
         unknown = sorted(set(values) - set(known))

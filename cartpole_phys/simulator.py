@@ -35,7 +35,7 @@ Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 
 ENTRY_POINT = "cartpole_phys.env:PhysCartPoleEnv"
-ARGUMENTS = ("continuous", "integrator", "params", "substeps", "push_rate", "push_size")
+ARGUMENTS = ("integrator", "params", "substeps", "push_rate", "push_size")
 
 
 @inlined
@@ -161,12 +161,12 @@ class CartPole:
         spec = gymnasium.registry.get(env_id)
         if spec is None or env_id not in cls.known_ids():
             raise InputError(f"Unknown environment {env_id!r}; choose from {', '.join(cls.known_ids())}.")
-        kwargs = {**spec.kwargs, **(env_kwargs or {})}
-        unknown = sorted(set(kwargs) - set(ARGUMENTS))
+        unknown = sorted(set(env_kwargs or {}) - set(ARGUMENTS))
         if unknown:
             raise InputError(
-                f"Unknown environment argument {unknown[0]!r}; choose from {', '.join(ARGUMENTS[1:])}."
+                f"Unknown environment argument {unknown[0]!r}; choose from {', '.join(ARGUMENTS)}."
             )
+        kwargs = {**spec.kwargs, **(env_kwargs or {})}
         params = Params.from_mapping(kwargs.pop("params", None))
         return cls(params=params, task=Balance(max_episode_steps=spec.max_episode_steps or 500), **kwargs)
 

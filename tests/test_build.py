@@ -92,6 +92,12 @@ def test_file_carries_its_recipe(medium_file: Path) -> None:
         ({"env_id": "Hopper-v5"}, "choose from PhysCartPole-v0, PhysCartPoleDiscrete-v0"),
         ({"policy": "random", "env_kwargs": {"integrator": "rk9"}}, "choose from euler, semi_implicit_euler"),
         ({"policy": "random", "env_kwargs": {"wind": 3}}, "Unknown environment argument 'wind'"),
+        (
+            {"policy": "random", "env_kwargs": {"continuous": False}},
+            "Unknown environment argument 'continuous'",
+        ),
+        ({"policy": "random", "env_kwargs": {"integrator": ["euler"]}}, "choose from euler"),
+        ({"policy": "random", "env_kwargs": {"params": 5}}, "Expected params as names and numbers"),
         ({"policy": "random", "steps": 0}, "--steps of at least 1, got 0"),
         ({"policy": "heuristic", "tier": "mixed", "steps": 2}, "--steps of at least 3"),
         ({"policy": "random", "seed": -1}, "--seed of at least 0, got -1"),
