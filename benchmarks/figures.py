@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from PIL import Image
 
+from cartpole_phys.columns import Columns
 from cartpole_phys.episodes import Episode
 from cartpole_phys.render import draw
 from cartpole_phys.simulator import CartPole
@@ -52,11 +53,12 @@ def plot_targets(
 
 
 def animate(path: Path, system: CartPole, episode: Episode, steps: int) -> None:
-    """A GIF of an episode's first ``steps`` steps, in real time."""
-    forces = system.forces(episode.actions)
-    frames = []
+    """A GIF of a balance episode's first ``steps`` steps, in real time."""
+    columns, frames = Columns(system, 1), []
     for t in range(0, min(steps, len(episode.actions)), GIF_STRIDE):
-        picture = Image.fromarray(draw(episode.observations[t].astype(np.float64), float(forces[t]), system))
+        columns.states[:, 0] = episode.observations[t]
+        columns.set_actions(episode.actions[t : t + 1])
+        picture = Image.fromarray(draw(columns, 0))
         frames.append(picture.resize(GIF_SIZE, Image.Resampling.LANCZOS).quantize(GIF_COLOURS))
     duration = round(1000 * system.params.time_step * GIF_STRIDE)  # ms
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=duration, loop=0, optimize=True)

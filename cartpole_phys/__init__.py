@@ -44,12 +44,16 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_LAZY})
 
 
-for _env_id, _continuous in (("PhysCartPole-v0", True), ("PhysCartPoleDiscrete-v0", False)):
+for _env_id, _task, _continuous in (
+    ("PhysCartPole-v0", "balance", True),
+    ("PhysCartPoleDiscrete-v0", "balance", False),
+    ("PhysCartPoleSwingUp-v0", "swing_up", True),
+):
     register(
         id=_env_id,
         entry_point="cartpole_phys.env:PhysCartPoleEnv",
         vector_entry_point="cartpole_phys.vector:PhysCartPoleVectorEnv",
-        kwargs={"continuous": _continuous},
+        kwargs={"task": _task, "continuous": _continuous},
         max_episode_steps=500,
-        reward_threshold=475.0,
+        reward_threshold=475.0 if _task == "balance" else None,
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Unpack
 
 import gymnasium as gym
 import numpy as np
@@ -11,21 +12,28 @@ import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
-from cartpole_phys.batch import force_of, step_one
+from cartpole_phys.columns import Columns
+from cartpole_phys.errors import InputError
+from cartpole_phys.options import parse_start
 from cartpole_phys.physics import Params
 from cartpole_phys.random_stream import key_from_generator
-from cartpole_phys.simulator import CartPole, observe, start_bounds
-from cartpole_phys.snapshot import Snapshot, check_fits
-from cartpole_phys.task import REWARD, Balance
+from cartpole_phys.simulator import CLOCK, Arguments, CartPole
+from cartpole_phys.snapshot import Snapshot, keep, restore
+from cartpole_phys.stepping import step_one
+from cartpole_phys.task import SWING_UP, Task
 
 Observation = npt.NDArray[np.float32]
-METADATA = {"render_modes": ["rgb_array"], "render_fps": 50}
+METADATA: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 50}
+LARGEST = np.finfo(np.float32).max
 
 
-def observation_space(task: Balance) -> spaces.Space[Any]:
-    """Position (m), velocity (m/s), angle (rad) and its rate (rad/s), to twice where an episode ends."""
-    largest = np.finfo(np.float32).max
-    high = np.array([2 * task.x_threshold, largest, 2 * task.theta_threshold, largest], dtype=np.float32)
+def observation_space(task: Task) -> spaces.Space[Any]:
+    """Position (m), velocity (m/s), angle (rad) and its rate (rad/s), to twice where an episode ends.
+
+    In the swing-up the angle's cosine and sine stand in place of the angle.
+    """
+    angle = [1.0, 1.0] if task.code == SWING_UP else [2 * task.theta_threshold]
+    high = np.array([2 * task.x_threshold, LARGEST, *angle, LARGEST], dtype=np.float32)
     return spaces.Box(-high, high, dtype=np.float32)
 
 
@@ -34,37 +42,69 @@ def action_space(continuous: bool) -> spaces.Space[Any]:
     return spaces.Box(-1.0, 1.0, (1,), np.float32) if continuous else spaces.Discrete(2)
 
 
+def changed_params(current: Params, wanted: Any, system: CartPole) -> Params:
+    """The parameters ``wanted``: all of them, or names and numbers that replace those of ``current``.
+
+    Raises:
+        InputError: on an unknown name, a number out of its range, or another time step than the system's.
+    """
+    params = wanted if isinstance(wanted, Params) else None
+    if params is None:
+        params = replace(current, **vars_of(wanted))
+    if params.time_step != system.params.time_step:
+        raise InputError(
+            f"Expected the time step of {system.params.time_step:g} s that the environment was made with, "
+            f"got {params.time_step:g}; make another environment for another {CLOCK}."
+        )
+    return params
+
+
+def vars_of(wanted: Any) -> dict[str, float]:
+    """Names and numbers of a mapping, once it is clear that they are parameters."""
+    Params.from_mapping(wanted)
+    return dict(wanted)
+
+
 class PhysCartPoleEnv(gym.Env[Observation, Any]):
     """A pole on a cart, balanced by pushing the cart.
 
     ## Description
     The cart-pole of Barto, Sutton and Anderson (1983) with the equations of motion from its Lagrangian,
-    integrated with semi-implicit Euler by default.
+    integrated with semi-implicit Euler by default. docs/environment.md tells more.
 
     ## Action
     ``PhysCartPole-v0``: ``Box(-1, 1, (1,), float32)``, times ``force_mag`` newtons; finite values out of
-    range are clipped. ``PhysCartPoleDiscrete-v0``: ``Discrete(2)``, full force to the left or right.
+    range are clipped. ``PhysCartPoleSwingUp-v0``: the same. ``PhysCartPoleDiscrete-v0``: ``Discrete(2)``,
+    full force to the left or right.
 
     ## Observation
     ``Box(4)``, float32: cart position x (m), velocity ẋ (m/s), pole angle θ (rad, 0 is upright), θ̇ (rad/s).
+    Swing-up: ``Box(5)`` of x, ẋ, cosθ, sinθ, θ̇.
 
     ## Rewards
-    1 for every step, the one that ends the episode included.
+    1 for every step, the one that ends the episode included. Swing-up: in [0, 1], see ``task.reward_of``.
 
     ## Starting State
-    Each variable uniform in ±0.05; ``reset(options={"low": …, "high": …})`` chooses other bounds.
+    Each variable uniform in ±0.05 about rest, upright or (swing-up) hanging;
+    ``reset(options={"low": …, "high": …})`` chooses other bounds, ``{"state": (x, ẋ, θ, θ̇)}`` a state.
 
     ## Episode End
-    Terminates when |x| > 2.4 m or |θ| > 12°; truncates after 500 steps.
+    Terminates when |x| > 2.4 m or (but in the swing-up) |θ| > 12°; truncates after 500 steps.
 
     ## Arguments
     * ``integrator``: ``"semi_implicit_euler"`` (default), ``"euler"``, which is CartPole-v1's,
       ``"symplectic_euler"`` or ``"rk4"``; ``cartpole_phys.integrators`` says which to use when.
+    * ``params``: physical parameters by name, for example ``{"pole_mass": 0.2}``; see ``physics.Params``.
     * ``substeps``: steps of integration to a time step, 1 by default.
     * ``push_rate``: random pushes on the cart a second, 0 by default; ``info["push"]`` has each step's, in N.
     * ``push_size``: the largest push, 10 N by default; pushes are uniform in ± this and last one step.
-    * ``params``: physical parameters by name, for example ``{"pole_mass": 0.2}``; see ``physics.Params``.
-    * ``render_mode``: ``None`` or ``"rgb_array"``.
+    * ``randomize``: parameters drawn anew for each episode, uniform between two ends, for example
+      ``{"pole_mass": [0.05, 0.2]}``; ``info["params"]`` has all eight, in the order of ``physics.Params``.
+    * ``observation_noise``: half-width of the uniform errors of what is observed, one number for x, ẋ, θ, θ̇
+      or four (m, m/s, rad, rad/s); 0 by default. State, reward and end know no noise.
+    * ``diagnostics``: whether infos hold ``energy`` (J) and the distances to the episode's end, ``x_margin``
+      (m) and ``theta_margin`` (rad, not in the swing-up), negative beyond it; False by default.
+    * ``render_mode``: ``None``, ``"human"`` or ``"rgb_array"``.
 
     ## Version History
     * v0: first release.
@@ -74,51 +114,81 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
 
     def __init__(
         self,
+        task: str = "balance",
         continuous: bool = True,
-        integrator: str = "semi_implicit_euler",
-        params: Mapping[str, float] | None = None,
-        substeps: int = 1,
-        push_rate: float = 0.0,
-        push_size: float = 10.0,
         render_mode: str | None = None,
+        **arguments: Unpack[Arguments],
     ) -> None:
-        """See the class for the arguments.
+        """See the class for the arguments; ``task`` is ``"balance"`` or ``"swing_up"``.
 
         Raises:
-            InputError: on an unknown integrator or parameter, or a parameter that is not above 0.
+            InputError: on an unknown argument, or a value out of its range.
         """
-        self.system = CartPole(
-            continuous, integrator, Params.from_mapping(params), substeps, push_rate, push_size
-        )
+        self._set_up(CartPole.from_arguments(task, continuous, arguments), render_mode)
+
+    @classmethod
+    def of_system(cls, system: CartPole, render_mode: str | None = None) -> PhysCartPoleEnv:
+        """An environment of a system that was checked before."""
+        env = cls.__new__(cls)
+        env._set_up(system, render_mode)
+        return env
+
+    def _set_up(self, system: CartPole, render_mode: str | None) -> None:
+        self.system = system
         self.render_mode = render_mode
-        self.observation_space = observation_space(self.system.task)
-        self.action_space = action_space(continuous)
-        self._states = np.zeros((4, 1))
-        self._keys: npt.NDArray[np.uint64] | None = None  # (1,), None before the first reset
-        self._episodes = np.zeros(1, dtype=np.int64)
-        self._elapsed = np.zeros(1, dtype=np.int64)  # steps of the episode so far
-        self._forces = np.zeros(1)  # N, of the last step
-        self._pushes = np.zeros(1)  # N, of the last step
+        self.observation_space = observation_space(system.task)
+        self.action_space = action_space(system.continuous)
+        self.columns = Columns(system, 1)
+        self._memory, self._settings = self.columns.memory, self.columns.settings
+        self._continuous, self._size = system.continuous, system.task.observation_size
+        self._tells = bool(system.push_rate or system.randomize or system.diagnostics)
+        self._started = False
+        self._window: Any = None
+
+    @property
+    def state(self) -> npt.NDArray[np.float64]:
+        """The state without noise: x (m), ẋ (m/s), θ (rad), θ̇ (rad/s), a copy of shape (4,)."""
+        return self.columns.states[:, 0].copy()
+
+    @property
+    def params(self) -> Params:
+        """The physical parameters of the current episode; set names and numbers, or all of them.
+
+        What is set stays in later episodes, but for parameters that are randomised.
+
+        Raises:
+            InputError: on an unknown name, a number out of its range, or another time step.
+        """
+        return self.columns.params_of(0)
+
+    @params.setter
+    def params(self, wanted: Params | Mapping[str, float]) -> None:
+        self.columns.set_params([changed_params(self.params, wanted, self.system)])
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Start the next episode; with a seed, episode 0 of that seed.
 
+        Args:
+            seed: decides all randomness from here on.
+            options: ``low`` and ``high`` bound the start variables; ``state`` is (x, ẋ, θ, θ̇).
+
         Raises:
-            InputError: if ``options`` holds bounds that are not finite numbers with low ≤ high.
+            InputError: if the bounds are not finite numbers with low ≤ high, or the state not four.
         """
-        bounds = start_bounds(options)
+        start = parse_start(options, 1)
         super().reset(seed=seed)
-        if seed is not None or self._keys is None:
-            self._keys = np.array([key_from_generator(self.np_random)], dtype=np.uint64)
-            self._episodes[:] = 0
+        columns = self.columns
+        if seed is not None or not self._started:
+            columns.keys[0], columns.episodes[0] = key_from_generator(self.np_random), 0
+            self._started = True
         else:
-            self._episodes += 1
-        self._elapsed[:] = 0
-        self._forces[:] = self._pushes[:] = 0.0
-        self.system.start(self._states, self._keys, self._episodes, bounds=bounds)
-        return observe(self._states)[0], {}
+            columns.episodes[0] += 1
+        columns.begin(start=start)
+        if self.render_mode == "human":
+            self.render()
+        return columns.observe()[0], self._info(stepped=False)
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Hold the action's force for one time step.
@@ -127,27 +197,31 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
             InputError: on an action of the wrong shape or kind, or not finite; the state is untouched.
             ResetNeeded: before the first reset.
         """
-        keys = self._started("step")
-        system = self.system
-        force = force_of(system, action)
-        self._forces[0] = force
-        info: dict[str, Any] = {}
-        if system.push_rate:
-            self._pushes = system.pushes(keys, self._episodes, self._elapsed)
-            info["push"] = float(self._pushes[0])
-            force += info["push"]
-        observation = np.empty(4, dtype=np.float32)
-        fallen = step_one(
-            self._states,
-            force,
-            system.params_array,
-            system.thresholds,
-            system.integrator_code,
-            system.substeps,
-            observation,
-        )
-        self._elapsed[0] += 1
-        return observation, REWARD, fallen, False, info
+        if not self._started:
+            raise _reset_needed("step")
+        share = self._share(action)
+        observation = np.empty(self._size, np.float32)
+        reward, terminated = step_one(self._memory, self._settings, share, observation)
+        info = self._info(stepped=True) if self._tells else {}
+        if self.render_mode == "human":
+            self.render()
+        return observation, reward, terminated, False, info
+
+    def _share(self, action: Any) -> float:
+        """The share of the full force for an action, quickly for what policies usually give."""
+        if self._continuous:
+            if type(action) is np.ndarray and action.shape == (1,) and action.dtype == np.float32:
+                share = float(action[0])
+                if -1.0 <= share <= 1.0:
+                    return share
+            return float(self.system.check_actions(np.asarray(action)[None], 1)[0, 0])
+        if type(action) in (int, np.int64) and 0 <= action <= 1:
+            return 1.0 if action else -1.0
+        return 2.0 * float(self.system.check_actions(np.asarray(action)[None], 1)[0]) - 1.0
+
+    def _info(self, stepped: bool) -> dict[str, Any]:
+        told = self.columns.tell(stepped)
+        return {name: values[0] if values.ndim > 1 else float(values[0]) for name, values in told.items()}
 
     def get_state(self) -> Snapshot:
         """Everything that decides how this environment goes on; the time limit of a wrapper is not in it.
@@ -155,18 +229,9 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
         Raises:
             ResetNeeded: before the first reset.
         """
-        keys = self._started("keep the state of")
-        return Snapshot(
-            self.system,
-            self._states.copy(),
-            self._forces.copy(),
-            self._pushes.copy(),
-            keys.copy(),
-            self._episodes.copy(),
-            self._elapsed.copy(),
-            np.zeros(1, dtype=np.bool_),
-            self.np_random.bit_generator.state,
-        )
+        if not self._started:
+            raise _reset_needed("keep the state of")
+        return keep(self.columns, self.np_random)
 
     def set_state(self, snapshot: Snapshot) -> Observation:
         """Go on from a snapshot, identically, and return the observation there.
@@ -174,25 +239,37 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
         Raises:
             InputError: if it is not a snapshot of an equal environment; the state is untouched.
         """
-        check_fits(snapshot, self.system, 1)
-        self._states, self._keys = snapshot.states.copy(), snapshot.keys.copy()
-        self._forces, self._pushes = snapshot.forces.copy(), snapshot.pushes.copy()
-        self._episodes, self._elapsed = snapshot.episodes.copy(), snapshot.elapsed.copy()
-        self.np_random.bit_generator.state = dict(snapshot.random_state)
-        return observe(self._states)[0]
-
-    def _started(self, what: str) -> npt.NDArray[np.uint64]:
-        """The key of this environment's randomness, once there has been a reset."""
-        if self._keys is None:
-            raise ResetNeeded(f"Cannot {what} an environment that was never reset; call reset() first.")
-        return self._keys
+        restore(snapshot, self.columns, self.np_random)
+        self._started = True
+        return self.columns.observe()[0]
 
     def render(self) -> Any:
-        """The current state as an image (H, W, 3) of uint8, or None without a render mode."""
+        """The current state: an image (H, W, 3) of uint8, or None where a window shows it.
+
+        Raises:
+            DependencyNotInstalled: without pygame.
+            ResetNeeded: before the first reset.
+        """
         if self.render_mode is None:
             gym.logger.warn('Cannot render without a render mode; pass render_mode="rgb_array" to gym.make.')
             return None
-        self._started("render")
-        from cartpole_phys.render import draw
+        if not self._started:
+            raise _reset_needed("render")
+        from cartpole_phys.render import Window, draw
 
-        return draw(self._states[:, 0], float(self._forces[0]), self.system, float(self._pushes[0]))
+        picture = draw(self.columns, 0)
+        if self.render_mode == "rgb_array":
+            return picture
+        self._window = self._window or Window(self.metadata["render_fps"])
+        self._window.show(picture)
+        return None
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
+
+
+def _reset_needed(what: str) -> ResetNeeded:
+    return ResetNeeded(f"Cannot {what} an environment that was never reset; call reset() first.")

@@ -1,4 +1,10 @@
-"""The one exception type for what a user can mend."""
+"""The one exception type for what a user can mend, and the check that most often raises it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
 
 
 class InputError(ValueError):
@@ -7,3 +13,8 @@ class InputError(ValueError):
     The message says what was expected, what was got and what to do next; the commands print it on one
     line and end with exit code 2.
     """
+
+
+def is_number(value: Any) -> bool:
+    """Whether something is a real number, and no truth value."""
+    return isinstance(value, (int, float, np.floating, np.integer)) and not isinstance(value, bool)

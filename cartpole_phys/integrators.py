@@ -101,12 +101,13 @@ def _outer_forces(
     x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
 ) -> tuple[float, float]:
     """Generalised forces that no potential gives: on x (N) and on θ (N·m)."""
+    pivot = -constants.spin_damping * constants.mass_length * theta_dot
     if constants.cart_friction == 0.0:
-        return force, -constants.pole_damping * theta_dot
+        return force, pivot
     sine, cosine = sin_cos(theta)
     x_acceleration, theta_acceleration = acceleration(x_dot, theta, theta_dot, force, constants)
     inertia = constants.mass_length * (theta_acceleration * cosine - theta_dot * theta_dot * sine)
-    return constants.total_mass * x_acceleration + inertia, -constants.pole_damping * theta_dot
+    return constants.total_mass * x_acceleration + inertia, pivot
 
 
 @inlined

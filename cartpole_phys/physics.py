@@ -16,16 +16,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.compiled import inlined
+from cartpole_phys.compiled import inlined, kernel
 from cartpole_phys.errors import InputError
-from cartpole_phys.trigonometry import sin_cos
+from cartpole_phys.trigonometry import sin_cos, sin_cos_near_zero
 
 State = tuple[float, float, float, float]  # x (m), ẋ (m/s), θ (rad), θ̇ (rad/s)
+ParamValues = tuple[float, float, float, float, float, float, float, float]  # ``Params`` in field order
 MAY_BE_ZERO = ("cart_friction", "pole_damping")
 
 
@@ -38,8 +39,9 @@ class Constants(NamedTuple):
     mass_length: float  # m l, kg·m
     half_length: float  # l, m
     cart_friction: float  # μ_c, dimensionless
-    pole_damping: float  # μ_p, N·m·s/rad
+    spin_damping: float  # μ_p / (m l), m/(rad·s)
     time_step: float  # of one substep, s
+    near_upright: bool  # promises |θ| < π/4, which spares the angle's reduction and changes no bit
 
 
 @dataclass(frozen=True)
@@ -90,25 +92,31 @@ class Params:
         """Mass of cart and pole, kg."""
         return self.cart_mass + self.pole_mass
 
-    def as_array(self) -> npt.NDArray[np.float64]:
-        """The values in field order, shape (8,), as the kernels read them."""
-        return np.array([getattr(self, field.name) for field in fields(self)], dtype=np.float64)
+    def as_mapping(self) -> dict[str, float]:
+        """Names and values, as ``from_mapping`` takes them."""
+        return asdict(self)
+
+    @property
+    def values(self) -> ParamValues:
+        """The values in field order, as the kernels read them."""
+        return cast(ParamValues, tuple(getattr(self, field.name) for field in fields(self)))
 
 
 @inlined
-def unpack(params: npt.NDArray[np.float64], substeps: int) -> Constants:
-    """The constants of ``Params.as_array()`` for ``substeps`` steps of integration to a time step."""
-    total_mass = params[1] + params[2]
-    mass_length = params[2] * params[3]
+def constants_of(params: ParamValues, substeps: int, near_upright: bool) -> Constants:
+    """The constants of one set of parameters, for ``substeps`` integrations to a time step."""
+    gravity, cart_mass, pole_mass, half_length, _, time_step, cart_friction, pole_damping = params
+    total_mass, mass_length = cart_mass + pole_mass, pole_mass * half_length
     return Constants(
-        params[0],
+        gravity,
         total_mass,
         1.0 / total_mass,
         mass_length,
-        params[3],
-        params[6],
-        params[7],
-        params[5] / substeps,
+        half_length,
+        cart_friction,
+        pole_damping / mass_length,
+        time_step / substeps,
+        near_upright,
     )
 
 
@@ -123,10 +131,10 @@ def acceleration(
     """
     if constants.cart_friction != 0.0:
         return _with_cart_friction(x_dot, theta, theta_dot, force, constants)
-    gravity, _, inverse_total_mass, mass_length, half_length, _, pole_damping, _ = constants
-    sine, cosine = sin_cos(theta)
+    gravity, _, inverse_total_mass, mass_length, half_length, _, spin_damping, _, near_upright = constants
+    sine, cosine = sin_cos_near_zero(theta) if near_upright else sin_cos(theta)
     pushed = (force + mass_length * theta_dot * theta_dot * sine) * inverse_total_mass
-    torque = gravity * sine - pushed * cosine - pole_damping * theta_dot / mass_length
+    torque = gravity * sine - pushed * cosine - spin_damping * theta_dot
     effective_length = (4.0 / 3.0) * half_length - mass_length * cosine * cosine * inverse_total_mass
     theta_acceleration = torque / effective_length
     return pushed - mass_length * theta_acceleration * cosine * inverse_total_mass, theta_acceleration
@@ -151,11 +159,11 @@ def sliding(
     theta: float, theta_dot: float, force: float, slip: float, constants: Constants
 ) -> tuple[float, float, float]:
     """Accelerations and normal force (N) for a friction of ``slip`` × the normal force against +x."""
-    gravity, total_mass, inverse_total_mass, mass_length, half_length, _, pole_damping, _ = constants
+    gravity, total_mass, inverse_total_mass, mass_length, half_length, _, spin_damping, _, _ = constants
     sine, cosine = sin_cos(theta)
     spin = mass_length * theta_dot * theta_dot
     carried = (-force - spin * (sine + slip * cosine)) * inverse_total_mass + slip * gravity
-    torque = gravity * sine + cosine * carried - pole_damping * theta_dot / mass_length
+    torque = gravity * sine + cosine * carried - spin_damping * theta_dot
     coupling = mass_length * cosine * inverse_total_mass * (cosine - slip * sine)
     theta_acceleration = torque / ((4.0 / 3.0) * half_length - coupling)
     normal = total_mass * gravity - mass_length * theta_acceleration * sine - spin * cosine
@@ -163,14 +171,30 @@ def sliding(
     return along * inverse_total_mass, theta_acceleration, normal
 
 
+@inlined
+def mechanical_energy(x_dot: float, theta: float, theta_dot: float, constants: Constants) -> float:
+    """E = ½ (M+m) ẋ² + m l ẋ θ̇ cosθ + ⅔ m l² θ̇² + m g l cosθ, in joules."""
+    mass_length, half_length = constants.mass_length, constants.half_length
+    _, cosine = sin_cos(theta)
+    moving = 0.5 * constants.total_mass * x_dot * x_dot + mass_length * x_dot * theta_dot * cosine
+    spinning = (2.0 / 3.0) * mass_length * half_length * theta_dot * theta_dot
+    return moving + spinning + mass_length * constants.gravity * cosine
+
+
+@kernel
+def energies(states: npt.NDArray[np.float64], params: ParamValues, energy: npt.NDArray[np.float64]) -> None:
+    """Write the energies (J) of states (4, n)."""
+    constants = constants_of(params, 1, False)
+    for i in range(states.shape[1]):
+        energy[i] = mechanical_energy(states[1, i], states[2, i], states[3, i], constants)
+
+
 def energy(states: npt.NDArray[np.float64], params: Params) -> npt.NDArray[np.float64]:
     """Mechanical energy in joules of states (4, …), shape (…); hanging at rest has −m g l.
 
     E = ½ (M+m) ẋ² + m l ẋ θ̇ cosθ + ⅔ m l² θ̇² + m g l cosθ.
     """
-    _, x_dot, theta, theta_dot = states
-    mass_length = params.pole_mass * params.half_length
-    cosine = np.cos(theta)
-    kinetic = 0.5 * params.total_mass * x_dot**2 + mass_length * x_dot * theta_dot * cosine
-    spinning = (2.0 / 3.0) * mass_length * params.half_length * theta_dot**2
-    return np.asarray(kinetic + spinning + mass_length * params.gravity * cosine)
+    flat = np.ascontiguousarray(states, dtype=np.float64).reshape(4, -1)  # (4, …) -> (4, n)
+    joules = np.empty(flat.shape[1])
+    energies(flat, params.values, joules)
+    return joules.reshape(np.shape(states)[1:])  # (n,) -> (…)

@@ -13,6 +13,8 @@ from cartpole_phys.compiled import inlined, kernel
 START = 0  # purposes: the start state of an episode
 ACTION = 1  # the randomness of a policy
 PUSH = 2  # random pushes on the cart
+PARAMS = 3  # physical parameters drawn for an episode
+NOISE = 4  # errors of the sensors
 
 _MASK = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)

@@ -1,129 +1,51 @@
-"""Physics and task together: the one step that environments and rollouts share.
-
-States of n environments are a structure of arrays, float64 of shape (4, n): x (m), ẋ (m/s), θ (rad),
-θ̇ (rad/s).
-"""
+"""What an environment id with its keyword arguments means: physics and task, checked, ready for kernels."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.compiled import inlined, kernel
-from cartpole_phys.errors import InputError
-from cartpole_phys.integrators import (
-    EULER,
-    SEMI_IMPLICIT_EULER,
-    SYMPLECTIC_EULER,
-    euler,
-    integrator_code,
-    rk4,
-    semi_implicit_euler,
-    symplectic_euler,
-)
-from cartpole_phys.physics import Constants, Params, State, unpack
-from cartpole_phys.task import START_BOUND, Balance, has_fallen, push_force, start_state
-
-Array = npt.NDArray[Any]
-FloatArray = npt.NDArray[np.float64]
+from cartpole_phys.errors import InputError, is_number
+from cartpole_phys.integrators import integrator_code
+from cartpole_phys.memory import SETTINGS, Settings
+from cartpole_phys.physics import Params
+from cartpole_phys.task import TASKS, Task, task_named
 
 ENTRY_POINT = "cartpole_phys.env:PhysCartPoleEnv"
-ARGUMENTS = ("integrator", "params", "substeps", "push_rate", "push_size")
+PARAM_NAMES = tuple(field.name for field in fields(Params))
+CLOCK = "time_step"  # the one parameter that no environment can have for itself
 
 
-@inlined
-def _move(
-    integrate: Callable[..., State],
-    states: FloatArray,
-    forces: FloatArray,
-    constants: Constants,
-    substeps: int,
-) -> None:
-    """Advance every column of ``states`` in place with one integrator."""
-    for _ in range(substeps):
-        for i in range(states.shape[1]):
-            states[0, i], states[1, i], states[2, i], states[3, i] = integrate(
-                states[0, i], states[1, i], states[2, i], states[3, i], forces[i], constants
-            )
+class Arguments(TypedDict, total=False):
+    """Keyword arguments that every environment id takes; ``PhysCartPoleEnv`` says what they mean."""
+
+    integrator: str
+    params: Mapping[str, Any]
+    substeps: int
+    push_rate: float
+    push_size: float
+    randomize: Mapping[str, Sequence[float]]
+    observation_noise: float | Sequence[float]
+    diagnostics: bool
 
 
-@kernel
-def step_states(
-    states: FloatArray,
-    forces: FloatArray,
-    params: FloatArray,
-    thresholds: FloatArray,
-    integrator: int,
-    substeps: int,
-    fallen: npt.NDArray[np.bool_],
-) -> None:
-    """Advance every column of ``states`` by one time step in place and write which ones fell.
-
-    One loop for each integrator, so that the compiler can vectorise each.
-    """
-    constants = unpack(params, substeps)
-    if integrator == EULER:
-        _move(euler, states, forces, constants, substeps)
-    elif integrator == SEMI_IMPLICIT_EULER:
-        _move(semi_implicit_euler, states, forces, constants, substeps)
-    elif integrator == SYMPLECTIC_EULER:
-        _move(symplectic_euler, states, forces, constants, substeps)
-    else:
-        _move(rk4, states, forces, constants, substeps)
-    x_threshold, theta_threshold = thresholds[0], thresholds[1]
-    for i in range(states.shape[1]):
-        fallen[i] = has_fallen(states[0, i], states[2, i], x_threshold, theta_threshold)
-
-
-@kernel
-def start_states(
-    states: FloatArray,
-    keys: npt.NDArray[np.uint64],
-    episodes: npt.NDArray[np.int64],
-    mask: npt.NDArray[np.bool_],
-    low: float,
-    high: float,
-) -> None:
-    """Write the start states of the masked environments' episodes into the columns of ``states``."""
-    for i in range(states.shape[1]):
-        if mask[i]:
-            states[0, i], states[1, i], states[2, i], states[3, i] = start_state(
-                keys[i], episodes[i], low, high
-            )
-
-
-@kernel
-def push_forces(
-    pushes: FloatArray,
-    keys: npt.NDArray[np.uint64],
-    episodes: npt.NDArray[np.int64],
-    steps: npt.NDArray[np.int64],
-    probability: float,
-    size: float,
-) -> None:
-    """Write the random pushes (N) of the environments at their current steps."""
-    for i in range(len(pushes)):
-        pushes[i] = push_force(keys[i], episodes[i], steps[i], probability, size)
-
-
-@kernel
-def observe_states(states: FloatArray, observations: npt.NDArray[np.float32]) -> None:
-    """Write what policies see of ``states`` (4, n) into ``observations`` (n, 4)."""
-    for i in range(states.shape[1]):
-        for j in range(4):
-            observations[i, j] = states[j, i]
+ARGUMENTS = tuple(Arguments.__annotations__)
 
 
 @dataclass(frozen=True)
 class CartPole:
-    """What one environment id with its keyword arguments means."""
+    """Physics and task of one kind of environment.
+
+    Raises:
+        InputError: on a value that is not within its range.
+    """
 
     continuous: bool = True
     integrator: str = "semi_implicit_euler"
@@ -131,14 +53,19 @@ class CartPole:
     substeps: int = 1  # steps of integration to a time step
     push_rate: float = 0.0  # 1/s, how often a random push hits the cart; at most one push a step
     push_size: float = 10.0  # N, the largest push; a push lasts one time step
-    task: Balance = field(default_factory=Balance)
+    randomize: tuple[tuple[str, float, float], ...] = ()  # parameter, lowest, highest
+    observation_noise: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)  # half-widths, in m, m/s, rad, rad/s
+    diagnostics: bool = False  # whether infos tell energy and margins
+    task: Task = TASKS["balance"]
 
     def __post_init__(self) -> None:
         integrator_code(self.integrator)
         if isinstance(self.substeps, bool) or not isinstance(self.substeps, int) or self.substeps < 1:
             raise InputError(f"Expected substeps as an integer of at least 1, got {self.substeps!r}.")
+        if not isinstance(self.diagnostics, bool):
+            raise InputError(f"Expected diagnostics as True or False, got {self.diagnostics!r}.")
         for name, value in (("push_rate", self.push_rate), ("push_size", self.push_size)):
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+            if not is_number(value) or not 0 <= value < math.inf:
                 raise InputError(f"Expected {name} as a finite number of at least 0, got {value!r}.")
         if self.push_probability > 1:
             raise InputError(
@@ -152,40 +79,81 @@ class CartPole:
         return [env_id for env_id, spec in gymnasium.registry.items() if spec.entry_point == ENTRY_POINT]
 
     @classmethod
-    def from_id(cls, env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> CartPole:
-        """The system behind a registered environment id, with keyword arguments as for ``gym.make``.
+    def from_arguments(
+        cls,
+        task: str,
+        continuous: bool,
+        arguments: Mapping[str, Any],
+        max_episode_steps: int = TASKS["balance"].max_episode_steps,
+    ) -> CartPole:
+        """The system for a task's name and the keyword arguments of ``gym.make``.
 
         Raises:
-            InputError: on an id that is not one of this package's, or an unknown keyword argument.
+            InputError: on an unknown argument, or a value out of its range.
         """
-        spec = gymnasium.registry.get(env_id)
-        if spec is None or env_id not in cls.known_ids():
-            raise InputError(f"Unknown environment {env_id!r}; choose from {', '.join(cls.known_ids())}.")
-        unknown = sorted(set(env_kwargs or {}) - set(ARGUMENTS))
+        unknown = sorted(set(arguments) - set(ARGUMENTS))
         if unknown:
             raise InputError(
                 f"Unknown environment argument {unknown[0]!r}; choose from {', '.join(ARGUMENTS)}."
             )
-        kwargs = {**spec.kwargs, **(env_kwargs or {})}
-        params = Params.from_mapping(kwargs.pop("params", None))
-        return cls(params=params, task=Balance(max_episode_steps=spec.max_episode_steps or 500), **kwargs)
+        values = dict(arguments)
+        params = Params.from_mapping(values.pop("params", None))
+        return cls(
+            continuous=continuous,
+            params=params,
+            randomize=_ranges(values.pop("randomize", None), params),
+            observation_noise=_noise(values.pop("observation_noise", 0.0)),
+            task=replace(task_named(task), max_episode_steps=max_episode_steps),
+            **values,
+        )
+
+    @classmethod
+    def from_id(cls, env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> CartPole:
+        """The system behind a registered environment id, with keyword arguments as for ``gym.make``.
+
+        Raises:
+            InputError: on an id that is not one of this package's, or a bad keyword argument.
+        """
+        spec = gymnasium.registry.get(env_id)
+        if spec is None or env_id not in cls.known_ids():
+            raise InputError(f"Unknown environment {env_id!r}; choose from {', '.join(cls.known_ids())}.")
+        own = dict(spec.kwargs)
+        return cls.from_arguments(
+            own.pop("task"),
+            own.pop("continuous"),
+            {**own, **(env_kwargs or {})},
+            spec.max_episode_steps or 500,
+        )
+
+    @property
+    def push_probability(self) -> float:
+        """Of a push during one time step."""
+        return self.push_rate * self.params.time_step
+
+    @property
+    def noisy(self) -> bool:
+        """Whether observations differ from the state."""
+        return any(self.observation_noise)
 
     @cached_property
-    def params_array(self) -> FloatArray:
-        """Physical parameters as the kernels read them, shape (8,)."""
-        return self.params.as_array()
+    def settings(self) -> Settings:
+        """All of this as the kernels read it, shape (1,); copy it before a change."""
+        settings = np.zeros(1, dtype=SETTINGS)
+        own = settings[0]
+        own["task"], own["integrator"] = self.task.code, integrator_code(self.integrator)
+        own["substeps"], own["max_episode_steps"] = self.substeps, self.task.max_episode_steps
+        own["start_angle"] = self.task.start_angle
+        own["x_threshold"], own["theta_threshold"] = self.task.x_threshold, self.task.theta_threshold
+        own["push_probability"], own["push_size"] = self.push_probability, self.push_size
+        own["noisy"], own["noise"] = self.noisy, self.observation_noise
+        own["randomized"], own["alike"] = bool(self.randomize), not self.randomize
+        own["lowest"] = own["highest"] = np.nan
+        for name, lowest, highest in self.randomize:
+            own["lowest"][PARAM_NAMES.index(name)] = lowest
+            own["highest"][PARAM_NAMES.index(name)] = highest
+        return settings
 
-    @cached_property
-    def thresholds(self) -> FloatArray:
-        """Where an episode ends: |x| in m and |θ| in rad, shape (2,)."""
-        return np.array([self.task.x_threshold, self.task.theta_threshold])
-
-    @cached_property
-    def integrator_code(self) -> int:
-        """The kernels' number for the integrator."""
-        return integrator_code(self.integrator)
-
-    def check_actions(self, actions: Any, num_envs: int) -> Array:
+    def check_actions(self, actions: Any, num_envs: int) -> npt.NDArray[Any]:
         """The actions that will be executed: float32 (n, 1) clipped to [−1, 1], or int64 (n,) of 0 and 1.
 
         Raises:
@@ -208,66 +176,44 @@ class CartPole:
             raise InputError(f"Expected actions 0 or 1, got {given[(given != 0) & (given != 1)][0]}.")
         return given.astype(np.int64)
 
-    def forces(self, actions: Array) -> FloatArray:
-        """Forces on the cart in newtons, shape (n,), for actions from ``check_actions``."""
-        if self.continuous:
-            return actions[:, 0].astype(np.float64) * self.params.force_mag
-        return np.where(actions == 1, self.params.force_mag, -self.params.force_mag)
 
-    @property
-    def push_probability(self) -> float:
-        """Of a push during one time step."""
-        return self.push_rate * self.params.time_step
-
-    def pushes(
-        self, keys: npt.NDArray[np.uint64], episodes: npt.NDArray[np.int64], steps: npt.NDArray[np.int64]
-    ) -> FloatArray:
-        """Random pushes in newtons, (n,), of episodes (n,) at their steps (n,), counted from 0."""
-        pushes = np.zeros(len(keys))
-        if self.push_rate:
-            push_forces(pushes, keys, episodes, steps, self.push_probability, float(self.push_size))
-        return pushes
-
-    def step(self, states: FloatArray, forces: FloatArray) -> npt.NDArray[np.bool_]:
-        """Advance ``states`` (4, n) in place under ``forces`` (n,) and return which ones fell, (n,)."""
-        fallen = np.empty(states.shape[1], dtype=np.bool_)
-        step_states(
-            states, forces, self.params_array, self.thresholds, self.integrator_code, self.substeps, fallen
-        )
-        return fallen
-
-    def start(
-        self,
-        states: FloatArray,
-        keys: npt.NDArray[np.uint64],
-        episodes: npt.NDArray[np.int64],
-        mask: npt.NDArray[np.bool_] | None = None,
-        bounds: tuple[float, float] = (-START_BOUND, START_BOUND),
-    ) -> None:
-        """Write the start states of the given episodes into ``states`` (4, n), where ``mask`` is set."""
-        mask = np.ones(states.shape[1], dtype=np.bool_) if mask is None else mask
-        start_states(states, keys, episodes, mask, *bounds)
-
-
-def observe(states: FloatArray) -> npt.NDArray[np.float32]:
-    """What a policy sees of ``states`` (4, n): x, ẋ, θ, θ̇ in float32, shape (n, 4)."""
-    observations = np.empty((states.shape[1], 4), dtype=np.float32)
-    observe_states(states, observations)  # (4, n) -> (n, 4)
-    return observations
-
-
-def start_bounds(options: Mapping[str, Any] | None) -> tuple[float, float]:
-    """The range of start states from ``reset(options={"low": …, "high": …})``.
+def _ranges(randomize: Any, params: Params) -> tuple[tuple[str, float, float], ...]:
+    """Parameters to draw, in field order, each with its lowest and highest value.
 
     Raises:
-        InputError: if the bounds are not finite numbers with low ≤ high.
+        InputError: on anything but names with two numbers in their range, low to high.
     """
-    options = options or {}
-    low, high = options.get("low", -START_BOUND), options.get("high", START_BOUND)
-    try:
-        valid = bool(np.isfinite(low) and np.isfinite(high) and low <= high)
-    except TypeError:
-        valid = False
-    if not valid:
-        raise InputError(f"Expected options with finite low <= high, got low={low!r}, high={high!r}.")
-    return float(low), float(high)
+    if not isinstance(randomize, Mapping | None):
+        raise InputError(f'Expected randomize like {{"pole_mass": [0.05, 0.2]}}, got {randomize!r}.')
+    ranges = dict(randomize or {})
+    if CLOCK in ranges:
+        raise InputError(f"Cannot randomize {CLOCK!r}: all episodes share one clock; set it in params.")
+    for name, ends in ranges.items():
+        if not isinstance(ends, (list, tuple)) or len(ends) != 2 or not all(map(is_number, ends)):
+            raise InputError(f"Expected randomize[{name!r}] as two numbers [low, high], got {ends!r}.")
+        for value in ends:
+            Params.from_mapping({name: value})
+        if ends[0] > ends[1]:
+            raise InputError(f"Expected randomize[{name!r}] with low <= high, got {ends!r}.")
+    return tuple(
+        (name, float(ranges[name][0]), float(ranges[name][1])) for name in PARAM_NAMES if name in ranges
+    )
+
+
+def _noise(noise: Any) -> tuple[float, ...]:
+    """The half-widths of the sensors' errors.
+
+    Raises:
+        InputError: on anything but one number or four, finite and at least 0.
+    """
+    values = (noise,) * 4 if is_number(noise) else noise
+    if (
+        not isinstance(values, (list, tuple))
+        or len(values) != 4
+        or not all(is_number(value) and 0 <= value < math.inf for value in values)
+    ):
+        raise InputError(
+            "Expected observation_noise as one number or four (for x, ẋ, θ, θ̇), finite and at least 0, "
+            f"got {noise!r}."
+        )
+    return tuple(map(float, values))

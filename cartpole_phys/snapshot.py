@@ -1,4 +1,4 @@
-"""Everything that decides how an environment goes on, to be kept and restored."""
+"""Everything that decides how environments go on, to be kept and restored."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from cartpole_phys.columns import Columns
 from cartpole_phys.errors import InputError
-from cartpole_phys.simulator import CartPole, FloatArray
+from cartpole_phys.memory import FloatArray
+from cartpole_phys.simulator import CartPole
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,29 +19,31 @@ class Snapshot:
     """The state of n environments, from ``get_state``; give it back to ``set_state`` of an equal one."""
 
     system: CartPole
-    states: FloatArray  # (4, n)
-    forces: FloatArray  # (n,), N, of the last step
-    pushes: FloatArray  # (n,), N, of the last step
-    keys: npt.NDArray[np.uint64]  # (n,), of all randomness inside the steps
-    episodes: npt.NDArray[np.int64]  # (n,)
-    elapsed: npt.NDArray[np.int64]  # (n,), steps of the episode so far
-    done: npt.NDArray[np.bool_]  # (n,), whether the episode is over
+    memory: FloatArray  # (ROWS, n), see ``memory.py``
     random_state: Mapping[str, Any]  # of ``np_random``
 
 
-def check_fits(snapshot: object, system: CartPole, num_envs: int) -> None:
-    """Make sure that something is a snapshot of ``num_envs`` environments of a system.
+def keep(columns: Columns, generator: np.random.Generator) -> Snapshot:
+    """A snapshot of environments and their random generator."""
+    return Snapshot(columns.system, columns.memory.copy(), generator.bit_generator.state)
+
+
+def restore(snapshot: object, columns: Columns, generator: np.random.Generator) -> None:
+    """Make environments and their random generator equal to a snapshot.
 
     Raises:
-        InputError: if it is none, or of another system or another number of environments.
+        InputError: if it is no snapshot, or of another system or another number of environments; nothing
+            changes then.
     """
     if not isinstance(snapshot, Snapshot):
         raise InputError(f"Expected a snapshot from get_state(), got {type(snapshot).__name__}.")
-    if snapshot.system != system:
+    if snapshot.system != columns.system:
         raise InputError(
-            f"Expected a snapshot of {system}, got one of {snapshot.system}; "
+            f"Expected a snapshot of {columns.system}, got one of {snapshot.system}; "
             "make the environment with the same arguments."
         )
-    if snapshot.states.shape != (4, num_envs):
-        got = snapshot.states.shape[-1]
-        raise InputError(f"Expected a snapshot of {num_envs} environments, got one of {got}.")
+    if snapshot.memory.shape != columns.memory.shape:
+        got = snapshot.memory.shape[-1]
+        raise InputError(f"Expected a snapshot of {len(columns)} environments, got one of {got}.")
+    generator.bit_generator.state = dict(snapshot.random_state)
+    columns.restore(snapshot.memory)

@@ -1,4 +1,4 @@
-"""What counts as balancing: start states, reward and the end of an episode. Knows no integrator."""
+"""What is asked of the policy: start states, reward and the end of an episode. Knows no integrator."""
 
 from __future__ import annotations
 
@@ -8,26 +8,70 @@ from dataclasses import dataclass
 import numpy as np
 
 from cartpole_phys.compiled import inlined
+from cartpole_phys.errors import InputError
 from cartpole_phys.physics import State
-from cartpole_phys.random_stream import PUSH, START, uniforms
+from cartpole_phys.random_stream import NOISE, PUSH, START, uniforms
+from cartpole_phys.trigonometry import sin_cos
 
-START_BOUND = 0.05  # every start variable is uniform in ± this (m, m/s, rad, rad/s), as in CartPole-v1
-REWARD = 1.0  # for every step, the one that ends the episode included
+START_BOUND = 0.05  # start variables are uniform in ± this (m, m/s, rad, rad/s), as in CartPole-v1
+
+BALANCE, SWING_UP = range(2)
+
+# Where the swing-up's tolerances have fallen to 0.1 of their height, as in dm_control.
+CENTRED_MARGIN = 2.0  # m
+SPIN_MARGIN = 5.0  # rad/s
 
 
 @dataclass(frozen=True)
-class Balance:
-    """Keep the pole up and the cart on its track; the defaults are those of Gymnasium's CartPole-v1."""
+class Task:
+    """Where episodes start and end, and which reward and observation they have."""
 
-    x_threshold: float = 2.4  # m
-    theta_threshold: float = 12 * 2 * math.pi / 360  # rad
+    code: int  # BALANCE or SWING_UP
+    start_angle: float  # rad, about which the pole starts
+    theta_threshold: float  # rad; a larger |θ| ends the episode
+    observation_size: int
+    x_threshold: float = 2.4  # m; a larger |x| ends the episode
     max_episode_steps: int = 500
+
+
+TASKS = {
+    "balance": Task(BALANCE, 0.0, 12 * 2 * math.pi / 360, 4),  # the limits of Gymnasium's CartPole-v1
+    "swing_up": Task(SWING_UP, math.pi, math.inf, 5),
+}
+
+
+def task_named(name: str) -> Task:
+    """The task of a name.
+
+    Raises:
+        InputError: if there is no task of that name.
+    """
+    if not isinstance(name, str) or name not in TASKS:
+        raise InputError(f"Unknown task {name!r}; choose from {', '.join(TASKS)}.")
+    return TASKS[name]
 
 
 @inlined
 def has_fallen(x: float, theta: float, x_threshold: float, theta_threshold: float) -> bool:
     """Whether the state ends the episode: the cart left the track (m) or the pole tilted too far (rad)."""
     return (x < -x_threshold) | (x > x_threshold) | (theta < -theta_threshold) | (theta > theta_threshold)
+
+
+@inlined
+def reward_of(task: int, x: float, theta: float, theta_dot: float, action: float) -> float:
+    """The reward for the state (m, rad, rad/s) that an action (a share of the full force) led to.
+
+    Balance: 1, on the step that ends the episode too. Swing-up: the product of four factors in [0, 1] as in
+    dm_control's cartpole (Tassa et al., "DeepMind Control Suite", 2018), with quadratic tolerances in place
+    of its Gaussian ones: upright, centred, little force, little spin.
+    """
+    if task == BALANCE:
+        return 1.0
+    _, cosine = sin_cos(theta)
+    centred = max(0.0, 1.0 - 0.9 * (x / CENTRED_MARGIN) * (x / CENTRED_MARGIN))
+    calm = max(0.0, 1.0 - 0.9 * (theta_dot / SPIN_MARGIN) * (theta_dot / SPIN_MARGIN))
+    thrifty = 1.0 - action * action
+    return 0.5 * (1.0 + cosine) * (0.5 * (1.0 + centred)) * (0.2 * (4.0 + thrifty)) * (0.5 * (1.0 + calm))
 
 
 @inlined
@@ -38,8 +82,22 @@ def push_force(key: np.uint64, episode: int, step: int, probability: float, size
 
 
 @inlined
-def start_state(key: np.uint64, episode: int, low: float, high: float) -> State:
-    """The start state of an episode, each variable uniform between ``low`` and ``high``."""
+def start_state(key: np.uint64, episode: int, angle: float, low: float, high: float) -> State:
+    """The start state of an episode: upright or hanging, and to each variable a number from low to high."""
     a, b, c, d = uniforms(key, episode, 0, START)
     span = high - low
-    return low + span * a, low + span * b, low + span * c, low + span * d
+    return low + span * a, low + span * b, angle + (low + span * c), low + span * d
+
+
+@inlined
+def measured(
+    state: State, key: np.uint64, episode: int, step: int, noise: tuple[float, float, float, float]
+) -> State:
+    """The state as noisy sensors read it: each variable off by a uniform error within ± its noise."""
+    a, b, c, d = uniforms(key, episode, step, NOISE)
+    return (
+        state[0] + (2.0 * a - 1.0) * noise[0],
+        state[1] + (2.0 * b - 1.0) * noise[1],
+        state[2] + (2.0 * c - 1.0) * noise[2],
+        state[3] + (2.0 * d - 1.0) * noise[3],
+    )

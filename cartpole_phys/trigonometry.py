@@ -46,9 +46,8 @@ def _reduce(angle: float) -> tuple[float, float, int]:
 
 
 @inlined
-def sin_cos(angle: float) -> tuple[float, float]:
-    """Sine and cosine of an angle in radians, within 1 ulp for |angle| up to 10⁶."""
-    x, tail, quadrant = _reduce(angle)
+def _polynomials(x: float, tail: float) -> tuple[float, float]:
+    """Sine and cosine of ``x + tail`` for |x| ≤ π/4 and a tail below half an ulp of x."""
     z = x * x
     w = z * z
     sine_rest = S2 + z * (S3 + z * (S4 + z * (S5 + z * S6)))
@@ -56,7 +55,20 @@ def sin_cos(angle: float) -> tuple[float, float]:
     cosine_rest = z * (C1 + z * (C2 + z * C3)) + w * w * (C4 + z * (C5 + z * C6))
     half_square = 0.5 * z
     one_minus = 1.0 - half_square
-    cosine = one_minus + (((1.0 - one_minus) - half_square) + (z * cosine_rest - x * tail))
+    return sine, one_minus + (((1.0 - one_minus) - half_square) + (z * cosine_rest - x * tail))
+
+
+@inlined
+def sin_cos_near_zero(angle: float) -> tuple[float, float]:
+    """Sine and cosine of an angle with |angle| < π/4: the bits of ``sin_cos`` without its reduction."""
+    return _polynomials(angle, 0.0)
+
+
+@inlined
+def sin_cos(angle: float) -> tuple[float, float]:
+    """Sine and cosine of an angle in radians, within 1 ulp for |angle| up to 10⁶."""
+    x, tail, quadrant = _reduce(angle)
+    sine, cosine = _polynomials(x, tail)
     swapped = (quadrant & 1) != 0
     sine_out = cosine if swapped else sine
     cosine_out = sine if swapped else cosine

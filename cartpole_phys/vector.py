@@ -6,22 +6,24 @@ It behaves as ``SyncVectorEnv`` over scalar environments, to the last bit, in al
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from enum import Enum
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from cartpole_phys.batch import begin_episodes, forces_of, step_batch
-from cartpole_phys.env import METADATA, Observation, action_space, observation_space
+from cartpole_phys.columns import Columns, Stepped
+from cartpole_phys.env import METADATA, Observation, PhysCartPoleEnv, action_space, observation_space
 from cartpole_phys.errors import InputError
+from cartpole_phys.options import parse_mask, parse_start
 from cartpole_phys.physics import Params
 from cartpole_phys.random_stream import key_from_generator, key_from_seed
-from cartpole_phys.simulator import CartPole, observe, start_bounds
-from cartpole_phys.snapshot import Snapshot, check_fits
-from cartpole_phys.task import Balance
+from cartpole_phys.simulator import CLOCK, Arguments, CartPole
+from cartpole_phys.snapshot import Snapshot, keep, restore
 
 Flags = npt.NDArray[np.bool_]
 Seeds = int | Sequence[int | None] | None
@@ -40,11 +42,63 @@ def parse_autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
         raise InputError(f"Unknown autoreset mode {mode!r}; choose from {names}.") from None
 
 
-class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
-    """Many cart-poles at once; see ``PhysCartPoleEnv`` for actions, observations and rewards.
+def parse_seeds(seed: Seeds, num_envs: int) -> Sequence[int | None]:
+    """One seed per environment; an int s seeds environment i with s + i.
 
-    Arguments beside those of ``PhysCartPoleEnv``: ``num_envs``, ``max_episode_steps`` and
-    ``autoreset_mode`` (``"NextStep"``, ``"SameStep"``, ``"Disabled"`` or the enum).
+    Raises:
+        InputError: on a list of the wrong length.
+    """
+    if seed is None:
+        return [None] * num_envs
+    if isinstance(seed, (int, np.integer)):
+        return [int(seed) + i for i in range(num_envs)]
+    if len(seed) != num_envs:
+        raise InputError(f"Expected one seed or {num_envs} seeds, got {len(seed)}.")
+    return seed
+
+
+def parse_params(params: Any, num_envs: int) -> list[Params]:
+    """One set of parameters per environment; a value may be one number or a list with one for each.
+
+    Raises:
+        InputError: on an unknown name, a list of the wrong length, or a number out of its range.
+    """
+    if not isinstance(params, Mapping):
+        return [Params.from_mapping(params)] * num_envs
+    lists = {name: value for name, value in params.items() if isinstance(value, (list, tuple, np.ndarray))}
+    for name, values in lists.items():
+        if name == CLOCK:
+            raise InputError(f"Expected one {CLOCK} for all environments, got {values!r}.")
+        if len(values) != num_envs:
+            raise InputError(f"Expected params[{name!r}] with {num_envs} numbers, got {len(values)}.")
+    if not lists:
+        return [Params.from_mapping(params)] * num_envs
+    return [
+        Params.from_mapping({**params, **{name: _number(values[i]) for name, values in lists.items()}})
+        for i in range(num_envs)
+    ]
+
+
+def _number(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _plain(value: Any) -> Any:
+    """A keyword argument as JSON can hold it."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
+    """Many cart-poles at once; see ``PhysCartPoleEnv`` for actions, observations, rewards and arguments.
+
+    Further arguments: ``num_envs``, ``max_episode_steps`` and ``autoreset_mode`` (``"NextStep"``,
+    ``"SameStep"``, ``"Disabled"`` or the enum). Each value in ``params`` may be a list with one number per
+    environment. ``render_mode``: ``"human"`` shows one window with all environments, ``"rgb_array"`` gives
+    one image each, ``"rgb_mosaic"`` one image of all.
     """
 
     def __init__(
@@ -52,45 +106,51 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         num_envs: int = 1,
         max_episode_steps: int = 500,
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        task: str = "balance",
         continuous: bool = True,
-        integrator: str = "semi_implicit_euler",
-        params: Mapping[str, float] | None = None,
-        substeps: int = 1,
-        push_rate: float = 0.0,
-        push_size: float = 10.0,
         render_mode: str | None = None,
+        **arguments: Unpack[Arguments],
     ) -> None:
         """See the class for the arguments.
 
         Raises:
-            InputError: on an unknown integrator, parameter or autoreset mode, or fewer than 1 environment.
+            InputError: on an unknown argument, a value out of its range, or fewer than 1 environment.
         """
         if num_envs < 1:
             raise InputError(f"Expected num_envs of at least 1, got {num_envs}.")
-        task = Balance(max_episode_steps=max_episode_steps)
-        self.system = CartPole(
-            continuous, integrator, Params.from_mapping(params), substeps, push_rate, push_size, task
+        params = parse_params(arguments.pop("params", None), num_envs)
+        self.system = CartPole.from_arguments(
+            task, continuous, {**arguments, "params": params[0].as_mapping()}, max_episode_steps
         )
         self.num_envs = num_envs
         self.render_mode = render_mode
         self.autoreset_mode = parse_autoreset_mode(autoreset_mode)
-        self.metadata = {**METADATA, "autoreset_mode": self.autoreset_mode}
-        self.single_observation_space = observation_space(task)
+        self.metadata = {
+            **METADATA,
+            "render_modes": [*METADATA["render_modes"], "rgb_mosaic"],
+            "autoreset_mode": self.autoreset_mode,
+        }
+        self.single_observation_space = observation_space(self.system.task)
         self.single_action_space = action_space(continuous)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._states = np.zeros((4, num_envs))
-        self._forces = np.zeros(num_envs)  # N, of the last step
-        self._pushes = np.zeros(num_envs)  # N, of the last step
-        self._keys: npt.NDArray[np.uint64] | None = None
-        self._episodes = np.zeros(num_envs, dtype=np.int64)
-        self._elapsed = np.zeros(num_envs, dtype=np.int64)
-        self._done = np.zeros(num_envs, dtype=np.bool_)
-        self._resets_next_step = self.autoreset_mode is AutoresetMode.NEXT_STEP
-        self._settings = np.array(
-            [self.system.integrator_code, substeps, max_episode_steps, self._resets_next_step], dtype=np.int64
-        )
-        self._push_law = np.array([self.system.push_probability, push_size])
+        self.columns = Columns(self.system, num_envs)
+        self.columns.set_params(params)
+        self._tells = bool(self.system.push_rate or self.system.randomize or self.system.diagnostics)
+        self._restarts = self.autoreset_mode is AutoresetMode.NEXT_STEP
+        self._started = False
+        self._window: Any = None
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """What ``gym.make_vec`` was given, as JSON can hold it."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        if spec is not None:
+            spec.kwargs = {name: _plain(value) for name, value in spec.kwargs.items()}
+        self._spec = spec
 
     def reset(
         self, *, seed: Seeds = None, options: dict[str, Any] | None = None
@@ -99,26 +159,29 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
 
         Args:
             seed: an int s seeds environment i with s + i; a list gives each its own; None goes on.
-            options: ``low`` and ``high`` bound the start states; ``reset_mask`` is a bool array (n,).
+            options: ``low`` and ``high`` bound the start variables; ``state`` is (x, ẋ, θ, θ̇) for all, or
+                such rows (n, 4); ``reset_mask`` is a bool array (n,).
 
         Raises:
-            InputError: on a seed list of the wrong length, bad bounds, or a mask that is not a bool
-                array of shape (n,) with at least one True.
+            InputError: on a seed list of the wrong length, bad bounds or states, or a mask that is not a
+                bool array of shape (n,) with at least one True; no state is touched.
         """
-        bounds, mask = start_bounds(options), self._reset_mask(options)
-        seeds = self._seed_list(seed)
+        start, mask = parse_start(options, self.num_envs), parse_mask(options, self.num_envs)
+        seeds = parse_seeds(seed, self.num_envs)
         super().reset(seed=None)
-        if self._keys is None:
-            self._keys = np.array([key_from_generator(self.np_random) for _ in range(self.num_envs)])
-            self._episodes[:] = -1
-        self._episodes[mask] += 1
-        for i, value in enumerate(seeds or ()):
-            if value is not None and mask[i]:
-                self._keys[i], self._episodes[i] = key_from_seed(value), 0
-        self.system.start(self._states, self._keys, self._episodes, mask, bounds)
-        self._forces[mask] = self._pushes[mask] = 0.0
-        self._elapsed[mask], self._done[mask] = 0, False
-        return observe(self._states), {}
+        columns = self.columns
+        if not self._started:
+            columns.keys[:] = [key_from_generator(self.np_random) for _ in range(self.num_envs)]
+            columns.episodes[:] = -1
+            self._started = True
+        columns.episodes[mask] += 1
+        for i, own in enumerate(seeds):
+            if own is not None and mask[i]:
+                columns.keys[i], columns.episodes[i] = key_from_seed(own), 0
+        columns.begin(mask, start)
+        if self.render_mode == "human":
+            self.render()
+        return columns.observe(), self._infos(mask, np.zeros_like(mask))
 
     def step(self, actions: Any) -> tuple[Observation, npt.NDArray[np.float64], Flags, Flags, dict[str, Any]]:
         """Advance every environment by one time step.
@@ -127,31 +190,19 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
             InputError: on actions of the wrong shape or kind, or not finite; no state is touched.
             ResetNeeded: before the first reset, or with autoreset disabled after an episode's end.
         """
-        keys = self._check_steppable()
-        self._forces = forces_of(self.system, actions, self.num_envs)
-        rewards = np.empty(self.num_envs)
-        terminated, truncated = np.empty(self.num_envs, np.bool_), np.empty(self.num_envs, np.bool_)
-        stepping = ~(self._done & self._resets_next_step) if self.system.push_rate else None
-        any_done = step_batch(
-            self._states,
-            keys,
-            self._episodes,
-            self._elapsed,
-            self._done,
-            self._forces,
-            self._pushes,
-            self.system.params_array,
-            self.system.thresholds,
-            self._settings,
-            self._push_law,
-            rewards,
-            terminated,
-            truncated,
-        )
-        infos = self._push_infos(stepping) if stepping is not None else {}
-        if any_done and self.autoreset_mode is AutoresetMode.SAME_STEP:
-            infos = self._end_in_same_step()
-        return observe(self._states), rewards, terminated, truncated, infos
+        self._check_steppable()
+        columns = self.columns
+        columns.set_actions(actions)
+        stepping = columns.done == 0 if self._tells else None
+        stepped = columns.step(self._restarts)
+        infos: dict[str, Any] = {}
+        if stepped.any_done and self.autoreset_mode is AutoresetMode.SAME_STEP:
+            infos = self._end_in_same_step(stepped)
+        elif stepping is not None:
+            infos = self._infos(np.ones_like(stepping), stepping)
+        if self.render_mode == "human":
+            self.render()
+        return stepped.observations, stepped.rewards, stepped.terminated, stepped.truncated, infos
 
     def get_state(self) -> Snapshot:
         """Everything that decides how these environments go on.
@@ -159,17 +210,8 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         Raises:
             ResetNeeded: before the first reset.
         """
-        return Snapshot(
-            self.system,
-            self._states.copy(),
-            self._forces.copy(),
-            self._pushes.copy(),
-            self._started("keep the state of").copy(),
-            self._episodes.copy(),
-            self._elapsed.copy(),
-            self._done.copy(),
-            self.np_random.bit_generator.state,
-        )
+        self._require_reset("keep the state of")
+        return keep(self.columns, self.np_random)
 
     def set_state(self, snapshot: Snapshot) -> Observation:
         """Go on from a snapshot, identically, and return the observations there.
@@ -177,87 +219,123 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         Raises:
             InputError: if it is not a snapshot of equal environments; no state is touched.
         """
-        check_fits(snapshot, self.system, self.num_envs)
-        self._states, self._keys = snapshot.states.copy(), snapshot.keys.copy()
-        self._forces, self._pushes = snapshot.forces.copy(), snapshot.pushes.copy()
-        self._episodes, self._elapsed = snapshot.episodes.copy(), snapshot.elapsed.copy()
-        self._done = snapshot.done.copy()
-        self.np_random.bit_generator.state = dict(snapshot.random_state)
-        return observe(self._states)
+        restore(snapshot, self.columns, self.np_random)
+        self._started = True
+        return self.columns.observe()
 
-    def render(self) -> tuple[Any, ...] | None:
-        """One image (H, W, 3) of uint8 per environment, or None without a render mode."""
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """The attribute ``name`` of every environment, or what it returns if it can be called.
+
+        Each environment is lent as a ``PhysCartPoleEnv`` of its own and taken back as the call left it.
+        """
+        results = []
+        for i in range(self.num_envs):
+            env = self._lend(i)
+            value = getattr(env, name)
+            results.append(value(*args, **kwargs) if callable(value) else value)
+            self._take_back(env, i)
+        return tuple(results)
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """The attribute ``name`` of every environment."""
+        return self.call(name)
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """Set ``"params"``, the one attribute that environments can have for themselves.
+
+        Args:
+            name: the attribute's name.
+            values: a list or tuple with one value per environment, or one value for all.
+
+        Raises:
+            InputError: on another attribute, or a list of the wrong length; no environment is changed.
+        """
+        if name != "params":
+            raise InputError(
+                f"Cannot set {name!r} of running environments, only 'params'; make others with it instead."
+            )
+        given = list(values) if isinstance(values, (list, tuple)) else [values] * self.num_envs
+        if len(given) != self.num_envs:
+            raise InputError(f"Expected one value or {self.num_envs} values, got {len(given)}.")
+        lent = [self._lend(i) for i in range(self.num_envs)]
+        for env, value in zip(lent, given, strict=True):
+            env.params = value
+        for i, env in enumerate(lent):
+            self._take_back(env, i)
+
+    def render(self) -> Any:
+        """A tuple with an image (H, W, 3) of uint8 per environment, or one image or window of all.
+
+        Raises:
+            DependencyNotInstalled: without pygame.
+            ResetNeeded: before the first reset.
+        """
         if self.render_mode is None:
             return None
-        from cartpole_phys.render import draw
+        self._require_reset("render")
+        from cartpole_phys.render import Window, draw, draw_mosaic
 
-        return tuple(
-            draw(state, force, self.system, push)
-            for state, force, push in zip(self._states.T, self._forces, self._pushes, strict=True)
-        )
+        if self.render_mode == "rgb_array":
+            return tuple(draw(self.columns, i) for i in range(self.num_envs))
+        picture = draw_mosaic(self.columns)
+        if self.render_mode == "rgb_mosaic":
+            return picture
+        self._window = self._window or Window(self.metadata["render_fps"])
+        self._window.show(picture)
+        return None
 
-    def _seed_list(self, seed: Seeds) -> Sequence[int | None] | None:
-        if seed is None:
-            return None
-        if isinstance(seed, (int, np.integer)):
-            return [int(seed) + i for i in range(self.num_envs)]
-        if len(seed) != self.num_envs:
-            raise InputError(f"Expected one seed or {self.num_envs} seeds, got {len(seed)}.")
-        return seed
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close the window, if there is one."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
 
-    def _reset_mask(self, options: Mapping[str, Any] | None) -> Flags:
-        if not options or "reset_mask" not in options:
-            return np.ones(self.num_envs, dtype=np.bool_)
-        mask = options["reset_mask"]
-        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
-            got = f"{mask.dtype} of shape {mask.shape}" if isinstance(mask, np.ndarray) else repr(mask)
-            raise InputError(f"Expected reset_mask as a bool array of shape ({self.num_envs},), got {got}.")
-        if not mask.any():
-            raise InputError("Expected reset_mask with at least one True, got none.")
-        return mask
+    def _lend(self, i: int) -> PhysCartPoleEnv:
+        env = PhysCartPoleEnv.of_system(self.system, self.render_mode)
+        env.columns.restore(self.columns.memory[:, i : i + 1])
+        env._started = self._started
+        return env
 
-    def _push_infos(self, where: Flags) -> dict[str, Any]:
-        """The pushes of the environments ``where`` set, in the form of Gymnasium's vector infos."""
-        if not self.system.push_rate or not where.any():
-            return {}
-        return {"push": np.where(where, self._pushes, 0.0), "_push": where.copy()}
+    def _take_back(self, env: PhysCartPoleEnv, i: int) -> None:
+        self.columns.memory[:, i] = env.columns.memory[:, 0]
+        if i == self.num_envs - 1:
+            self.columns.look_for_differences()
 
-    def _check_steppable(self) -> npt.NDArray[np.uint64]:
-        """The environments' keys, once it is clear that they can be stepped."""
-        keys = self._started("step")
-        if self.autoreset_mode is AutoresetMode.DISABLED and self._done.any():
+    def _infos(self, where: Flags, stepped: Flags) -> dict[str, Any]:
+        """Infos of the environments in ``where`` as Gymnasium's vector infos; of ``stepped``, of a step."""
+        infos: dict[str, Any] = {}
+        for name, values in self.columns.tell(bool(stepped.any())).items():
+            told = where & stepped if name == "push" else where.copy()
+            if told.any():
+                values[~told] = 0.0
+                infos[name], infos[f"_{name}"] = values, told
+        return infos
+
+    def _check_steppable(self) -> None:
+        self._require_reset("step")
+        if self.autoreset_mode is AutoresetMode.DISABLED and self.columns.done.any():
             raise ResetNeeded(
-                f"Environment {int(np.argmax(self._done))} has ended and autoreset is disabled; "
+                f"Environment {int(np.argmax(self.columns.done))} has ended and autoreset is disabled; "
                 'call reset(options={"reset_mask": terminated | truncated}) first.'
             )
-        return keys
 
-    def _started(self, what: str) -> npt.NDArray[np.uint64]:
-        """The keys of the environments' randomness, once there has been a reset."""
-        if self._keys is None:
+    def _require_reset(self, what: str) -> None:
+        if not self._started:
             raise ResetNeeded(f"Cannot {what} an environment that was never reset; call reset() first.")
-        return self._keys
 
-    def _end_in_same_step(self) -> dict[str, Any]:
-        """Reset what has ended and report the observations and infos that this replaces."""
-        ended = self._done.copy()
-        infos, final_infos = self._push_infos(~ended), self._push_infos(ended)
+    def _end_in_same_step(self, stepped: Stepped) -> dict[str, Any]:
+        """Reset what has ended, and report the observations and infos that this replaces."""
+        columns = self.columns
+        ended = stepped.terminated | stepped.truncated
+        final_infos = self._infos(ended, ended)
         final_observations = np.full(self.num_envs, None, dtype=object)
-        observations = observe(self._states)
-        for i in np.flatnonzero(ended):
-            final_observations[i] = observations[i]
-        begin_episodes(
-            self._states,
-            self._started("step"),
-            self._episodes,
-            self._elapsed,
-            self._forces,
-            self._pushes,
-            ended,
-        )
-        self._done[:] = False
+        rows = stepped.observations[ended]
+        final_observations[ended] = np.fromiter(iter(rows), dtype=object, count=len(rows))
+        columns.episodes[ended] += 1
+        columns.begin(ended)
+        stepped.observations[ended] = columns.observe()[ended]
         return {
-            **infos,
+            **self._infos(np.ones_like(ended), ~ended),
             "final_obs": final_observations,
             "_final_obs": ended,
             "final_info": final_infos,

@@ -88,7 +88,10 @@ def test_file_carries_its_recipe(medium_file: Path) -> None:
         ({"policy": "heuristic", "tier": "epxert"}, "choose from weak, medium, expert, mixed"),
         ({"policy": "random", "tier": "expert"}, "choose from random"),
         ({"policy": "sac", "tier": "weak"}, "choose from medium, expert"),
-        ({"env_id": "PhysCartPoleDiscrete-v0"}, "needs continuous actions"),
+        (
+            {"env_id": "PhysCartPoleDiscrete-v0"},
+            "not offered in this environment; choose --policy from random, heu",
+        ),
         ({"env_id": "Hopper-v5"}, "choose from PhysCartPole-v0, PhysCartPoleDiscrete-v0"),
         ({"policy": "random", "env_kwargs": {"integrator": "rk9"}}, "choose from euler, semi_implicit_euler"),
         ({"policy": "random", "env_kwargs": {"wind": 3}}, "Unknown environment argument 'wind'"),

@@ -7,7 +7,8 @@ import torch
 from test_dt_support import CONTEXT, CONTINUOUS, DISCRETE, make_episodes, small_recipe
 
 from cartpole_phys.errors import InputError
-from cartpole_phys.rollout import ActionBatch, play
+from cartpole_phys.policy import ActionBatch
+from cartpole_phys.rollout import play
 from cartpole_phys.simulator import CartPole
 from dt.checkpoint import Checkpoint
 from dt.evaluate import default_targets, evaluate

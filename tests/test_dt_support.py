@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import torch
 
+from cartpole_phys.control import BERNOULLI, PROPORTIONAL
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.rollout import BERNOULLI, PROPORTIONAL, CompiledPolicy, collect
+from cartpole_phys.policy import CompiledPolicy
+from cartpole_phys.rollout import collect
 from cartpole_phys.simulator import CartPole
 from dt.baselines import CloningConfig
 from dt.decision import DecisionConfig

@@ -80,10 +80,10 @@ def test_start_bounds_through_options() -> None:
 def test_bad_action_is_refused_and_changes_nothing(env_id: str, action: Any, message: str) -> None:
     env: Any = gym.make(env_id).unwrapped
     env.reset(seed=0)
-    before = env._states.copy()
+    before = env.get_state().memory
     with pytest.raises(InputError, match=message):
         env.step(action)
-    np.testing.assert_array_equal(env._states, before)
+    np.testing.assert_array_equal(env.get_state().memory, before)
 
 
 def test_finite_action_out_of_range_is_clipped() -> None:

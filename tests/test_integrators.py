@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+from cartpole_phys.columns import move
 from cartpole_phys.errors import InputError
 from cartpole_phys.integrators import INTEGRATORS
 from cartpole_phys.linearize import linearize
@@ -48,7 +49,7 @@ def _path(system: CartPole, start: list[float], force: float, steps: int) -> np.
     """States (steps + 1, 4) from a start, under a constant force."""
     states, path = np.array(start, dtype=np.float64).reshape(4, 1), [np.array(start)]
     for _ in range(steps):
-        system.step(states, np.array([force]))
+        move(system, states, np.array([force]))
         path.append(states[:, 0].copy())
     return np.array(path)
 
@@ -118,7 +119,7 @@ def _asymmetry(integrator: str) -> float:
 
     def step(z: np.ndarray) -> np.ndarray:
         states = _from_canonical(z, p).reshape(4, 1)
-        system.step(states, np.zeros(1))
+        move(system, states, np.zeros(1))
         return _canonical(states[:, 0], p)
 
     centre = _canonical(np.array([0.1, 0.4, 1.1, -1.5]), p)
@@ -161,13 +162,13 @@ def test_mirror_symmetry_and_batch_size_to_the_last_bit(integrator: str, frictio
     right, forces = rng.normal(size=(4, 37)), rng.normal(size=37) * 10
     left, alone = -right, right.copy()
     for _ in range(20):
-        system.step(right, forces)
-        system.step(left, -forces)
+        move(system, right, forces)
+        move(system, left, -forces)
     np.testing.assert_array_equal(left, -right)
     for i in range(37):
         column = np.ascontiguousarray(alone[:, i : i + 1])
         for _ in range(20):
-            system.step(column, forces[i : i + 1])
+            move(system, column, forces[i : i + 1])
         np.testing.assert_array_equal(column[:, 0], right[:, i])
 
 
@@ -178,7 +179,7 @@ def test_free_running_discrete_euler_stays_with_cartpole_v1() -> None:
     states = np.array(peer.state, dtype=np.float64).reshape(4, 1)
     for step in range(100):
         action = int(states[2, 0] + 0.3 * states[3, 0] > 0)
-        system.step(states, system.forces(np.array([action])))
+        move(system, states, np.array([10.0 if action else -10.0]))
         assert not peer.step(action)[2], step
         np.testing.assert_allclose(states[:, 0], peer.state, rtol=0, atol=1e-9)
 
@@ -190,7 +191,7 @@ def test_linearization_is_the_derivative_of_the_motion(params: Params) -> None:
 
     def derivative(state: np.ndarray, force: float) -> np.ndarray:
         states = state.reshape(4, 1).copy()
-        system.step(states, np.array([force]))  # one explicit Euler step of 1 s moves by the derivative
+        move(system, states, np.array([force]))  # one explicit Euler step of 1 s moves by the derivative
         return states[:, 0] - state
 
     for _ in range(30):

@@ -7,7 +7,7 @@ import pytest
 import sympy as sp
 
 from cartpole_phys.compiled import kernel
-from cartpole_phys.physics import Params, acceleration, energy, sliding, unpack
+from cartpole_phys.physics import Params, ParamValues, acceleration, constants_of, energy, sliding
 
 M, m, ell, g, F = sp.symbols("M m ell g F", positive=True)
 theta, theta_dot, x_dot = sp.symbols("theta theta_dot x_dot", real=True)
@@ -17,20 +17,20 @@ NAMES = (M, m, ell, g, F, theta, theta_dot, slip, damping)
 
 
 @kernel
-def _accelerations(states: np.ndarray, force: float, params: np.ndarray) -> np.ndarray:
+def _accelerations(states: np.ndarray, force: float, params: ParamValues) -> np.ndarray:
     out = np.empty((2, states.shape[1]))
     for i in range(states.shape[1]):
         out[0, i], out[1, i] = acceleration(
-            states[1, i], states[2, i], states[3, i], force, unpack(params, 1)
+            states[1, i], states[2, i], states[3, i], force, constants_of(params, 1, False)
         )
     return out
 
 
 @kernel
-def _normal_force(states: np.ndarray, force: float, slipping: float, params: np.ndarray) -> np.ndarray:
+def _normal_force(states: np.ndarray, force: float, slipping: float, params: ParamValues) -> np.ndarray:
     out = np.empty(states.shape[1])
     for i in range(states.shape[1]):
-        out[i] = sliding(states[2, i], states[3, i], force, slipping, unpack(params, 1))[2]
+        out[i] = sliding(states[2, i], states[3, i], force, slipping, constants_of(params, 1, False))[2]
     return out
 
 
@@ -111,7 +111,7 @@ def _values(p: Params, force: float, slips: Any, states: np.ndarray) -> tuple[An
 @pytest.mark.parametrize("params", [Params(), Params(9.81, 2.0, 0.7, 0.3, pole_damping=0.05)])
 def test_accelerations_are_lagranges(params: Params) -> None:
     solution = _from_lagrange()
-    got = _accelerations(STATES, 3.0, params.as_array())
+    got = _accelerations(STATES, 3.0, params.values)
     for row, unknown in enumerate((x_acceleration, theta_acceleration)):
         expected = sp.lambdify(NAMES, solution[unknown], "numpy")(*_values(params, 3.0, 0.0, STATES))
         np.testing.assert_allclose(got[row], expected, rtol=1e-11, atol=1e-11)
@@ -124,9 +124,9 @@ def test_friction_is_newtons_and_reverses_with_the_normal_force() -> None:
     lifted = carried[2] < 0
     assert 0 < lifted.sum() < len(lifted) / 2
     expected = _solve_newton(params, 3.0, np.where(lifted, -slips, slips))
-    got = _accelerations(STATES, 3.0, params.as_array())
+    got = _accelerations(STATES, 3.0, params.values)
     np.testing.assert_allclose(got, expected[:2], rtol=1e-10, atol=1e-10)
-    right = _normal_force(STATES, 3.0, 0.2, params.as_array())
+    right = _normal_force(STATES, 3.0, 0.2, params.values)
     np.testing.assert_allclose(
         right, _solve_newton(params, 3.0, np.full(200, 0.2))[2], rtol=1e-10, atol=1e-10
     )

@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from cartpole_phys.columns import move
 from cartpole_phys.errors import InputError
 from cartpole_phys.physics import Params
 from cartpole_phys.simulator import CartPole
@@ -20,7 +21,7 @@ def test_discrete_euler_is_cartpole_v1_step_by_step() -> None:
         for _ in range(500):
             action = int(rng.integers(2))
             states = np.array(peer.state, dtype=np.float64).reshape(4, 1)
-            fallen = system.step(states, system.forces(np.array([action])))
+            fallen = move(system, states, np.array([10.0 if action else -10.0]))
             _, _, terminated, _, _ = peer.step(action)
             np.testing.assert_allclose(states[:, 0], peer.state, rtol=0, atol=1e-12)
             assert bool(fallen[0]) == terminated
@@ -32,7 +33,7 @@ def test_semi_implicit_moves_with_the_new_velocity() -> None:
     system = CartPole(integrator="semi_implicit_euler")
     states = np.array([0.0, 0.2, 0.1, -0.1]).reshape(4, 1)
     before = states.copy()
-    system.step(states, np.array([5.0]))
+    move(system, states, np.array([5.0]))
     step = system.params.time_step
     np.testing.assert_array_equal(states[[0, 2]], before[[0, 2]] + step * states[[1, 3]])
 

@@ -57,4 +57,4 @@ def test_uniform_and_different_for_every_question() -> None:
 def test_seed_gives_the_key_that_env_reset_draws() -> None:
     env = gym.make("PhysCartPole-v0").unwrapped
     env.reset(seed=42)
-    assert env._keys[0] == key_from_seed(42)  # type: ignore[attr-defined]
+    assert env.columns.keys[0] == key_from_seed(42)  # type: ignore[attr-defined]

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,19 @@ import numba
 import numpy as np
 import pytest
 
+from cartpole_phys.columns import move
 from cartpole_phys.data.d4rl import array_sha256
 from cartpole_phys.integrators import INTEGRATORS
-from cartpole_phys.physics import Params
 from cartpole_phys.policies.heuristic import proportional, uniform
+from cartpole_phys.policies.swing_up import swing_up
+from cartpole_phys.policy import CompiledPolicy
 from cartpole_phys.random_stream import key_from_seed
 from cartpole_phys.rollout import run_compiled
 from cartpole_phys.simulator import CartPole
 
-# One hash over states, actions and flags of 200 episodes for every integrator and action kind, with and
-# without friction and pushes.
-EXPECTED = "2e8cf697d5253f41506be7d485af1484b66ecfc821b16374e3f2cf1488cddcde"
+# One hash over all arrays of 100 episodes for every integrator, task and action kind, with and without
+# friction, pushes, noise and random parameters.
+EXPECTED = "c463201dc93217b26c924ba897aa2526fe11d5d5be7e3cadd4149f6a3e3b3813"
 
 VARIANTS = {
     "host": {},
@@ -37,32 +40,48 @@ LIBM = (
 ASSEMBLY = """
 import numpy as np
 from test_same_bits import rollouts
-from cartpole_phys import rollout, simulator
+from cartpole_phys import columns, physics, sensing, simulation, starting, stepping
+from cartpole_phys.integrators import INTEGRATORS
+from cartpole_phys.simulator import CartPole
 rollouts()
-simulator.CartPole().step(np.zeros((4, 8)), np.zeros(8))
-simulator.CartPole().start(np.zeros((4, 1)), np.zeros(1, np.uint64), np.zeros(1, np.int64))
-for kernel in (rollout.simulate_episodes, simulator.step_states, simulator.start_states):
+for integrator in INTEGRATORS:
+    system = CartPole(integrator=integrator, push_rate=1.0, randomize=(("gravity", 1.0, 9.0),))
+    some = columns.Columns(system, 8)
+    some.begin(), some.step(True), some.observe(), some.diagnostics()
+stepping.step_one(some.memory, some.settings, 1.0, np.empty(4, np.float32))
+kernels = [*columns.STEPS.values(), stepping.step_one, starting.begin_columns, sensing.observe_columns]
+for kernel in (*kernels, sensing.diagnose_columns, simulation.simulate_episodes):
     print(*kernel.inspect_asm().values())
 """
+
+
+def _systems(integrator: str) -> Iterator[tuple[CartPole, CompiledPolicy]]:
+    """Systems and policies that together use everything that the kernels can do."""
+    for friction in (0.0, 0.01):
+        arguments: dict[str, Any] = {
+            "integrator": integrator,
+            "substeps": 2,
+            "params": {"cart_friction": friction, "pole_damping": friction},
+            "push_rate": 500 * friction,
+            "observation_noise": friction,
+            "randomize": {"pole_mass": [0.05, 0.2], "gravity": [5.0, 10.0]} if friction else {},
+        }
+        for continuous in (True, False):
+            system = CartPole.from_arguments("balance", continuous, arguments)
+            yield system, uniform()
+            yield system, proportional(1.5, continuous)
+        system = CartPole.from_arguments("swing_up", True, arguments)
+        yield system, swing_up(system.params, noise=0.1)
 
 
 def rollouts() -> str:
     """One hash over rollouts of everything that the kernels can do."""
     hashes = []
     for integrator in INTEGRATORS:
-        for continuous in (True, False):
-            for friction in (0.0, 0.01):
-                params = Params(cart_friction=friction, pole_damping=friction)
-                system = CartPole(continuous, integrator, params, substeps=2, push_rate=500 * friction)
-                for policy in (uniform(), proportional(1.5, continuous)):
-                    episodes = run_compiled(system, policy, key_from_seed(7), 0, 200)
-                    flat = [
-                        *episodes.infos.values(),
-                        episodes.actions,
-                        episodes.terminations,
-                        episodes.offsets,
-                    ]
-                    hashes += [array_sha256(array) for array in flat]
+        for system, policy in _systems(integrator):
+            episodes = run_compiled(system, policy, key_from_seed(7), 0, 100)
+            arrays = [*episodes.as_d4rl().values(), episodes.offsets, episodes.final_observations]
+            hashes += [array_sha256(array) for array in arrays]
     return array_sha256(np.array(hashes))
 
 
@@ -109,14 +128,14 @@ def test_threads_and_chunks_do_not_change_a_bit(integrator: str) -> None:
     whole, forces = rng.normal(size=(4, 10_000)), rng.normal(size=10_000)
     start = whole.copy()
     for _ in range(5):
-        system.step(whole, forces)
+        move(system, whole, forces)
     for threads, size in ((1, 1_000), (2, 777), (2, 64)):
         pieces = [np.ascontiguousarray(start[:, i : i + size]) for i in range(0, 10_000, size)]
         parts = [np.ascontiguousarray(forces[i : i + size]) for i in range(0, 10_000, size)]
 
         def run(index: int, pieces: list[np.ndarray] = pieces, parts: list[np.ndarray] = parts) -> None:
             for _ in range(5):
-                system.step(pieces[index], parts[index])
+                move(system, pieces[index], parts[index])
 
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(run, range(len(pieces))))

@@ -63,12 +63,12 @@ def test_snapshot_does_not_change_with_the_environment() -> None:
     env: Any = gym.make("PhysCartPole-v0").unwrapped
     env.reset(seed=0)
     snapshot = env.get_state()
-    before = snapshot.states.copy()
+    before = snapshot.memory.copy()
     _run(env, _actions(5))
-    np.testing.assert_array_equal(snapshot.states, before)
+    np.testing.assert_array_equal(snapshot.memory, before)
     env.set_state(snapshot)
     _run(env, _actions(5))
-    np.testing.assert_array_equal(snapshot.states, before)
+    np.testing.assert_array_equal(snapshot.memory, before)
 
 
 def test_foreign_snapshots_are_refused_and_change_nothing() -> None:
@@ -80,7 +80,7 @@ def test_foreign_snapshots_are_refused_and_change_nothing() -> None:
     other.reset(seed=0)
     envs: Any = gym.make_vec("PhysCartPole-v0", num_envs=3)
     envs.reset(seed=0)
-    before = env.get_state().states
+    before = env.get_state().memory
     for foreign, message in [
         (other.get_state(), "same arguments"),
         (envs.get_state(), "of 1 environments, got one of 3"),
@@ -88,4 +88,4 @@ def test_foreign_snapshots_are_refused_and_change_nothing() -> None:
     ]:
         with pytest.raises(InputError, match=message):
             env.set_state(foreign)
-    np.testing.assert_array_equal(env.get_state().states, before)
+    np.testing.assert_array_equal(env.get_state().memory, before)

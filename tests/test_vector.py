@@ -120,11 +120,11 @@ def test_bad_reset_masks_are_refused(options: dict[str, Any], message: str) -> N
 def test_bad_actions_touch_no_state() -> None:
     envs: Any = gym.make_vec(IDS[0], num_envs=3)
     envs.reset(seed=0)
-    before = envs._states.copy()
+    before = envs.get_state().memory
     for bad in (np.full((3, 1), np.nan), np.zeros((2, 1)), np.zeros(3)):
         with pytest.raises(InputError, match="Expected"):
             envs.step(bad)
-    np.testing.assert_array_equal(envs._states, before)
+    np.testing.assert_array_equal(envs.get_state().memory, before)
 
 
 def test_bad_arguments_are_refused() -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cartpole_phys.data.d4rl import Contents, read
-from cartpole_phys.data.gates import GATES, CannotTell, Gate, GateFailure
+from cartpole_phys.data.gates import GATES, Gate
+from cartpole_phys.data.verdict import CannotTell, GateFailure
 
 PASSED, FAILED, NOT_APPLICABLE = "passed", "failed", "not applicable"
 

@@ -17,66 +17,32 @@ from cartpole_phys.data.d4rl import (
     array_sha256,
     metadata_sha256,
 )
+from cartpole_phys.data.replay import replay
 from cartpole_phys.data.score import mean_interval, normalized_score
 from cartpole_phys.data.tiers import BANDS
+from cartpole_phys.data.verdict import CannotTell, GateFailure, different, first_row, inside, need, system_of
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies.behaviour import from_description
 from cartpole_phys.rollout import play
-from cartpole_phys.simulator import CartPole, observe
-from cartpole_phys.task import REWARD
+from cartpole_phys.simulator import PARAM_NAMES, CartPole
 
 Array = npt.NDArray[Any]
 
-STATE = ("infos/qpos", "infos/qvel", "infos/push")
 METADATA_KEYS = ("schema_version", "dataset_name", "env_id", "env_kwargs", "parts", "recipe", "evaluation")
-
-
-class GateFailure(Exception):  # noqa: N818 - it is a verdict, not an error
-    """Raised inside a gate; the message says what is wrong."""
-
-
-class CannotTell(Exception):  # noqa: N818 - likewise
-    """Raised inside a gate that has not what it needs; the message says what is missing."""
-
-
-def _need(contents: Contents, *names: str) -> list[Array]:
-    """The arrays of these names, all with equally many rows."""
-    missing = [name for name in names if name not in contents.arrays]
-    if missing:
-        raise CannotTell(f"there is no {missing[0]}")
-    arrays = [contents.arrays[name] for name in names]
-    if any(array.ndim == 0 or len(array) != len(arrays[0]) for array in arrays):
-        raise CannotTell("the arrays are not row-aligned")
-    return arrays
-
-
-def _system(contents: Contents) -> CartPole:
-    env_id, env_kwargs = contents.metadata.get("env_id"), contents.metadata.get("env_kwargs")
-    if not isinstance(env_id, str) or not isinstance(env_kwargs, Mapping):
-        raise CannotTell("the file does not name its environment")
-    try:
-        return CartPole.from_id(env_id, env_kwargs)
-    except InputError as error:
-        raise CannotTell(str(error)) from error
-
-
-def _first(rows: Any) -> int:
-    return int(np.argmax(rows))
-
-
-def _different(a: Array, b: Array) -> npt.NDArray[np.bool_]:
-    """Which rows differ in any bit."""
-    bits = f"u{a.itemsize}"
-    same = np.ascontiguousarray(a).view(bits) == np.ascontiguousarray(b).view(bits)
-    return ~same.reshape(len(a), -1).all(axis=1)  # (N, …) -> (N,)
 
 
 def expected_schema(system: CartPole) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Type and trailing shape of every array that a file of ours must hold."""
     actions = ("<f4", (1,)) if system.continuous else ("<i8", ())
+    size = system.task.observation_size
+    extra: dict[str, tuple[str, tuple[int, ...]]] = {}
+    if system.randomize:
+        extra["infos/params"] = ("<f8", (len(PARAM_NAMES),))
+    if system.noisy:
+        extra["infos/noise_key"] = ("<u8", (2,))
     return {
-        "observations": ("<f4", (4,)),
-        "next_observations": ("<f4", (4,)),
+        "observations": ("<f4", (size,)),
+        "next_observations": ("<f4", (size,)),
         "actions": actions,
         "rewards": ("<f4", ()),
         "terminals": ("|b1", ()),
@@ -85,6 +51,7 @@ def expected_schema(system: CartPole) -> dict[str, tuple[str, tuple[int, ...]]]:
         "infos/qvel": ("<f8", (2,)),
         "infos/push": ("<f8", ()),
         "infos/collection_cut": ("|b1", ()),
+        **extra,
     }
 
 
@@ -99,7 +66,7 @@ def schema(contents: Contents) -> str:
     if contents.metadata["schema_version"] != SCHEMA_VERSION:
         raise GateFailure(f"expected schema {SCHEMA_VERSION}, got {contents.metadata['schema_version']}")
     rows = len(contents.arrays["rewards"])
-    expected = expected_schema(_system(contents))
+    expected = expected_schema(system_of(contents))
     for name, (dtype, trailing) in expected.items():
         array = contents.arrays.get(name)
         got = None if array is None else (array.dtype.str, array.shape)
@@ -113,12 +80,12 @@ def schema(contents: Contents) -> str:
 
 def flags(contents: Contents) -> str:
     """Flags exclude each other, the last row has one, and time limits come when time is up."""
-    terminals, timeouts = (array.astype(np.bool_) for array in _need(contents, "terminals", "timeouts"))
+    terminals, timeouts = (array.astype(np.bool_) for array in need(contents, "terminals", "timeouts"))
     if not len(terminals):
         raise GateFailure("expected at least one row")
     both = terminals & timeouts
     if both.any():
-        raise GateFailure(f"row {_first(both)} is both terminal and timeout")
+        raise GateFailure(f"row {first_row(both)} is both terminal and timeout")
     ends = np.flatnonzero(terminals | timeouts)
     if not len(ends) or ends[-1] != len(terminals) - 1:
         raise GateFailure("the last row has no flag")
@@ -128,66 +95,36 @@ def flags(contents: Contents) -> str:
 
 
 def _check_limits(contents: Contents, ends: Array, timeouts: Array) -> None:
-    (cuts,) = _need(contents, "infos/collection_cut")
-    limit = _system(contents).task.max_episode_steps
+    (cuts,) = need(contents, "infos/collection_cut")
+    limit = system_of(contents).task.max_episode_steps
     lengths = np.diff(np.concatenate([[-1], ends]))
     if (lengths > limit).any():
-        raise GateFailure(f"episode {_first(lengths > limit)} is longer than the limit of {limit} steps")
+        raise GateFailure(f"episode {first_row(lengths > limit)} is longer than the limit of {limit} steps")
     early = timeouts[ends] & ~cuts[ends] & (lengths < limit)
     if early.any():
-        raise GateFailure(f"episode {_first(early)} times out after {lengths[early][0]} of {limit} steps")
+        raise GateFailure(f"episode {first_row(early)} times out after {lengths[early][0]} of {limit} steps")
     if (cuts & ~timeouts).any():
-        raise GateFailure(f"row {_first(cuts & ~timeouts)} is a cut but no timeout")
-
-
-def _inside(contents: Contents) -> npt.NDArray[np.bool_]:
-    """Which rows are followed by a row of the same episode, shape (N − 1,)."""
-    terminals, timeouts = _need(contents, "terminals", "timeouts")
-    return ~(terminals.astype(np.bool_) | timeouts.astype(np.bool_))[:-1]
+        raise GateFailure(f"row {first_row(cuts & ~timeouts)} is a cut but no timeout")
 
 
 def continuity(contents: Contents) -> str:
     """Inside an episode, each next observation is the following row's observation."""
-    observations, following = _need(contents, "observations", "next_observations")
+    observations, following = need(contents, "observations", "next_observations")
     if observations.dtype != following.dtype or observations.shape != following.shape:
         raise CannotTell("observations and next observations differ in type or shape")
-    broken = _inside(contents) & _different(observations[1:], following[:-1])
+    broken = inside(contents) & different(observations[1:], following[:-1])
     if broken.any():
-        raise GateFailure(f"the next observation of row {_first(broken)} is not the observation after it")
-    return f"{int(_inside(contents).sum()):,} transitions inside episodes"
-
-
-def replay(contents: Contents) -> str:
-    """Stored state, action and push give the next state, observation, reward and flag to the last bit."""
-    system = _system(contents)
-    qpos, qvel, pushes, actions = _need(contents, *STATE, "actions")
-    following, rewards, terminals = _need(contents, "next_observations", "rewards", "terminals")
-    states = np.stack([qpos[:, 0], qvel[:, 0], qpos[:, 1], qvel[:, 1]])  # (N, 2), (N, 2) -> (4, N)
-    try:
-        forces = system.forces(system.check_actions(actions, len(actions))) + pushes
-    except InputError as error:
-        raise CannotTell(str(error)) from error
-    after = states.copy()
-    fallen = system.step(after, forces)
-    differences = {
-        "next state": np.append(_inside(contents) & _different(after.T[:-1], states.T[1:]), False),
-        "next observation": _different(observe(after), following.astype(np.float32)),
-        "reward": rewards != REWARD,
-        "terminal flag": terminals.astype(np.bool_) != fallen,
-    }
-    for what, rows in differences.items():
-        if rows.any():
-            raise GateFailure(f"the {what} of row {_first(rows)} is not what the physics gives")
-    return f"{len(actions):,} steps repeated to the last bit"
+        raise GateFailure(f"the next observation of row {first_row(broken)} is not the observation after it")
+    return f"{int(inside(contents).sum()):,} transitions inside episodes"
 
 
 def actions(contents: Contents) -> str:
     """Every action lies in the action space."""
-    (given,) = _need(contents, "actions")
-    system = _system(contents)
+    (given,) = need(contents, "actions")
+    system = system_of(contents)
     outside = np.abs(given) > 1 if system.continuous else (given != 0) & (given != 1)
     if outside.any():
-        row = _first(outside.reshape(len(given), -1).any(axis=1))
+        row = first_row(outside.reshape(len(given), -1).any(axis=1))
         raise GateFailure(f"the action of row {row} is {given[row]}, outside the action space")
     return "all in [-1, 1]" if system.continuous else "all 0 or 1"
 
@@ -197,7 +134,7 @@ def finite(contents: Contents) -> str:
     for name, array in contents.arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
-            raise GateFailure(f"row {_first(bad)} of {name} holds a NaN or an infinity")
+            raise GateFailure(f"row {first_row(bad)} of {name} holds a NaN or an infinity")
     return "no NaN, no infinity"
 
 
@@ -218,7 +155,7 @@ def hashes(contents: Contents) -> str:
 
 def tier(contents: Contents) -> str:
     """The behaviour policy, played anew on the stored seed, scores in its tier's band."""
-    system = _system(contents)
+    system = system_of(contents)
     described, evaluation = contents.metadata.get("parts"), contents.metadata.get("evaluation")
     if not isinstance(described, list) or not isinstance(evaluation, Mapping):
         raise CannotTell("the file does not describe its behaviour policy")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cartpole_phys.data.tiers import CONTINUOUS_ONLY, TIERS, check_combination
+from cartpole_phys.data.tiers import TIERS, check_combination, offered
 from cartpole_phys.errors import InputError
 from cartpole_phys.simulator import CartPole
 
@@ -37,7 +37,7 @@ class Recipe:
     deterministic: bool = False  # a trained agent plays its mean action instead of sampling
 
     def __post_init__(self) -> None:
-        check_combination(self.policy, self.tier, self.system.continuous)
+        check_combination(self.policy, self.tier, self.system)
         if self.steps < 1:
             raise InputError(f"Expected --steps of at least 1, got {self.steps}.")
         if self.seed < 0:
@@ -117,6 +117,6 @@ def released_recipes() -> dict[str, Recipe]:
         for env_id in CartPole.known_ids()
         for policy, tiers in TIERS.items()
         for tier in tiers
-        if CartPole.from_id(env_id).continuous or policy not in CONTINUOUS_ONLY
+        if offered(policy, CartPole.from_id(env_id))
     ]
     return {recipe.name: recipe for recipe in recipes}

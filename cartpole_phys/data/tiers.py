@@ -14,6 +14,7 @@ from cartpole_phys.policies.heuristic import DAMPING_RATIO, calibrate
 from cartpole_phys.policies.sac import agent
 from cartpole_phys.policies.sac_recipe import OnCheckpoint, SacRecipe
 from cartpole_phys.simulator import CartPole
+from cartpole_phys.task import BALANCE
 
 # tier -> the scores that a policy of this tier may have
 BANDS: Mapping[str, tuple[float, float]] = {
@@ -33,6 +34,7 @@ TIERS: Mapping[str, tuple[str, ...]] = {
     "sac": ("medium", "expert"),
 }
 CONTINUOUS_ONLY = ("sac",)
+BALANCE_ONLY = ("heuristic", "sac")
 
 CALIBRATION_EPISODES = 1_000
 
@@ -57,7 +59,13 @@ SAC_SELECTION: Mapping[str, Selection] = {
 }
 
 
-def check_combination(policy: str, tier: str, continuous: bool) -> None:
+def offered(policy: str, system: CartPole) -> bool:
+    """Whether there are data sets of a policy in an environment."""
+    balances = system.task.code == BALANCE
+    return (system.continuous or policy not in CONTINUOUS_ONLY) and (balances or policy not in BALANCE_ONLY)
+
+
+def check_combination(policy: str, tier: str, system: CartPole) -> None:
     """Refuse what makes no sense, and say what does.
 
     Raises:
@@ -65,9 +73,11 @@ def check_combination(policy: str, tier: str, continuous: bool) -> None:
     """
     if policy not in TIERS:
         raise InputError(f"Unknown policy {policy!r}; choose from {', '.join(TIERS)}.")
-    if policy in CONTINUOUS_ONLY and not continuous:
+    if not offered(policy, system):
+        others = ", ".join(other for other in TIERS if offered(other, system))
         raise InputError(
-            f"Policy {policy!r} needs continuous actions; use --env PhysCartPole-v0 or --policy heuristic."
+            f"Policy {policy!r} is not offered in this environment; choose --policy from {others}, "
+            "or --env PhysCartPole-v0."
         )
     if tier not in TIERS[policy]:
         known = {name for tiers in TIERS.values() for name in tiers}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+from cartpole_phys.control import BERNOULLI, PROPORTIONAL, UNIFORM
 from cartpole_phys.errors import InputError
-from cartpole_phys.rollout import BERNOULLI, PROPORTIONAL, UNIFORM, CompiledPolicy, play
+from cartpole_phys.policy import CompiledPolicy
+from cartpole_phys.rollout import play
 from cartpole_phys.simulator import CartPole
 
 UNIFORM_LOG_PROB = math.log(0.5)  # one of two actions, or the density 1/2 on [-1, 1]

@@ -1,0 +1,192 @@
+"""n environments of one kind: their memory, and everything that can be done to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cartpole_phys.acting import set_continuous_actions, set_discrete_actions
+from cartpole_phys.integrators import EULER, RK4, SEMI_IMPLICIT_EULER, SYMPLECTIC_EULER
+from cartpole_phys.memory import (
+    ACTION,
+    DONE,
+    ELAPSED,
+    EPISODE,
+    KEY,
+    PARAMS,
+    PUSH,
+    ROWS,
+    FloatArray,
+    Settings,
+)
+from cartpole_phys.options import PLAIN_START, Start
+from cartpole_phys.physics import Params
+from cartpole_phys.sensing import Observations, diagnose_columns, observe_columns
+from cartpole_phys.simulator import CartPole
+from cartpole_phys.starting import begin_columns
+from cartpole_phys.stepping import (
+    Flags,
+    step_euler,
+    step_rk4,
+    step_semi_implicit_euler,
+    step_symplectic_euler,
+)
+from cartpole_phys.task import START_BOUND
+
+STEPS = {
+    EULER: step_euler,
+    SEMI_IMPLICIT_EULER: step_semi_implicit_euler,
+    SYMPLECTIC_EULER: step_symplectic_euler,
+    RK4: step_rk4,
+}
+NO_RESTART = -1.0
+
+
+class Stepped(NamedTuple):
+    """What a step of n environments gives."""
+
+    observations: Observations  # (n, obs)
+    rewards: FloatArray  # (n,)
+    terminated: Flags  # (n,)
+    truncated: Flags  # (n,)
+    any_done: bool
+
+
+class Columns:
+    """The memory of n environments, and the views on it that have names."""
+
+    def __init__(self, system: CartPole, num_envs: int) -> None:
+        """Environments with the system's parameters that have not begun an episode yet."""
+        memory = np.zeros((ROWS, num_envs))
+        memory[PARAMS:] = np.array(system.params.values)[:, None]  # (8,) -> (8, n)
+        self.__setstate__((system, memory, system.settings.copy()))
+
+    def __getstate__(self) -> tuple[CartPole, FloatArray, Settings]:
+        """What a pickle or a copy needs: the views are made anew."""
+        return self.system, self.memory, self.settings
+
+    def __setstate__(self, state: tuple[CartPole, FloatArray, Settings]) -> None:
+        self.system, self.memory, self.settings = state
+        counters = self.memory.view(np.int64)
+        self.states = self.memory[:4]  # (4, n): x (m), ẋ (m/s), θ (rad), θ̇ (rad/s)
+        self.actions, self.pushes = self.memory[ACTION], self.memory[PUSH]  # (n,) share, N
+        self.keys = self.memory.view(np.uint64)[KEY]  # (n,)
+        self.episodes, self.elapsed = counters[EPISODE], counters[ELAPSED]  # (n,)
+        self.done = counters[DONE]  # (n,), 1 where the episode is over
+        self.params = self.memory[PARAMS:]  # (8, n)
+        self._step = STEPS[int(self.settings["integrator"][0])]
+
+    def __len__(self) -> int:
+        """The number of environments n."""
+        return self.memory.shape[1]
+
+    def begin(self, mask: Flags | None = None, start: Start = PLAIN_START) -> None:
+        """Start the episodes whose keys and numbers stand in the memory, where ``mask`` (n,) is set."""
+        mask = np.ones(len(self), dtype=np.bool_) if mask is None else mask
+        begin_columns(self.memory, self.settings, mask, start.low, start.high)
+        if start.states is not None:
+            self.states[:, mask] = start.states[:, mask]
+
+    def set_actions(self, actions: Any) -> None:
+        """Keep the actions (n, 1) or (n,) for the next step.
+
+        Raises:
+            InputError: on a wrong shape or kind of number, or an action outside the space; nothing changes.
+        """
+        given = np.asarray(actions)
+        if self.system.continuous:
+            if given.dtype != np.float32 or given.shape != (len(self), 1):
+                given = self.system.check_actions(given, len(self))
+            good = set_continuous_actions(self.memory, given)
+        else:
+            if given.dtype != np.int64 or given.shape != (len(self),):
+                given = self.system.check_actions(given, len(self))
+            good = set_discrete_actions(self.memory, given)
+        if not good:
+            self.system.check_actions(given, len(self))
+
+    def step(self, restart: bool = False) -> Stepped:
+        """Advance all environments by one time step under their actions.
+
+        Args:
+            restart: whether environments whose episode is over begin the next one instead.
+        """
+        n = len(self)
+        observations = np.empty((n, self.system.task.observation_size), dtype=np.float32)
+        rewards, terminated, truncated = np.empty(n), np.empty(n, np.bool_), np.empty(n, np.bool_)
+        any_done = self._step(
+            self.memory,
+            self.settings,
+            0,
+            n,
+            START_BOUND if restart else NO_RESTART,
+            observations,
+            rewards,
+            terminated,
+            truncated,
+        )
+        return Stepped(observations, rewards, terminated, truncated, any_done)
+
+    def observe(self) -> Observations:
+        """What a policy sees of all environments, shape (n, obs)."""
+        observations = np.empty((len(self), self.system.task.observation_size), dtype=np.float32)
+        observe_columns(self.memory, self.settings, observations)
+        return observations
+
+    def params_of(self, index: int) -> Params:
+        """The physical parameters of one environment."""
+        return Params(*self.params[:, index].tolist())
+
+    def set_params(self, params: Sequence[Params]) -> None:
+        """Give each environment its own parameters; those that are randomised last until the next episode."""
+        self.params[:] = np.array([own.values for own in params]).T  # (n, 8) -> (8, n)
+        self.look_for_differences()
+
+    def restore(self, memory: FloatArray) -> None:
+        """Make the memory equal to one (ROWS, n) kept before."""
+        self.memory[:] = memory
+        self.look_for_differences()
+
+    def look_for_differences(self) -> None:
+        """Find out whether all environments have the same parameters, which the kernels use."""
+        alike = not self.system.randomize and (self.params == self.params[:, :1]).all()
+        self.settings["alike"] = alike
+
+    def diagnostics(self) -> dict[str, FloatArray]:
+        """Energy (J), and distances to the episode's end in x (m) and θ (rad), each (n,)."""
+        values = np.empty((3, len(self)))
+        diagnose_columns(self.memory, self.settings, values)
+        names = ("energy", "x_margin", "theta_margin")
+        return {
+            name: row
+            for name, row in zip(names, values, strict=True)
+            if name != "theta_margin" or self._tilts
+        }
+
+    @property
+    def _tilts(self) -> bool:
+        """Whether an episode can end by a tilt."""
+        return bool(np.isfinite(self.system.task.theta_threshold))
+
+    def tell(self, stepped: bool) -> dict[str, FloatArray]:
+        """What infos hold of all environments, each (n, …), after a step or else after a reset."""
+        told: dict[str, FloatArray] = {}
+        if stepped and self.system.push_rate:
+            told["push"] = self.pushes.copy()
+        if self.system.randomize:
+            told["params"] = self.params.T.copy()  # (8, n) -> (n, 8)
+        if self.system.diagnostics:
+            told.update(self.diagnostics())
+        return told
+
+
+def move(system: CartPole, states: FloatArray, forces: FloatArray) -> Flags:
+    """Advance ``states`` (4, n) in place under ``forces`` (n,) in newtons, and say which ones fell, (n,)."""
+    columns = Columns(system, states.shape[1])
+    columns.settings["push_probability"] = 0.0
+    columns.states[:], columns.pushes[:] = states, forces
+    stepped = columns.step()
+    states[:] = columns.states
+    return stepped.terminated

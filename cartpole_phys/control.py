@@ -1,0 +1,69 @@
+"""The laws that compiled policies act by: an observation and a random number in, an action out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cartpole_phys.compiled import inlined
+from cartpole_phys.memory import FloatArray
+from cartpole_phys.sensing import Seen
+
+UNIFORM = 0  # any action with equal probability
+PROPORTIONAL = 1  # u = gains · observation: as a force, or by its sign
+BERNOULLI = 2  # discrete: to the right with probability clip(½ + ½ u, 0, 1)
+ENERGY_SHAPING = 3  # swings the pole up, then PROPORTIONAL
+
+ENERGY_GAIN = (
+    3.0  # full pumping until the energy is within 1/3 of m g l of its goal, less and less from there
+)
+CATCH_COSINE = 0.7  # the proportional law takes over above this cosθ …
+CATCH_ACTION = 3.5  # … once it asks for less than this many times the largest force
+
+
+@inlined
+def choose(rule: int, continuous: bool, law: FloatArray, noise: float, seen: Seen, random: float) -> float:
+    """The action of a compiled policy: in [−1, 1], or 0 or 1; ``random`` is uniform on (0, 1).
+
+    ``law`` holds four gains, and for ENERGY_SHAPING nine further numbers; ``noise`` is the half-width of
+    uniform noise on continuous actions.
+    """
+    if rule == UNIFORM:
+        return 2.0 * random - 1.0 if continuous else (1.0 if random >= 0.5 else 0.0)
+    if rule == ENERGY_SHAPING:
+        u = _swing_up(law, seen)
+    else:
+        u = 0.0
+        for i in range(4):
+            u += law[i] * np.float64(seen[i])
+    if continuous:
+        return min(max(u + noise * (2.0 * random - 1.0), -1.0), 1.0)
+    if rule == PROPORTIONAL:
+        return 1.0 if u > 0.0 else 0.0
+    return 1.0 if random < 0.5 + 0.5 * u else 0.0
+
+
+@inlined
+def _swing_up(law: FloatArray, seen: Seen) -> float:
+    """Energy shaping, then proportional control near the top; ``policies.swing_up`` says what ``law`` is.
+
+    A cart that accelerates by a changes the pole's energy E = ⅔ m l² θ̇² + m g l (cosθ − 1) at the rate
+    dE/dt = −m l cosθ θ̇ a, so the sign of θ̇ cosθ decides which way to push. Sources: K. Åström and K. Furuta,
+    "Swinging up a pendulum by energy control" (2000); M. Spong, "Energy based control of a class of
+    underactuated mechanical systems" (1996), for the force that gives a wanted acceleration.
+    """
+    x, x_dot, cosine = np.float64(seen[0]), np.float64(seen[1]), np.float64(seen[2])
+    sine, theta_dot = np.float64(seen[3]), np.float64(seen[4])
+    balancing = law[0] * x + law[1] * x_dot + law[2] * sine + law[3] * theta_dot
+    if cosine > CATCH_COSINE and abs(balancing) < CATCH_ACTION:
+        return min(max(balancing, -1.0), 1.0)
+    energy_of_spin, steepness, pump, stiffness, damping = law[4], law[5], law[6], law[7], law[8]
+    gravity, effective_length, total_mass, mass_length = law[9], law[10], law[11], law[12]
+    missing = energy_of_spin * theta_dot * theta_dot - steepness * (1.0 - cosine)
+    share = min(max(ENERGY_GAIN * missing, -1.0), 1.0)
+    # Only the sign of θ̇ cosθ counts, and 0 counts as positive: so the law pushes with full strength even
+    # where the pole hangs exactly at rest, and the pole then moves so that the sign stays.
+    pumping = share * pump if theta_dot * cosine >= 0.0 else -share * pump
+    wanted = pumping - stiffness * x - damping * x_dot
+    theta_acceleration = (gravity * sine - wanted * cosine) / effective_length
+    inertia = mass_length * (theta_acceleration * cosine - theta_dot * theta_dot * sine)
+    return min(max(total_mass * wanted + inertia, -1.0), 1.0)

@@ -1,0 +1,89 @@
+"""The closed loop with a policy in Python: a batch of episodes that run step by step together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cartpole_phys.columns import Columns, Stepped
+from cartpole_phys.episodes import Episodes
+from cartpole_phys.policy import ActionBatch, Policy
+from cartpole_phys.recording import Recording, episodes_of
+from cartpole_phys.simulator import CartPole
+
+Array = npt.NDArray[Any]
+
+BATCH_SIZE = 256  # episodes in lockstep; fixed, because a matrix product's bits depend on its shape
+
+
+class _Recorder:
+    """What happened to a batch of B episodes, put into episode order at the end."""
+
+    def __init__(self) -> None:
+        self.steps: list[dict[str, Array]] = []  # each array (B, …)
+
+    def add(self, columns: Columns, observations: Array, batch: ActionBatch) -> None:
+        """Keep what is known before a step."""
+        states = columns.states.T.copy()  # (4, B) -> (B, 4)
+        step = {"observations": observations, "actions": batch.actions, "states": states}
+        self.steps.append({**step, **{f"infos/{name}": values for name, values in batch.infos.items()}})
+
+    def finish(self, columns: Columns, stepped: Stepped) -> None:
+        """Keep what a step gave."""
+        self.steps[-1].update(
+            pushes=columns.pushes.copy(),
+            rewards=stepped.rewards,
+            fallen=stepped.terminated,
+            seen=stepped.observations,
+        )
+
+    def recording(self, columns: Columns, lengths: npt.NDArray[np.int64]) -> Recording:
+        """The first ``len(lengths)`` episodes of the batch."""
+        count = len(lengths)
+        played = np.arange(len(self.steps))[None, :] < lengths[:, None]  # (count, T)
+
+        def rows(name: str) -> Array:
+            stacked = np.stack([step[name] for step in self.steps], axis=1)  # T × (B, …) -> (B, T, …)
+            return stacked[:count][played]  # (B, T, …) -> (N, …)
+
+        last = np.cumsum(lengths) - 1
+        return Recording(
+            observations=rows("observations"),
+            actions=rows("actions"),
+            rewards=rows("rewards").astype(np.float32),
+            states=rows("states"),
+            pushes=rows("pushes"),
+            final_observations=rows("seen")[last],
+            episode_params=columns.params.T[:count],  # (8, B) -> (E, 8)
+            lengths=lengths,
+            fallen=rows("fallen")[last],
+            infos={name.removeprefix("infos/"): rows(name) for name in self.steps[0] if "infos/" in name},
+        )
+
+
+def run_lockstep(
+    system: CartPole, policy: Policy, key: np.uint64, first: int, count: int, batch_size: int = BATCH_SIZE
+) -> Episodes:
+    """Episodes ``first`` to ``first + count`` under a Python policy, in a batch padded to ``batch_size``."""
+    columns = Columns(system, batch_size)
+    columns.keys[:], columns.episodes[:] = key, np.arange(first, first + batch_size)
+    columns.begin()
+    policy.begin(
+        batch_size, np.random.Generator(np.random.Philox(key=np.array([key, first], dtype=np.uint64)))
+    )
+    recorder, lengths = _Recorder(), np.zeros(count, dtype=np.int64)
+    observations, rewards = columns.observe(), np.zeros(batch_size)
+    for step in range(1, system.task.max_episode_steps + 1):
+        chosen = policy.act(observations, rewards)
+        actions = system.check_actions(chosen.actions, batch_size)
+        columns.set_actions(actions)
+        recorder.add(columns, observations, ActionBatch(actions, chosen.infos))
+        stepped = columns.step()
+        recorder.finish(columns, stepped)
+        observations, rewards = stepped.observations, stepped.rewards
+        lengths[(lengths == 0) & (stepped.terminated | stepped.truncated)[:count]] = step
+        if lengths.all():
+            break
+    return episodes_of(recorder.recording(columns, lengths), system, key, first)

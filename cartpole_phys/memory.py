@@ -1,0 +1,62 @@
+"""How kernels see environments: a column of 8-byte numbers for each, and settings that all share.
+
+One array of shape (ROWS, n) holds everything that decides how n environments go on, so that a snapshot is
+a copy of it, and a compiled call takes one argument for it. A row is contiguous over the environments, so
+that loops over them can be vectorised.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from cartpole_phys.compiled import inlined
+from cartpole_phys.physics import ParamValues
+
+X, X_DOT, THETA, THETA_DOT = range(4)  # m, m/s, rad, rad/s
+ACTION = 4  # of the last step, as a share of the full force in [−1, 1]
+PUSH = 5  # N, of the last step
+KEY = 6  # uint64, of all randomness inside the steps
+EPISODE = 7  # int64, counted from 0 since the key was drawn
+ELAPSED = 8  # int64, steps of the episode so far
+DONE = 9  # int64, 1 where the episode is over
+PARAMS = 10  # and the 7 rows after it: ``physics.Params`` in field order
+ROWS = PARAMS + 8
+
+SETTINGS = np.dtype(
+    [
+        ("task", np.int64),
+        ("integrator", np.int64),
+        ("substeps", np.int64),
+        ("max_episode_steps", np.int64),
+        ("alike", np.int64),  # 1 where all environments have the parameters of the first
+        ("start_angle", np.float64),  # rad
+        ("x_threshold", np.float64),  # m
+        ("theta_threshold", np.float64),  # rad
+        ("push_probability", np.float64),  # of a push during one time step
+        ("push_size", np.float64),  # N, the largest
+        ("noisy", np.int64),  # 1 where sensors err
+        ("noise", np.float64, (4,)),  # half-widths of the errors of x, ẋ, θ, θ̇ in their units
+        ("randomized", np.int64),  # 1 where parameters are drawn for each episode
+        ("lowest", np.float64, (8,)),  # of the parameters that are drawn, NaN for the others
+        ("highest", np.float64, (8,)),
+    ],
+    align=True,
+)
+Settings = npt.NDArray[np.void]  # of shape (1,) and type SETTINGS
+FloatArray = npt.NDArray[np.float64]
+
+
+@inlined
+def params_of(memory: FloatArray, i: int) -> ParamValues:
+    """The physical parameters of column ``i``."""
+    return (
+        memory[PARAMS, i],
+        memory[PARAMS + 1, i],
+        memory[PARAMS + 2, i],
+        memory[PARAMS + 3, i],
+        memory[PARAMS + 4, i],
+        memory[PARAMS + 5, i],
+        memory[PARAMS + 6, i],
+        memory[PARAMS + 7, i],
+    )

@@ -1,0 +1,75 @@
+"""What ``reset(options=…)`` takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cartpole_phys.errors import InputError, is_number
+from cartpole_phys.memory import FloatArray
+from cartpole_phys.task import START_BOUND
+
+
+class Start(NamedTuple):
+    """Where episodes start: at random between bounds, or in given states."""
+
+    low: float  # of each start variable (m, m/s, rad, rad/s), about rest upright or hanging
+    high: float
+    states: FloatArray | None = None  # (4, n): x (m), ẋ (m/s), θ (rad), θ̇ (rad/s)
+
+
+PLAIN_START = Start(-START_BOUND, START_BOUND)
+
+
+def parse_start(options: Mapping[str, Any] | None, num_envs: int) -> Start:
+    """Where ``options`` let n environments start.
+
+    ``low`` and ``high`` bound every start variable; ``state`` is (x, ẋ, θ, θ̇) for all environments, or an
+    array (n, 4) with one for each.
+
+    Raises:
+        InputError: if the bounds are not finite numbers with low ≤ high, or the state is no array of finite
+            numbers of shape (4,) or (n, 4).
+    """
+    if not options:
+        return PLAIN_START
+    low, high = options.get("low", -START_BOUND), options.get("high", START_BOUND)
+    if not (is_number(low) and is_number(high) and -math.inf < low <= high < math.inf):
+        raise InputError(f"Expected options with finite low <= high, got low={low!r}, high={high!r}.")
+    states = _states(options["state"], num_envs) if "state" in options else None
+    return Start(float(low), float(high), states)
+
+
+def _states(given: Any, num_envs: int) -> FloatArray:
+    """States (4, n)."""
+    try:
+        states = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        states = np.empty(0)
+    if states.shape not in ((4,), (num_envs, 4)) or not np.isfinite(states).all():
+        raise InputError(
+            f"Expected options['state'] as finite (x, ẋ, θ, θ̇), or such rows of shape ({num_envs}, 4), "
+            f"got {given!r}."
+        )
+    return np.ascontiguousarray(np.broadcast_to(states, (num_envs, 4)).T)  # (4,) or (n, 4) -> (4, n)
+
+
+def parse_mask(options: Mapping[str, Any] | None, num_envs: int) -> npt.NDArray[np.bool_]:
+    """Which environments ``options["reset_mask"]`` resets, shape (n,); all without it.
+
+    Raises:
+        InputError: if the mask is not a bool array of shape (n,) with at least one True.
+    """
+    if not options or "reset_mask" not in options:
+        return np.ones(num_envs, dtype=np.bool_)
+    mask = options["reset_mask"]
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (num_envs,):
+        got = f"{mask.dtype} of shape {mask.shape}" if isinstance(mask, np.ndarray) else repr(mask)
+        raise InputError(f"Expected reset_mask as a bool array of shape ({num_envs},), got {got}.")
+    if not mask.any():
+        raise InputError("Expected reset_mask with at least one True, got none.")
+    return mask

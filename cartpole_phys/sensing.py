@@ -1,0 +1,90 @@
+"""The compiled view of the state: what a policy sees, and what only diagnostics tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cartpole_phys.compiled import inlined, kernel
+from cartpole_phys.memory import (
+    ELAPSED,
+    EPISODE,
+    KEY,
+    THETA,
+    THETA_DOT,
+    X_DOT,
+    FloatArray,
+    Settings,
+    X,
+    params_of,
+)
+from cartpole_phys.physics import State, constants_of, mechanical_energy
+from cartpole_phys.task import BALANCE, measured
+from cartpole_phys.trigonometry import sin_cos
+
+Observations = npt.NDArray[np.float32]
+Seen = tuple[np.float32, np.float32, np.float32, np.float32, np.float32]
+
+
+@inlined
+def observation_of(settings: Any, state: State, key: np.uint64, episode: int, elapsed: int) -> Seen:
+    """What a policy sees of a state: four numbers and a 0, or (swing-up) five."""
+    if settings.noisy:
+        noise = settings.noise[0], settings.noise[1], settings.noise[2], settings.noise[3]
+        state = measured(state, key, episode, elapsed, noise)
+    x, x_dot, theta, theta_dot = state
+    if settings.task == BALANCE:
+        return np.float32(x), np.float32(x_dot), np.float32(theta), np.float32(theta_dot), np.float32(0.0)
+    sine, cosine = sin_cos(theta)
+    return np.float32(x), np.float32(x_dot), np.float32(cosine), np.float32(sine), np.float32(theta_dot)
+
+
+@inlined
+def observe_one(memory: FloatArray, settings: Any, i: int, observation: Observations) -> None:
+    """Write what a policy sees of column ``i`` into ``observation`` (obs,)."""
+    keys, counters = memory.view(np.uint64), memory.view(np.int64)
+    state = memory[X, i], memory[X_DOT, i], memory[THETA, i], memory[THETA_DOT, i]
+    seen = observation_of(settings, state, keys[KEY, i], counters[EPISODE, i], counters[ELAPSED, i])
+    for j in range(len(observation)):
+        observation[j] = seen[j]
+
+
+@inlined
+def observe_range(
+    memory: FloatArray, settings: Settings, first: int, last: int, observations: Observations
+) -> None:
+    """Write what a policy sees of columns ``first`` to ``last`` into the same rows of ``observations``."""
+    if settings[0].task == BALANCE and not settings[0].noisy:
+        x, x_dot, theta, theta_dot = (
+            memory[X, first:last],
+            memory[X_DOT, first:last],
+            memory[THETA, first:last],
+            memory[THETA_DOT, first:last],
+        )
+        seen = observations[first:last]
+        for i in range(len(x)):
+            seen[i, 0], seen[i, 1], seen[i, 2], seen[i, 3] = x[i], x_dot[i], theta[i], theta_dot[i]
+    else:
+        for i in range(first, last):
+            observe_one(memory, settings[0], i, observations[i])
+
+
+@kernel
+def observe_columns(memory: FloatArray, settings: Settings, observations: Observations) -> None:
+    """Write what a policy sees of every column into ``observations`` (n, obs)."""
+    observe_range(memory, settings, 0, memory.shape[1], observations)
+
+
+@kernel
+def diagnose_columns(memory: FloatArray, settings: Settings, diagnostics: FloatArray) -> None:
+    """Write energy (J) and distances to the episode's end in x (m) and θ (rad), shape (3, n)."""
+    own = settings[0]
+    for i in range(memory.shape[1]):
+        constants = constants_of(params_of(memory, i), 1, False)
+        diagnostics[0, i] = mechanical_energy(
+            memory[X_DOT, i], memory[THETA, i], memory[THETA_DOT, i], constants
+        )
+        diagnostics[1, i] = own.x_threshold - abs(memory[X, i])
+        diagnostics[2, i] = own.theta_threshold - abs(memory[THETA, i])

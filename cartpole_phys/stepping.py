@@ -1,0 +1,345 @@
+"""The compiled step: actions in, everything that an environment returns out.
+
+Every kernel works on columns ``first`` to ``last`` of the memory (``memory.py``), so that threads can
+share the work; no column depends on another.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cartpole_phys.compiled import inlined, kernel
+from cartpole_phys.integrators import (
+    advance,
+    euler,
+    rk4,
+    semi_implicit_euler,
+    symplectic_euler,
+)
+from cartpole_phys.memory import (
+    ACTION,
+    DONE,
+    ELAPSED,
+    EPISODE,
+    KEY,
+    PARAMS,
+    PUSH,
+    THETA,
+    THETA_DOT,
+    X_DOT,
+    FloatArray,
+    Settings,
+    X,
+    params_of,
+)
+from cartpole_phys.physics import Constants, State, constants_of
+from cartpole_phys.sensing import Observations, observe_one, observe_range
+from cartpole_phys.starting import begin_one
+from cartpole_phys.task import BALANCE, has_fallen, push_force, reward_of
+
+Flags = npt.NDArray[np.bool_]
+Outputs = tuple[Observations, FloatArray, Flags, Flags]  # and rewards, terminated, truncated
+Rows = tuple[FloatArray, FloatArray, FloatArray, FloatArray]  # x, ẋ, θ, θ̇ of a block
+
+BLOCK = 512  # columns that are worked on together, so that they stay in the nearest cache
+FORCE_MAG = PARAMS + 4
+QUARTER_PI = 0.25 * math.pi
+
+
+@inlined
+def _near_upright(theta: FloatArray) -> bool:
+    near = True
+    for i in range(len(theta)):
+        near &= abs(theta[i]) < QUARTER_PI
+    return near
+
+
+@inlined
+def _move_alike(
+    integrate: Callable[..., State], rows: Rows, forces: FloatArray, constants: Constants
+) -> None:
+    x, x_dot, theta, theta_dot = rows
+    for i in range(len(x)):
+        x[i], x_dot[i], theta[i], theta_dot[i] = integrate(
+            x[i], x_dot[i], theta[i], theta_dot[i], forces[i], constants
+        )
+
+
+@inlined
+def _move_each(
+    integrate: Callable[..., State],
+    rows: Rows,
+    forces: FloatArray,
+    memory: FloatArray,
+    first: int,
+    substeps: int,
+) -> None:
+    x, x_dot, theta, theta_dot = rows
+    for i in range(len(x)):
+        x[i], x_dot[i], theta[i], theta_dot[i] = integrate(
+            x[i],
+            x_dot[i],
+            theta[i],
+            theta_dot[i],
+            forces[i],
+            constants_of(params_of(memory, first + i), substeps, False),
+        )
+
+
+@inlined
+def _integrate_block(
+    integrate: Callable[..., State],
+    one_angle: bool,
+    memory: FloatArray,
+    forces: FloatArray,
+    first: int,
+    last: int,
+    settings: Settings,
+) -> None:
+    """Advance a block by one time step; ``one_angle``: the integrator takes no sine but that of θ itself."""
+    rows = (
+        memory[X, first:last],
+        memory[X_DOT, first:last],
+        memory[THETA, first:last],
+        memory[THETA_DOT, first:last],
+    )
+    substeps = settings[0].substeps
+    for _ in range(substeps):
+        if not settings[0].alike:
+            _move_each(integrate, rows, forces, memory, first, substeps)
+        elif one_angle and _near_upright(rows[2]):
+            _move_alike(integrate, rows, forces, constants_of(params_of(memory, 0), substeps, True))
+        else:
+            _move_alike(integrate, rows, forces, constants_of(params_of(memory, 0), substeps, False))
+
+
+@inlined
+def _push_block(memory: FloatArray, settings: Any, first: int, last: int) -> None:
+    keys, counters = memory.view(np.uint64), memory.view(np.int64)
+    for i in range(first, last):
+        memory[PUSH, i] = push_force(
+            keys[KEY, i],
+            counters[EPISODE, i],
+            counters[ELAPSED, i],
+            settings.push_probability,
+            settings.push_size,
+        )
+
+
+@inlined
+def _sum_forces(memory: FloatArray, alike: bool, first: int, last: int, forces: FloatArray) -> None:
+    """Write the forces on a block's carts, N."""
+    actions, pushes, magnitudes = (
+        memory[ACTION, first:last],
+        memory[PUSH, first:last],
+        memory[FORCE_MAG, first:last],
+    )
+    if alike:
+        magnitude = memory[FORCE_MAG, 0]
+        for i in range(len(actions)):
+            forces[i] = actions[i] * magnitude + pushes[i]
+    else:
+        for i in range(len(actions)):
+            forces[i] = actions[i] * magnitudes[i] + pushes[i]
+
+
+@inlined
+def _finish_block(
+    memory: FloatArray,
+    settings: Any,
+    first: int,
+    last: int,
+    rewards: FloatArray,
+    terminated: Flags,
+    truncated: Flags,
+) -> None:
+    """Count the step and write rewards and flags."""
+    elapsed = memory.view(np.int64)[ELAPSED, first:last]
+    x, theta, theta_dot, actions = (
+        memory[X, first:last],
+        memory[THETA, first:last],
+        memory[THETA_DOT, first:last],
+        memory[ACTION, first:last],
+    )
+    limit, x_threshold, theta_threshold = (
+        settings.max_episode_steps,
+        settings.x_threshold,
+        settings.theta_threshold,
+    )
+    fell, late, gained = terminated[first:last], truncated[first:last], rewards[first:last]
+    for i in range(len(elapsed)):
+        elapsed[i] += 1
+        fell[i] = has_fallen(x[i], theta[i], x_threshold, theta_threshold)
+        late[i] = elapsed[i] >= limit
+    if settings.task == BALANCE:
+        gained[:] = 1.0
+    else:
+        for i in range(len(elapsed)):
+            gained[i] = reward_of(settings.task, x[i], theta[i], theta_dot[i], actions[i])
+
+
+@inlined
+def _restart_block(
+    memory: FloatArray,
+    settings: Any,
+    first: int,
+    last: int,
+    bound: float,
+    rewards: FloatArray,
+    terminated: Flags,
+    truncated: Flags,
+) -> None:
+    """Begin the next episode of what was done before this step, which then counts for nothing."""
+    counters = memory.view(np.int64)
+    done = counters[DONE, first:last]
+    for k in range(len(done)):
+        if done[k]:
+            i = first + k
+            counters[EPISODE, i] += 1
+            begin_one(memory, settings, i, -bound, bound)
+            rewards[i], terminated[i], truncated[i] = 0.0, False, False
+
+
+@inlined
+def _step(
+    integrate: Callable[..., State],
+    one_angle: bool,
+    memory: FloatArray,
+    settings: Settings,
+    first: int,
+    last: int,
+    restart_bound: float,
+    outputs: Outputs,
+) -> bool:
+    """Advance columns ``first`` to ``last`` by one time step, and say whether any episode is over.
+
+    Pushes are drawn where there are random ones and else taken as they stand in the memory.
+    ``restart_bound``: the bound of start variables where episodes that were over begin anew instead of
+    stepping; negative where none do. ``outputs`` are written.
+    """
+    observations, rewards, terminated, truncated = outputs
+    counters = memory.view(np.int64)
+    forces = np.empty(BLOCK)
+    any_done = False
+    for block in range(first, last, BLOCK):
+        end = min(block + BLOCK, last)
+        if settings[0].push_probability > 0.0:
+            _push_block(memory, settings[0], block, end)
+        _sum_forces(memory, settings[0].alike != 0, block, end, forces)
+        _integrate_block(integrate, one_angle, memory, forces, block, end, settings)
+        _finish_block(memory, settings[0], block, end, rewards, terminated, truncated)
+        if restart_bound >= 0.0:
+            _restart_block(memory, settings[0], block, end, restart_bound, rewards, terminated, truncated)
+        done, fell, late = counters[DONE, block:end], terminated[block:end], truncated[block:end]
+        for i in range(len(done)):
+            done[i] = fell[i] | late[i]
+            any_done |= fell[i] | late[i]
+        observe_range(memory, settings, block, end, observations)
+    return any_done
+
+
+@kernel
+def step_euler(
+    memory: FloatArray,
+    settings: Settings,
+    first: int,
+    last: int,
+    bound: float,
+    observations: Observations,
+    rewards: FloatArray,
+    terminated: Flags,
+    truncated: Flags,
+) -> bool:
+    """``_step`` with explicit Euler."""
+    outputs = observations, rewards, terminated, truncated
+    return _step(euler, True, memory, settings, first, last, bound, outputs)
+
+
+@kernel
+def step_semi_implicit_euler(
+    memory: FloatArray,
+    settings: Settings,
+    first: int,
+    last: int,
+    bound: float,
+    observations: Observations,
+    rewards: FloatArray,
+    terminated: Flags,
+    truncated: Flags,
+) -> bool:
+    """``_step`` with semi-implicit Euler."""
+    outputs = observations, rewards, terminated, truncated
+    return _step(semi_implicit_euler, True, memory, settings, first, last, bound, outputs)
+
+
+@kernel
+def step_symplectic_euler(
+    memory: FloatArray,
+    settings: Settings,
+    first: int,
+    last: int,
+    bound: float,
+    observations: Observations,
+    rewards: FloatArray,
+    terminated: Flags,
+    truncated: Flags,
+) -> bool:
+    """``_step`` with symplectic Euler."""
+    outputs = observations, rewards, terminated, truncated
+    return _step(symplectic_euler, False, memory, settings, first, last, bound, outputs)
+
+
+@kernel
+def step_rk4(
+    memory: FloatArray,
+    settings: Settings,
+    first: int,
+    last: int,
+    bound: float,
+    observations: Observations,
+    rewards: FloatArray,
+    terminated: Flags,
+    truncated: Flags,
+) -> bool:
+    """``_step`` with the classical Runge-Kutta method."""
+    outputs = observations, rewards, terminated, truncated
+    return _step(rk4, False, memory, settings, first, last, bound, outputs)
+
+
+@kernel
+def step_one(
+    memory: FloatArray, settings: Settings, action: float, observation: npt.NDArray[np.float32]
+) -> tuple[float, bool]:
+    """Advance a single column under an action (a share of the full force), and write its observation.
+
+    Returns:
+        the reward, and whether the episode terminated
+    """
+    own = settings[0]
+    counters, keys = memory.view(np.int64), memory.view(np.uint64)
+    memory[ACTION, 0] = action
+    if own.push_probability > 0.0:
+        memory[PUSH, 0] = push_force(
+            keys[KEY, 0], counters[EPISODE, 0], counters[ELAPSED, 0], own.push_probability, own.push_size
+        )
+    x, x_dot, theta, theta_dot = advance(
+        memory[X, 0],
+        memory[X_DOT, 0],
+        memory[THETA, 0],
+        memory[THETA_DOT, 0],
+        action * memory[FORCE_MAG, 0] + memory[PUSH, 0],
+        constants_of(params_of(memory, 0), own.substeps, False),
+        own.integrator,
+        own.substeps,
+    )
+    memory[X, 0], memory[X_DOT, 0], memory[THETA, 0], memory[THETA_DOT, 0] = x, x_dot, theta, theta_dot
+    counters[ELAPSED, 0] += 1
+    observe_one(memory, own, 0, observation)
+    return reward_of(own.task, x, theta, theta_dot, action), has_fallen(
+        x, theta, own.x_threshold, own.theta_threshold
+    )
