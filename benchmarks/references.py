@@ -1,7 +1,7 @@
 """Measures the reference returns behind every normalised score: ``python -m benchmarks.references``.
 
 The lowest reference is the mean of 1,000 episodes of uniformly random actions; the highest that of the
-best known policy, which balances every episode to the time limit.
+best known policy, which balances every episode to the time limit, or swings up in one swing.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from typing import Any
 import cartpole_phys
 from cartpole_phys.data.score import mean_interval
 from cartpole_phys.policies.heuristic import DAMPING_RATIO, proportional, uniform
-from cartpole_phys.rollout import CompiledPolicy, play
+from cartpole_phys.policies.swing_up import swing_up
+from cartpole_phys.policy import CompiledPolicy
+from cartpole_phys.rollout import play
 from cartpole_phys.simulator import CartPole
+from cartpole_phys.task import SWING_UP
 
 PATH = Path(cartpole_phys.__file__).parent / "data" / "references.json"
 EPISODES = 1_000
@@ -30,15 +33,23 @@ def _measure(system: CartPole, policy: CompiledPolicy, name: str) -> dict[str, A
 def measure() -> dict[str, Any]:
     """Both references of every environment id, with 95 % intervals."""
     measured = {}
-    for env_id in ("PhysCartPole-v0", "PhysCartPoleDiscrete-v0"):
+    for env_id in CartPole.known_ids():
         system = CartPole.from_id(env_id)
-        best = proportional(BEST_GAIN, system.continuous, BEST_GAIN * DAMPING_RATIO)
-        name = f"proportional control on the tilt, K {BEST_GAIN:g}/rad, D {BEST_GAIN * DAMPING_RATIO:g} s/rad"
+        best, name = _best(system)
         measured[env_id] = {
             "ref_min": _measure(system, uniform(), "uniformly random"),
             "ref_max": _measure(system, best, name),
         }
     return measured
+
+
+def _best(system: CartPole) -> tuple[CompiledPolicy, str]:
+    """The best known policy, and its name."""
+    if system.task.code == SWING_UP:
+        return swing_up(system.params), "energy shaping, then the linear-quadratic regulator"
+    damping = BEST_GAIN * DAMPING_RATIO
+    name = f"proportional control on the tilt, K {BEST_GAIN:g}/rad, D {damping:g} s/rad"
+    return proportional(BEST_GAIN, system.continuous, damping), name
 
 
 if __name__ == "__main__":
