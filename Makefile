@@ -6,14 +6,15 @@ INSTALLED := .venv/.installed
 # Test processes, of one thread each.
 JOBS ?= 2
 
-.PHONY: demo test lint bench readme references clean help
+.PHONY: demo test lint bench figures readme references clean help
 
 help:
 	@echo "make demo        SAC agent, data set, Decision Transformer and its score, in about 3 minutes"
 	@echo "make test        the test suite"
 	@echo "make lint        style, types and import rule"
 	@echo "make bench       steps a second beside Gymnasium's CartPole"
-	@echo "make readme      write the committed figures into README.md"
+	@echo "make figures     energy drift and random pushes: results and pictures, in a quarter of a minute"
+	@echo "make readme      write the committed figures into README.md and docs/"
 	@echo "make references  measure the reference returns behind the scores anew"
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
@@ -40,6 +41,10 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.environment
+
+figures: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.energy_drift
+	@$(BIN)/python -m benchmarks.shoves
 
 readme: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.readme

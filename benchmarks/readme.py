@@ -1,19 +1,35 @@
-"""Writes the committed figures into README.md: ``make readme``."""
+"""Writes the committed figures into README.md and the documentation: ``make readme``.
+
+Each figure stands between two markers, ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from benchmarks import energy_drift, shoves
 from cartpole_phys.errors import InputError
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-RESULTS = ROOT / "benchmarks" / "results" / "demo"
-DEMO = RESULTS / "demo.json"
+ENVIRONMENT = ROOT / "docs" / "environment.md"
+DEMOS = ROOT / "benchmarks" / "results" / "demo"
 OTHER_SEEDS = "seed-*.json"  # the same demo with another --seed, which decides the agent too
-BEGIN, END = "<!-- demo:begin -->", "<!-- demo:end -->"
+
+
+class Block(NamedTuple):
+    """A piece of a page that a command writes."""
+
+    page: Path
+    marker: str
+    content: Callable[[], str]
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
 
 
 def demo_table(result: dict[str, Any]) -> str:
@@ -64,28 +80,80 @@ def verdict(rows: list[dict[str, Any]]) -> str:
     return text + (f" It does not clearly beat: {'; '.join(rest)}." if rest else "")
 
 
-def updated(text: str, block: str) -> str:
-    """The README's text with the block between its two markers replaced.
-
-    Raises:
-        InputError: if a marker is missing.
-    """
-    if BEGIN not in text or END not in text:
-        raise InputError(f"Expected the lines {BEGIN} and {END} in README.md; put them where the table goes.")
-    before, rest = text.split(BEGIN, 1)
-    return before + BEGIN + "\n" + block + "\n" + END + rest.split(END, 1)[1]
-
-
-def render() -> str:
-    """README.md as it should be, from the committed results."""
-    others = [json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob(OTHER_SEEDS))]
-    block = demo_table(json.loads(DEMO.read_text("utf-8")))
+def demo_block() -> str:
+    """The demo's table, and a sentence for each other seed."""
+    block = demo_table(_read(DEMOS / "demo.json"))
+    others = [_read(path) for path in sorted(DEMOS.glob(OTHER_SEEDS))]
     if others:
         block += "\n\nThe seed decides the agent, the data and the models alike; with others:\n\n"
         block += "\n".join(f"- {other_seed(result)}" for result in others)
-    return updated(README.read_text("utf-8"), block)
+    return block
+
+
+def energy_drift_block() -> str:
+    """Energy errors as a table: a row for each integrator, a column for each start."""
+    result = _read(energy_drift.RESULT)
+    starts = list(dict.fromkeys(row["start"] for row in result["rows"]))
+    lines = [f"| integrator | {' | '.join(starts)} |", "|---|" + "---:|" * len(starts)]
+    for name in dict.fromkeys(row["integrator"] for row in result["rows"]):
+        errors = {
+            row["start"]: " / ".join(
+                energy_drift.percent(row[key]) for key in ("short_percent", "long_percent")
+            )
+            for row in result["rows"]
+            if row["integrator"] == name
+        }
+        lines.append(f"| `{name}` | {' | '.join(errors[start] for start in starts)} |")
+    lines += [
+        "",
+        f"Largest |ΔE| in % of 2 m g l during the first {result['short_steps']:,} / {result['long_steps']:,} "
+        f"steps of {result['time_step_s']:g} s, let go at rest, without force and friction "
+        f"(`{result['command']}`, {result['date']}).",
+    ]
+    return "\n".join(lines)
+
+
+def shoves_block() -> str:
+    """The four answers about random pushes, as a list."""
+    result = _read(shoves.RESULT)
+    lines = [f"- {answer}" for answer in shoves.answers(result)]
+    setting = (
+        f"{result['episodes']} episodes each of {len(result['seeds'])} seeds, push_rate "
+        f"{result['push_rate_per_s']:g}, push_size {result['push_size_n']:g}, action "
+        f"{result['gain_per_rad']:g} θ (`{result['command']}`, {result['date']}):"
+    )
+    return "\n".join([setting, "", *lines])
+
+
+BLOCKS = (
+    Block(README, "demo", demo_block),
+    Block(ENVIRONMENT, "energy-drift", energy_drift_block),
+    Block(ENVIRONMENT, "shoves", shoves_block),
+)
+
+
+def updated(text: str, marker: str, content: str) -> str:
+    """A page's text with what stands between a marker's two lines replaced.
+
+    Raises:
+        InputError: if one of the two lines is missing.
+    """
+    begin, end = f"<!-- {marker}:begin -->", f"<!-- {marker}:end -->"
+    if begin not in text or end not in text:
+        raise InputError(f"Expected the lines {begin} and {end}; put them where the figures go.")
+    before, rest = text.split(begin, 1)
+    return before + begin + "\n" + content + "\n" + end + rest.split(end, 1)[1]
+
+
+def render() -> dict[Path, str]:
+    """The pages as they should be, from the committed results."""
+    pages = {block.page: block.page.read_text("utf-8") for block in BLOCKS}
+    for page, marker, content in BLOCKS:
+        pages[page] = updated(pages[page], marker, content())
+    return pages
 
 
 if __name__ == "__main__":
-    README.write_text(render(), "utf-8")
-    print(f"Wrote the figures of {DEMO.relative_to(ROOT)} into {README.relative_to(ROOT)}.")
+    for path, text in render().items():
+        path.write_text(text, "utf-8")
+        print(f"Wrote the committed figures into {path.relative_to(ROOT)}.")

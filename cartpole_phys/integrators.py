@@ -1,8 +1,8 @@
 """Maps from one state to the next, with the force held constant.
 
 Which to use: ``semi_implicit_euler`` (default) is cheap and stable for control; ``euler`` is CartPole-v1's
-and gains energy; ``symplectic_euler`` keeps the energy bounded over any time; ``rk4`` is the most accurate
-for a few seconds. The mass matrix depends on θ, so the semi-implicit map, which works with velocities, is
+and gains energy; ``symplectic_euler`` keeps the energy bounded over any time; ``rk4`` is the most accurate,
+with an error that grows slowly with time. The mass matrix depends on θ, so the semi-implicit map, which works with velocities, is
 not symplectic and slowly loses energy; the symplectic one works with momenta.
 """
 

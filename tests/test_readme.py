@@ -1,4 +1,4 @@
-"""README shows what was measured, and its commands exist."""
+"""README and the documentation show what was measured, and their commands exist."""
 
 import re
 import subprocess
@@ -7,19 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.readme import README, ROOT, render, updated, verdict
+from benchmarks.readme import ENVIRONMENT, README, ROOT, render, updated, verdict
 from cartpole_phys.data.recipe import released_recipes
 from cartpole_phys.errors import InputError
 
-
-def test_figures_are_those_of_the_committed_results() -> None:
-    assert README.read_text("utf-8") == render()
+PAGES = [README, ENVIRONMENT]
 
 
-def test_pictures_are_there() -> None:
-    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README.read_text("utf-8"))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_figures_are_those_of_the_committed_results(page: Path) -> None:
+    assert page.read_text("utf-8") == render()[page]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pictures_are_there(page: Path) -> None:
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text("utf-8"))
     assert pictures
-    assert all((ROOT / picture).exists() for picture in pictures)
+    assert all((page.parent / picture).exists() for picture in pictures)
 
 
 def test_make_targets_are_there() -> None:
@@ -29,8 +33,9 @@ def test_make_targets_are_there() -> None:
     assert all(f"\n{target}:" in makefile for target in targets)
 
 
-def test_python_examples_run(tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_examples_run(page: Path, tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
     assert blocks
     for block in blocks:
         subprocess.run(
@@ -40,7 +45,7 @@ def test_python_examples_run(tmp_path: Path) -> None:
 
 def test_missing_marker_is_an_error() -> None:
     with pytest.raises(InputError, match="demo:begin"):
-        updated("no markers", "table")
+        updated("no markers", "demo", "table")
 
 
 def test_verdict_names_what_is_not_beaten() -> None:
