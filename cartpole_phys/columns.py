@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cartpole_phys.acting import set_continuous_actions, set_discrete_actions
-from cartpole_phys.integrators import EULER, RK4, SEMI_IMPLICIT_EULER, SYMPLECTIC_EULER
 from cartpole_phys.memory import (
     ACTION,
     DONE,
@@ -36,10 +35,10 @@ from cartpole_phys.stepping import (
 from cartpole_phys.task import START_BOUND
 
 STEPS = {
-    EULER: step_euler,
-    SEMI_IMPLICIT_EULER: step_semi_implicit_euler,
-    SYMPLECTIC_EULER: step_symplectic_euler,
-    RK4: step_rk4,
+    "euler": step_euler,
+    "semi_implicit_euler": step_semi_implicit_euler,
+    "symplectic_euler": step_symplectic_euler,
+    "rk4": step_rk4,
 }
 NO_RESTART = -1.0
 
@@ -76,7 +75,7 @@ class Columns:
         self.episodes, self.elapsed = counters[EPISODE], counters[ELAPSED]  # (n,)
         self.done = counters[DONE]  # (n,), 1 where the episode is over
         self.params = self.memory[PARAMS:]  # (8, n)
-        self._step = STEPS[int(self.settings["integrator"][0])]
+        self._step = STEPS[self.system.integrator]
 
     def __len__(self) -> int:
         """The number of environments n."""

@@ -2,8 +2,8 @@
 
 Which to use: ``semi_implicit_euler`` (default) is cheap and stable for control; ``euler`` is CartPole-v1's
 and gains energy; ``symplectic_euler`` keeps the energy bounded over any time; ``rk4`` is the most accurate,
-with an error that grows slowly with time. The mass matrix depends on θ, so the semi-implicit map, which works with velocities, is
-not symplectic and slowly loses energy; the symplectic one works with momenta.
+with an error that grows slowly with time. The mass matrix depends on θ, so the semi-implicit map, which
+works with velocities, is not symplectic and slowly loses energy; the symplectic one works with momenta.
 """
 
 from __future__ import annotations

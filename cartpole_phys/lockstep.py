@@ -26,8 +26,12 @@ class _Recorder:
 
     def add(self, columns: Columns, observations: Array, batch: ActionBatch) -> None:
         """Keep what is known before a step."""
-        states = columns.states.T.copy()  # (4, B) -> (B, 4)
-        step = {"observations": observations, "actions": batch.actions, "states": states}
+        step = {
+            "observations": observations,
+            "actions": batch.actions,
+            "qpos": columns.states[[0, 2]].T,  # (2, B) -> (B, 2)
+            "qvel": columns.states[[1, 3]].T,  # (2, B) -> (B, 2)
+        }
         self.steps.append({**step, **{f"infos/{name}": values for name, values in batch.infos.items()}})
 
     def finish(self, columns: Columns, stepped: Stepped) -> None:
@@ -53,7 +57,8 @@ class _Recorder:
             observations=rows("observations"),
             actions=rows("actions"),
             rewards=rows("rewards").astype(np.float32),
-            states=rows("states"),
+            qpos=rows("qpos"),
+            qvel=rows("qvel"),
             pushes=rows("pushes"),
             final_observations=rows("seen")[last],
             episode_params=columns.params.T[:count],  # (8, B) -> (E, 8)

@@ -23,7 +23,8 @@ class Recording:
     observations: npt.NDArray[np.float32]  # (N, obs)
     actions: Array  # (N, 1) float32 or (N,) int64
     rewards: npt.NDArray[np.float32]  # (N,)
-    states: FloatArray  # (N, 4): x (m), ẋ (m/s), θ (rad), θ̇ (rad/s)
+    qpos: FloatArray  # (N, 2): x (m), θ (rad)
+    qvel: FloatArray  # (N, 2): ẋ (m/s), θ̇ (rad/s)
     pushes: FloatArray  # (N,), N
     final_observations: npt.NDArray[np.float32]  # (E, obs)
     episode_params: FloatArray  # (E, 8)
@@ -40,8 +41,8 @@ def episodes_of(recording: Recording, system: CartPole, key: np.uint64, first: i
     terminations[offsets[1:] - 1] = recording.fallen
     truncations[offsets[1:] - 1] = ~recording.fallen
     infos = {
-        "qpos": recording.states[:, [0, 2]],  # (N, 4) -> (N, 2): x, θ
-        "qvel": recording.states[:, [1, 3]],  # (N, 4) -> (N, 2): ẋ, θ̇
+        "qpos": recording.qpos,
+        "qvel": recording.qvel,
         "push": recording.pushes,
         CUT: np.zeros(rows, dtype=np.bool_),
         **recording.infos,

@@ -8,6 +8,7 @@ e-th episode of ``env.reset(seed=s)`` followed by plain resets.
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,49 +22,52 @@ from cartpole_phys.lockstep import BATCH_SIZE, run_lockstep
 from cartpole_phys.policy import CompiledPolicy, Policy
 from cartpole_phys.random_stream import key_from_seed
 from cartpole_phys.recording import Recording, episodes_of
-from cartpole_phys.simulation import simulate_episodes
+from cartpole_phys.simulation import SIMULATIONS, Ends, Law, Log, empty_log, gather_rows
 from cartpole_phys.simulator import CartPole
+
+COMPILED_BATCH_SIZE = 512  # episodes; their log still fits the processor's outer cache
+
+_scratch = threading.local()  # a log for each thread: fresh memory would cost more than the steps
+
+
+def _log(system: CartPole, episodes: int) -> Log:
+    """This thread's log for so many episodes."""
+    if getattr(_scratch, "kind", None) != (system, episodes):
+        _scratch.kind, _scratch.log = (system, episodes), empty_log(system, episodes)
+    log: Log = _scratch.log
+    return log
 
 
 def run_compiled(
     system: CartPole, policy: CompiledPolicy, key: np.uint64, first: int, count: int
 ) -> Episodes:
     """Episodes ``first`` to ``first + count`` under a policy that the kernel knows."""
-    capacity, size = count * system.task.max_episode_steps, system.task.observation_size
-    observations, actions = np.empty((capacity, size), np.float32), np.empty(capacity, np.float32)
-    rewards, states, pushes = np.empty(capacity, np.float32), np.empty((capacity, 4)), np.empty(capacity)
-    final_observations, episode_params = np.empty((count, size), np.float32), np.empty((count, 8))
-    lengths, fallen = np.empty(count, np.int64), np.empty(count, np.bool_)
-    simulate_episodes(
-        key,
-        first,
-        system.settings,
-        np.array(system.params.values),
-        system.continuous,
-        policy.rule,
-        policy.law,
-        policy.noise,
-        observations,
-        actions,
-        rewards,
-        states,
-        pushes,
-        final_observations,
-        episode_params,
-        lengths,
-        fallen,
+    size, log = system.task.observation_size, _log(system, count)
+    ends = Ends(
+        np.empty((count, size), np.float32),
+        np.empty((count, 8)),
+        np.empty(count, np.int64),
+        np.empty(count, np.bool_),
     )
-    rows = int(lengths.sum())
+    law = Law(system.continuous, policy.rule, policy.law, policy.noise)
+    params = np.array(system.params.values)
+    SIMULATIONS[system.integrator](key, first, system.settings, params, law, log, ends)
+    rows = int(ends.lengths.sum())
+    observations, actions = np.empty((rows, size), np.float32), np.empty(rows, np.float32)
+    rewards, pushes = np.empty(rows, np.float32), np.empty(rows)
+    qpos, qvel = np.empty((rows, 2)), np.empty((rows, 2))
+    gather_rows(log, ends.lengths, observations, actions, rewards, qpos, qvel, pushes)
     recording = Recording(
-        observations=observations[:rows],
-        actions=actions[:rows, None] if system.continuous else actions[:rows].astype(np.int64),  # (N, 1)
-        rewards=rewards[:rows],
-        states=states[:rows],
-        pushes=pushes[:rows],
-        final_observations=final_observations,
-        episode_params=episode_params,
-        lengths=lengths,
-        fallen=fallen,
+        observations=observations,
+        actions=actions[:, None] if system.continuous else actions.astype(np.int64),  # (N,) -> (N, 1)
+        rewards=rewards,
+        qpos=qpos,
+        qvel=qvel,
+        pushes=pushes,
+        final_observations=ends.observations,
+        episode_params=ends.params,
+        lengths=ends.lengths,
+        fallen=ends.fallen,
         infos={} if policy.log_prob is None else {"action_log_probs": np.full(rows, policy.log_prob, "f4")},
     )
     return episodes_of(recording, system, key, first)
@@ -72,12 +76,13 @@ def run_compiled(
 def run_batches(
     system: CartPole, policy: Policy | CompiledPolicy, seed: int, last: int | None = None
 ) -> Iterator[Episodes]:
-    """The first ``last`` episodes of a seed, or all without end, at most ``BATCH_SIZE`` at a time, in order.
+    """The first ``last`` episodes of a seed, or all without end, in order, a batch at a time.
 
     Compiled policies run on all processors; a policy in Python has a memory of its own, so it runs alone.
     """
     key = key_from_seed(seed)
-    size = BATCH_SIZE if last is None else min(BATCH_SIZE, last)
+    size = COMPILED_BATCH_SIZE if isinstance(policy, CompiledPolicy) else BATCH_SIZE
+    size = size if last is None else min(size, last)
     firsts = count_from(0, size) if last is None else iter(range(0, last, size))
     batches = ((first, size if last is None else min(size, last - first)) for first in firsts)
     if not isinstance(policy, CompiledPolicy):

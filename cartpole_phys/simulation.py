@@ -1,17 +1,34 @@
-"""The compiled closed loop: whole episodes under a policy that the kernel knows."""
+"""The compiled closed loop: whole episodes under a policy that the kernel knows.
+
+Many episodes run side by side in lanes, so that their steps can be vectorised; a lane whose episode is over
+takes the next one. What happens goes into a log of steps by lanes, from which ``gather_rows`` takes episode
+after episode.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.compiled import kernel
+from cartpole_phys.compiled import inlined, kernel
 from cartpole_phys.control import ENERGY_SHAPING, PROPORTIONAL, choose
-from cartpole_phys.integrators import advance
+from cartpole_phys.integrators import (
+    euler,
+    rk4,
+    semi_implicit_euler,
+    symplectic_euler,
+)
 from cartpole_phys.memory import (
+    ACTION,
+    DONE,
+    ELAPSED,
     EPISODE,
     KEY,
     PARAMS,
+    PUSH,
     ROWS,
     THETA,
     THETA_DOT,
@@ -19,74 +36,287 @@ from cartpole_phys.memory import (
     FloatArray,
     Settings,
     X,
-    params_of,
 )
-from cartpole_phys.physics import constants_of
-from cartpole_phys.random_stream import ACTION, uniforms
-from cartpole_phys.sensing import observation_of
+from cartpole_phys.physics import State
+from cartpole_phys.random_stream import ACTION as ACTION_DRAW
+from cartpole_phys.random_stream import uniforms
+from cartpole_phys.sensing import Observations, observe_one
+from cartpole_phys.simulator import CartPole
 from cartpole_phys.starting import begin_one
-from cartpole_phys.task import START_BOUND, has_fallen, push_force, reward_of
+from cartpole_phys.stepping import step_range
+from cartpole_phys.task import BALANCE, START_BOUND
+
+LANES = 128
+IDLE = -1  # in place of an episode's index
 
 
-@kernel
-def simulate_episodes(
+class Law(NamedTuple):
+    """What a compiled policy does, as the kernel reads it."""
+
+    continuous: bool
+    rule: int
+    numbers: FloatArray  # (4,) or (13,)
+    noise: float
+
+
+class Log(NamedTuple):
+    """What happened in T steps of LANES lanes, and where each of E episodes is in it.
+
+    Memory traffic costs as much as the physics, so what follows from the rest has a T of 0: observations that
+    are the state in float32, rewards that are 1, and pushes that are 0.
+    """
+
+    states: FloatArray  # (T, 4, LANES), before each step
+    actions: npt.NDArray[np.float32]  # (T, LANES)
+    observations: Observations  # (T or 0, LANES, obs), before each step
+    rewards: npt.NDArray[np.float32]  # (T or 0, LANES)
+    pushes: FloatArray  # (T or 0, LANES), N
+    lanes: npt.NDArray[np.int64]  # (E,)
+    starts: npt.NDArray[np.int64]  # (E,), the step in the log that is an episode's first
+
+
+def empty_log(system: CartPole, episodes: int) -> Log:
+    """A log with room for any course of episodes, since no lane waits while there are episodes to play."""
+    limit, size = system.task.max_episode_steps, system.task.observation_size
+    plain = system.task.code == BALANCE
+    steps = episodes * limit // LANES + 2 * limit
+    return Log(
+        np.empty((steps, 4, LANES)),
+        np.empty((steps, LANES), np.float32),
+        np.empty((0 if plain and not system.noisy else steps, LANES, size), np.float32),
+        np.empty((0 if plain else steps, LANES), np.float32),
+        np.empty((steps if system.push_rate else 0, LANES)),
+        np.empty(episodes, np.int64),
+        np.empty(episodes, np.int64),
+    )
+
+
+class Ends(NamedTuple):
+    """How each of E episodes ended, and with which parameters it was played."""
+
+    observations: npt.NDArray[np.float32]  # (E, obs)
+    params: FloatArray  # (E, 8)
+    lengths: npt.NDArray[np.int64]  # (E,)
+    fallen: npt.NDArray[np.bool_]  # (E,)
+
+
+class Lanes(NamedTuple):
+    """Episodes that run side by side."""
+
+    memory: FloatArray  # (ROWS, lanes)
+    seen: Observations  # (lanes, obs)
+    random: FloatArray  # (lanes,), for the next action
+    rewards: FloatArray  # (lanes,), of the last step
+    terminated: npt.NDArray[np.bool_]  # (lanes,)
+    truncated: npt.NDArray[np.bool_]  # (lanes,)
+    index_of: npt.NDArray[np.int64]  # (lanes,), of the episode among those to play, or IDLE
+
+
+@inlined
+def _draw(lanes: Lanes) -> None:
+    """Write each lane's random number for its next action."""
+    counters, keys = lanes.memory.view(np.int64), lanes.memory.view(np.uint64)[KEY]
+    elapsed, episodes = counters[ELAPSED], counters[EPISODE]
+    for lane in range(len(keys)):
+        lanes.random[lane] = uniforms(keys[lane], episodes[lane], elapsed[lane], ACTION_DRAW)[0]
+
+
+@inlined
+def _act(lanes: Lanes, law: Law, log: Log, now: int) -> None:
+    """Choose every lane's action, and write what is known before the step."""
+    if law.rule not in (PROPORTIONAL, ENERGY_SHAPING) or law.noise > 0.0:
+        _draw(lanes)
+    seen, random, count = lanes.seen, lanes.random, len(lanes.random)
+    actions, shares, last = log.actions[now], lanes.memory[ACTION], seen.shape[1] - 1
+    for lane in range(count):
+        sees = seen[lane, 0], seen[lane, 1], seen[lane, 2], seen[lane, 3], seen[lane, last]
+        actions[lane] = choose(law.rule, law.continuous, law.numbers, law.noise, sees, random[lane])
+        shares[lane] = np.float64(actions[lane]) if law.continuous else 2.0 * np.float64(actions[lane]) - 1.0
+    for j in range(4):
+        row, states = lanes.memory[j], log.states[now, j]
+        for lane in range(count):
+            states[lane] = row[lane]
+    for lane in range(count if len(log.observations) else 0):
+        for j in range(seen.shape[1]):
+            log.observations[now, lane, j] = seen[lane, j]
+
+
+@inlined
+def _enter(
+    lanes: Lanes, settings: Any, lane: int, first_episode: int, index: int, log: Log, ends: Ends, now: int
+) -> None:
+    """Let a lane begin an episode, the one of this index among those to play."""
+    lanes.index_of[lane] = index
+    lanes.memory.view(np.int64)[EPISODE, lane] = first_episode + index
+    begin_one(lanes.memory, settings, lane, -START_BOUND, START_BOUND)
+    observe_one(lanes.memory, settings, lane, lanes.seen[lane])
+    for p in range(ends.params.shape[1]):
+        ends.params[index, p] = lanes.memory[PARAMS + p, lane]
+    log.lanes[index], log.starts[index] = lane, now
+
+
+@inlined
+def _leave(lanes: Lanes, any_done: bool, log: Log, ends: Ends, now: int) -> int:
+    """Write what the step gave, and how episodes ended; says how many did."""
+    counters, pushes, left = lanes.memory.view(np.int64), lanes.memory[PUSH], 0
+    for lane in range(len(pushes) if len(log.rewards) else 0):
+        log.rewards[now, lane] = lanes.rewards[lane]
+    for lane in range(len(pushes) if len(log.pushes) else 0):
+        log.pushes[now, lane] = pushes[lane]
+    for lane in range(len(lanes.rewards) if any_done else 0):
+        index = lanes.index_of[lane]
+        if counters[DONE, lane] and index >= 0:
+            ends.lengths[index], ends.fallen[index] = counters[ELAPSED, lane], lanes.terminated[lane]
+            for j in range(lanes.seen.shape[1]):
+                ends.observations[index, j] = lanes.seen[lane, j]
+            lanes.index_of[lane] = IDLE
+            left += 1
+    return left
+
+
+@inlined
+def _empty_lanes(count: int, key: np.uint64, params: FloatArray, observation_size: int) -> Lanes:
+    memory = np.zeros((ROWS, count))
+    for p in range(len(params)):
+        for lane in range(count):
+            memory[PARAMS + p, lane] = params[p]
+    for lane in range(count):
+        memory.view(np.uint64)[KEY, lane] = key
+    return Lanes(
+        memory,
+        np.empty((count, observation_size), np.float32),
+        np.zeros(count),
+        np.empty(count),
+        np.empty(count, np.bool_),
+        np.empty(count, np.bool_),
+        np.full(count, IDLE),
+    )
+
+
+@inlined
+def _simulate(
+    integrate: Callable[..., State],
+    one_angle: bool,
     key: np.uint64,
     first_episode: int,
     settings: Settings,
     params: FloatArray,
-    continuous: bool,
-    rule: int,
-    law: FloatArray,
-    noise: float,
-    observations: npt.NDArray[np.float32],
+    law: Law,
+    log: Log,
+    ends: Ends,
+) -> None:
+    """Run one episode for each of ``ends``, from ``first_episode`` of a key on, and write what happens.
+
+    A lane with no episode left to play idles on, harmlessly.
+    """
+    count = min(LANES, len(ends.lengths))
+    lanes = _empty_lanes(count, key, params, log.observations.shape[2])
+    outputs = lanes.seen, lanes.rewards, lanes.terminated, lanes.truncated
+    playing, entered, free = len(ends.lengths), 0, count
+    now = int(np.int64(0))  # typed, or the compiler would work for a constant 0 and then again
+    while playing > 0:
+        if free > 0 and entered < len(ends.lengths):
+            for lane in range(count):
+                if lanes.index_of[lane] == IDLE and entered < len(ends.lengths):
+                    _enter(lanes, settings[0], lane, first_episode, entered, log, ends, now)
+                    entered += 1
+        _act(lanes, law, log, now)
+        any_done = step_range(integrate, one_angle, lanes.memory, settings, 0, count, -1.0, outputs)
+        free = _leave(lanes, any_done, log, ends, now)
+        playing -= free
+        now += 1
+
+
+@kernel
+def simulate_euler(
+    key: np.uint64,
+    first_episode: int,
+    settings: Settings,
+    params: FloatArray,
+    law: Law,
+    log: Log,
+    ends: Ends,
+) -> None:
+    """``_simulate`` with explicit Euler."""
+    _simulate(euler, True, key, first_episode, settings, params, law, log, ends)
+
+
+@kernel
+def simulate_semi_implicit_euler(
+    key: np.uint64,
+    first_episode: int,
+    settings: Settings,
+    params: FloatArray,
+    law: Law,
+    log: Log,
+    ends: Ends,
+) -> None:
+    """``_simulate`` with semi-implicit Euler."""
+    _simulate(semi_implicit_euler, True, key, first_episode, settings, params, law, log, ends)
+
+
+@kernel
+def simulate_symplectic_euler(
+    key: np.uint64,
+    first_episode: int,
+    settings: Settings,
+    params: FloatArray,
+    law: Law,
+    log: Log,
+    ends: Ends,
+) -> None:
+    """``_simulate`` with symplectic Euler."""
+    _simulate(symplectic_euler, False, key, first_episode, settings, params, law, log, ends)
+
+
+@kernel
+def simulate_rk4(
+    key: np.uint64,
+    first_episode: int,
+    settings: Settings,
+    params: FloatArray,
+    law: Law,
+    log: Log,
+    ends: Ends,
+) -> None:
+    """``_simulate`` with the classical Runge-Kutta method."""
+    _simulate(rk4, False, key, first_episode, settings, params, law, log, ends)
+
+
+SIMULATIONS = {
+    "euler": simulate_euler,
+    "semi_implicit_euler": simulate_semi_implicit_euler,
+    "symplectic_euler": simulate_symplectic_euler,
+    "rk4": simulate_rk4,
+}
+
+
+@kernel
+def gather_rows(
+    log: Log,
+    lengths: npt.NDArray[np.int64],
+    observations: Observations,
     actions: npt.NDArray[np.float32],
     rewards: npt.NDArray[np.float32],
-    states: FloatArray,
+    qpos: FloatArray,
+    qvel: FloatArray,
     pushes: FloatArray,
-    final_observations: npt.NDArray[np.float32],
-    episode_params: FloatArray,
-    lengths: npt.NDArray[np.int64],
-    fallen: npt.NDArray[np.bool_],
 ) -> None:
-    """Run ``len(lengths)`` episodes, one after another, and write their rows (states before each step)."""
-    own = settings[0]
-    memory = np.zeros((ROWS, 1))
-    for p in range(len(params)):
-        memory[PARAMS + p, 0] = params[p]
-    memory.view(np.uint64)[KEY, 0] = key
-    random_actions = rule not in (PROPORTIONAL, ENERGY_SHAPING) or noise > 0.0
+    """Write the rows that were played, one episode after another: (N, obs), (N,), …, positions x and θ."""
     row = 0
-    for e in range(len(lengths)):
-        episode = first_episode + e
-        memory.view(np.int64)[EPISODE, 0] = episode
-        begin_one(memory, own, 0, -START_BOUND, START_BOUND)
-        for p in range(len(params)):
-            episode_params[e, p] = memory[PARAMS + p, 0]
-        constants = constants_of(params_of(memory, 0), own.substeps, False)
-        force_mag = memory[PARAMS + 4, 0]
-        x, x_dot, theta, theta_dot = memory[X, 0], memory[X_DOT, 0], memory[THETA, 0], memory[THETA_DOT, 0]
-        seen = observation_of(own, (x, x_dot, theta, theta_dot), key, episode, 0)
-        fell = False
-        step = 0
-        while step < own.max_episode_steps and not fell:
-            random = uniforms(key, episode, step, ACTION)[0] if random_actions else 0.0
-            action = np.float32(choose(rule, continuous, law, noise, seen, random))
-            share = np.float64(action) if continuous else 2.0 * np.float64(action) - 1.0
-            push = 0.0
-            if own.push_probability > 0.0:
-                push = push_force(key, episode, step, own.push_probability, own.push_size)
-            states[row, 0], states[row, 1], states[row, 2], states[row, 3] = x, x_dot, theta, theta_dot
-            for j in range(observations.shape[1]):
-                observations[row, j] = seen[j]
-            actions[row], pushes[row] = action, push
-            x, x_dot, theta, theta_dot = advance(
-                x, x_dot, theta, theta_dot, share * force_mag + push, constants, own.integrator, own.substeps
-            )
-            rewards[row] = reward_of(own.task, x, theta, theta_dot, share)
-            fell = has_fallen(x, theta, own.x_threshold, own.theta_threshold)
+    for episode in range(len(lengths)):
+        lane, start = log.lanes[episode], log.starts[episode]
+        for now in range(start, start + lengths[episode]):
+            states = log.states[now]
+            qpos[row, 0], qpos[row, 1] = states[X, lane], states[THETA, lane]
+            qvel[row, 0], qvel[row, 1] = states[X_DOT, lane], states[THETA_DOT, lane]
+            actions[row] = log.actions[now, lane]
+            if len(log.observations) == 0:
+                for j in range(4):
+                    observations[row, j] = states[j, lane]
+            else:
+                for j in range(observations.shape[1]):
+                    observations[row, j] = log.observations[now, lane, j]
+            rewards[row] = log.rewards[now, lane] if len(log.rewards) else np.float32(1.0)
+            pushes[row] = log.pushes[now, lane] if len(log.pushes) else 0.0
             row += 1
-            step += 1
-            seen = observation_of(own, (x, x_dot, theta, theta_dot), key, episode, step)
-        for j in range(observations.shape[1]):
-            final_observations[e, j] = seen[j]
-        lengths[e], fallen[e] = step, fell

@@ -206,7 +206,7 @@ def _restart_block(
 
 
 @inlined
-def _step(
+def step_range(
     integrate: Callable[..., State],
     one_angle: bool,
     memory: FloatArray,
@@ -255,9 +255,9 @@ def step_euler(
     terminated: Flags,
     truncated: Flags,
 ) -> bool:
-    """``_step`` with explicit Euler."""
+    """``step_range`` with explicit Euler."""
     outputs = observations, rewards, terminated, truncated
-    return _step(euler, True, memory, settings, first, last, bound, outputs)
+    return step_range(euler, True, memory, settings, first, last, bound, outputs)
 
 
 @kernel
@@ -272,9 +272,9 @@ def step_semi_implicit_euler(
     terminated: Flags,
     truncated: Flags,
 ) -> bool:
-    """``_step`` with semi-implicit Euler."""
+    """``step_range`` with semi-implicit Euler."""
     outputs = observations, rewards, terminated, truncated
-    return _step(semi_implicit_euler, True, memory, settings, first, last, bound, outputs)
+    return step_range(semi_implicit_euler, True, memory, settings, first, last, bound, outputs)
 
 
 @kernel
@@ -289,9 +289,9 @@ def step_symplectic_euler(
     terminated: Flags,
     truncated: Flags,
 ) -> bool:
-    """``_step`` with symplectic Euler."""
+    """``step_range`` with symplectic Euler."""
     outputs = observations, rewards, terminated, truncated
-    return _step(symplectic_euler, False, memory, settings, first, last, bound, outputs)
+    return step_range(symplectic_euler, False, memory, settings, first, last, bound, outputs)
 
 
 @kernel
@@ -306,9 +306,9 @@ def step_rk4(
     terminated: Flags,
     truncated: Flags,
 ) -> bool:
-    """``_step`` with the classical Runge-Kutta method."""
+    """``step_range`` with the classical Runge-Kutta method."""
     outputs = observations, rewards, terminated, truncated
-    return _step(rk4, False, memory, settings, first, last, bound, outputs)
+    return step_range(rk4, False, memory, settings, first, last, bound, outputs)
 
 
 @kernel

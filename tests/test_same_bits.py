@@ -50,7 +50,7 @@ for integrator in INTEGRATORS:
     some.begin(), some.step(True), some.observe(), some.diagnostics()
 stepping.step_one(some.memory, some.settings, 1.0, np.empty(4, np.float32))
 kernels = [*columns.STEPS.values(), stepping.step_one, starting.begin_columns, sensing.observe_columns]
-for kernel in (*kernels, sensing.diagnose_columns, simulation.simulate_episodes):
+for kernel in (*kernels, sensing.diagnose_columns, *simulation.SIMULATIONS.values()):
     print(*kernel.inspect_asm().values())
 """
 
