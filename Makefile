@@ -6,13 +6,17 @@ INSTALLED := .venv/.installed
 # Test processes, of one thread each.
 JOBS ?= 2
 
+# EnvPool brings half a gigabyte of other simulators' assets, so it stays out of .venv.
+ENVPOOL := .venv-envpool/.installed
+ENVPOOL_CONSTRAINTS := benchmarks/envpool-constraints.txt
+
 .PHONY: demo test lint bench figures readme references clean help
 
 help:
 	@echo "make demo        SAC agent, data set, Decision Transformer and its score, in about 3 minutes"
 	@echo "make test        the test suite"
 	@echo "make lint        style, types and import rule"
-	@echo "make bench       steps a second beside Gymnasium's CartPole"
+	@echo "make bench       steps a second beside Gymnasium's and EnvPool's CartPole, and rollouts beside C"
 	@echo "make figures     energy drift and random pushes: results and pictures, in a quarter of a minute"
 	@echo "make readme      write the committed figures into README.md and docs/"
 	@echo "make references  measure the reference returns behind the scores anew"
@@ -27,6 +31,14 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
+# A peer of the benchmark, not a requirement: where it cannot be installed, the benchmark says so.
+$(ENVPOOL): $(ENVPOOL_CONSTRAINTS)
+	@echo "Installing EnvPool into .venv-envpool for comparison: 300 MB, once."
+	@$(PYTHON) -m venv --clear .venv-envpool \
+		&& .venv-envpool/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< envpool \
+		&& touch $@ \
+		|| echo "EnvPool could not be installed; the benchmark goes on without it."
+
 demo: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.demo
 
@@ -39,8 +51,9 @@ lint: $(INSTALLED)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(INSTALLED)
+bench: $(INSTALLED) $(ENVPOOL)
 	@$(BIN)/python -m benchmarks.environment
+	@$(BIN)/python -m benchmarks.rollout
 
 figures: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.energy_drift
@@ -53,4 +66,4 @@ references: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.references
 
 clean:
-	rm -rf .venv demo-output build dist *.egg-info
+	rm -rf .venv .venv-envpool demo-output build dist *.egg-info

@@ -1,32 +1,32 @@
-"""Steps a second beside Gymnasium's own environments: ``python -m benchmarks.environment``.
+"""Steps a second beside Gymnasium's and EnvPool's environments: ``python -m benchmarks.environment``.
 
-Both are stepped in turns in one process, so that a noisy machine slows both; the ratio of the medians counts.
+Gymnasium's are stepped in this process. EnvPool lives in an environment of its own, which ``make bench``
+installs; where it cannot be installed, its row is left out.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 import cartpole_phys
-from benchmarks.machine import describe
+from benchmarks.side_by_side import Child, PeerUnavailableError, compare, left_out, options, table, write
 
 gym.register_envs(cartpole_phys)
 
 OURS, PEER = "PhysCartPoleDiscrete-v0", "CartPole-v1"
-ROUNDS = 9
 SIZES = (64, 1_024, 4_096, 16_384)
 STEPS_A_ROUND = 4_000_000  # environment steps, less for small batches
-RESULT = Path(__file__).parent / "results" / "environment.json"
+ENVPOOL_SIZE, ENVPOOL_THREADS = 4_096, 2
+FOLDER = Path(__file__).parent
+RESULT = FOLDER / "results" / "environment.json"
+ENVPOOL_PYTHON = FOLDER.parent / ".venv-envpool" / "bin" / "python"
 
 
 def _vector_steps(env_id: str, num_envs: int) -> Callable[[], float]:
@@ -61,53 +61,44 @@ def _scalar_steps(env_id: str) -> Callable[[], float]:
     return measure
 
 
-def compare(name: str, ours: Callable[[], float], peer: Callable[[], float]) -> dict[str, Any]:
-    """Medians of both and their ratio, with the smallest and largest ratio of a round."""
-    ours(), peer()  # compile, warm caches
-    rounds = [(ours(), peer()) for _ in range(ROUNDS)]
-    ratios = [a / b for a, b in rounds]
-    mine, theirs = median(a for a, _ in rounds), median(b for _, b in rounds)
-    return {
-        "work": name,
-        "ours_per_second": mine,
-        "peer_per_second": theirs,
-        "ratio": mine / theirs,
-        "lowest_ratio": min(ratios),
-        "highest_ratio": max(ratios),
-    }
+def _beside_envpool(rounds: int) -> dict[str, Any]:
+    """The comparison with EnvPool, or why there is none."""
+    work = f"vector step, {ENVPOOL_SIZE:,} environments, beside EnvPool"
+    name = f"EnvPool, {ENVPOOL_THREADS} threads"
+    # -I: not this process's module paths, nor this folder's, whose names must not shadow EnvPool's.
+    script = [str(ENVPOOL_PYTHON), "-I", str(FOLDER / "envpool_peer.py")]
+    try:
+        with Child([*script, str(ENVPOOL_SIZE), str(ENVPOOL_THREADS)]) as child:
+            version = child.ask()["version"]
+            ours = _vector_steps(OURS, ENVPOOL_SIZE)
+            row = compare(work, name, ours, lambda: float(child.ask()["steps_per_second"]), rounds)
+        return {**row, "peer_version": version}
+    except PeerUnavailableError as error:
+        return left_out(work, name, f"{error} (make bench installs EnvPool)")
 
 
-def measure() -> list[dict[str, Any]]:
+def measure(rounds: int) -> list[dict[str, Any]]:
     """All comparisons: random actions, with checks, resets and fresh arrays out."""
     rows = [
-        compare(f"vector step, {size:,} environments", _vector_steps(OURS, size), _vector_steps(PEER, size))
+        compare(
+            f"vector step, {size:,} environments",
+            "Gymnasium, NumPy",
+            _vector_steps(OURS, size),
+            _vector_steps(PEER, size),
+            rounds,
+        )
         for size in SIZES
     ]
-    return [*rows, compare("scalar step", _scalar_steps(OURS), _scalar_steps(PEER))]
-
-
-def table(rows: list[dict[str, Any]]) -> Table:
-    """The comparisons for the terminal."""
-    drawn = Table(title=f"{OURS} beside Gymnasium's {PEER}, medians of {ROUNDS} rounds")
-    for heading in ("work", "ours, steps/s", "Gymnasium, steps/s", "ratio", "spread"):
-        drawn.add_column(heading, justify="left" if heading == "work" else "right")
-    for row in rows:
-        spread = f"{row['lowest_ratio']:.1f} to {row['highest_ratio']:.1f}"
-        drawn.add_row(
-            row["work"],
-            f"{row['ours_per_second']:,.0f}",
-            f"{row['peer_per_second']:,.0f}",
-            f"{row['ratio']:.1f}×",
-            spread,
-        )
-    return drawn
+    scalar = compare("scalar step", "Gymnasium", _scalar_steps(OURS), _scalar_steps(PEER), rounds)
+    return [*rows, scalar, _beside_envpool(rounds)]
 
 
 def main() -> None:
     """Measure, print and write the result."""
-    rows = measure()
-    RESULT.write_text(json.dumps({**describe(), "rows": rows}, indent=2) + "\n", "utf-8")
-    Console().print(table(rows))
+    rounds = options("benchmarks.environment").parse_args().rounds
+    rows = measure(rounds)
+    write(RESULT, rows)
+    Console().print(table(f"Steps of {OURS} beside others' {PEER}, medians of {rounds} rounds", rows))
 
 
 if __name__ == "__main__":

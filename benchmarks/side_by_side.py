@@ -1,0 +1,161 @@
+"""Measures two programs in turns, so that a noisy machine slows both; the ratio of the medians counts."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from types import TracebackType
+from typing import Any
+
+from rich.table import Table
+
+from benchmarks.machine import describe
+
+ROUNDS = 9
+PATIENCE = 10  # seconds for a child to end by itself
+
+
+class PeerUnavailableError(Exception):
+    """A peer cannot be measured here; the message says why."""
+
+
+class Child:
+    """A peer in a process of its own: it measures one round for each line it is sent, and rests between.
+
+    It answers each line with one line of JSON. To be used with ``with``.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._messages = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  (__exit__ closes it)
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._messages, text=True
+            )
+        except OSError as error:
+            self._messages.close()
+            raise PeerUnavailableError(
+                f"{Path(command[0]).name} cannot be started: {error.strerror}"
+            ) from error
+
+    def ask(self) -> dict[str, Any]:
+        """Let it measure one round.
+
+        Raises:
+            PeerUnavailableError: if it ended instead; with the last thing that it said.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # it ended: the empty answer says so
+            self._process.stdin.write("\n")
+            self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            self._messages.seek(0)
+            said = self._messages.read().strip().splitlines()
+            raise PeerUnavailableError(said[-1] if said else "it ended without a word")
+        return json.loads(answer)
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._messages.close()
+
+
+def compare(
+    work: str, peer_name: str, ours: Callable[[], float], peer: Callable[[], float], rounds: int
+) -> dict[str, Any]:
+    """Medians of both, in steps a second, and their ratio, with the smallest and largest ratio of a round.
+
+    Args:
+        work: what both do.
+        peer_name: whom ours is measured beside.
+        ours: does one round of the work and returns steps a second.
+        peer: likewise; the two never run at the same time.
+        rounds: how often each is measured, after one round to compile and to warm caches.
+    """
+    ours(), peer()
+    measured = [(ours(), peer()) for _ in range(rounds)]
+    ratios = [a / b for a, b in measured]
+    mine, theirs = median(a for a, _ in measured), median(b for _, b in measured)
+    return {
+        "work": work,
+        "peer": peer_name,
+        "ours_per_second": mine,
+        "peer_per_second": theirs,
+        "ratio": mine / theirs,
+        "lowest_ratio": min(ratios),
+        "highest_ratio": max(ratios),
+    }
+
+
+def left_out(work: str, peer_name: str, reason: str) -> dict[str, Any]:
+    """What stands in the result in place of a row that could not be measured."""
+    return {"work": work, "peer": peer_name, "left_out": reason}
+
+
+def write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write a result file: the machine, the rows, and apart from them what was left out and why."""
+    measured = [row for row in rows if "left_out" not in row]
+    rest = [row for row in rows if "left_out" in row]
+    text = json.dumps({**describe(), "rows": measured, "left_out": rest}, indent=2, ensure_ascii=False)
+    path.write_text(text + "\n", "utf-8")
+
+
+def table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
+    """The comparisons for the terminal, in millions of steps a second."""
+    missing = [
+        f"Left out: {row['work']} ({row['peer']}): {row['left_out']}" for row in rows if "left_out" in row
+    ]
+    drawn = Table(title=title, caption="\n".join(missing) or None, caption_justify="left")
+    for heading in ("work", "peer", "ours, M/s", "peer, M/s", "ratio", "spread"):
+        is_text = heading in ("work", "peer")
+        drawn.add_column(heading, justify="left" if is_text else "right", no_wrap=not is_text)
+    for row in rows:
+        if "left_out" not in row:
+            drawn.add_row(
+                row["work"],
+                row["peer"],
+                f"{row['ours_per_second'] / 1e6:.3g}",
+                f"{row['peer_per_second'] / 1e6:.3g}",
+                f"{row['ratio']:.3g}×",
+                f"{row['lowest_ratio']:.3g} to {row['highest_ratio']:.3g}",
+            )
+    return drawn
+
+
+def _count(text: str) -> int:
+    """A number of rounds."""
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {count}")
+    return count
+
+
+def options(program: str) -> argparse.ArgumentParser:
+    """The options that every comparison has."""
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", allow_abbrev=False)
+    parser.add_argument(
+        "--rounds",
+        type=_count,
+        default=ROUNDS,
+        help="how often each side is measured (default: %(default)s)",
+    )
+    return parser

@@ -1,0 +1,116 @@
+"""The benchmark's peers do the same work as ours, and one that is missing is left out with the reason."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import rollout
+from benchmarks.side_by_side import Child, PeerUnavailableError, compare, left_out, table, write
+from cartpole_phys.control import PROPORTIONAL
+from cartpole_phys.policy import CompiledPolicy
+from cartpole_phys.random_stream import key_from_seed
+from cartpole_phys.rollout import run_compiled
+from cartpole_phys.simulator import CartPole
+
+Policy = tuple[float, float, float]  # K, D and the size of the noise
+
+KEY = key_from_seed(7)
+needs_compiler = pytest.mark.skipif(shutil.which(rollout.COMPILER) is None, reason="no C compiler")
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return rollout.build(tmp_path_factory.mktemp("program"))
+
+
+def _play_in_c(program: Path, episodes: int, threads: int, policy: Policy) -> tuple[int, int]:
+    """Steps and falls of the C program's episodes."""
+    command = [str(value) for value in (program, episodes, threads, KEY, *policy, 1)]
+    answer = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert len(answer["seconds"]) == 1
+    return answer["rows"], answer["fallen"]
+
+
+def _play_compiled(episodes: int, policy: Policy) -> tuple[int, int]:
+    """Likewise of our own kernel."""
+    proportional, derivative, noise = policy
+    law = CompiledPolicy(PROPORTIONAL, (0.0, 0.0, proportional, derivative), noise=noise)
+    played = run_compiled(CartPole(), law, KEY, 0, episodes)
+    return played.steps, int(played.terminations.sum())
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "policy",
+    [(1.11, 0.0, 0.0), (0.5, 0.2, 0.3)],  # the first runs off the track, the second tilts too far
+)
+def test_c_plays_the_same_episodes(program: Path, policy: Policy) -> None:
+    steps, fallen = _play_in_c(program, 50, 2, policy)
+    assert fallen > 0
+    assert (steps, fallen) == _play_compiled(50, policy)
+    assert (steps, fallen) == _play_in_c(program, 50, 3, policy)
+
+
+@needs_compiler
+def test_ours_and_c_come_to_the_same_number_of_steps(program: Path) -> None:
+    with Child([str(program), *rollout.arguments(600, 2, KEY)]) as child:
+        assert child.ask()["rows"] == child.ask()["rows"] == rollout.ours(600, KEY, 2)
+
+
+def test_unequal_work_is_an_error() -> None:
+    rollout.check_equal_work(100_000, 100_001)
+    with pytest.raises(SystemExit, match="should be the same"):
+        rollout.check_equal_work(100_000, 101_000)
+
+
+def test_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout, "COMPILER", "no-such-compiler")
+    rows = rollout.measure(rounds=1)
+    assert rows
+    assert all("no-such-compiler is not on the path" in row["left_out"] for row in rows)
+
+
+@needs_compiler
+def test_program_that_does_not_compile_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PeerUnavailableError, match=r"cc failed: .*no-such-option"):
+        rollout.build(tmp_path, ("--no-such-option",))
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (["/nowhere/python"], "^python cannot be started: No such file"),
+        ([sys.executable, "-c", "import no_such_module"], "No module named 'no_such_module'"),
+        ([sys.executable, "-c", ""], "ended without a word"),
+    ],
+)
+def test_child_that_ends_says_why(command: list[str], reason: str) -> None:
+    with pytest.raises(PeerUnavailableError, match=reason), Child(command) as child:
+        child.ask()
+
+
+def test_sides_are_measured_in_turns() -> None:
+    turns: list[str] = []
+
+    def side(name: str, speed: float) -> float:
+        turns.append(name)
+        return speed
+
+    row = compare("work", "peer", lambda: side("ours", 6.0), lambda: side("peer", 2.0), rounds=2)
+    assert turns == ["ours", "peer"] * 3
+    assert (row["ratio"], row["ours_per_second"], row["peer_per_second"]) == (3.0, 6.0, 2.0)
+
+
+def test_left_out_rows_stand_apart_in_the_result(tmp_path: Path) -> None:
+    measured = compare("work", "peer", lambda: 1.0, lambda: 1.0, rounds=1)
+    missing = left_out("work", "other", "it is not there")
+    write(tmp_path / "result.json", [measured, missing])
+    result = json.loads((tmp_path / "result.json").read_text("utf-8"))
+    assert (result["rows"], result["left_out"]) == ([measured], [missing])
+    drawn = table("title", [measured, missing])
+    assert drawn.row_count == 1
+    assert drawn.caption == "Left out: work (other): it is not there"
