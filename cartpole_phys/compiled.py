@@ -47,7 +47,23 @@ def _cache_folder() -> Path | None:
 
 
 _CACHE_FOLDER = _cache_folder()
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": False}
+
+
+def _cached(options: dict[str, Any]) -> Callable[[Function], Function]:
+    """Numba's compiler with these options, and with the machine code kept in our folder."""
+
+    def compile_cached(function: Function) -> Function:
+        config: Any = numba.config
+        default = config.CACHE_DIR
+        if _CACHE_FOLDER is not None:
+            config.CACHE_DIR = str(_CACHE_FOLDER)
+        try:
+            return cast(Function, numba.njit(cache=_CACHE_FOLDER is not None, **options)(function))
+        finally:
+            config.CACHE_DIR = default
+
+    return compile_cached
 
 
 def kernel(function: Function) -> Function:
@@ -55,14 +71,16 @@ def kernel(function: Function) -> Function:
 
     No fast-math: every operation rounds as IEEE 754 says, so the bits do not depend on the processor.
     """
-    config: Any = numba.config
-    default = config.CACHE_DIR
-    if _CACHE_FOLDER is not None:
-        config.CACHE_DIR = str(_CACHE_FOLDER)
-    try:
-        return cast(Function, numba.njit(cache=_CACHE_FOLDER is not None, **_OPTIONS)(function))
-    finally:
-        config.CACHE_DIR = default
+    return _cached({**_OPTIONS, "nogil": True})(function)
+
+
+def quick_kernel(function: Function) -> Function:
+    """Compile a function that works for less than a microsecond, so that what surrounds a call counts.
+
+    It keeps the interpreter lock and counts no references to its arguments, which together takes a third off
+    a call; so it must not make arrays.
+    """
+    return _cached({**_OPTIONS, "_nrt": False})(function)
 
 
 def inlined(function: Function) -> Function:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
+from numpy import empty  # by its name: a look-up less in every step
 
 from cartpole_phys.columns import Columns
 from cartpole_phys.errors import InputError
@@ -18,12 +19,13 @@ from cartpole_phys.options import parse_start
 from cartpole_phys.physics import Params
 from cartpole_phys.random_stream import key_from_generator
 from cartpole_phys.simulator import CLOCK, Arguments, CartPole
+from cartpole_phys.single import begin_one, step_one
 from cartpole_phys.snapshot import Snapshot, keep, restore
-from cartpole_phys.stepping import step_one
 from cartpole_phys.task import SWING_UP, Task
 
 Observation = npt.NDArray[np.float32]
 METADATA: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 50}
+FLOAT32 = np.dtype(np.float32)
 LARGEST = np.finfo(np.float32).max
 
 
@@ -140,8 +142,10 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
         self.action_space = action_space(system.continuous)
         self.columns = Columns(system, 1)
         self._memory, self._settings = self.columns.memory, self.columns.settings
-        self._continuous, self._size = system.continuous, system.task.observation_size
+        self._shape = (system.task.observation_size,)
+        self._share = self._continuous_share if system.continuous else self._discrete_share
         self._tells = bool(system.push_rate or system.randomize or system.diagnostics)
+        self._steps_only = not self._tells and render_mode != "human"
         self._started = False
         self._window: Any = None
 
@@ -181,14 +185,16 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
         super().reset(seed=seed)
         columns = self.columns
         if seed is not None or not self._started:
-            columns.keys[0], columns.episodes[0] = key_from_generator(self.np_random), 0
+            columns.keys[0], columns.episodes[0] = key_from_generator(self.np_random), -1
             self._started = True
-        else:
-            columns.episodes[0] += 1
-        columns.begin(start=start)
-        if self.render_mode == "human":
-            self.render()
-        return columns.observe()[0], self._info(stepped=False)
+        observation = empty(self._shape, FLOAT32)
+        begin_one(self._memory, self._settings, start.low, start.high, observation)
+        if start.states is not None:
+            columns.states[:] = start.states
+            observation = columns.observe()[0]
+        if self._steps_only:
+            return observation, {}
+        return observation, self._show_and_tell(stepped=False)
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Hold the action's force for one time step.
@@ -200,26 +206,30 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
         if not self._started:
             raise _reset_needed("step")
         share = self._share(action)
-        observation = np.empty(self._size, np.float32)
+        observation = empty(self._shape, FLOAT32)
         reward, terminated = step_one(self._memory, self._settings, share, observation)
-        info = self._info(stepped=True) if self._tells else {}
-        if self.render_mode == "human":
-            self.render()
-        return observation, reward, terminated, False, info
+        if self._steps_only:
+            return observation, reward, terminated, False, {}
+        return observation, reward, terminated, False, self._show_and_tell(stepped=True)
 
-    def _share(self, action: Any) -> float:
+    def _continuous_share(self, action: Any) -> float:
         """The share of the full force for an action, quickly for what policies usually give."""
-        if self._continuous:
-            if type(action) is np.ndarray and action.shape == (1,) and action.dtype == np.float32:
-                share = float(action[0])
-                if -1.0 <= share <= 1.0:
-                    return share
-            return float(self.system.check_actions(np.asarray(action)[None], 1)[0, 0])
+        if type(action) is np.ndarray and action.shape == (1,) and action.dtype == FLOAT32:
+            share = float(action[0])
+            if -1.0 <= share <= 1.0:
+                return share
+        return float(self.system.check_actions(np.asarray(action)[None], 1)[0, 0])
+
+    def _discrete_share(self, action: Any) -> float:
+        """Likewise for 0 and 1, full force to the left and to the right."""
         if type(action) in (int, np.int64) and 0 <= action <= 1:
             return 1.0 if action else -1.0
         return 2.0 * float(self.system.check_actions(np.asarray(action)[None], 1)[0]) - 1.0
 
-    def _info(self, stepped: bool) -> dict[str, Any]:
+    def _show_and_tell(self, stepped: bool) -> dict[str, Any]:
+        """The info of a step or a reset; in human mode the window shows it too."""
+        if self.render_mode == "human":
+            self.render()
         told = self.columns.tell(stepped)
         return {name: values[0] if values.ndim > 1 else float(values[0]) for name, values in told.items()}
 

@@ -16,6 +16,7 @@ from cartpole_phys.physics import Constants, State, acceleration
 from cartpole_phys.trigonometry import sin_cos
 
 EULER, SEMI_IMPLICIT_EULER, SYMPLECTIC_EULER, RK4 = range(4)
+FIRST_ANGLE_ONLY = (EULER, SEMI_IMPLICIT_EULER)  # take no sine but that of the angle a step begins with
 INTEGRATORS = {
     "euler": EULER,
     "semi_implicit_euler": SEMI_IMPLICIT_EULER,

@@ -21,6 +21,7 @@ EPISODE = 7  # int64, counted from 0 since the key was drawn
 ELAPSED = 8  # int64, steps of the episode so far
 DONE = 9  # int64, 1 where the episode is over
 PARAMS = 10  # and the 7 rows after it: ``physics.Params`` in field order
+FORCE_MAG = PARAMS + 4
 ROWS = PARAMS + 8
 
 SETTINGS = np.dtype(

@@ -42,7 +42,7 @@ def observation_of(settings: Any, state: State, key: np.uint64, episode: int, el
 
 
 @inlined
-def observe_one(memory: FloatArray, settings: Any, i: int, observation: Observations) -> None:
+def observe_column(memory: FloatArray, settings: Any, i: int, observation: Observations) -> None:
     """Write what a policy sees of column ``i`` into ``observation`` (obs,)."""
     keys, counters = memory.view(np.uint64), memory.view(np.int64)
     state = memory[X, i], memory[X_DOT, i], memory[THETA, i], memory[THETA_DOT, i]
@@ -68,7 +68,7 @@ def observe_range(
             seen[i, 0], seen[i, 1], seen[i, 2], seen[i, 3] = x[i], x_dot[i], theta[i], theta_dot[i]
     else:
         for i in range(first, last):
-            observe_one(memory, settings[0], i, observations[i])
+            observe_column(memory, settings[0], i, observations[i])
 
 
 @kernel

@@ -40,9 +40,9 @@ from cartpole_phys.memory import (
 from cartpole_phys.physics import State
 from cartpole_phys.random_stream import ACTION as ACTION_DRAW
 from cartpole_phys.random_stream import uniforms
-from cartpole_phys.sensing import Observations, observe_one
+from cartpole_phys.sensing import Observations, observe_column
 from cartpole_phys.simulator import CartPole
-from cartpole_phys.starting import begin_one
+from cartpole_phys.starting import begin_column
 from cartpole_phys.stepping import step_range
 from cartpole_phys.task import BALANCE, START_BOUND
 
@@ -148,8 +148,8 @@ def _enter(
     """Let a lane begin an episode, the one of this index among those to play."""
     lanes.index_of[lane] = index
     lanes.memory.view(np.int64)[EPISODE, lane] = first_episode + index
-    begin_one(lanes.memory, settings, lane, -START_BOUND, START_BOUND)
-    observe_one(lanes.memory, settings, lane, lanes.seen[lane])
+    begin_column(lanes.memory, settings, lane, -START_BOUND, START_BOUND)
+    observe_column(lanes.memory, settings, lane, lanes.seen[lane])
     for p in range(ends.params.shape[1]):
         ends.params[index, p] = lanes.memory[PARAMS + p, lane]
     log.lanes[index], log.starts[index] = lane, now

@@ -29,7 +29,7 @@ from cartpole_phys.task import start_state
 
 
 @inlined
-def begin_one(memory: FloatArray, settings: Any, i: int, low: float, high: float) -> None:
+def begin_column(memory: FloatArray, settings: Any, i: int, low: float, high: float) -> None:
     """Start the episode whose key and number stand in column ``i``."""
     keys, counters = memory.view(np.uint64), memory.view(np.int64)
     key, episode = keys[KEY, i], counters[EPISODE, i]
@@ -55,4 +55,4 @@ def begin_columns(
     """Start the episodes of the masked columns, with start variables from ``low`` to ``high``."""
     for i in range(len(mask)):
         if mask[i]:
-            begin_one(memory, settings[0], i, low, high)
+            begin_column(memory, settings[0], i, low, high)

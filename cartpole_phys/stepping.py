@@ -6,7 +6,6 @@ share the work; no column depends on another.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,6 @@ import numpy.typing as npt
 
 from cartpole_phys.compiled import inlined, kernel
 from cartpole_phys.integrators import (
-    advance,
     euler,
     rk4,
     semi_implicit_euler,
@@ -26,8 +24,8 @@ from cartpole_phys.memory import (
     DONE,
     ELAPSED,
     EPISODE,
+    FORCE_MAG,
     KEY,
-    PARAMS,
     PUSH,
     THETA,
     THETA_DOT,
@@ -38,17 +36,16 @@ from cartpole_phys.memory import (
     params_of,
 )
 from cartpole_phys.physics import Constants, State, constants_of
-from cartpole_phys.sensing import Observations, observe_one, observe_range
-from cartpole_phys.starting import begin_one
+from cartpole_phys.sensing import Observations, observe_range
+from cartpole_phys.starting import begin_column
 from cartpole_phys.task import BALANCE, has_fallen, push_force, reward_of
+from cartpole_phys.trigonometry import QUARTER_PI
 
 Flags = npt.NDArray[np.bool_]
 Outputs = tuple[Observations, FloatArray, Flags, Flags]  # and rewards, terminated, truncated
 Rows = tuple[FloatArray, FloatArray, FloatArray, FloatArray]  # x, ẋ, θ, θ̇ of a block
 
 BLOCK = 512  # columns that are worked on together, so that they stay in the nearest cache
-FORCE_MAG = PARAMS + 4
-QUARTER_PI = 0.25 * math.pi
 
 
 @inlined
@@ -201,7 +198,7 @@ def _restart_block(
         if done[k]:
             i = first + k
             counters[EPISODE, i] += 1
-            begin_one(memory, settings, i, -bound, bound)
+            begin_column(memory, settings, i, -bound, bound)
             rewards[i], terminated[i], truncated[i] = 0.0, False, False
 
 
@@ -309,37 +306,3 @@ def step_rk4(
     """``step_range`` with the classical Runge-Kutta method."""
     outputs = observations, rewards, terminated, truncated
     return step_range(rk4, False, memory, settings, first, last, bound, outputs)
-
-
-@kernel
-def step_one(
-    memory: FloatArray, settings: Settings, action: float, observation: npt.NDArray[np.float32]
-) -> tuple[float, bool]:
-    """Advance a single column under an action (a share of the full force), and write its observation.
-
-    Returns:
-        the reward, and whether the episode terminated
-    """
-    own = settings[0]
-    counters, keys = memory.view(np.int64), memory.view(np.uint64)
-    memory[ACTION, 0] = action
-    if own.push_probability > 0.0:
-        memory[PUSH, 0] = push_force(
-            keys[KEY, 0], counters[EPISODE, 0], counters[ELAPSED, 0], own.push_probability, own.push_size
-        )
-    x, x_dot, theta, theta_dot = advance(
-        memory[X, 0],
-        memory[X_DOT, 0],
-        memory[THETA, 0],
-        memory[THETA_DOT, 0],
-        action * memory[FORCE_MAG, 0] + memory[PUSH, 0],
-        constants_of(params_of(memory, 0), own.substeps, False),
-        own.integrator,
-        own.substeps,
-    )
-    memory[X, 0], memory[X_DOT, 0], memory[THETA, 0], memory[THETA_DOT, 0] = x, x_dot, theta, theta_dot
-    counters[ELAPSED, 0] += 1
-    observe_one(memory, own, 0, observation)
-    return reward_of(own.task, x, theta, theta_dot, action), has_fallen(
-        x, theta, own.x_threshold, own.theta_threshold
-    )

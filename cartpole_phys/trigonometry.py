@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from cartpole_phys.compiled import inlined
 
+QUARTER_PI = 0.78539816339744830962
 TWO_OVER_PI = 6.36619772367581382433e-01
 ROUND_TO_INTEGER = 6755399441055744.0  # 1.5 × 2⁵²: adding and subtracting it rounds to the nearest integer
 

@@ -40,7 +40,7 @@ LIBM = (
 ASSEMBLY = """
 import numpy as np
 from test_same_bits import rollouts
-from cartpole_phys import columns, physics, sensing, simulation, starting, stepping
+from cartpole_phys import columns, physics, sensing, simulation, single, starting
 from cartpole_phys.integrators import INTEGRATORS
 from cartpole_phys.simulator import CartPole
 rollouts()
@@ -48,8 +48,8 @@ for integrator in INTEGRATORS:
     system = CartPole(integrator=integrator, push_rate=1.0, randomize=(("gravity", 1.0, 9.0),))
     some = columns.Columns(system, 8)
     some.begin(), some.step(True), some.observe(), some.diagnostics()
-stepping.step_one(some.memory, some.settings, 1.0, np.empty(4, np.float32))
-kernels = [*columns.STEPS.values(), stepping.step_one, starting.begin_columns, sensing.observe_columns]
+single.step_one(some.memory, some.settings, 1.0, np.empty(4, np.float32))
+kernels = [*columns.STEPS.values(), single.step_one, starting.begin_columns, sensing.observe_columns]
 for kernel in (*kernels, sensing.diagnose_columns, *simulation.SIMULATIONS.values()):
     print(*kernel.inspect_asm().values())
 """
