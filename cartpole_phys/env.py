@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Unpack
 
@@ -24,8 +24,9 @@ from cartpole_phys.snapshot import Snapshot, keep, restore
 from cartpole_phys.task import SWING_UP, Task
 
 Observation = npt.NDArray[np.float32]
-METADATA: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 50}
 FLOAT32 = np.dtype(np.float32)
+RENDER_MODES = ("human", "rgb_array")
+METADATA: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 50}
 LARGEST = np.finfo(np.float32).max
 
 
@@ -42,6 +43,22 @@ def observation_space(task: Task) -> spaces.Space[Any]:
 def action_space(continuous: bool) -> spaces.Space[Any]:
     """A share of the full force in [−1, 1], or 0 (full force to the left) and 1 (to the right)."""
     return spaces.Box(-1.0, 1.0, (1,), np.float32) if continuous else spaces.Discrete(2)
+
+
+def check_render_mode(mode: Any, modes: Sequence[str]) -> str | None:
+    """A render mode, once it is clear that there is such a one.
+
+    Raises:
+        InputError: on another one than ``modes`` and None.
+    """
+    if mode is not None and mode not in modes:
+        raise InputError(f"Unknown render_mode {mode!r}; choose from {', '.join(modes)}, or None.")
+    return None if mode is None else str(mode)
+
+
+def pictures_a_second(system: CartPole) -> int:
+    """How many steps make a second: the pace of real time for one picture a step."""
+    return max(1, round(1.0 / system.params.time_step))
 
 
 def changed_params(current: Params, wanted: Any, system: CartPole) -> Params:
@@ -106,7 +123,8 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
       or four (m, m/s, rad, rad/s); 0 by default. State, reward and end know no noise.
     * ``diagnostics``: whether infos hold ``energy`` (J) and the distances to the episode's end, ``x_margin``
       (m) and ``theta_margin`` (rad, not in the swing-up), negative beyond it; False by default.
-    * ``render_mode``: ``None``, ``"human"`` or ``"rgb_array"``.
+    * ``render_mode``: ``None``, ``"human"``, a window in real time, or ``"rgb_array"``; ``render.draw`` says
+      what can be seen.
 
     ## Version History
     * v0: first release.
@@ -124,7 +142,7 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
         """See the class for the arguments; ``task`` is ``"balance"`` or ``"swing_up"``.
 
         Raises:
-            InputError: on an unknown argument, or a value out of its range.
+            InputError: on an unknown argument or render mode, or a value out of its range.
         """
         self._set_up(CartPole.from_arguments(task, continuous, arguments), render_mode)
 
@@ -137,7 +155,8 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
 
     def _set_up(self, system: CartPole, render_mode: str | None) -> None:
         self.system = system
-        self.render_mode = render_mode
+        self.render_mode = check_render_mode(render_mode, RENDER_MODES)
+        self.metadata = {**METADATA, "render_fps": pictures_a_second(system)}
         self.observation_space = observation_space(system.task)
         self.action_space = action_space(system.continuous)
         self.columns = Columns(system, 1)
@@ -258,6 +277,7 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
 
         Raises:
             DependencyNotInstalled: without pygame.
+            InputError: if no window can be opened.
             ResetNeeded: before the first reset.
         """
         if self.render_mode is None:
@@ -265,7 +285,8 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
             return None
         if not self._started:
             raise _reset_needed("render")
-        from cartpole_phys.render import Window, draw
+        from cartpole_phys.render import draw
+        from cartpole_phys.window import Window
 
         picture = draw(self.columns, 0)
         if self.render_mode == "rgb_array":
@@ -275,7 +296,7 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
         return None
 
     def close(self) -> None:
-        """Close the window, if there is one."""
+        """Close the window, if there is one; rendering again opens another."""
         if self._window is not None:
             self._window.close()
             self._window = None

@@ -1,9 +1,9 @@
-"""What ``reset(options=…)`` takes."""
+"""What ``reset(seed=…, options=…)`` takes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,8 @@ import numpy.typing as npt
 from cartpole_phys.errors import InputError, is_number
 from cartpole_phys.memory import FloatArray
 from cartpole_phys.task import START_BOUND
+
+Seeds = int | Sequence[int | None] | None
 
 
 class Start(NamedTuple):
@@ -56,6 +58,21 @@ def _states(given: Any, num_envs: int) -> FloatArray:
             f"got {given!r}."
         )
     return np.ascontiguousarray(np.broadcast_to(states, (num_envs, 4)).T)  # (4,) or (n, 4) -> (4, n)
+
+
+def parse_seeds(seed: Seeds, num_envs: int) -> Sequence[int | None]:
+    """One seed per environment; an int s seeds environment i with s + i.
+
+    Raises:
+        InputError: on a list of the wrong length.
+    """
+    if seed is None:
+        return [None] * num_envs
+    if isinstance(seed, (int, np.integer)):
+        return [int(seed) + i for i in range(num_envs)]
+    if len(seed) != num_envs:
+        raise InputError(f"Expected one seed or {num_envs} seeds, got {len(seed)}.")
+    return seed
 
 
 def parse_mask(options: Mapping[str, Any] | None, num_envs: int) -> npt.NDArray[np.bool_]:

@@ -5,7 +5,7 @@ It behaves as ``SyncVectorEnv`` over scalar environments, to the last bit, in al
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Unpack
 
@@ -17,16 +17,25 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from cartpole_phys.columns import Columns, Stepped
-from cartpole_phys.env import METADATA, Observation, PhysCartPoleEnv, action_space, observation_space
+from cartpole_phys.env import (
+    METADATA,
+    RENDER_MODES,
+    Observation,
+    PhysCartPoleEnv,
+    action_space,
+    check_render_mode,
+    observation_space,
+    pictures_a_second,
+)
 from cartpole_phys.errors import InputError
-from cartpole_phys.options import parse_mask, parse_start
+from cartpole_phys.options import Seeds, parse_mask, parse_seeds, parse_start
 from cartpole_phys.physics import Params
 from cartpole_phys.random_stream import key_from_generator, key_from_seed
 from cartpole_phys.simulator import CLOCK, Arguments, CartPole
 from cartpole_phys.snapshot import Snapshot, keep, restore
 
 Flags = npt.NDArray[np.bool_]
-Seeds = int | Sequence[int | None] | None
+VECTOR_RENDER_MODES = (*RENDER_MODES, "rgb_mosaic")
 
 
 def parse_autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
@@ -40,21 +49,6 @@ def parse_autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
     except ValueError:
         names = ", ".join(str(known.value) for known in AutoresetMode)
         raise InputError(f"Unknown autoreset mode {mode!r}; choose from {names}.") from None
-
-
-def parse_seeds(seed: Seeds, num_envs: int) -> Sequence[int | None]:
-    """One seed per environment; an int s seeds environment i with s + i.
-
-    Raises:
-        InputError: on a list of the wrong length.
-    """
-    if seed is None:
-        return [None] * num_envs
-    if isinstance(seed, (int, np.integer)):
-        return [int(seed) + i for i in range(num_envs)]
-    if len(seed) != num_envs:
-        raise InputError(f"Expected one seed or {num_envs} seeds, got {len(seed)}.")
-    return seed
 
 
 def parse_params(params: Any, num_envs: int) -> list[Params]:
@@ -114,7 +108,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         """See the class for the arguments.
 
         Raises:
-            InputError: on an unknown argument, a value out of its range, or fewer than 1 environment.
+            InputError: on an unknown argument or mode, a value out of its range, or fewer than 1 environment.
         """
         if num_envs < 1:
             raise InputError(f"Expected num_envs of at least 1, got {num_envs}.")
@@ -123,11 +117,12 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
             task, continuous, {**arguments, "params": params[0].as_mapping()}, max_episode_steps
         )
         self.num_envs = num_envs
-        self.render_mode = render_mode
+        self.render_mode = check_render_mode(render_mode, VECTOR_RENDER_MODES)
         self.autoreset_mode = parse_autoreset_mode(autoreset_mode)
         self.metadata = {
             **METADATA,
-            "render_modes": [*METADATA["render_modes"], "rgb_mosaic"],
+            "render_modes": list(VECTOR_RENDER_MODES),
+            "render_fps": pictures_a_second(self.system),
             "autoreset_mode": self.autoreset_mode,
         }
         self.single_observation_space = observation_space(self.system.task)
@@ -268,12 +263,14 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
 
         Raises:
             DependencyNotInstalled: without pygame.
+            InputError: if no window can be opened.
             ResetNeeded: before the first reset.
         """
         if self.render_mode is None:
             return None
         self._require_reset("render")
-        from cartpole_phys.render import Window, draw, draw_mosaic
+        from cartpole_phys.render import draw, draw_mosaic
+        from cartpole_phys.window import Window
 
         if self.render_mode == "rgb_array":
             return tuple(draw(self.columns, i) for i in range(self.num_envs))
@@ -291,7 +288,8 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
             self._window = None
 
     def _lend(self, i: int) -> PhysCartPoleEnv:
-        env = PhysCartPoleEnv.of_system(self.system, self.render_mode)
+        mode = "rgb_array" if self.render_mode == "rgb_mosaic" else self.render_mode
+        env = PhysCartPoleEnv.of_system(self.system, mode)
         env.columns.restore(self.columns.memory[:, i : i + 1])
         env._started = self._started
         return env

@@ -1,21 +1,37 @@
 """The picture says what the state is."""
 
+import math
+
 import numpy as np
 import pytest
 
 from cartpole_phys.columns import Columns
-from cartpole_phys.render import CART, POLE, draw
+from cartpole_phys.render import ARC, CART, FALL, FORCE, GRID, POLE, PUSH, draw, draw_mosaic
 from cartpole_phys.simulator import CartPole
 
 
-def _centre_of(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+def _where(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    """Columns and rows (2, n) of the pixels of a colour."""
     rows, columns = np.nonzero((np.abs(picture.astype(int) - colour) < 10).all(axis=2))
-    return np.array([columns.mean(), rows.mean()])
+    return np.array([columns, rows])
 
 
-def _picture(state: list[float], share: float = 0.0) -> np.ndarray:
-    columns = Columns(CartPole(), 1)
-    columns.states[:, 0], columns.actions[0] = state, share
+def _centre_of(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    return _where(picture, colour).mean(axis=1)
+
+
+def _columns(task: str, states: list[list[float]], half_length: float = 0.5) -> Columns:
+    params = {"half_length": half_length}
+    columns = Columns(CartPole.from_arguments(task, True, {"params": params}), len(states))
+    columns.states[:] = np.array(states).T  # (n, 4) -> (4, n)
+    return columns
+
+
+def _picture(
+    state: list[float], share: float = 0.0, push: float = 0.0, task: str = "balance", half_length: float = 0.5
+) -> np.ndarray:
+    columns = _columns(task, [state], half_length)
+    columns.actions[0], columns.pushes[0] = share, push
     return draw(columns, 0)
 
 
@@ -23,12 +39,103 @@ def test_cart_moves_right_with_x_and_pole_leans_with_theta() -> None:
     middle, right, leaning = (_picture([x, 0.0, theta, 0.0]) for x, theta in ((0, 0), (1, 0), (0, 0.2)))
     assert middle.shape == (300, 600, 3)
     assert middle.dtype == np.uint8
+    assert middle.flags.writeable
     assert _centre_of(right, CART)[0] - _centre_of(middle, CART)[0] == pytest.approx(100, abs=3)
     assert _centre_of(leaning, POLE)[0] > _centre_of(middle, POLE)[0] + 5
     np.testing.assert_allclose(_centre_of(leaning, CART), _centre_of(middle, CART), atol=2)
 
 
-def test_force_arrow_points_along_the_force() -> None:
-    still, left, right = (_picture([0.0] * 4, share).astype(int) for share in (0.0, -0.8, 0.8))
-    assert np.abs(left - still)[:, :300].sum() > np.abs(left - still)[:, 300:].sum()
-    assert np.abs(right - still)[:, 300:].sum() > np.abs(right - still)[:, :300].sum()
+@pytest.mark.parametrize("colour", [FORCE, PUSH])
+def test_arrows_point_along_what_acts(colour: tuple[int, int, int]) -> None:
+    for sign in (-1.0, 1.0):
+        share, push = (sign * 0.8, 0.0) if colour == FORCE else (0.0, sign * 8.0)
+        picture = _picture([0.0] * 4, share, push)
+        assert sign * (_where(picture, colour)[0] - 300).min() > -50
+        assert sign * (_centre_of(picture, colour)[0] - 300) > 30
+    assert not _where(_picture([0.0] * 4), colour).size
+
+
+def test_arc_lies_between_the_vertical_and_the_pole() -> None:
+    for angle in (-0.2, 0.2):
+        picture = _picture([0.0, 0.0, angle, 0.0])
+        arc = _where(picture[110:], ARC)[0] - 300  # below the number
+        assert arc.size
+        assert (np.sign(angle) * arc >= -2).all()
+        assert abs(arc).max() <= 1.05 * 78 * math.sin(0.2) + 2
+
+
+def test_number_is_the_angle_to_a_tenth_of_a_degree() -> None:
+    turned = _picture([0.0, 0.0, math.radians(7.04), 0.0])
+    more = _picture([0.0, 0.0, math.radians(7.0), 0.0])
+    other = _picture([0.0, 0.0, math.radians(7.3), 0.0])
+    number = np.s_[:92, 250:350]
+    np.testing.assert_array_equal(turned[number], more[number])
+    assert (turned[number] != other[number]).any()
+    around = _picture([0.0, 0.0, math.radians(7.0) + 2 * math.pi, 0.0])
+    np.testing.assert_array_equal(around[number], more[number])
+
+
+def test_fall_limits_stand_at_twelve_degrees_in_the_balance_task_only() -> None:
+    x, y = _where(_picture([0.0] * 4), FALL)
+    degrees = np.degrees(np.arctan2(x - 300, 208 - y))
+    far = y < 150
+    np.testing.assert_allclose(abs(degrees[far]), 12, atol=1)
+    assert not _where(_picture([0.0] * 4, task="swing_up"), FALL).size
+
+
+@pytest.mark.parametrize("half_length", [0.05, 0.5, 1.5])
+@pytest.mark.parametrize(
+    ("task", "angle"), [("balance", 0.0), ("balance", 0.2), *(("swing_up", a) for a in (0.0, 1.6, 3.14))]
+)
+def test_the_whole_pole_is_in_the_picture(task: str, angle: float, half_length: float) -> None:
+    picture = _picture([0.0, 0.0, angle, 0.0], task=task, half_length=half_length)
+    x, y = _where(picture, POLE)
+    height, width, _ = picture.shape
+    assert 4 < x.min() <= x.max() < width - 5
+    assert 4 < y.min() <= y.max() < height - 5
+    assert _where(picture, ARC)[1].min() > 2  # the number above it
+
+
+def test_hanging_pole_is_below_the_cart() -> None:
+    picture = _picture([0.0, 0.0, math.pi, 0.0], task="swing_up")
+    assert picture.shape == (360, 600, 3)
+    assert _where(picture, POLE)[1].max() > _where(picture, CART)[1].max() + 40
+
+
+def test_scale_does_not_change_between_random_poles() -> None:
+    system = CartPole.from_arguments("balance", True, {"randomize": {"half_length": [0.2, 1.5]}})
+    columns = Columns(system, 2)
+    columns.params[3] = 0.2, 1.5
+    short, long = (_where(draw(columns, i), POLE)[1] for i in range(2))
+    assert np.ptp(long) > 5 * np.ptp(short)
+
+
+def test_a_state_that_overflowed_is_drawn_without_a_cart() -> None:
+    assert not _where(_picture([math.nan, 0.0, math.inf, 0.0]), CART).size
+    _picture([1e300, 0.0, 1e300, 0.0], push=math.inf)
+
+
+def test_note_is_written_into_the_corner() -> None:
+    columns = _columns("balance", [[0.0] * 4])
+    differs = (draw(columns, 0, "return 12") != draw(columns, 0)).any(axis=2)
+    assert differs[:30, :200].any()
+    assert not differs[30:].any()
+
+
+@pytest.mark.parametrize(
+    ("count", "shape"), [(1, (300, 600, 3)), (2, (300, 1200, 3)), (9, (600, 1200, 3)), (70, (600, 1200, 3))]
+)
+def test_mosaic_is_as_square_as_it_goes(count: int, shape: tuple[int, ...]) -> None:
+    states = [[0.0, 0.0, 0.1, 0.0]] * count
+    mosaic = draw_mosaic(_columns("balance", states))
+    assert mosaic.shape == shape
+
+
+def test_mosaic_shows_one_environment_a_tile() -> None:
+    states = [[x, 0.0, 0.0, 0.0] for x in (-2.0, -1.0, 0.0, 1.0, 2.0)]  # 3 × 2 tiles of 400 × 200
+    mosaic = draw_mosaic(_columns("balance", states))
+    for i, (x, *_) in enumerate(states):
+        tile = mosaic[200 * (i // 3) :, 400 * (i % 3) :][2:198, 2:398]
+        assert _centre_of(tile, CART)[0] == pytest.approx(198 + x * 100 * 400 / 600, abs=2)
+    assert not _where(mosaic[200:, 802:], CART).size
+    assert (np.abs(mosaic[:, 400].astype(int) - GRID) < 50).all()
