@@ -1,4 +1,4 @@
-"""The commands: ``cartpole-phys build``, also as ``build-dataset``, and ``cartpole-phys check``."""
+"""The commands: ``cartpole-phys build``, also as ``build-dataset``, ``check`` and ``play``."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from cartpole_phys.data.check import FAILED, PASSED, GateResult, check
 from cartpole_phys.data.recipe import DEFAULT_STEPS, Recipe
 from cartpole_phys.data.tiers import TIERS, default_tier
 from cartpole_phys.errors import InputError
+from cartpole_phys.play import DEFAULT_ENV, SHOVE_SHARE, Game, Session, cast_for, play_in_window
+from cartpole_phys.policies.named import NAMES
 
 POLICIES = ", ".join(TIERS)
 TIER_HELP = "; ".join(f"{policy}: {', '.join(tiers)}" for policy, tiers in TIERS.items())
 FAILED_CHECK = 1  # exit code
 
 app = typer.Typer(
-    help="CartPole physics: build and check offline-RL data sets.",
+    help="CartPole physics: build and check offline-RL data sets, watch policies at work.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -101,6 +103,36 @@ def check_file(
 def _line(result: GateResult) -> str:
     mark = {PASSED: "✓", FAILED: "✗"}.get(result.status, "–")
     return f"{mark} {result.gate:<11} {result.status}: {result.detail}"
+
+
+@app.command("play")
+def play(
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help=f"What acts: {', '.join(NAMES)}, a data set's FILE (what acted in it), or MODULE:FACTORY, "
+            "called without arguments or else with the system. By default lqr, or swing-up."
+        ),
+    ] = None,
+    env: Annotated[
+        str | None, typer.Option(help=f"Environment id; by default FILE's own or {DEFAULT_ENV}.")
+    ] = None,
+    env_kwargs: Annotated[str, typer.Option(help="Environment arguments as JSON.")] = "{}",
+    seed: Annotated[int, typer.Option(help="Decides start states and every other chance.")] = 0,
+    shove: Annotated[
+        float | None,
+        typer.Option(help="Newtons on the cart while an arrow key is held; by default half the full force."),
+    ] = None,
+    episodes: Annotated[int | None, typer.Option(help="End after so many episodes.")] = None,
+) -> None:
+    """Watch a policy in a window, in real time, and shove the cart.
+
+    The arrow keys shove it left and right, R begins the next episode, Space pauses, Escape or Q ends.
+    """
+    cast = cast_for(policy, env, parse_env_kwargs(env_kwargs))
+    game = Game(cast.system, cast.policy, seed)
+    strength = SHOVE_SHARE * cast.system.params.force_mag if shove is None else shove
+    play_in_window(game, Session(game, strength, episodes), cast.name)
 
 
 def main() -> None:

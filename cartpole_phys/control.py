@@ -21,6 +21,12 @@ CATCH_ACTION = 3.5  # … once it asks for less than this many times the largest
 
 
 @inlined
+def takes_chances(rule: int, noise: float) -> bool:
+    """Whether the action of a compiled policy depends on the random number."""
+    return (rule != PROPORTIONAL and rule != ENERGY_SHAPING) or noise > 0.0
+
+
+@inlined
 def choose(rule: int, continuous: bool, law: FloatArray, noise: float, seen: Seen, random: float) -> float:
     """The action of a compiled policy: in [−1, 1], or 0 or 1; ``random`` is uniform on (0, 1).
 

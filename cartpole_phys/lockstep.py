@@ -68,6 +68,11 @@ class _Recorder:
         )
 
 
+def policy_generator(key: np.uint64, first: int) -> np.random.Generator:
+    """What a policy in Python draws from, in a batch whose first episode is ``first``."""
+    return np.random.Generator(np.random.Philox(key=np.array([key, first], dtype=np.uint64)))
+
+
 def run_lockstep(
     system: CartPole, policy: Policy, key: np.uint64, first: int, count: int, batch_size: int = BATCH_SIZE
 ) -> Episodes:
@@ -75,9 +80,7 @@ def run_lockstep(
     columns = Columns(system, batch_size)
     columns.keys[:], columns.episodes[:] = key, np.arange(first, first + batch_size)
     columns.begin()
-    policy.begin(
-        batch_size, np.random.Generator(np.random.Philox(key=np.array([key, first], dtype=np.uint64)))
-    )
+    policy.begin(batch_size, policy_generator(key, first))
     recorder, lengths = _Recorder(), np.zeros(count, dtype=np.int64)
     observations, rewards = columns.observe(), np.zeros(batch_size)
     for step in range(1, system.task.max_episode_steps + 1):

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cartpole_phys.compiled import inlined, kernel
-from cartpole_phys.control import ENERGY_SHAPING, PROPORTIONAL, choose
+from cartpole_phys.control import choose, takes_chances
 from cartpole_phys.integrators import (
     euler,
     rk4,
@@ -124,7 +124,7 @@ def _draw(lanes: Lanes) -> None:
 @inlined
 def _act(lanes: Lanes, law: Law, log: Log, now: int) -> None:
     """Choose every lane's action, and write what is known before the step."""
-    if law.rule not in (PROPORTIONAL, ENERGY_SHAPING) or law.noise > 0.0:
+    if takes_chances(law.rule, law.noise):
         _draw(lanes)
     seen, random, count = lanes.seen, lanes.random, len(lanes.random)
     actions, shares, last = log.actions[now], lanes.memory[ACTION], seen.shape[1] - 1

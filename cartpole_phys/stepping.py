@@ -241,6 +241,12 @@ def step_range(
 
 
 @kernel
+def draw_pushes(memory: FloatArray, settings: Settings) -> None:
+    """Write the random push of the next step on every cart, for callers who add pushes of their own."""
+    _push_block(memory, settings[0], 0, memory.shape[1])
+
+
+@kernel
 def step_euler(
     memory: FloatArray,
     settings: Settings,

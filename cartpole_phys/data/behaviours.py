@@ -1,0 +1,44 @@
+"""The policy that acted in a data set, made again from its file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from cartpole_phys.data.d4rl import read
+from cartpole_phys.errors import InputError
+from cartpole_phys.policies.behaviour import Behaviour, from_description
+
+
+class Acted(NamedTuple):
+    """What acted in a data set, and where."""
+
+    env_id: str
+    env_kwargs: Mapping[str, Any]
+    behaviour: Behaviour
+
+
+def behaviour_of(path: str | os.PathLike[str]) -> Acted:
+    """The behaviour policy of a file that this package built, the last (best) one where there were several.
+
+    Raises:
+        InputError: if there is no such file, or it does not describe what acted in it.
+    """
+    contents = read(path)
+    parts = contents.metadata.get("parts")
+    env_id, env_kwargs = contents.metadata.get("env_id"), contents.metadata.get("env_kwargs", {})
+    if (
+        not isinstance(parts, list)
+        or not parts
+        or not isinstance(parts[-1], Mapping)
+        or not isinstance(env_id, str)
+        or not isinstance(env_kwargs, Mapping)
+    ):
+        raise InputError(
+            f"Expected a data set with its behaviour policy in it, but {os.fspath(path)!r} does not say what "
+            "acted; use one from: build-dataset"
+        )
+    last = len(parts) - 1
+    behaviour = from_description(parts[last], contents.weights.get(str(last), {}))
+    return Acted(env_id, env_kwargs, behaviour)

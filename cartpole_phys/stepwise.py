@@ -1,0 +1,65 @@
+"""A compiled policy one step at a time: its actions are those of a rollout, to the last bit.
+
+A rollout's kernel chooses and steps in one loop. Here the same law chooses for environments that something
+else steps, so it must know where each one stands: its random numbers are a function of key, episode and
+step, and all three stand in the environments' memory.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from cartpole_phys.columns import Columns
+from cartpole_phys.compiled import kernel
+from cartpole_phys.control import choose, takes_chances
+from cartpole_phys.memory import ELAPSED, EPISODE, KEY, FloatArray
+from cartpole_phys.policy import ActionBatch, CompiledPolicy
+from cartpole_phys.random_stream import ACTION, uniforms
+from cartpole_phys.sensing import Observations
+
+
+@kernel
+def choose_columns(
+    memory: FloatArray,
+    continuous: bool,
+    rule: int,
+    law: FloatArray,
+    noise: float,
+    observations: Observations,
+    actions: npt.NDArray[np.float32],
+) -> None:
+    """Write the actions (n,) of a compiled policy on observations (n, obs)."""
+    keys, counters = memory.view(np.uint64), memory.view(np.int64)
+    random_actions = takes_chances(rule, noise)
+    fifth = observations.shape[1] > 4
+    for i in range(len(actions)):
+        random = 0.0
+        if random_actions:
+            random = uniforms(keys[KEY, i], counters[EPISODE, i], counters[ELAPSED, i], ACTION)[0]
+        own = observations[i]
+        seen = own[0], own[1], own[2], own[3], own[4] if fifth else np.float32(0.0)
+        actions[i] = np.float32(choose(rule, continuous, law, noise, seen, random))
+
+
+class StepwisePolicy:
+    """A compiled policy behind the ``Policy`` protocol, bound to the environments that it acts in."""
+
+    def __init__(self, policy: CompiledPolicy, columns: Columns) -> None:
+        """Act in ``columns``; whoever steps them also keeps their keys, episode numbers and step counts."""
+        self.policy, self._columns = policy, columns
+
+    def begin(self, batch_size: int, generator: np.random.Generator) -> None:
+        """Nothing to forget, and nothing to draw from ``generator``: chances follow from the memory."""
+
+    def act(self, observations: Observations, rewards: FloatArray) -> ActionBatch:
+        """Actions for the observations (n, obs) of the environments as they stand."""
+        policy, continuous = self.policy, self._columns.system.continuous
+        actions = np.empty(len(observations), np.float32)
+        choose_columns(
+            self._columns.memory, continuous, policy.rule, policy.law, policy.noise, observations, actions
+        )
+        infos = {}
+        if policy.log_prob is not None:
+            infos["action_log_probs"] = np.full(len(actions), policy.log_prob, np.float32)
+        return ActionBatch(actions[:, None] if continuous else actions.astype(np.int64), infos)  # (n, 1)

@@ -1,0 +1,59 @@
+"""A compiled policy that acts step by step does what the compiled rollout does."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cartpole_phys.columns import Columns
+from cartpole_phys.control import PROPORTIONAL
+from cartpole_phys.policies.heuristic import proportional, uniform
+from cartpole_phys.policies.lqr import regulator
+from cartpole_phys.policies.swing_up import swing_up
+from cartpole_phys.policy import CompiledPolicy
+from cartpole_phys.random_stream import key_from_seed
+from cartpole_phys.rollout import run_compiled
+from cartpole_phys.simulator import CartPole
+from cartpole_phys.stepwise import StepwisePolicy
+
+KEY = key_from_seed(3)
+NOISY = CompiledPolicy(PROPORTIONAL, (0.0, 0.0, 1.2, 0.1), noise=0.3)
+BUSY = {"push_rate": 5.0, "observation_noise": 0.01, "randomize": {"pole_mass": [0.05, 0.2]}}
+CASES: list[tuple[str, bool, CompiledPolicy]] = [
+    ("balance", True, uniform()),
+    ("balance", False, uniform()),
+    ("balance", True, NOISY),
+    ("balance", True, regulator(CartPole().params)),
+    ("balance", False, proportional(1.1, False)),
+    ("balance", False, proportional(1.1, False, 0.1)),
+    ("swing_up", True, uniform()),
+    ("swing_up", True, swing_up(CartPole().params)),
+    ("swing_up", True, swing_up(CartPole().params, noise=0.2)),
+]
+
+
+@pytest.mark.parametrize("arguments", [{}, BUSY])
+@pytest.mark.parametrize(("task", "continuous", "policy"), CASES)
+def test_actions_are_those_of_the_rollout(
+    task: str, continuous: bool, policy: CompiledPolicy, arguments: dict[str, Any]
+) -> None:
+    system = CartPole.from_arguments(task, continuous, arguments)
+    first, count = 5, 3
+    columns = Columns(system, count)
+    columns.keys[:], columns.episodes[:] = KEY, np.arange(first, first + count)
+    columns.begin()
+    stepwise = StepwisePolicy(policy, columns)
+    stepwise.begin(count, np.random.default_rng(0))
+    expected = run_compiled(system, policy, KEY, first, count)
+    rewards = np.zeros(count)
+    for t in range(int(np.diff(expected.offsets).max())):
+        observations = columns.observe()
+        batch = stepwise.act(observations, rewards)
+        columns.set_actions(batch.actions)
+        for i, episode in enumerate(expected):
+            if t < len(episode.actions):
+                assert observations[i].tobytes() == episode.observations[t].tobytes()
+                assert batch.actions[i].tobytes() == episode.actions[t].tobytes()
+                if policy.log_prob is not None:
+                    assert batch.infos["action_log_probs"][i] == np.float32(policy.log_prob)
+        rewards = columns.step().rewards
