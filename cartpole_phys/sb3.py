@@ -9,16 +9,39 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
 from cartpole_phys.errors import InputError
 from cartpole_phys.vector import PhysCartPoleVectorEnv
+
+
+class NoInfo(dict[str, Any]):
+    """The info of every environment that has nothing to tell: one for all, so it cannot be written to.
+
+    A new dictionary for each environment would take longer than the step. ``copy()`` gives one that can be
+    written to, which is what Stable-Baselines3's own wrappers do.
+    """
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse to be written to.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("Cannot write into an info that all environments share; copy() it first.")
+
+    __setitem__ = setdefault = update = __ior__ = _refuse
+
+
+NO_INFO = NoInfo()
 
 
 class PhysCartPoleVecEnv(VecEnv):
     """Lets Stable-Baselines3 train on ``PhysCartPoleVectorEnv``: all environments in one compiled step.
 
     Stable-Baselines3 merges termination and truncation into ``done`` and wants the last observation in
-    ``info["terminal_observation"]`` and the time limit in ``info["TimeLimit.truncated"]``.
+    ``info["terminal_observation"]`` and the time limit in ``info["TimeLimit.truncated"]``. What Gymnasium's
+    infos hold besides is in ``infos``, as arrays over the environments.
     """
 
     def __init__(self, envs: PhysCartPoleVectorEnv) -> None:
@@ -30,14 +53,16 @@ class PhysCartPoleVecEnv(VecEnv):
         if envs.autoreset_mode is not AutoresetMode.SAME_STEP:
             raise InputError(f'Expected autoreset_mode="SameStep", got "{envs.autoreset_mode.value}".')
         self.envs = envs
+        self.infos: dict[str, Any] = {}
         self._actions: npt.NDArray[Any] | None = None
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
 
     def reset(self) -> npt.NDArray[np.float32]:
         """Start new episodes, with the seeds and options from ``seed`` and ``set_options``."""
         seeded = any(seed is not None for seed in self._seeds)
-        observations, _ = self.envs.reset(seed=self._seeds if seeded else None, options=self._options[0])
-        self.reset_infos = [{} for _ in range(self.num_envs)]
+        seeds = self._seeds if seeded else None
+        observations, self.infos = self.envs.reset(seed=seeds, options=self._options[0])
+        self.reset_infos = [NO_INFO] * self.num_envs
         self._reset_seeds()
         self._reset_options()
         return observations
@@ -50,12 +75,12 @@ class PhysCartPoleVecEnv(VecEnv):
         self,
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.bool_], list[dict[str, Any]]]:
         """Advance all environments with the actions kept by ``step_async``."""
-        observations, rewards, terminated, truncated, infos = self.envs.step(self._actions)
+        observations, rewards, terminated, truncated, self.infos = self.envs.step(self._actions)
         done = terminated | truncated
-        per_env: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        per_env: list[dict[str, Any]] = [NO_INFO] * self.num_envs
         for i in np.flatnonzero(done):
             per_env[i] = {
-                "terminal_observation": infos["final_obs"][i],
+                "terminal_observation": self.infos["final_obs"][i],
                 "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
             }
         return observations, rewards.astype(np.float32), done, per_env
@@ -68,17 +93,28 @@ class PhysCartPoleVecEnv(VecEnv):
         """One image per environment."""
         return self.envs.render() or [None] * self.num_envs
 
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """An attribute of the vector environment, once per index asked for."""
-        return [getattr(self.envs, attr_name) for _ in self._get_indices(indices)]
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """An attribute of each environment, such as ``"params"`` or ``"state"``."""
+        return self.env_method("__getattribute__", attr_name, indices=indices)
 
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Refused: all environments share one system, which cannot change after it was built."""
-        raise AttributeError(f"Cannot set {attr_name!r}: build the vector environment with it instead.")
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Set ``"params"`` of environments to one value.
 
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        """Refused: there are no single environments behind a vector environment."""
-        raise AttributeError(f"Cannot call {method_name!r} on single environments: there are none.")
+        Raises:
+            InputError: on another attribute, or parameters that are out of range.
+        """
+        values = list(self.envs.get_attr(attr_name))
+        for i in self._get_indices(indices):
+            values[i] = value
+        self.envs.set_attr(attr_name, values)
+
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
+    ) -> list[Any]:
+        """What a method of each environment returns, such as ``"get_state"``; its effects stay."""
+        return list(
+            self.envs.call_some(self._get_indices(indices), method_name, *method_args, **method_kwargs)
+        )
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
         """False, once per index asked for."""

@@ -5,7 +5,7 @@ It behaves as ``SyncVectorEnv`` over scalar environments, to the last bit, in al
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any, Unpack
 
@@ -219,16 +219,21 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         return self.columns.observe()
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """The attribute ``name`` of every environment, or what it returns if it can be called.
+        """The attribute ``name`` of every environment, or what it returns if it can be called."""
+        return self.call_some(range(self.num_envs), name, *args, **kwargs)
 
-        Each environment is lent as a ``PhysCartPoleEnv`` of its own and taken back as the call left it.
+    def call_some(self, indices: Iterable[int], name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """``call`` for some environments.
+
+        Each is lent as a ``PhysCartPoleEnv`` of its own and taken back as the call left it.
         """
         results = []
-        for i in range(self.num_envs):
+        for i in indices:
             env = self._lend(i)
             value = getattr(env, name)
             results.append(value(*args, **kwargs) if callable(value) else value)
             self._take_back(env, i)
+        self.columns.look_for_differences()
         return tuple(results)
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
@@ -257,6 +262,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
             env.params = value
         for i, env in enumerate(lent):
             self._take_back(env, i)
+        self.columns.look_for_differences()
 
     def render(self) -> Any:
         """A tuple with an image (H, W, 3) of uint8 per environment, or one image or window of all.
@@ -296,8 +302,6 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
 
     def _take_back(self, env: PhysCartPoleEnv, i: int) -> None:
         self.columns.memory[:, i] = env.columns.memory[:, 0]
-        if i == self.num_envs - 1:
-            self.columns.look_for_differences()
 
     def _infos(self, where: Flags, stepped: Flags) -> dict[str, Any]:
         """Infos of the environments in ``where`` as Gymnasium's vector infos; of ``stepped``, of a step."""

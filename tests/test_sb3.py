@@ -46,6 +46,39 @@ def test_seed_makes_resets_repeatable() -> None:
     np.testing.assert_array_equal(a.reset(), b.reset())
 
 
+def test_info_that_all_share_cannot_be_written_to() -> None:
+    adapter = _adapter()
+    adapter.reset()
+    *_, infos = adapter.step(np.zeros((4, 1), np.float32))
+    for write in (infos[0].update, infos[0].setdefault, infos[0].__setitem__):
+        with pytest.raises(TypeError, match="copy"):
+            write("a", 1)  # type: ignore[operator]
+    infos[0].copy()["a"] = 1
+    assert infos == [{}] * 4
+
+
+def test_what_gymnasium_tells_in_infos_is_there_as_arrays() -> None:
+    adapter = _adapter(push_rate=50.0)
+    adapter.reset()
+    adapter.step(np.zeros((4, 1), np.float32))
+    assert (adapter.infos["push"] != 0).all()
+
+
+def test_single_environments_are_within_reach() -> None:
+    adapter = _adapter()
+    adapter.reset()
+    adapter.set_attr("params", {"pole_mass": 0.3}, indices=[1, 2])
+    assert [params.pole_mass for params in adapter.get_attr("params")] == [0.1, 0.3, 0.3, 0.1]
+    states = adapter.get_attr("state", indices=2)
+    np.testing.assert_array_equal(states[0], adapter.envs.columns.states[:, 2])
+    kept = adapter.env_method("get_state", indices=0)[0]
+    adapter.step(np.ones((4, 1), np.float32))
+    observation = adapter.env_method("set_state", kept, indices=0)[0]
+    np.testing.assert_array_equal(observation, kept.memory[:4, 0].astype(np.float32))
+    np.testing.assert_array_equal(adapter.get_attr("state")[0], kept.memory[:4, 0])
+    assert adapter.env_is_wrapped(VecMonitor) == [False] * 4
+
+
 def test_needs_same_step_autoreset() -> None:
     with pytest.raises(InputError, match="SameStep"):
         PhysCartPoleVecEnv(gym.make_vec("PhysCartPole-v0", num_envs=2))  # type: ignore[arg-type]
