@@ -24,7 +24,7 @@ from cartpole_phys.options import PLAIN_START, Start
 from cartpole_phys.physics import Params
 from cartpole_phys.sensing import Observations, diagnose_columns, observe_columns
 from cartpole_phys.simulator import CartPole
-from cartpole_phys.starting import begin_columns
+from cartpole_phys.starting import begin_columns, restart_columns
 from cartpole_phys.stepping import (
     Flags,
     step_euler,
@@ -87,6 +87,16 @@ class Columns:
         begin_columns(self.memory, self.settings, mask, start.low, start.high)
         if start.states is not None:
             self.states[:, mask] = start.states[:, mask]
+
+    def restart(self, ended: Flags, observations: Observations) -> Observations:
+        """Start the next episodes where ``ended`` (n,) is set, and put what is seen of them into its rows.
+
+        Returns:
+            the observations that stood in those rows, (k, obs)
+        """
+        replaced = np.empty((np.count_nonzero(ended), observations.shape[1]), dtype=np.float32)
+        restart_columns(self.memory, self.settings, ended, START_BOUND, observations, replaced)
+        return replaced
 
     def set_actions(self, actions: Any) -> None:
         """Keep the actions (n, 1) or (n,) for the next step.

@@ -25,6 +25,7 @@ from cartpole_phys.memory import (
 )
 from cartpole_phys.random_stream import PARAMS as PARAMS_DRAW
 from cartpole_phys.random_stream import uniforms
+from cartpole_phys.sensing import observe_column
 from cartpole_phys.task import start_state
 
 
@@ -56,3 +57,27 @@ def begin_columns(
     for i in range(len(mask)):
         if mask[i]:
             begin_column(memory, settings[0], i, low, high)
+
+
+@kernel
+def restart_columns(
+    memory: FloatArray,
+    settings: Settings,
+    mask: npt.NDArray[np.bool_],
+    bound: float,
+    observations: npt.NDArray[np.float32],
+    replaced: npt.NDArray[np.float32],
+) -> None:
+    """Start the next episodes of the k masked columns, and write what is seen of them into their rows.
+
+    ``replaced`` (k, obs) is written with what stood in those rows of ``observations`` (n, obs) before.
+    """
+    row = 0
+    for i in range(len(mask)):
+        if mask[i]:
+            for j in range(observations.shape[1]):
+                replaced[row, j] = observations[i, j]
+            row += 1
+            memory.view(np.int64)[EPISODE, i] += 1
+            begin_column(memory, settings[0], i, -bound, bound)
+            observe_column(memory, settings[0], i, observations[i])

@@ -306,6 +306,8 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
     def _infos(self, where: Flags, stepped: Flags) -> dict[str, Any]:
         """Infos of the environments in ``where`` as Gymnasium's vector infos; of ``stepped``, of a step."""
         infos: dict[str, Any] = {}
+        if not self._tells:
+            return infos
         for name, values in self.columns.tell(bool(stepped.any())).items():
             told = where & stepped if name == "push" else where.copy()
             if told.any():
@@ -327,15 +329,11 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
 
     def _end_in_same_step(self, stepped: Stepped) -> dict[str, Any]:
         """Reset what has ended, and report the observations and infos that this replaces."""
-        columns = self.columns
         ended = stepped.terminated | stepped.truncated
         final_infos = self._infos(ended, ended)
-        final_observations = np.full(self.num_envs, None, dtype=object)
-        rows = stepped.observations[ended]
+        rows = self.columns.restart(ended, stepped.observations)
+        final_observations = np.empty(self.num_envs, dtype=object)  # each None, as NumPy makes them
         final_observations[ended] = np.fromiter(iter(rows), dtype=object, count=len(rows))
-        columns.episodes[ended] += 1
-        columns.begin(ended)
-        stepped.observations[ended] = columns.observe()[ended]
         return {
             **self._infos(np.ones_like(ended), ~ended),
             "final_obs": final_observations,

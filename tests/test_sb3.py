@@ -50,9 +50,10 @@ def test_info_that_all_share_cannot_be_written_to() -> None:
     adapter = _adapter()
     adapter.reset()
     *_, infos = adapter.step(np.zeros((4, 1), np.float32))
-    for write in (infos[0].update, infos[0].setdefault, infos[0].__setitem__):
+    shared: Any = infos[0]
+    for write in (shared.update, shared.setdefault, shared.__setitem__):
         with pytest.raises(TypeError, match="copy"):
-            write("a", 1)  # type: ignore[operator]
+            write("a", 1)
     infos[0].copy()["a"] = 1
     assert infos == [{}] * 4
 
