@@ -24,14 +24,15 @@ OURS, PEER = "PhysCartPoleDiscrete-v0", "CartPole-v1"
 SIZES = (64, 1_024, 4_096, 16_384)
 STEPS_A_ROUND = 4_000_000  # environment steps, less for small batches
 ENVPOOL_SIZE, ENVPOOL_THREADS = 4_096, 2
+STILL = {"gravity": 1e-9, "force_mag": 1e-9}  # with these nothing moves, and no episode ends
 FOLDER = Path(__file__).parent
 RESULT = FOLDER / "results" / "environment.json"
 ENVPOOL_PYTHON = FOLDER.parent / ".venv-envpool" / "bin" / "python"
 
 
-def _vector_steps(env_id: str, num_envs: int) -> Callable[[], float]:
+def _vector_steps(env_id: str, num_envs: int, **kwargs: Any) -> Callable[[], float]:
     """A function that steps a vector environment for a round and returns steps a second."""
-    envs = gym.make_vec(env_id, num_envs=num_envs)
+    envs = gym.make_vec(env_id, num_envs=num_envs, **kwargs)
     envs.reset(seed=0)
     actions = np.random.default_rng(0).integers(0, 2, (32, num_envs))
     repeats = max(32, min(2_000, STEPS_A_ROUND // num_envs))
@@ -77,6 +78,15 @@ def _beside_envpool(rounds: int) -> dict[str, Any]:
         return left_out(work, name, f"{error} (make bench installs EnvPool)")
 
 
+def _storm(mode: str, rounds: int) -> dict[str, Any]:
+    """Random actions, under which 4.5 % of the episodes end in a step, beside a pole that never falls."""
+    calm = _vector_steps(OURS, ENVPOOL_SIZE, autoreset_mode=mode, max_episode_steps=10**9, params=STILL)
+    work = f"autoreset storm, {mode}, {ENVPOOL_SIZE:,} environments"
+    return compare(
+        work, "ours, no resets", _vector_steps(OURS, ENVPOOL_SIZE, autoreset_mode=mode), calm, rounds
+    )
+
+
 def measure(rounds: int) -> list[dict[str, Any]]:
     """All comparisons: random actions, with checks, resets and fresh arrays out."""
     rows = [
@@ -90,7 +100,8 @@ def measure(rounds: int) -> list[dict[str, Any]]:
         for size in SIZES
     ]
     scalar = compare("scalar step", "Gymnasium", _scalar_steps(OURS), _scalar_steps(PEER), rounds)
-    return [*rows, scalar, _beside_envpool(rounds)]
+    storms = [_storm(mode, rounds) for mode in ("NextStep", "SameStep")]
+    return [*rows, scalar, _beside_envpool(rounds), *storms]
 
 
 def main() -> None:

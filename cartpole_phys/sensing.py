@@ -63,9 +63,14 @@ def observe_range(
             memory[THETA, first:last],
             memory[THETA_DOT, first:last],
         )
-        seen = observations[first:last]
+        flat = observations[first:last].reshape(-1)  # (rows, 4) -> (rows × 4,): so the stores are vectorised
         for i in range(len(x)):
-            seen[i, 0], seen[i, 1], seen[i, 2], seen[i, 3] = x[i], x_dot[i], theta[i], theta_dot[i]
+            flat[4 * i], flat[4 * i + 1], flat[4 * i + 2], flat[4 * i + 3] = (
+                x[i],
+                x_dot[i],
+                theta[i],
+                theta_dot[i],
+            )
     else:
         for i in range(first, last):
             observe_column(memory, settings[0], i, observations[i])

@@ -1,0 +1,106 @@
+"""Seconds until the first step, and bytes an environment: ``python -m benchmarks.startup``.
+
+Cold is a process that finds no compiled kernels and compiles what it needs; warm one that finds them. The
+time is that of the process itself, without the start of Python and the imports of Gymnasium and NumPy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import tracemalloc
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import cartpole_phys
+from benchmarks.machine import describe
+
+gym.register_envs(cartpole_phys)
+
+RESULT = Path(__file__).parent / "results" / "startup.json"
+ROUNDS = 5
+NUM_ENVS = 16_384  # where bytes are counted
+PROGRAM = """
+import time
+import gymnasium as gym
+start = time.perf_counter()
+import cartpole_phys
+env = {make}
+env.reset(seed=0)
+env.step(env.action_space.sample())
+print(time.perf_counter() - start)
+"""
+MAKES = {
+    "scalar": 'gym.make("PhysCartPole-v0")',
+    "vector": 'gym.make_vec("PhysCartPole-v0", num_envs=64)',
+}
+
+
+def seconds_to_first_step(make: str, cache: Path) -> float:
+    """How long a new process takes from importing the package to the end of its first step."""
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
+    command = [sys.executable, "-c", PROGRAM.format(make=make)]
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    return float(printed)
+
+
+def bytes_an_environment() -> float:
+    """What a vector environment of twice the size keeps more, its spaces included, per environment."""
+
+    def kept(num_envs: int) -> int:
+        envs = gym.make_vec("PhysCartPole-v0", num_envs=num_envs)
+        envs.reset(seed=0)
+        envs.step(np.zeros((num_envs, 1), dtype=np.float32))
+        return tracemalloc.get_traced_memory()[0]
+
+    kept(NUM_ENVS)  # imports
+    tracemalloc.start()
+    small, large = kept(NUM_ENVS), kept(2 * NUM_ENVS)
+    tracemalloc.stop()
+    return (large - small) / NUM_ENVS
+
+
+def measure() -> dict[str, Any]:
+    """Medians of cold and warm starts, and the bytes."""
+    rows = []
+    for name, make in MAKES.items():
+        cold, warm = [], []
+        for _ in range(ROUNDS):
+            with tempfile.TemporaryDirectory() as folder:
+                cold.append(seconds_to_first_step(make, Path(folder)))
+                warm.append(seconds_to_first_step(make, Path(folder)))
+        rows.append({"environment": name, "cold_seconds": median(cold), "warm_seconds": median(warm)})
+    return {"rounds": ROUNDS, "rows": rows, "bytes_an_environment": bytes_an_environment()}
+
+
+def table(result: dict[str, Any]) -> Table:
+    """The result for the terminal."""
+    drawn = Table(
+        title=f"Seconds to the first step, medians of {result['rounds']} rounds",
+        caption=f"{result['bytes_an_environment']:.0f} bytes an environment",
+    )
+    for heading in ("environment", "cold", "warm"):
+        drawn.add_column(heading)
+    for row in result["rows"]:
+        drawn.add_row(row["environment"], f"{row['cold_seconds']:.2f}", f"{row['warm_seconds']:.2f}")
+    return drawn
+
+
+def main() -> None:
+    """Measure, print and write the result."""
+    result = measure()
+    RESULT.write_text(json.dumps({**describe(), **result}, indent=2) + "\n", "utf-8")
+    Console().print(table(result))
+
+
+if __name__ == "__main__":
+    main()
