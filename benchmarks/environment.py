@@ -22,6 +22,7 @@ gym.register_envs(cartpole_phys)
 
 OURS, PEER = "PhysCartPoleDiscrete-v0", "CartPole-v1"
 SIZES = (64, 1_024, 4_096, 16_384)
+BATCHES = 4  # of actions, in turns: few, because a policy's actions come fresh from the cache
 STEPS_A_ROUND = 4_000_000  # environment steps, less for small batches
 ENVPOOL_SIZE, ENVPOOL_THREADS = 4_096, 2
 STILL = {"gravity": 1e-9, "force_mag": 1e-9}  # with these nothing moves, and no episode ends
@@ -34,13 +35,13 @@ def _vector_steps(env_id: str, num_envs: int, **kwargs: Any) -> Callable[[], flo
     """A function that steps a vector environment for a round and returns steps a second."""
     envs = gym.make_vec(env_id, num_envs=num_envs, **kwargs)
     envs.reset(seed=0)
-    actions = np.random.default_rng(0).integers(0, 2, (32, num_envs))
+    actions = np.random.default_rng(0).integers(0, 2, (BATCHES, num_envs))
     repeats = max(32, min(2_000, STEPS_A_ROUND // num_envs))
 
     def measure() -> float:
         start = time.perf_counter()
         for i in range(repeats):
-            envs.step(actions[i % 32])
+            envs.step(actions[i % BATCHES])
         return repeats * num_envs / (time.perf_counter() - start)
 
     return measure

@@ -30,23 +30,30 @@ from cartpole_phys.task import start_state
 
 
 @inlined
+def draw_params(memory: FloatArray, settings: Any, i: int) -> None:
+    """Draw the randomised parameters of the episode whose key and number stand in column ``i``."""
+    key, episode = memory.view(np.uint64)[KEY, i], memory.view(np.int64)[EPISODE, i]
+    draws = uniforms(key, episode, 0, PARAMS_DRAW), uniforms(key, episode, 1, PARAMS_DRAW)
+    for half in range(2):
+        for j in range(4):
+            p = 4 * half + j
+            if settings.lowest[p] == settings.lowest[p]:  # not NaN: this one is drawn
+                span = settings.highest[p] - settings.lowest[p]
+                memory[PARAMS + p, i] = settings.lowest[p] + span * draws[half][j]
+
+
+@inlined
 def begin_column(memory: FloatArray, settings: Any, i: int, low: float, high: float) -> None:
     """Start the episode whose key and number stand in column ``i``."""
-    keys, counters = memory.view(np.uint64), memory.view(np.int64)
-    key, episode = keys[KEY, i], counters[EPISODE, i]
+    counters = memory.view(np.int64)
+    key, episode = memory.view(np.uint64)[KEY, i], counters[EPISODE, i]
     counters[ELAPSED, i], counters[DONE, i] = 0, 0
     memory[ACTION, i], memory[PUSH, i] = 0.0, 0.0
     memory[X, i], memory[X_DOT, i], memory[THETA, i], memory[THETA_DOT, i] = start_state(
         key, episode, settings.start_angle, low, high
     )
     if settings.randomized:
-        draws = uniforms(key, episode, 0, PARAMS_DRAW), uniforms(key, episode, 1, PARAMS_DRAW)
-        for half in range(2):
-            for j in range(4):
-                p = 4 * half + j
-                if settings.lowest[p] == settings.lowest[p]:  # not NaN: this one is drawn
-                    span = settings.highest[p] - settings.lowest[p]
-                    memory[PARAMS + p, i] = settings.lowest[p] + span * draws[half][j]
+        draw_params(memory, settings, i)
 
 
 @kernel
