@@ -72,8 +72,8 @@ def symplectic_euler(
     p_θ = b cosθ ẋ + d θ̇, and H = (d p_x² − 2 b cosθ p_x p_θ + a p_θ²) / (2 D) + b g cosθ. The new p_x is
     explicit; the new p_θ solves A p_θ² − B p_θ + C = 0, of which the root that tends to C/B is taken.
     Forces that are not in H (push, friction) act explicitly. Source: Hairer, Lubich and Wanner, "Geometric
-    Numerical Integration", section VI.3. Where the quadratic has no root (a spin of several turns a step) its
-    vertex is taken.
+    Numerical Integration", section VI.3. Where there is no such root (at a spin of about a turn a step) the
+    step is explicit.
     """
     h, a, b = constants.time_step, constants.total_mass, constants.mass_length
     d = (4.0 / 3.0) * b * constants.half_length
@@ -87,8 +87,10 @@ def symplectic_euler(
     quadratic = bend * a
     linear = 1.0 + h * b * sine * p_x / big_d + 2.0 * bend * bc * p_x
     constant = p_theta + h * b * constants.gravity * sine + bend * d * p_x * p_x
-    root = math.sqrt(max(linear * linear - 4.0 * quadratic * constant, 0.0))
-    p_theta = 2.0 * constant / (linear + root)
+    discriminant = linear * linear - 4.0 * quadratic * constant
+    implicit = 2.0 * constant / (linear + math.sqrt(max(discriminant, 0.0)))
+    explicit = constant + (quadratic * p_theta - (linear - 1.0)) * p_theta
+    p_theta = implicit if (discriminant >= 0.0) & (linear > 0.5) else explicit
     new_x = x + h * (d * p_x - bc * p_theta) / big_d
     new_theta = theta + h * (a * p_theta - bc * p_x) / big_d
     _, new_cosine = sin_cos(new_theta)

@@ -29,6 +29,19 @@ State = tuple[float, float, float, float]  # x (m), ẋ (m/s), θ (rad), θ̇ (r
 ParamValues = tuple[float, float, float, float, float, float, float, float]  # ``Params`` in field order
 MAY_BE_ZERO = ("cart_friction", "pole_damping")
 
+# Within these every integrator stays finite through a billion random steps (benchmarks/endurance.py); what is
+# outside is accepted, but explicit integration may blow up.
+RANGES = {
+    "gravity": (1.0, 30.0),  # m/s²
+    "cart_mass": (0.2, 20.0),  # kg
+    "pole_mass": (0.01, 5.0),  # kg
+    "half_length": (0.1, 5.0),  # m
+    "force_mag": (0.1, 50.0),  # N
+    "time_step": (0.001, 0.04),  # s
+    "cart_friction": (0.0, 1.0),
+}
+DAMPING_LIMIT = 1.0 / 3.0  # of pole_damping × time_step in m l²
+
 
 class Constants(NamedTuple):
     """The numbers that the equations of motion use."""
