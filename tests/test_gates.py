@@ -12,6 +12,7 @@ from cartpole_phys.data.build import build_dataset
 from cartpole_phys.data.check import FAILED, PASSED, check
 from cartpole_phys.data.d4rl import Contents, read, sealed, write
 from cartpole_phys.data.gates import GATES
+from cartpole_phys.simulator import PARAM_NAMES
 
 Arrays = dict[str, np.ndarray]
 Edit = Callable[[Arrays, dict[str, Any]], None]
@@ -112,8 +113,8 @@ DEFECTS = [
 ]
 
 
-def test_built_files_pass_every_gate(medium_file: Path, random_file: Path) -> None:
-    for path in (medium_file, random_file):
+def test_built_files_pass_every_gate(medium_file: Path, random_file: Path, varied_file: Path) -> None:
+    for path in (medium_file, random_file, varied_file):
         assert [(result.gate, result.status) for result in check(path)] == [
             (name, PASSED) for name in GATE_NAMES
         ]
@@ -126,6 +127,50 @@ def test_an_edit_that_changes_nothing_still_passes(medium_file: Path, tmp_path: 
 @pytest.mark.parametrize(("gate", "edit"), DEFECTS)
 def test_exactly_that_gate_fails(medium_file: Path, tmp_path: Path, gate: str, edit: Edit) -> None:
     assert _failing(_edited(medium_file, tmp_path / "defect.hdf5", edit)) == [gate]
+
+
+@pytest.mark.parametrize("column", [0, 1])
+@pytest.mark.parametrize("bit", [0, 31, 63])
+def test_a_bit_of_the_key_of_the_noise(varied_file: Path, tmp_path: Path, column: int, bit: int) -> None:
+    def flip(arrays: Arrays, metadata: dict[str, Any]) -> None:
+        arrays["infos/noise_key"][_middle(arrays), column] ^= np.uint64(1 << bit)
+
+    assert _failing(_edited(varied_file, tmp_path / "defect.hdf5", flip)) == ["replay"]
+
+
+@pytest.mark.parametrize("name", PARAM_NAMES)
+def test_a_bit_of_a_parameter(varied_file: Path, tmp_path: Path, name: str) -> None:
+    """In one row of an episode, and in all of them where the parameter is not drawn."""
+
+    def flip(rows: slice) -> Edit:
+        def edit(arrays: Arrays, metadata: dict[str, Any]) -> None:
+            arrays["infos/params"].view(np.uint64)[rows, PARAM_NAMES.index(name)] ^= np.uint64(1)
+
+        return edit
+
+    edits = [flip(slice(70, 71))] + ([] if name in ("pole_mass", "cart_friction") else [flip(slice(None))])
+    for edit in edits:
+        assert _failing(_edited(varied_file, tmp_path / "defect.hdf5", edit)) == ["replay"]
+
+
+@pytest.mark.parametrize("episode", [0, 5])
+def test_the_first_observation_of_an_episode(
+    medium_file: Path, varied_file: Path, tmp_path: Path, episode: int
+) -> None:
+    def misread(arrays: Arrays, metadata: dict[str, Any]) -> None:
+        starts = np.flatnonzero(np.append(True, arrays["terminals"] | arrays["timeouts"]))
+        arrays["observations"].view(np.uint32)[starts[episode], 1] ^= np.uint32(1)
+
+    for path in (medium_file, varied_file):
+        assert _failing(_edited(path, tmp_path / "defect.hdf5", misread)) == ["replay"]
+
+
+@pytest.mark.parametrize("name", ["infos/params", "infos/noise_key"])
+def test_variation_without_its_record(varied_file: Path, tmp_path: Path, name: str) -> None:
+    def forget(arrays: Arrays, metadata: dict[str, Any]) -> None:
+        del arrays[name]
+
+    assert "schema" in _failing(_edited(varied_file, tmp_path / "defect.hdf5", forget))
 
 
 def test_actions_outside_the_space(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from cartpole_phys.columns import Columns
 from cartpole_phys.data.d4rl import Contents
 from cartpole_phys.data.verdict import CannotTell, GateFailure, different, first_row, inside, need, system_of
 from cartpole_phys.errors import InputError
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.simulator import PARAM_NAMES, CartPole
 
 Array = npt.NDArray[Any]
 
@@ -22,11 +22,14 @@ SLICE = 65_536  # rows that are repeated at once, so that memory does not grow w
 def replay(contents: Contents) -> str:
     """Stored state, action, push and parameters give the next state, observation, reward and flag.
 
-    To the last bit; sensors' errors are drawn again from their stored key.
+    To the last bit; sensors' errors are drawn again from their stored key. An episode's first observation is
+    what its first state gives, and its parameters stay as they were drawn.
     """
     system = system_of(contents)
     rows = _rows(contents, system)
     within = np.append(inside(contents), False)
+    if "params" in rows:
+        _check_params(rows["params"], system, within)
     for start in range(0, len(within), SLICE):
         piece = {name: array[start : start + SLICE] for name, array in rows.items()}
         following = rows["states"][start + 1 : start + SLICE + 1]
@@ -37,12 +40,28 @@ def replay(contents: Contents) -> str:
     return f"{len(within):,} steps repeated to the last bit"
 
 
+def _check_params(params: Array, system: CartPole, within: npt.NDArray[np.bool_]) -> None:
+    """An episode keeps its parameters: in their ranges, or the environment's where none is drawn."""
+    changed = within[:-1] & different(params[1:], params[:-1])
+    if changed.any():
+        raise GateFailure(f"the parameters change after row {first_row(changed)}, inside an episode")
+    ranges = {name: (low, high) for name, low, high in system.randomize}
+    fixed = zip(PARAM_NAMES, system.params.values, strict=True)
+    ends = np.array([ranges.get(name, (value, value)) for name, value in fixed])  # (8, 2)
+    outside = ((params < ends[:, 0]) | (params > ends[:, 1])).any(axis=1)
+    if outside.any():
+        raise GateFailure(f"the parameters of row {first_row(outside)} are not of this environment")
+
+
 def _rows(contents: Contents, system: CartPole) -> dict[str, Array]:
     """What is needed of every row, by name."""
     qpos, qvel, pushes, actions = need(contents, "infos/qpos", "infos/qvel", "infos/push", "actions")
+    (observations,) = need(contents, "observations")
     following, rewards, terminals = need(contents, "next_observations", "rewards", "terminals")
     rows = {
         "states": np.stack([qpos[:, 0], qvel[:, 0], qpos[:, 1], qvel[:, 1]], axis=1),  # (N, 2) × 2 -> (N, 4)
+        "elapsed": _elapsed(inside(contents)),
+        "observations": observations.astype(np.float32),
         "pushes": pushes,
         "actions": actions,
         "following": following.astype(np.float32),
@@ -53,7 +72,6 @@ def _rows(contents: Contents, system: CartPole) -> dict[str, Array]:
         (rows["params"],) = need(contents, "infos/params")
     if system.noisy:
         (rows["noise_key"],) = need(contents, "infos/noise_key")
-        rows["elapsed"] = _elapsed(inside(contents))
     return rows
 
 
@@ -75,7 +93,8 @@ def _differences(
         columns.params[:] = rows["params"].T  # (N, 8) -> (8, N)
     if "noise_key" in rows:
         columns.keys[:], columns.episodes[:] = rows["noise_key"].T  # (N, 2) -> (2, N)
-        columns.elapsed[:] = rows["elapsed"]
+    columns.elapsed[:] = rows["elapsed"]
+    begun = (rows["elapsed"] == 0) & different(columns.observe(), rows["observations"])
     try:
         columns.set_actions(rows["actions"])
     except InputError as error:
@@ -84,6 +103,7 @@ def _differences(
     state_differs = np.zeros(len(within), dtype=np.bool_)
     state_differs[: len(next_states)] = different(columns.states.T[: len(next_states)], next_states)
     return {
+        "observation": begun,
         "next state": within & state_differs,
         "next observation": different(stepped.observations, rows["following"]),
         "reward": rows["rewards"] != stepped.rewards.astype(np.float32),
