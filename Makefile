@@ -43,7 +43,7 @@ demo: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.demo
 
 test: $(INSTALLED)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

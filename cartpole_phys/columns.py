@@ -104,7 +104,7 @@ class Columns:
         Raises:
             InputError: on a wrong shape or kind of number, or an action outside the space; nothing changes.
         """
-        given = np.asarray(actions)
+        given = actions if isinstance(actions, np.ndarray) else self.system.check_actions(actions, len(self))
         if self.system.continuous:
             if given.dtype != np.float32 or given.shape != (len(self), 1):
                 given = self.system.check_actions(given, len(self))

@@ -80,6 +80,8 @@ def changed_params(current: Params, wanted: Any, system: CartPole) -> Params:
 
 def vars_of(wanted: Any) -> dict[str, float]:
     """Names and numbers of a mapping, once it is clear that they are parameters."""
+    if not isinstance(wanted, Mapping):
+        raise InputError(f'Expected params as names and numbers like {{"pole_mass": 0.2}}, got {wanted!r}.')
     Params.from_mapping(wanted)
     return dict(wanted)
 
@@ -237,13 +239,13 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
             share = float(action[0])
             if -1.0 <= share <= 1.0:
                 return share
-        return float(self.system.check_actions(np.asarray(action)[None], 1)[0, 0])
+        return float(self.system.check_actions(action, None)[0])
 
     def _discrete_share(self, action: Any) -> float:
         """Likewise for 0 and 1, full force to the left and to the right."""
         if type(action) in (int, np.int64) and 0 <= action <= 1:
             return 1.0 if action else -1.0
-        return 2.0 * float(self.system.check_actions(np.asarray(action)[None], 1)[0]) - 1.0
+        return 2.0 * float(self.system.check_actions(action, None)) - 1.0
 
     def _show_and_tell(self, stepped: bool) -> dict[str, Any]:
         """The info of a step or a reset; in human mode the window shows it too."""

@@ -34,9 +34,11 @@ def parse_start(options: Mapping[str, Any] | None, num_envs: int) -> Start:
     array (n, 4) with one for each.
 
     Raises:
-        InputError: if the bounds are not finite numbers with low ≤ high, or the state is no array of finite
-            numbers of shape (4,) or (n, 4).
+        InputError: if the options are no mapping, the bounds are not finite numbers with low ≤ high, or the
+            state is no array of finite numbers of shape (4,) or (n, 4).
     """
+    if not isinstance(options, Mapping | None):
+        raise InputError(f"Expected options as names and values, got {options!r}.")
     if not options:
         return PLAIN_START
     low, high = options.get("low", -START_BOUND), options.get("high", START_BOUND)
@@ -49,30 +51,17 @@ def parse_start(options: Mapping[str, Any] | None, num_envs: int) -> Start:
 def _states(given: Any, num_envs: int) -> FloatArray:
     """States (4, n)."""
     try:
-        states = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError):
+        states = np.asarray(given)
+    except ValueError:
         states = np.empty(0)
-    if states.shape not in ((4,), (num_envs, 4)) or not np.isfinite(states).all():
+    numbers = states.dtype.kind in "fiu" and states.shape in ((4,), (num_envs, 4))
+    if not numbers or not np.isfinite(states).all():
         raise InputError(
             f"Expected options['state'] as finite (x, ẋ, θ, θ̇), or such rows of shape ({num_envs}, 4), "
             f"got {given!r}."
         )
-    return np.ascontiguousarray(np.broadcast_to(states, (num_envs, 4)).T)  # (4,) or (n, 4) -> (4, n)
-
-
-def parse_seeds(seed: Seeds, num_envs: int) -> Sequence[int | None]:
-    """One seed per environment; an int s seeds environment i with s + i.
-
-    Raises:
-        InputError: on a list of the wrong length.
-    """
-    if seed is None:
-        return [None] * num_envs
-    if isinstance(seed, (int, np.integer)):
-        return [int(seed) + i for i in range(num_envs)]
-    if len(seed) != num_envs:
-        raise InputError(f"Expected one seed or {num_envs} seeds, got {len(seed)}.")
-    return seed
+    rows = np.broadcast_to(states.astype(np.float64), (num_envs, 4))
+    return np.ascontiguousarray(rows.T)  # (n, 4) -> (4, n)
 
 
 def parse_mask(options: Mapping[str, Any] | None, num_envs: int) -> npt.NDArray[np.bool_]:
@@ -90,3 +79,23 @@ def parse_mask(options: Mapping[str, Any] | None, num_envs: int) -> npt.NDArray[
     if not mask.any():
         raise InputError("Expected reset_mask with at least one True, got none.")
     return mask
+
+
+def parse_seeds(seed: Seeds, num_envs: int) -> Sequence[int | None]:
+    """One seed per environment; an int s seeds environment i with s + i.
+
+    Raises:
+        InputError: on anything but integers of at least 0, or a list of the wrong length.
+    """
+    if seed is None:
+        return [None] * num_envs
+    if isinstance(seed, (int, np.integer)):
+        seed = [int(seed) + i for i in range(num_envs)]
+    if isinstance(seed, str) or not isinstance(seed, Sequence | np.ndarray):
+        raise InputError(f"Expected one seed or {num_envs} seeds, got {seed!r}.")
+    if len(seed) != num_envs:
+        raise InputError(f"Expected one seed or {num_envs} seeds, got {len(seed)}.")
+    for own in seed:
+        if own is not None and not (isinstance(own, (int, np.integer)) and own >= 0):
+            raise InputError(f"Expected seeds as integers of at least 0 or None, got {own!r}.")
+    return [None if own is None else int(own) for own in seed]

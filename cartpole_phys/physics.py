@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cartpole_phys.compiled import inlined, kernel
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, is_number
 from cartpole_phys.trigonometry import sin_cos, sin_cos_near_zero
 
 State = tuple[float, float, float, float]  # x (m), ẋ (m/s), θ (rad), θ̇ (rad/s)
@@ -75,7 +75,7 @@ class Params:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
+            if not is_number(value):
                 raise InputError(f"params[{name!r}] must be a number, got {value!r}.")
             least = "at least 0" if name in MAY_BE_ZERO else "above 0"
             if not (math.isfinite(value) and (value > 0 or (value == 0 and name in MAY_BE_ZERO))):

@@ -153,18 +153,23 @@ class CartPole:
             own["highest"][PARAM_NAMES.index(name)] = highest
         return settings
 
-    def check_actions(self, actions: Any, num_envs: int) -> npt.NDArray[Any]:
+    def check_actions(self, actions: Any, num_envs: int | None) -> npt.NDArray[Any]:
         """The actions that will be executed: float32 (n, 1) clipped to [−1, 1], or int64 (n,) of 0 and 1.
+
+        Without ``num_envs`` it is the action of one environment, (1,) or ().
 
         Raises:
             InputError: on a wrong shape or kind of number, a number that is not finite, or an unknown
                 discrete action.
         """
-        given = np.asarray(actions)
-        shape = (num_envs, 1) if self.continuous else (num_envs,)
-        kinds = "fiu" if self.continuous else "iu"
+        batch = () if num_envs is None else (num_envs,)
+        shape = (*batch, 1) if self.continuous else batch
+        wanted, kinds = ("floats", "fiu") if self.continuous else ("integers", "iu")
+        try:
+            given = np.asarray(actions)
+        except ValueError:
+            raise InputError(f"Expected actions as {wanted} of shape {shape}, got {actions!r}.") from None
         if given.shape != shape or given.dtype.kind not in kinds:
-            wanted = "floats" if self.continuous else "integers"
             raise InputError(
                 f"Expected actions as {wanted} of shape {shape}, got {given.dtype} of shape {given.shape}."
             )

@@ -10,7 +10,7 @@ import numpy as np
 
 from cartpole_phys.columns import Columns
 from cartpole_phys.errors import InputError
-from cartpole_phys.memory import FloatArray
+from cartpole_phys.memory import DONE, FloatArray
 from cartpole_phys.simulator import CartPole
 
 
@@ -28,12 +28,20 @@ def keep(columns: Columns, generator: np.random.Generator) -> Snapshot:
     return Snapshot(columns.system, columns.memory.copy(), generator.bit_generator.state)
 
 
-def restore(snapshot: object, columns: Columns, generator: np.random.Generator) -> None:
+def restore(
+    snapshot: object, columns: Columns, generator: np.random.Generator, may_be_over: bool = True
+) -> None:
     """Make environments and their random generator equal to a snapshot.
 
+    Args:
+        snapshot: from ``keep``.
+        columns: the environments.
+        generator: their ``np_random``.
+        may_be_over: whether these environments can be in an episode that is over.
+
     Raises:
-        InputError: if it is no snapshot, or of another system or another number of environments; nothing
-            changes then.
+        InputError: if it is no snapshot, or of another system or another number of environments, or of
+            episodes that are over where none may be; nothing changes then.
     """
     if not isinstance(snapshot, Snapshot):
         raise InputError(f"Expected a snapshot from get_state(), got {type(snapshot).__name__}.")
@@ -45,5 +53,10 @@ def restore(snapshot: object, columns: Columns, generator: np.random.Generator) 
     if snapshot.memory.shape != columns.memory.shape:
         got = snapshot.memory.shape[-1]
         raise InputError(f"Expected a snapshot of {len(columns)} environments, got one of {got}.")
+    if not may_be_over and snapshot.memory.view(np.int64)[DONE].any():
+        raise InputError(
+            'Expected a snapshot without ended episodes for autoreset_mode="SameStep", got one with some; '
+            "restore it in the autoreset mode that it was made in."
+        )
     generator.bit_generator.state = dict(snapshot.random_state)
     columns.restore(snapshot.memory)

@@ -5,8 +5,7 @@ It behaves as ``SyncVectorEnv`` over scalar environments, to the last bit, in al
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from enum import Enum
+from collections.abc import Iterable
 from typing import Any, Unpack
 
 import numpy as np
@@ -29,61 +28,13 @@ from cartpole_phys.env import (
 )
 from cartpole_phys.errors import InputError
 from cartpole_phys.options import Seeds, parse_mask, parse_seeds, parse_start
-from cartpole_phys.physics import Params
 from cartpole_phys.random_stream import key_from_generator, key_from_seed
-from cartpole_phys.simulator import CLOCK, Arguments, CartPole
+from cartpole_phys.simulator import Arguments, CartPole
 from cartpole_phys.snapshot import Snapshot, keep, restore
+from cartpole_phys.vector_arguments import parse_autoreset_mode, parse_limit, parse_params, plain
 
 Flags = npt.NDArray[np.bool_]
 VECTOR_RENDER_MODES = (*RENDER_MODES, "rgb_mosaic")
-
-
-def parse_autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
-    """The autoreset mode for its name.
-
-    Raises:
-        InputError: if there is no mode of that name.
-    """
-    try:
-        return AutoresetMode(mode)
-    except ValueError:
-        names = ", ".join(str(known.value) for known in AutoresetMode)
-        raise InputError(f"Unknown autoreset mode {mode!r}; choose from {names}.") from None
-
-
-def parse_params(params: Any, num_envs: int) -> list[Params]:
-    """One set of parameters per environment; a value may be one number or a list with one for each.
-
-    Raises:
-        InputError: on an unknown name, a list of the wrong length, or a number out of its range.
-    """
-    if not isinstance(params, Mapping):
-        return [Params.from_mapping(params)] * num_envs
-    lists = {name: value for name, value in params.items() if isinstance(value, (list, tuple, np.ndarray))}
-    for name, values in lists.items():
-        if name == CLOCK:
-            raise InputError(f"Expected one {CLOCK} for all environments, got {values!r}.")
-        if len(values) != num_envs:
-            raise InputError(f"Expected params[{name!r}] with {num_envs} numbers, got {len(values)}.")
-    if not lists:
-        return [Params.from_mapping(params)] * num_envs
-    return [
-        Params.from_mapping({**params, **{name: _number(values[i]) for name, values in lists.items()}})
-        for i in range(num_envs)
-    ]
-
-
-def _number(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _plain(value: Any) -> Any:
-    """A keyword argument as JSON can hold it."""
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
 class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
@@ -110,11 +61,11 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         Raises:
             InputError: on an unknown argument or mode, a value out of its range, or fewer than 1 environment.
         """
-        if num_envs < 1:
-            raise InputError(f"Expected num_envs of at least 1, got {num_envs}.")
+        if not isinstance(num_envs, (int, np.integer)) or num_envs < 1:
+            raise InputError(f"Expected num_envs of at least 1, got {num_envs!r}.")
         params = parse_params(arguments.pop("params", None), num_envs)
         self.system = CartPole.from_arguments(
-            task, continuous, {**arguments, "params": params[0].as_mapping()}, max_episode_steps
+            task, continuous, {**arguments, "params": params[0].as_mapping()}, parse_limit(max_episode_steps)
         )
         self.num_envs = num_envs
         self.render_mode = check_render_mode(render_mode, VECTOR_RENDER_MODES)
@@ -144,7 +95,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
     @spec.setter
     def spec(self, spec: EnvSpec | None) -> None:
         if spec is not None:
-            spec.kwargs = {name: _plain(value) for name, value in spec.kwargs.items()}
+            spec.kwargs = {name: plain(value) for name, value in spec.kwargs.items()}
         self._spec = spec
 
     def reset(
@@ -158,11 +109,14 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
                 such rows (n, 4); ``reset_mask`` is a bool array (n,).
 
         Raises:
-            InputError: on a seed list of the wrong length, bad bounds or states, or a mask that is not a
-                bool array of shape (n,) with at least one True; no state is touched.
+            InputError: on bad seeds, bounds or states, or a mask that is not a bool array of shape (n,)
+                with at least one True; no state is touched.
+            ResetNeeded: if the first reset has a mask that leaves some out.
         """
         start, mask = parse_start(options, self.num_envs), parse_mask(options, self.num_envs)
         seeds = parse_seeds(seed, self.num_envs)
+        if not self._started and not mask.all():
+            raise ResetNeeded("Cannot reset a part of environments that were never reset; reset all first.")
         super().reset(seed=None)
         columns = self.columns
         if not self._started:
@@ -212,9 +166,11 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         """Go on from a snapshot, identically, and return the observations there.
 
         Raises:
-            InputError: if it is not a snapshot of equal environments; no state is touched.
+            InputError: if it is not a snapshot of equal environments, or one with ended episodes, which
+                ``"SameStep"`` does not have; no state is touched.
         """
-        restore(snapshot, self.columns, self.np_random)
+        may_be_over = self.autoreset_mode is not AutoresetMode.SAME_STEP
+        restore(snapshot, self.columns, self.np_random, may_be_over)
         self._started = True
         return self.columns.observe()
 
@@ -228,12 +184,14 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         Each is lent as a ``PhysCartPoleEnv`` of its own and taken back as the call left it.
         """
         results = []
-        for i in indices:
-            env = self._lend(i)
-            value = getattr(env, name)
-            results.append(value(*args, **kwargs) if callable(value) else value)
-            self._take_back(env, i)
-        self.columns.look_for_differences()
+        try:
+            for i in indices:
+                env = self._lend(i)
+                value = getattr(env, name)
+                results.append(value(*args, **kwargs) if callable(value) else value)
+                self.columns.memory[:, i] = env.columns.memory[:, 0]
+        finally:
+            self.columns.look_for_differences()
         return tuple(results)
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
@@ -260,9 +218,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         lent = [self._lend(i) for i in range(self.num_envs)]
         for env, value in zip(lent, given, strict=True):
             env.params = value
-        for i, env in enumerate(lent):
-            self._take_back(env, i)
-        self.columns.look_for_differences()
+        self.columns.set_params([env.params for env in lent])
 
     def render(self) -> Any:
         """A tuple with an image (H, W, 3) of uint8 per environment, or one image or window of all.
@@ -299,9 +255,6 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         env.columns.restore(self.columns.memory[:, i : i + 1])
         env._started = self._started
         return env
-
-    def _take_back(self, env: PhysCartPoleEnv, i: int) -> None:
-        self.columns.memory[:, i] = env.columns.memory[:, 0]
 
     def _infos(self, where: Flags, stepped: Flags) -> dict[str, Any]:
         """Infos of the environments in ``where`` as Gymnasium's vector infos; of ``stepped``, of a step."""

@@ -17,3 +17,15 @@ def medium_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def random_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random set of 5,000 transitions, which carries log-probabilities."""
     return build_dataset(policy="random", steps=5_000, out=tmp_path_factory.mktemp("sets"))
+
+
+@pytest.fixture(scope="session")
+def varied_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random set of 3,000 transitions with drawn parameters, noisy sensors and pushes."""
+    env_kwargs = {
+        "randomize": {"pole_mass": [0.05, 0.2], "cart_friction": [0.0, 0.1]},
+        "observation_noise": 0.01,
+        "push_rate": 5.0,
+    }
+    out = tmp_path_factory.mktemp("sets")
+    return build_dataset(policy="random", steps=3_000, env_kwargs=env_kwargs, out=out)

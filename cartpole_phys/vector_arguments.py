@@ -1,0 +1,76 @@
+"""The arguments that only vector environments take, and arguments as JSON can hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode
+
+from cartpole_phys.errors import InputError
+from cartpole_phys.physics import Params
+from cartpole_phys.simulator import CLOCK
+
+NO_LIMIT = -1  # of steps, as for ``gym.make``
+
+
+def parse_autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
+    """The autoreset mode for its name.
+
+    Raises:
+        InputError: if there is no mode of that name.
+    """
+    try:
+        return AutoresetMode(mode)
+    except ValueError:
+        names = ", ".join(str(known.value) for known in AutoresetMode)
+        raise InputError(f"Unknown autoreset mode {mode!r}; choose from {names}.") from None
+
+
+def parse_limit(max_episode_steps: Any) -> int:
+    """The number of steps after which episodes are truncated; −1 means none, as for ``gym.make``.
+
+    Raises:
+        InputError: on anything but −1 or an integer of at least 1.
+    """
+    if isinstance(max_episode_steps, (int, np.integer)):
+        if max_episode_steps == NO_LIMIT:
+            return int(np.iinfo(np.int64).max)
+        if max_episode_steps >= 1:
+            return int(max_episode_steps)
+    raise InputError(f"Expected max_episode_steps of at least 1, or -1 for none, got {max_episode_steps!r}.")
+
+
+def parse_params(params: Any, num_envs: int) -> list[Params]:
+    """One set of parameters per environment; a value may be one number or a list with one for each.
+
+    Raises:
+        InputError: on an unknown name, a list of the wrong length, or a number out of its range.
+    """
+    if not isinstance(params, Mapping):
+        return [Params.from_mapping(params)] * num_envs
+    lists = {name: value for name, value in params.items() if isinstance(value, (list, tuple, np.ndarray))}
+    for name, values in lists.items():
+        if name == CLOCK:
+            raise InputError(f"Expected one {CLOCK} for all environments, got {values!r}.")
+        if len(values) != num_envs:
+            raise InputError(f"Expected params[{name!r}] with {num_envs} numbers, got {len(values)}.")
+    if not lists:
+        return [Params.from_mapping(params)] * num_envs
+    return [
+        Params.from_mapping({**params, **{name: values[i] for name, values in lists.items()}})
+        for i in range(num_envs)
+    ]
+
+
+def plain(value: Any) -> Any:
+    """A keyword argument as JSON can hold it."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
