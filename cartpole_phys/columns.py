@@ -88,14 +88,14 @@ class Columns:
         if start.states is not None:
             self.states[:, mask] = start.states[:, mask]
 
-    def restart(self, ended: Flags, observations: Observations) -> Observations:
-        """Start the next episodes where ``ended`` (n,) is set, and put what is seen of them into its rows.
+    def restart(self, observations: Observations) -> Observations:
+        """Start the next episodes where one is over, and put what is seen of them into their rows.
 
         Returns:
             the observations that stood in those rows, (k, obs)
         """
-        replaced = np.empty((np.count_nonzero(ended), observations.shape[1]), dtype=np.float32)
-        restart_columns(self.memory, self.settings, ended, START_BOUND, observations, replaced)
+        replaced = np.empty((np.count_nonzero(self.done), observations.shape[1]), dtype=np.float32)
+        restart_columns(self.memory, self.settings, START_BOUND, observations, replaced)
         return replaced
 
     def set_actions(self, actions: Any) -> None:

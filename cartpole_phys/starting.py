@@ -28,6 +28,10 @@ from cartpole_phys.random_stream import uniforms
 from cartpole_phys.sensing import observe_column
 from cartpole_phys.task import start_state
 
+BLOCK = 2_048  # columns that are worked on together, so that they stay in the processor's own cache
+VECTOR = 8  # numbers that a processor may work on at once
+WHO, FORCES = 0, 7  # rows of the scratch memory
+
 
 @inlined
 def draw_params(memory: FloatArray, settings: Any, i: int) -> None:
@@ -66,25 +70,69 @@ def begin_columns(
             begin_column(memory, settings[0], i, low, high)
 
 
+@inlined
+def empty_scratch(columns: int) -> FloatArray:
+    """Room to work on a block of columns: a row each for who restarts, keys, episodes, states and forces."""
+    return np.empty((8, columns + VECTOR))
+
+
+@inlined
+def restart_block(
+    memory: FloatArray, settings: Any, first: int, last: int, bound: float, scratch: FloatArray
+) -> int:
+    """Begin the next episode of those columns from ``first`` to ``last`` that are done.
+
+    It does what ``begin_column`` does, but first says who, in the row WHO of ``scratch``, then draws all
+    start states, which so can be vectorised, and then places them.
+
+    Returns:
+        how many they are
+    """
+    counters, keys = memory.view(np.int64), memory.view(np.uint64)[KEY]
+    episodes, elapsed, done = counters[EPISODE], counters[ELAPSED], counters[DONE]
+    who, count = scratch.view(np.int64)[WHO], 0
+    for i in range(first, last):
+        who[count] = i  # without a branch, which the processor would often guess wrongly
+        count += done[i]
+    key, episode = scratch.view(np.uint64)[1], scratch.view(np.int64)[2]
+    x, x_dot, theta, theta_dot = scratch[3], scratch[4], scratch[5], scratch[6]
+    for k in range(count):
+        key[k], episode[k] = keys[who[k]], episodes[who[k]] + 1
+    for k in range((count + VECTOR - 1) // VECTOR * VECTOR):  # what is beyond the last is not used
+        x[k], x_dot[k], theta[k], theta_dot[k] = start_state(
+            key[k], episode[k], settings.start_angle, -bound, bound
+        )
+    for k in range(count):
+        i = who[k]
+        episodes[i], elapsed[i], done[i] = episode[k], 0, 0
+        memory[ACTION, i], memory[PUSH, i] = 0.0, 0.0
+        memory[X, i], memory[X_DOT, i] = x[k], x_dot[k]
+        memory[THETA, i], memory[THETA_DOT, i] = theta[k], theta_dot[k]
+        if settings.randomized:
+            draw_params(memory, settings, i)
+    return count
+
+
 @kernel
 def restart_columns(
     memory: FloatArray,
     settings: Settings,
-    mask: npt.NDArray[np.bool_],
     bound: float,
     observations: npt.NDArray[np.float32],
     replaced: npt.NDArray[np.float32],
 ) -> None:
-    """Start the next episodes of the k masked columns, and write what is seen of them into their rows.
+    """Start the next episodes of the k columns that are done, and write what is seen of them into their rows.
 
     ``replaced`` (k, obs) is written with what stood in those rows of ``observations`` (n, obs) before.
     """
-    row = 0
-    for i in range(len(mask)):
-        if mask[i]:
+    columns, row = memory.shape[1], 0
+    scratch = empty_scratch(min(BLOCK, columns))
+    who = scratch.view(np.int64)[WHO]
+    for block in range(0, columns, BLOCK):
+        count = restart_block(memory, settings[0], block, min(block + BLOCK, columns), bound, scratch)
+        for k in range(count):
+            i = who[k]
             for j in range(observations.shape[1]):
                 replaced[row, j] = observations[i, j]
             row += 1
-            memory.view(np.int64)[EPISODE, i] += 1
-            begin_column(memory, settings[0], i, -bound, bound)
             observe_column(memory, settings[0], i, observations[i])

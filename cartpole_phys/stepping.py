@@ -37,15 +37,13 @@ from cartpole_phys.memory import (
 )
 from cartpole_phys.physics import Constants, State, constants_of
 from cartpole_phys.sensing import Observations, observe_range
-from cartpole_phys.starting import draw_params
-from cartpole_phys.task import BALANCE, has_fallen, push_force, reward_of, start_state
+from cartpole_phys.starting import BLOCK, FORCES, WHO, empty_scratch, restart_block
+from cartpole_phys.task import BALANCE, has_fallen, push_force, reward_of
 from cartpole_phys.trigonometry import QUARTER_PI
 
 Flags = npt.NDArray[np.bool_]
 Outputs = tuple[Observations, FloatArray, Flags, Flags]  # and rewards, terminated, truncated
 Rows = tuple[FloatArray, FloatArray, FloatArray, FloatArray]  # x, ẋ, θ, θ̇ of a block
-
-BLOCK = 2_048  # columns that are worked on together, so that they stay in the processor's own cache
 
 
 @inlined
@@ -181,47 +179,6 @@ def _finish_block(
 
 
 @inlined
-def _restart_block(
-    memory: FloatArray,
-    settings: Any,
-    first: int,
-    last: int,
-    bound: float,
-    scratch: FloatArray,
-    rewards: FloatArray,
-    terminated: Flags,
-    truncated: Flags,
-) -> None:
-    """Begin the next episode of what was done before this step, which then counts for nothing.
-
-    ``begin_column`` for many: first who, then all start states, which so can be vectorised, then the rest.
-    """
-    counters, keys = memory.view(np.int64), memory.view(np.uint64)[KEY]
-    episodes, elapsed, done = counters[EPISODE], counters[ELAPSED], counters[DONE]
-    who, count = scratch.view(np.int64)[0], 0
-    for i in range(first, last):
-        who[count] = i  # without a branch, which the processor would often guess wrongly
-        count += done[i]
-    key, episode = scratch.view(np.uint64)[1], scratch.view(np.int64)[2]
-    x, x_dot, theta, theta_dot = scratch[3], scratch[4], scratch[5], scratch[6]
-    for k in range(count):
-        key[k], episode[k] = keys[who[k]], episodes[who[k]] + 1
-    for k in range((count + 7) // 8 * 8):  # whole vectors; what is beyond the last is not used
-        x[k], x_dot[k], theta[k], theta_dot[k] = start_state(
-            key[k], episode[k], settings.start_angle, -bound, bound
-        )
-    for k in range(count):
-        i = who[k]
-        episodes[i], elapsed[i], done[i] = episode[k], 0, 0
-        memory[ACTION, i], memory[PUSH, i] = 0.0, 0.0
-        memory[X, i], memory[X_DOT, i] = x[k], x_dot[k]
-        memory[THETA, i], memory[THETA_DOT, i] = theta[k], theta_dot[k]
-        rewards[i], terminated[i], truncated[i] = 0.0, False, False
-        if settings.randomized:
-            draw_params(memory, settings, i)
-
-
-@inlined
 def step_range(
     integrate: Callable[..., State],
     one_angle: bool,
@@ -240,8 +197,8 @@ def step_range(
     """
     observations, rewards, terminated, truncated = outputs
     counters = memory.view(np.int64)
-    scratch = np.empty((8, min(BLOCK, last - first) + 8))
-    forces = scratch[7]
+    scratch = empty_scratch(min(BLOCK, last - first))
+    forces, who = scratch[FORCES], scratch.view(np.int64)[WHO]
     any_done = False
     for block in range(first, last, BLOCK):
         end = min(block + BLOCK, last)
@@ -250,10 +207,12 @@ def step_range(
         _sum_forces(memory, settings[0].alike != 0, block, end, forces)
         _integrate_block(integrate, one_angle, memory, forces, block, end, settings)
         _finish_block(memory, settings[0], block, end, rewards, terminated, truncated)
-        if restart_bound >= 0.0:
-            _restart_block(
-                memory, settings[0], block, end, restart_bound, scratch, rewards, terminated, truncated
-            )
+        if (
+            restart_bound >= 0.0
+        ):  # what was done before this step begins anew, and the step counts for nothing
+            for k in range(restart_block(memory, settings[0], block, end, restart_bound, scratch)):
+                i = who[k]
+                rewards[i], terminated[i], truncated[i] = 0.0, False, False
         done, fell, late = counters[DONE, block:end], terminated[block:end], truncated[block:end]
         for i in range(len(done)):
             done[i] = fell[i] | late[i]

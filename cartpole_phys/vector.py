@@ -284,7 +284,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         """Reset what has ended, and report the observations and infos that this replaces."""
         ended = stepped.terminated | stepped.truncated
         final_infos = self._infos(ended, ended)
-        rows = self.columns.restart(ended, stepped.observations)
+        rows = self.columns.restart(stepped.observations)
         final_observations = np.empty(self.num_envs, dtype=object)  # each None, as NumPy makes them
         final_observations[ended] = np.fromiter(iter(rows), dtype=object, count=len(rows))
         return {
