@@ -10,13 +10,14 @@ JOBS ?= 2
 ENVPOOL := .venv-envpool/.installed
 ENVPOOL_CONSTRAINTS := benchmarks/envpool-constraints.txt
 
-.PHONY: demo test lint bench figures readme references clean help
+.PHONY: demo test lint bench endurance figures readme references clean help
 
 help:
 	@echo "make demo        SAC agent, data set, Decision Transformer and its score, in about 3 minutes"
 	@echo "make test        the test suite"
 	@echo "make lint        style, types and import rule"
-	@echo "make bench       steps a second beside Gymnasium's and EnvPool's CartPole, and rollouts beside C"
+	@echo "make bench       steps a second beside Gymnasium's and EnvPool's CartPole, rollouts beside C"
+	@echo "make endurance   a billion random steps with random parameters, in a minute"
 	@echo "make figures     energy drift and random pushes: results and pictures, in a quarter of a minute"
 	@echo "make readme      write the committed figures into README.md and docs/"
 	@echo "make references  measure the reference returns behind the scores anew"
@@ -54,6 +55,10 @@ lint: $(INSTALLED)
 bench: $(INSTALLED) $(ENVPOOL)
 	@$(BIN)/python -m benchmarks.environment
 	@$(BIN)/python -m benchmarks.rollout
+	@$(BIN)/python -m benchmarks.startup
+
+endurance: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.endurance
 
 figures: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.energy_drift

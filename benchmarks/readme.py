@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import energy_drift, shoves
+from benchmarks import energy_drift, environment, rollout, shoves, startup
 from cartpole_phys.errors import InputError
 
 ROOT = Path(__file__).parent.parent
@@ -125,8 +125,56 @@ def shoves_block() -> str:
     return "\n".join([setting, "", *lines])
 
 
+def speed_block() -> str:
+    """Steps a second beside others', and what a start and an environment cost."""
+    stepped, rolled, started = (_read(module.RESULT) for module in (environment, rollout, startup))
+    lines = ["| work | beside | ours, million steps/s | ratio | spread |", "|---|---|---:|---:|---:|"]
+    for row in [*stepped["rows"], *rolled["rows"]]:
+        lines.append(
+            f"| {row['work']} | {row['peer']} | {row['ours_per_second'] / 1e6:.3g} | {row['ratio']:.3g} | "
+            f"{row['lowest_ratio']:.3g} – {row['highest_ratio']:.3g} |"
+        )
+    first = "; ".join(
+        f"{row['environment']} {row['cold_seconds']:.1f} s cold, {row['warm_seconds']:.1f} s warm"
+        for row in started["rows"]
+    )
+    lines += [
+        "",
+        "Random actions, checks, resets and fresh arrays included; medians of rounds in turns, "
+        f"{stepped['machine']} ({stepped['date']}, `make bench`). From import to the end of the first step: "
+        f"{first}. {started['bytes_an_environment']:.0f} bytes an environment.",
+    ]
+    return "\n".join(lines)
+
+
+def speed_line() -> str:
+    """The ratios to others in one sentence."""
+    rows = [*_read(environment.RESULT)["rows"], *_read(rollout.RESULT)["rows"]]
+    ratios: dict[str, list[str]] = {}
+    for row in rows:
+        kind = row["work"].split(",")[0]
+        ratios.setdefault(f"{kind} beside {row['peer'].split(',')[0]}", []).append(f"{row['ratio']:.3g}")
+    sizes = ", ".join(f"{size:,}" for size in environment.SIZES)
+    vector, scalar, envpool, c = (
+        " / ".join(ratios.get(f"{work} beside {peer}", ["not measured"]))
+        for work, peer in (
+            ("vector step", "Gymnasium"),
+            ("scalar step", "Gymnasium"),
+            ("vector step", "EnvPool"),
+            ("closed-loop rollout", "C"),
+        )
+    )
+    return (
+        f"Steps a second as a ratio to others' in the same run: {vector} to Gymnasium's CartPole with "
+        f"{sizes} environments, {scalar} with a single one, {envpool} to EnvPool's, and {c} to a C loop of "
+        "closed-loop rollouts on 1 / 2 threads ([how](docs/environment.md#speed))."
+    )
+
+
 BLOCKS = (
+    Block(README, "speed", speed_line),
     Block(README, "demo", demo_block),
+    Block(ENVIRONMENT, "speed", speed_block),
     Block(ENVIRONMENT, "energy-drift", energy_drift_block),
     Block(ENVIRONMENT, "shoves", shoves_block),
 )
