@@ -29,8 +29,8 @@ from cartpole_phys.data.score import mean_interval, normalized_score
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.policies.behaviour import from_description
 from cartpole_phys.policies.heuristic import uniform
-from cartpole_phys.policy import CompiledPolicy, Policy
 from cartpole_phys.rollout import play
+from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
 from dt.checkpoint import Checkpoint
 from dt.models import recipe as model_recipe
 from dt.policy import load

@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import describe
-from cartpole_phys.columns import Columns
 from cartpole_phys.integrators import INTEGRATORS
 from cartpole_phys.physics import DAMPING_LIMIT, RANGES
-from cartpole_phys.simulator import PARAM_NAMES, CartPole
+from cartpole_phys.stepping.columns import Columns
+from cartpole_phys.system import PARAM_NAMES, CartPole
 from cartpole_phys.task import TASKS
 
 FloatArray = npt.NDArray[np.float64]

@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import describe
-from cartpole_phys.columns import move
 from cartpole_phys.integrators import INTEGRATORS
 from cartpole_phys.physics import Params, energy
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.stepping.columns import move
+from cartpole_phys.system import CartPole
 
 matplotlib.use("Agg")
 

@@ -14,9 +14,9 @@ import cartpole_phys
 from cartpole_phys.data.score import mean_interval
 from cartpole_phys.policies.heuristic import DAMPING_RATIO, proportional, uniform
 from cartpole_phys.policies.swing_up import swing_up
-from cartpole_phys.policy import CompiledPolicy
 from cartpole_phys.rollout import play
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.rollouts.policy import CompiledPolicy
+from cartpole_phys.system import CartPole
 from cartpole_phys.task import SWING_UP
 
 PATH = Path(cartpole_phys.__file__).parent / "data" / "references.json"

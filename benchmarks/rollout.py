@@ -21,11 +21,11 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks.side_by_side import Child, PeerUnavailableError, compare, left_out, options, table, write
-from cartpole_phys.control import PROPORTIONAL
-from cartpole_phys.policy import CompiledPolicy
-from cartpole_phys.random_stream import key_from_seed
+from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.rollout import COMPILED_BATCH_SIZE, run_compiled
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.rollouts.laws import PROPORTIONAL
+from cartpole_phys.rollouts.policy import CompiledPolicy
+from cartpole_phys.system import CartPole
 
 SOURCE = Path(__file__).parent / "rollout_peer.c"
 RESULT = Path(__file__).parent / "results" / "rollout.json"

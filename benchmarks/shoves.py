@@ -20,7 +20,7 @@ from benchmarks.machine import describe
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.policies.heuristic import proportional
 from cartpole_phys.rollout import play
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.system import CartPole
 
 matplotlib.use("Agg")
 

@@ -1,4 +1,4 @@
-"""The scalar Gymnasium environment: a thin view of the simulator with one column."""
+"""The scalar Gymnasium environment: a thin view of the compiled step of one column."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from numpy import empty  # by its name: a look-up less in every step
 
-from cartpole_phys.columns import Columns
 from cartpole_phys.errors import InputError
-from cartpole_phys.options import parse_start
+from cartpole_phys.numeric.random_stream import key_from_generator
 from cartpole_phys.physics import Params
-from cartpole_phys.random_stream import key_from_generator
-from cartpole_phys.simulator import CLOCK, Arguments, CartPole
-from cartpole_phys.single import begin_one, step_one
-from cartpole_phys.snapshot import Snapshot, keep, restore
+from cartpole_phys.reset_options import parse_start
+from cartpole_phys.stepping.columns import Columns
+from cartpole_phys.stepping.single import begin_one, step_one
+from cartpole_phys.stepping.snapshot import Snapshot, keep, restore
+from cartpole_phys.system import CLOCK, Arguments, CartPole
 from cartpole_phys.task import SWING_UP, Task
 
 Observation = npt.NDArray[np.float32]

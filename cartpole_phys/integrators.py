@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 
-from cartpole_phys.compiled import inlined
 from cartpole_phys.errors import InputError
+from cartpole_phys.numeric.compiled import inlined
+from cartpole_phys.numeric.trigonometry import sin_cos
 from cartpole_phys.physics import Constants, State, acceleration
-from cartpole_phys.trigonometry import sin_cos
 
 EULER, SEMI_IMPLICIT_EULER, SYMPLECTIC_EULER, RK4 = range(4)
 FIRST_ANGLE_ONLY = (EULER, SEMI_IMPLICIT_EULER)  # take no sine but that of the angle a step begins with

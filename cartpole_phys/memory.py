@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.compiled import inlined
+from cartpole_phys.numeric.compiled import inlined
 from cartpole_phys.physics import ParamValues
 
 X, X_DOT, THETA, THETA_DOT = range(4)  # m, m/s, rad, rad/s

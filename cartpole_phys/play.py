@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 from gymnasium.error import ResetNeeded
 
-from cartpole_phys.columns import Columns
 from cartpole_phys.data.behaviours import behaviour_of
 from cartpole_phys.errors import InputError
-from cartpole_phys.lockstep import policy_generator
+from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.policies.named import NAMES, named_policy, names_for
-from cartpole_phys.policy import CompiledPolicy, Policy
-from cartpole_phys.random_stream import key_from_seed
 from cartpole_phys.render import draw
-from cartpole_phys.simulator import CartPole
-from cartpole_phys.stepping import draw_pushes
-from cartpole_phys.stepwise import StepwisePolicy
+from cartpole_phys.rollouts.lockstep import policy_generator
+from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
+from cartpole_phys.rollouts.stepwise import StepwisePolicy
+from cartpole_phys.stepping.block import draw_pushes
+from cartpole_phys.stepping.columns import Columns
+from cartpole_phys.system import CartPole
 from cartpole_phys.window import TITLE, Window, load_pygame
 
 DEFAULT_ENV = "PhysCartPole-v0"

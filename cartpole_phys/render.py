@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.columns import Columns
-from cartpole_phys.simulator import PARAM_NAMES, CartPole
+from cartpole_phys.stepping.columns import Columns
+from cartpole_phys.system import PARAM_NAMES, CartPole
 from cartpole_phys.task import SWING_UP
 from cartpole_phys.window import load_pygame
 

@@ -18,12 +18,12 @@ import numpy as np
 
 from cartpole_phys.episodes import Episodes, concatenate
 from cartpole_phys.errors import InputError
-from cartpole_phys.lockstep import BATCH_SIZE, run_lockstep
-from cartpole_phys.policy import CompiledPolicy, Policy
-from cartpole_phys.random_stream import key_from_seed
-from cartpole_phys.recording import Recording, episodes_of
-from cartpole_phys.simulation import SIMULATIONS, Ends, Law, Log, empty_log, gather_rows
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.numeric.random_stream import key_from_seed
+from cartpole_phys.rollouts.closed_loop import SIMULATIONS, Ends, Law, Log, empty_log, gather_rows
+from cartpole_phys.rollouts.lockstep import BATCH_SIZE, run_lockstep
+from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
+from cartpole_phys.rollouts.recording import Recording, episodes_of
+from cartpole_phys.system import CartPole
 
 COMPILED_BATCH_SIZE = 512  # episodes; their log still fits the processor's outer cache
 

@@ -1,4 +1,4 @@
-"""The vector Gymnasium environment: the same simulator with one column per environment.
+"""The vector Gymnasium environment: a thin view of the compiled step of many columns.
 
 It behaves as ``SyncVectorEnv`` over scalar environments, to the last bit, in all three autoreset modes.
 """
@@ -15,7 +15,6 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from cartpole_phys.columns import Columns, Stepped
 from cartpole_phys.env import (
     METADATA,
     RENDER_MODES,
@@ -27,10 +26,11 @@ from cartpole_phys.env import (
     pictures_a_second,
 )
 from cartpole_phys.errors import InputError
-from cartpole_phys.options import Seeds, parse_mask, parse_seeds, parse_start
-from cartpole_phys.random_stream import key_from_generator, key_from_seed
-from cartpole_phys.simulator import Arguments, CartPole
-from cartpole_phys.snapshot import Snapshot, keep, restore
+from cartpole_phys.numeric.random_stream import key_from_generator, key_from_seed
+from cartpole_phys.reset_options import Seeds, parse_mask, parse_seeds, parse_start
+from cartpole_phys.stepping.columns import Columns, Stepped
+from cartpole_phys.stepping.snapshot import Snapshot, keep, restore
+from cartpole_phys.system import Arguments, CartPole
 from cartpole_phys.vector_arguments import parse_autoreset_mode, parse_limit, parse_params, plain
 
 Flags = npt.NDArray[np.bool_]

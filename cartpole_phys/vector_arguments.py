@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 
 from cartpole_phys.errors import InputError
 from cartpole_phys.physics import Params
-from cartpole_phys.simulator import CLOCK
+from cartpole_phys.system import CLOCK
 
 NO_LIMIT = -1  # of steps, as for ``gym.make``
 

@@ -17,7 +17,7 @@ from cartpole_phys import commands
 from cartpole_phys.data.score import mean_interval, normalized_score
 from cartpole_phys.errors import InputError
 from cartpole_phys.rollout import play
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.system import CartPole
 from dt import checkpoint as checkpoints
 from dt.checkpoint import Checkpoint
 from dt.policy import load

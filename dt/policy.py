@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cartpole_phys.errors import InputError
 from cartpole_phys.memory import FloatArray
-from cartpole_phys.policy import ActionBatch
+from cartpole_phys.rollouts.policy import ActionBatch
 from dt import checkpoint as checkpoints
 from dt.checkpoint import Checkpoint
 from dt.windows import Batch

@@ -10,11 +10,11 @@ import pytest
 
 from benchmarks import rollout
 from benchmarks.side_by_side import Child, PeerUnavailableError, compare, left_out, table, write
-from cartpole_phys.control import PROPORTIONAL
-from cartpole_phys.policy import CompiledPolicy
-from cartpole_phys.random_stream import key_from_seed
+from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.rollout import run_compiled
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.rollouts.laws import PROPORTIONAL
+from cartpole_phys.rollouts.policy import CompiledPolicy
+from cartpole_phys.system import CartPole
 
 Policy = tuple[float, float, float]  # K, D and the size of the noise
 

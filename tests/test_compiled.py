@@ -5,11 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cartpole_phys.compiled import PACKAGE, kernel_sources, source_hash
+from cartpole_phys.numeric.compiled import PACKAGE, kernel_sources, source_hash
 
 PROGRAM = (
-    "import numpy as np; from cartpole_phys.columns import move;"
-    "from cartpole_phys.simulator import CartPole;"
+    "import numpy as np; from cartpole_phys.stepping.columns import move;"
+    "from cartpole_phys.system import CartPole;"
     "s = np.zeros((4, 1)); move(CartPole(), s, np.ones(1)); print(s[1, 0])"
 )
 
@@ -19,8 +19,8 @@ def test_every_file_with_a_kernel_counts() -> None:
     assert {
         "physics.py",
         "task.py",
-        "stepping.py",
-        "simulation.py",
+        "block.py",
+        "closed_loop.py",
         "integrators.py",
         "trigonometry.py",
         "random_stream.py",

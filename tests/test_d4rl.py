@@ -19,7 +19,7 @@ from cartpole_phys.data.d4rl import (
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies.heuristic import proportional, uniform
 from cartpole_phys.rollout import collect
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.system import CartPole
 
 WEIGHTS = {"0": {"mu.weight": np.arange(6, dtype=np.float32).reshape(2, 3)}}
 METADATA = {

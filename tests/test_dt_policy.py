@@ -7,9 +7,9 @@ import torch
 from test_dt_support import CONTEXT, CONTINUOUS, DISCRETE, make_episodes, small_recipe
 
 from cartpole_phys.errors import InputError
-from cartpole_phys.policy import ActionBatch
 from cartpole_phys.rollout import play
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.rollouts.policy import ActionBatch
+from cartpole_phys.system import CartPole
 from dt.checkpoint import Checkpoint
 from dt.evaluate import default_targets, evaluate
 from dt.policy import CheckpointPolicy, load

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import torch
 
-from cartpole_phys.control import BERNOULLI, PROPORTIONAL
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.policy import CompiledPolicy
 from cartpole_phys.rollout import collect
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.rollouts.laws import BERNOULLI, PROPORTIONAL
+from cartpole_phys.rollouts.policy import CompiledPolicy
+from cartpole_phys.system import CartPole
 from dt.baselines import CloningConfig
 from dt.decision import DecisionConfig
 from dt.gpt import TransformerConfig

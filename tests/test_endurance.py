@@ -9,7 +9,7 @@ import pytest
 from benchmarks import endurance
 from cartpole_phys.integrators import INTEGRATORS
 from cartpole_phys.physics import DAMPING_LIMIT, RANGES, Params
-from cartpole_phys.simulator import PARAM_NAMES
+from cartpole_phys.system import PARAM_NAMES
 from cartpole_phys.task import TASKS
 
 PAGE = Path(__file__).parent.parent / "docs" / "environment.md"

@@ -7,7 +7,7 @@ from cartpole_phys.episodes import CUT, Episodes, concatenate
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies.heuristic import proportional, uniform
 from cartpole_phys.rollout import collect
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.system import CartPole
 
 
 def _data(steps: int = 5_000) -> Episodes:

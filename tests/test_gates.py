@@ -12,7 +12,7 @@ from cartpole_phys.data.build import build_dataset
 from cartpole_phys.data.check import FAILED, PASSED, check
 from cartpole_phys.data.d4rl import Contents, read, sealed, write
 from cartpole_phys.data.gates import GATES
-from cartpole_phys.simulator import PARAM_NAMES
+from cartpole_phys.system import PARAM_NAMES
 
 Arrays = dict[str, np.ndarray]
 Edit = Callable[[Arrays, dict[str, Any]], None]

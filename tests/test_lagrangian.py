@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from cartpole_phys.compiled import kernel
+from cartpole_phys.numeric.compiled import kernel
 from cartpole_phys.physics import Params, ParamValues, acceleration, constants_of, energy, sliding
 
 M, m, ell, g, F = sp.symbols("M m ell g F", positive=True)

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 
-from cartpole_phys.columns import move
 from cartpole_phys.data.build import build_dataset
 from cartpole_phys.data.d4rl import Contents, read, write
 from cartpole_phys.errors import InputError
@@ -22,9 +21,10 @@ from cartpole_phys.policies.lqr import regulator
 from cartpole_phys.policies.named import named_policy, names_for
 from cartpole_phys.policies.swing_up import swing_up
 from cartpole_phys.policies.tanh_gaussian import LAYERS, TanhGaussianPolicy
-from cartpole_phys.policy import ActionBatch, CompiledPolicy
 from cartpole_phys.rollout import play
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy
+from cartpole_phys.stepping.columns import move
+from cartpole_phys.system import CartPole
 from cartpole_phys.window import load_pygame
 
 SWING_UP = "PhysCartPoleSwingUp-v0"

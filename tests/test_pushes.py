@@ -12,7 +12,7 @@ from cartpole_phys import build_dataset, check, load_dataset
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies.heuristic import proportional
 from cartpole_phys.rollout import collect, play
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.system import CartPole
 
 gym.register_envs(cartpole_phys)
 

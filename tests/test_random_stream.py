@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import cartpole_phys
-from cartpole_phys.compiled import kernel
-from cartpole_phys.random_stream import key_from_seed, philox_block, uniforms
+from cartpole_phys.numeric.compiled import kernel
+from cartpole_phys.numeric.random_stream import key_from_seed, philox_block, uniforms
 
 gym.register_envs(cartpole_phys)
 

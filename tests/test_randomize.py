@@ -9,12 +9,12 @@ import pytest
 from side_by_side import DISCRETE, IDS, SWING_UP, assert_same
 
 from cartpole_phys import build_dataset, check, load_dataset
-from cartpole_phys.lockstep import run_lockstep
+from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.policies.heuristic import proportional, uniform
-from cartpole_phys.policy import ActionBatch
-from cartpole_phys.random_stream import key_from_seed
 from cartpole_phys.rollout import play, run_compiled
-from cartpole_phys.simulator import PARAM_NAMES, CartPole
+from cartpole_phys.rollouts.lockstep import run_lockstep
+from cartpole_phys.rollouts.policy import ActionBatch
+from cartpole_phys.system import PARAM_NAMES, CartPole
 
 RANGES = {"pole_mass": [0.05, 0.3], "force_mag": [8.0, 12.0], "cart_friction": [0.0, 0.1]}
 KWARGS: dict[str, Any] = {"randomize": RANGES, "params": {"gravity": 9.0}}

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from cartpole_phys.columns import Columns
 from cartpole_phys.render import ARC, CART, FALL, FORCE, GRID, POLE, PUSH, draw, draw_mosaic
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.stepping.columns import Columns
+from cartpole_phys.system import CartPole
 
 
 def _where(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:

@@ -9,12 +9,12 @@ import pytest
 import cartpole_phys
 from cartpole_phys.episodes import CUT, Episodes
 from cartpole_phys.errors import InputError
-from cartpole_phys.lockstep import run_lockstep
+from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.policies.heuristic import calibrate, proportional, uniform
-from cartpole_phys.policy import ActionBatch, CompiledPolicy
-from cartpole_phys.random_stream import key_from_seed
 from cartpole_phys.rollout import collect, play, run_compiled
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.rollouts.lockstep import run_lockstep
+from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy
+from cartpole_phys.system import CartPole
 
 gym.register_envs(cartpole_phys)
 

@@ -16,7 +16,7 @@ from cartpole_phys.policies.sac_recipe import SacRecipe
 from cartpole_phys.policies.sac_training import train
 from cartpole_phys.policies.tanh_gaussian import WEIGHT_NAMES, TanhGaussianPolicy, log_prob
 from cartpole_phys.rollout import play
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.system import CartPole
 
 gym.register_envs(cartpole_phys)
 

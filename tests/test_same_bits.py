@@ -14,15 +14,15 @@ import numba
 import numpy as np
 import pytest
 
-from cartpole_phys.columns import move
 from cartpole_phys.data.d4rl import array_sha256
 from cartpole_phys.integrators import INTEGRATORS
+from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.policies.heuristic import proportional, uniform
 from cartpole_phys.policies.swing_up import swing_up
-from cartpole_phys.policy import CompiledPolicy
-from cartpole_phys.random_stream import key_from_seed
 from cartpole_phys.rollout import run_compiled
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.rollouts.policy import CompiledPolicy
+from cartpole_phys.stepping.columns import move
+from cartpole_phys.system import CartPole
 
 # One hash over all arrays of 100 episodes for every integrator, task and action kind, with and without
 # friction, pushes, noise and random parameters.
@@ -40,9 +40,10 @@ LIBM = (
 ASSEMBLY = """
 import numpy as np
 from test_same_bits import rollouts
-from cartpole_phys import columns, physics, sensing, simulation, single, starting
+from cartpole_phys.rollouts import closed_loop
+from cartpole_phys.stepping import columns, sensing, single, starting
 from cartpole_phys.integrators import INTEGRATORS
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.system import CartPole
 rollouts()
 for integrator in INTEGRATORS:
     system = CartPole(integrator=integrator, push_rate=1.0, randomize=(("gravity", 1.0, 9.0),))
@@ -50,7 +51,7 @@ for integrator in INTEGRATORS:
     some.begin(), some.step(True), some.observe(), some.diagnostics()
 single.step_one(some.memory, some.settings, 1.0, np.empty(4, np.float32))
 kernels = [*columns.STEPS.values(), single.step_one, starting.begin_columns, sensing.observe_columns]
-for kernel in (*kernels, sensing.diagnose_columns, *simulation.SIMULATIONS.values()):
+for kernel in (*kernels, sensing.diagnose_columns, *closed_loop.SIMULATIONS.values()):
     print(*kernel.inspect_asm().values())
 """
 

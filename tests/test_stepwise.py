@@ -5,16 +5,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cartpole_phys.columns import Columns
-from cartpole_phys.control import PROPORTIONAL
+from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.policies.heuristic import proportional, uniform
 from cartpole_phys.policies.lqr import regulator
 from cartpole_phys.policies.swing_up import swing_up
-from cartpole_phys.policy import CompiledPolicy
-from cartpole_phys.random_stream import key_from_seed
 from cartpole_phys.rollout import run_compiled
-from cartpole_phys.simulator import CartPole
-from cartpole_phys.stepwise import StepwisePolicy
+from cartpole_phys.rollouts.laws import PROPORTIONAL
+from cartpole_phys.rollouts.policy import CompiledPolicy
+from cartpole_phys.rollouts.stepwise import StepwisePolicy
+from cartpole_phys.stepping.columns import Columns
+from cartpole_phys.system import CartPole
 
 KEY = key_from_seed(3)
 NOISY = CompiledPolicy(PROPORTIONAL, (0.0, 0.0, 1.2, 0.1), noise=0.3)

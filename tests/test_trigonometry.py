@@ -6,8 +6,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from cartpole_phys.compiled import kernel
-from cartpole_phys.trigonometry import sin_cos
+from cartpole_phys.numeric.compiled import kernel
+from cartpole_phys.numeric.trigonometry import sin_cos
 
 
 @kernel

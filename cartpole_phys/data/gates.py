@@ -24,7 +24,7 @@ from cartpole_phys.data.verdict import CannotTell, GateFailure, different, first
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies.behaviour import from_description
 from cartpole_phys.rollout import play
-from cartpole_phys.simulator import PARAM_NAMES, CartPole
+from cartpole_phys.system import PARAM_NAMES, CartPole
 
 Array = npt.NDArray[Any]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from cartpole_phys.data.tiers import TIERS, check_combination, offered
 from cartpole_phys.errors import InputError
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.system import CartPole
 
 DEFAULT_STEPS = 1_000_000  # transitions, as D4RL
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]{0,127}")

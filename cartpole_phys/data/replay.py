@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.columns import Columns
 from cartpole_phys.data.d4rl import Contents
 from cartpole_phys.data.verdict import CannotTell, GateFailure, different, first_row, inside, need, system_of
 from cartpole_phys.errors import InputError
-from cartpole_phys.simulator import PARAM_NAMES, CartPole
+from cartpole_phys.stepping.columns import Columns
+from cartpole_phys.system import PARAM_NAMES, CartPole
 
 Array = npt.NDArray[Any]
 

@@ -13,7 +13,7 @@ from cartpole_phys.policies.behaviour import Behaviour
 from cartpole_phys.policies.heuristic import DAMPING_RATIO, calibrate
 from cartpole_phys.policies.sac import agent
 from cartpole_phys.policies.sac_recipe import OnCheckpoint, SacRecipe
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.system import CartPole
 from cartpole_phys.task import BALANCE
 
 # tier -> the scores that a policy of this tier may have

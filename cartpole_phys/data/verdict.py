@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cartpole_phys.data.d4rl import Contents
 from cartpole_phys.errors import InputError
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.system import CartPole
 
 Array = npt.NDArray[Any]
 

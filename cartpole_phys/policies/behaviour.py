@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies import heuristic
 from cartpole_phys.policies.tanh_gaussian import WEIGHT_NAMES, TanhGaussianPolicy
-from cartpole_phys.policy import CompiledPolicy, Policy
+from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
 

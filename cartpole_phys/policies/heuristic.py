@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from cartpole_phys.control import BERNOULLI, PROPORTIONAL, UNIFORM
 from cartpole_phys.errors import InputError
-from cartpole_phys.policy import CompiledPolicy
 from cartpole_phys.rollout import play
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.rollouts.laws import BERNOULLI, PROPORTIONAL, UNIFORM
+from cartpole_phys.rollouts.policy import CompiledPolicy
+from cartpole_phys.system import CartPole
 
 UNIFORM_LOG_PROB = math.log(0.5)  # one of two actions, or the density 1/2 on [-1, 1]
 LARGEST_GAIN = 1024.0  # 1/rad; the search for a gain stops here

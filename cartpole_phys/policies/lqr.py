@@ -12,11 +12,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.control import PROPORTIONAL
 from cartpole_phys.errors import InputError
 from cartpole_phys.linearize import linearize
 from cartpole_phys.physics import Params
-from cartpole_phys.policy import CompiledPolicy
+from cartpole_phys.rollouts.laws import PROPORTIONAL
+from cartpole_phys.rollouts.policy import CompiledPolicy
 
 FloatArray = npt.NDArray[np.float64]
 Gains = tuple[float, float, float, float]  # of the action on x (1/m), ẋ (s/m), θ (1/rad), θ̇ (s/rad)

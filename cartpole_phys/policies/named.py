@@ -13,8 +13,8 @@ from cartpole_phys.errors import InputError
 from cartpole_phys.policies.heuristic import proportional, uniform
 from cartpole_phys.policies.lqr import regulator
 from cartpole_phys.policies.swing_up import swing_up
-from cartpole_phys.policy import CompiledPolicy, Policy
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
+from cartpole_phys.system import CartPole
 from cartpole_phys.task import SWING_UP
 
 # The damped heuristic: measured to balance all of 64 episodes, also after a shove of 5 N for 0.2 s.

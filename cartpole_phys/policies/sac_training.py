@@ -15,7 +15,7 @@ from cartpole_phys.policies.sac_recipe import Agent, OnCheckpoint, SacRecipe, We
 from cartpole_phys.policies.tanh_gaussian import WEIGHT_NAMES, TanhGaussianPolicy
 from cartpole_phys.rollout import play
 from cartpole_phys.sb3 import PhysCartPoleVecEnv
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.system import CartPole
 from cartpole_phys.vector import PhysCartPoleVectorEnv
 
 

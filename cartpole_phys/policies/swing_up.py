@@ -1,16 +1,16 @@
 """Swinging the pole up: energy shaping until it is near the top, then the linear-quadratic regulator.
 
-The law remembers nothing; its formula stands in ``control.py``, its numbers come from here.
+The law remembers nothing; its formula stands in ``rollouts/laws.py``, its numbers come from here.
 """
 
 from __future__ import annotations
 
 import math
 
-from cartpole_phys.control import ENERGY_SHAPING
 from cartpole_phys.physics import Params
 from cartpole_phys.policies.lqr import lqr_gains
-from cartpole_phys.policy import CompiledPolicy
+from cartpole_phys.rollouts.laws import ENERGY_SHAPING
+from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.task import TASKS
 
 # Dimensionless: lengths count in the track's half, times in the hanging pole's 1/ω with ω² = ¾ g / l.
@@ -19,7 +19,7 @@ DAMPING = 0.7  # of the cart's speed, in ω
 
 
 def swing_up_law(params: Params, track: float = TASKS["swing_up"].x_threshold) -> tuple[float, ...]:
-    """The nine numbers of energy shaping for a track of ± ``track`` metres, as ``control.py`` reads them."""
+    """The nine numbers of energy shaping on a track of ± ``track`` metres, as ``rollouts/laws.py`` has them."""
     frequency_squared = 0.75 * params.gravity / params.half_length
     frequency, stiffness = math.sqrt(frequency_squared), STIFFNESS * frequency_squared
     weight = params.pole_mass * params.gravity * params.half_length  # m g l, J

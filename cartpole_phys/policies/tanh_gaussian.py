@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.policy import ActionBatch
+from cartpole_phys.rollouts.policy import ActionBatch
 
 Matrix = npt.NDArray[np.float32]
 

@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.compiled import inlined, kernel
-from cartpole_phys.control import choose, takes_chances
 from cartpole_phys.integrators import (
     euler,
     rk4,
@@ -37,13 +35,15 @@ from cartpole_phys.memory import (
     Settings,
     X,
 )
+from cartpole_phys.numeric.compiled import inlined, kernel
+from cartpole_phys.numeric.random_stream import ACTION as ACTION_DRAW
+from cartpole_phys.numeric.random_stream import uniforms
 from cartpole_phys.physics import State
-from cartpole_phys.random_stream import ACTION as ACTION_DRAW
-from cartpole_phys.random_stream import uniforms
-from cartpole_phys.sensing import Observations, observe_column
-from cartpole_phys.simulator import CartPole
-from cartpole_phys.starting import begin_column
-from cartpole_phys.stepping import step_range
+from cartpole_phys.rollouts.laws import choose, takes_chances
+from cartpole_phys.stepping.block import step_range
+from cartpole_phys.stepping.sensing import Observations, observe_column
+from cartpole_phys.stepping.starting import begin_column
+from cartpole_phys.system import CartPole
 from cartpole_phys.task import BALANCE, START_BOUND
 
 LANES = 128

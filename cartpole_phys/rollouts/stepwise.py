@@ -10,13 +10,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.columns import Columns
-from cartpole_phys.compiled import kernel
-from cartpole_phys.control import choose, takes_chances
 from cartpole_phys.memory import ELAPSED, EPISODE, KEY, FloatArray
-from cartpole_phys.policy import ActionBatch, CompiledPolicy
-from cartpole_phys.random_stream import ACTION, uniforms
-from cartpole_phys.sensing import Observations
+from cartpole_phys.numeric.compiled import kernel
+from cartpole_phys.numeric.random_stream import ACTION, uniforms
+from cartpole_phys.rollouts.laws import choose, takes_chances
+from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy
+from cartpole_phys.stepping.columns import Columns
+from cartpole_phys.stepping.sensing import Observations
 
 
 @kernel

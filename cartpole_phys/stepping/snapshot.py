@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from cartpole_phys.columns import Columns
 from cartpole_phys.errors import InputError
 from cartpole_phys.memory import DONE, FloatArray
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.stepping.columns import Columns
+from cartpole_phys.system import CartPole
 
 
 @dataclass(frozen=True, eq=False)

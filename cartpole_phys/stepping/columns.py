@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cartpole_phys.acting import set_continuous_actions, set_discrete_actions
 from cartpole_phys.memory import (
     ACTION,
     DONE,
@@ -20,18 +19,19 @@ from cartpole_phys.memory import (
     FloatArray,
     Settings,
 )
-from cartpole_phys.options import PLAIN_START, Start
 from cartpole_phys.physics import Params
-from cartpole_phys.sensing import Observations, diagnose_columns, observe_columns
-from cartpole_phys.simulator import CartPole
-from cartpole_phys.starting import begin_columns, restart_columns
-from cartpole_phys.stepping import (
+from cartpole_phys.reset_options import PLAIN_START, Start
+from cartpole_phys.stepping.actions import set_continuous_actions, set_discrete_actions
+from cartpole_phys.stepping.block import (
     Flags,
     step_euler,
     step_rk4,
     step_semi_implicit_euler,
     step_symplectic_euler,
 )
+from cartpole_phys.stepping.sensing import Observations, diagnose_columns, observe_columns
+from cartpole_phys.stepping.starting import begin_columns, restart_columns
+from cartpole_phys.system import CartPole
 from cartpole_phys.task import START_BOUND
 
 STEPS = {

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.compiled import inlined, kernel
 from cartpole_phys.integrators import (
     euler,
     rk4,
@@ -35,11 +34,12 @@ from cartpole_phys.memory import (
     X,
     params_of,
 )
+from cartpole_phys.numeric.compiled import inlined, kernel
+from cartpole_phys.numeric.trigonometry import QUARTER_PI
 from cartpole_phys.physics import Constants, State, constants_of
-from cartpole_phys.sensing import Observations, observe_range
-from cartpole_phys.starting import BLOCK, FORCES, WHO, empty_scratch, restart_block
+from cartpole_phys.stepping.sensing import Observations, observe_range
+from cartpole_phys.stepping.starting import BLOCK, FORCES, WHO, empty_scratch, restart_block
 from cartpole_phys.task import BALANCE, has_fallen, push_force, reward_of
-from cartpole_phys.trigonometry import QUARTER_PI
 
 Flags = npt.NDArray[np.bool_]
 Outputs = tuple[Observations, FloatArray, Flags, Flags]  # and rewards, terminated, truncated

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from cartpole_phys.compiled import inlined
 from cartpole_phys.memory import FloatArray
-from cartpole_phys.sensing import Seen
+from cartpole_phys.numeric.compiled import inlined
+from cartpole_phys.stepping.sensing import Seen
 
 UNIFORM = 0  # any action with equal probability
 PROPORTIONAL = 1  # u = gains · observation: as a force, or by its sign

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.compiled import kernel
 from cartpole_phys.memory import ACTION, FloatArray
+from cartpole_phys.numeric.compiled import kernel
 
 
 @kernel

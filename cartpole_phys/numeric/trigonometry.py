@@ -7,7 +7,7 @@ Coefficients: fdlibm (Sun Microsystems, 1993), ``k_sin.c``, ``k_cos.c`` and ``e_
 
 from __future__ import annotations
 
-from cartpole_phys.compiled import inlined
+from cartpole_phys.numeric.compiled import inlined
 
 QUARTER_PI = 0.78539816339744830962
 TWO_OVER_PI = 6.36619772367581382433e-01

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.compiled import quick_kernel
 from cartpole_phys.integrators import FIRST_ANGLE_ONLY, advance
 from cartpole_phys.memory import (
     ACTION,
@@ -22,11 +21,12 @@ from cartpole_phys.memory import (
     X,
     params_of,
 )
+from cartpole_phys.numeric.compiled import quick_kernel
+from cartpole_phys.numeric.trigonometry import QUARTER_PI
 from cartpole_phys.physics import constants_of
-from cartpole_phys.sensing import observe_column
-from cartpole_phys.starting import begin_column
+from cartpole_phys.stepping.sensing import observe_column
+from cartpole_phys.stepping.starting import begin_column
 from cartpole_phys.task import has_fallen, push_force, reward_of
-from cartpole_phys.trigonometry import QUARTER_PI
 
 
 @quick_kernel

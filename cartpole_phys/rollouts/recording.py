@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cartpole_phys.episodes import CUT, Episodes
 from cartpole_phys.memory import FloatArray
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.system import CartPole
 
 Array = npt.NDArray[Any]
 

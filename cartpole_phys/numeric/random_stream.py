@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cartpole_phys.compiled import inlined, kernel
+from cartpole_phys.numeric.compiled import inlined, kernel
 
 START = 0  # purposes: the start state of an episode
 ACTION = 1  # the randomness of a policy

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.compiled import inlined, kernel
 from cartpole_phys.memory import (
     ACTION,
     DONE,
@@ -23,9 +22,10 @@ from cartpole_phys.memory import (
     Settings,
     X,
 )
-from cartpole_phys.random_stream import PARAMS as PARAMS_DRAW
-from cartpole_phys.random_stream import uniforms
-from cartpole_phys.sensing import observe_column
+from cartpole_phys.numeric.compiled import inlined, kernel
+from cartpole_phys.numeric.random_stream import PARAMS as PARAMS_DRAW
+from cartpole_phys.numeric.random_stream import uniforms
+from cartpole_phys.stepping.sensing import observe_column
 from cartpole_phys.task import start_state
 
 BLOCK = 2_048  # columns that are worked on together, so that they stay in the processor's own cache

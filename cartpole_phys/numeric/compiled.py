@@ -17,13 +17,15 @@ import platformdirs
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parent.parent
 
 
 def kernel_sources(package: Path = PACKAGE) -> list[Path]:
     """Every file of the package that defines compiled kernels, in a fixed order."""
     return [
-        path for path in sorted(package.glob("*.py")) if "cartpole_phys.compiled" in path.read_text("utf-8")
+        path
+        for path in sorted(package.rglob("*.py"))
+        if "cartpole_phys.numeric.compiled" in path.read_text("utf-8")
     ]
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.columns import Columns, Stepped
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.policy import ActionBatch, Policy
-from cartpole_phys.recording import Recording, episodes_of
-from cartpole_phys.simulator import CartPole
+from cartpole_phys.rollouts.policy import ActionBatch, Policy
+from cartpole_phys.rollouts.recording import Recording, episodes_of
+from cartpole_phys.stepping.columns import Columns, Stepped
+from cartpole_phys.system import CartPole
 
 Array = npt.NDArray[Any]
 

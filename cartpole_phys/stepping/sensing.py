@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.compiled import inlined, kernel
 from cartpole_phys.memory import (
     ELAPSED,
     EPISODE,
@@ -20,9 +19,10 @@ from cartpole_phys.memory import (
     X,
     params_of,
 )
+from cartpole_phys.numeric.compiled import inlined, kernel
+from cartpole_phys.numeric.trigonometry import sin_cos
 from cartpole_phys.physics import State, constants_of, mechanical_energy
 from cartpole_phys.task import BALANCE, measured
-from cartpole_phys.trigonometry import sin_cos
 
 Observations = npt.NDArray[np.float32]
 Seen = tuple[np.float32, np.float32, np.float32, np.float32, np.float32]

@@ -1,0 +1,1 @@
+"""Compiling, sines and random numbers: what the physics is computed with."""

@@ -1,0 +1,1 @@
+"""The closed loop: policies, and whole episodes under them."""

@@ -1,0 +1,1 @@
+"""The compiled step of one environment or many, from actions to observations."""
