@@ -1,8 +1,14 @@
 """Closed-loop rollouts: a policy and a system in, episodes out.
 
 Collecting data and evaluating a policy are the same thing, so both are done here. Episode number e of
-seed s has the same start state and the same policy randomness however the work is batched: it is the
-e-th episode of ``env.reset(seed=s)`` followed by plain resets.
+seed s is the e-th episode of ``env.reset(seed=s)`` followed by plain resets: its start state, parameters,
+pushes and sensor errors do not depend on how the work is batched.
+
+Nor does the randomness of a compiled policy. A policy in Python has one generator for each batch that it
+plays, so its random actions do depend on the batches. ``collect`` always runs it in batches of
+``BATCH_SIZE`` episodes: its rows are the same however many are asked for. ``play`` does so from
+``BATCH_SIZE`` episodes on; fewer are a single batch of just that size, so the episodes of a policy that
+samples then depend on how many are played. Either gives the same again for the same arguments.
 """
 
 from __future__ import annotations
@@ -10,8 +16,10 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from itertools import count as count_from
 
 import numpy as np
@@ -19,7 +27,15 @@ import numpy as np
 from cartpole_phys.episodes import Episodes, concatenate
 from cartpole_phys.errors import InputError
 from cartpole_phys.numeric.random_stream import key_from_seed
-from cartpole_phys.rollouts.closed_loop import SIMULATIONS, Ends, Law, Log, empty_log, gather_rows
+from cartpole_phys.rollouts.closed_loop import (
+    LANES,
+    SIMULATIONS,
+    Ends,
+    Law,
+    Log,
+    empty_log,
+    gather_rows,
+)
 from cartpole_phys.rollouts.lockstep import BATCH_SIZE, run_lockstep
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
 from cartpole_phys.rollouts.recording import Recording, episodes_of
@@ -31,9 +47,14 @@ _scratch = threading.local()  # a log for each thread: fresh memory would cost m
 
 
 def _log(system: CartPole, episodes: int) -> Log:
-    """This thread's log for so many episodes."""
-    if getattr(_scratch, "kind", None) != (system, episodes):
-        _scratch.kind, _scratch.log = (system, episodes), empty_log(system, episodes)
+    """This thread's log, with room for so many episodes.
+
+    It has room for a full batch at least, so that batches of all sizes share it: what is never written
+    takes no memory.
+    """
+    room = max(episodes, COMPILED_BATCH_SIZE)
+    if getattr(_scratch, "kind", None) != (system, room):
+        _scratch.kind, _scratch.log = (system, room), empty_log(system, room)
     log: Log = _scratch.log
     return log
 
@@ -73,30 +94,57 @@ def run_compiled(
     return episodes_of(recording, system, key, first)
 
 
-def run_batches(
-    system: CartPole, policy: Policy | CompiledPolicy, seed: int, last: int | None = None
-) -> Iterator[Episodes]:
-    """The first ``last`` episodes of a seed, or all without end, in order, a batch at a time.
+def _processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
-    Compiled policies run on all processors; a policy in Python has a memory of its own, so it runs alone.
+
+def _compiled_batches(
+    system: CartPole, policy: CompiledPolicy, key: np.uint64, needed: Callable[[int, int], int]
+) -> Generator[Episodes, None, None]:
+    """Episodes of a compiled policy, in order, from all processors, a batch at a time.
+
+    ``needed`` says how many episodes it takes in all, from how many there are and their steps. It is asked
+    again after each batch, and no more than it says is begun.
     """
-    key = key_from_seed(seed)
-    size = COMPILED_BATCH_SIZE if isinstance(policy, CompiledPolicy) else BATCH_SIZE
-    size = size if last is None else min(size, last)
-    firsts = count_from(0, size) if last is None else iter(range(0, last, size))
-    batches = ((first, size if last is None else min(size, last - first)) for first in firsts)
-    if not isinstance(policy, CompiledPolicy):
-        for first, count in batches:
-            yield run_lockstep(system, policy, key, first, count, size)
-        return
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        running: deque[Future[Episodes]] = deque()
-        for first, count in batches:
-            running.append(pool.submit(run_compiled, system, policy, key, first, count))
-            if len(running) > workers:
-                yield running.popleft().result()
-        yield from (batch.result() for batch in running)
+    workers = _processors()
+    pool, running = ThreadPoolExecutor(workers), deque[Future[Episodes]]()
+    begun = played = rows = 0
+    try:
+        while played < (wanted := needed(played, rows)):
+            while begun < wanted and len(running) <= workers:
+                count = min(COMPILED_BATCH_SIZE, wanted - begun)
+                running.append(pool.submit(run_compiled, system, policy, key, begun, count))
+                begun += count
+            part = running.popleft().result()
+            played, rows = played + len(part), rows + part.steps
+            yield part
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _lockstep_batches(
+    system: CartPole, policy: Policy, key: np.uint64, episodes: int | None
+) -> Generator[Episodes, None, None]:
+    """So many episodes of a Python policy, or all without end, in order, a batch at a time.
+
+    The policy has a memory of its own, so it plays one batch after another.
+    """
+    size = BATCH_SIZE if episodes is None else min(BATCH_SIZE, episodes)
+    for first in count_from(0, size) if episodes is None else range(0, episodes, size):
+        count = size if episodes is None else min(size, episodes - first)
+        yield run_lockstep(system, policy, key, first, count, size)
+
+
+def _episodes_for(system: CartPole, steps: int, played: int, rows: int) -> int:
+    """How many episodes so many steps will take, seen that the first ``played`` took ``rows``.
+
+    At first it is the fewest that can do. Kernels have whole sets of lanes, so whole sets are asked for.
+    """
+    episodes = -(-steps * played // rows) if rows else -(-steps // system.task.max_episode_steps)
+    return -(-episodes // LANES) * LANES
 
 
 def collect(
@@ -113,15 +161,21 @@ def collect(
     """
     if steps < 1:
         raise InputError(f"Expected at least 1 step, got {steps}.")
-    parts, rows = [], 0
-    for part in run_batches(system, policy, seed):
-        parts.append(part)
-        rows += part.steps
-        if on_progress is not None:
-            on_progress(min(rows, steps))
-        if rows >= steps:
-            return concatenate(parts).head(steps)
-    raise AssertionError("run_batches never ends")
+    key, parts, rows = key_from_seed(seed), [], 0
+    batches = (
+        _compiled_batches(system, policy, key, partial(_episodes_for, system, steps))
+        if isinstance(policy, CompiledPolicy)
+        else _lockstep_batches(system, policy, key, None)
+    )
+    with closing(batches):  # at once, also where an exception's traceback would keep them
+        for part in batches:
+            parts.append(part)
+            rows += part.steps
+            if on_progress is not None:
+                on_progress(min(rows, steps))
+            if rows >= steps:
+                return concatenate(parts).head(steps)
+    raise AssertionError("batches end only with enough steps")
 
 
 def play(system: CartPole, policy: Policy | CompiledPolicy, episodes: int, seed: int) -> Episodes:
@@ -132,4 +186,7 @@ def play(system: CartPole, policy: Policy | CompiledPolicy, episodes: int, seed:
     """
     if episodes < 1:
         raise InputError(f"Expected at least 1 episode, got {episodes}.")
-    return concatenate(list(run_batches(system, policy, seed, episodes)))
+    key = key_from_seed(seed)
+    if isinstance(policy, CompiledPolicy):
+        return concatenate(list(_compiled_batches(system, policy, key, lambda *_: episodes)))
+    return concatenate(list(_lockstep_batches(system, policy, key, episodes)))

@@ -1,4 +1,10 @@
-"""The closed loop with a policy in Python: a batch of episodes that run step by step together."""
+"""The closed loop with a policy in Python: a batch of episodes that run step by step together.
+
+What a batch gives depends on its first episode, which keys the policy's generator, and on its size: a policy
+draws for the whole batch at once, and a matrix product's bits depend on its shape. ``collect`` therefore
+always runs batches of ``BATCH_SIZE``, and so does ``play`` from that many episodes on, its last batch padded;
+fewer episodes it plays in one batch of just their number.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +21,7 @@ from cartpole_phys.system import CartPole
 
 Array = npt.NDArray[Any]
 
-BATCH_SIZE = 256  # episodes in lockstep; fixed, because a matrix product's bits depend on its shape
+BATCH_SIZE = 256  # episodes in lockstep; data sets depend on it
 
 
 class _Recorder:
@@ -76,7 +82,10 @@ def policy_generator(key: np.uint64, first: int) -> np.random.Generator:
 def run_lockstep(
     system: CartPole, policy: Policy, key: np.uint64, first: int, count: int, batch_size: int = BATCH_SIZE
 ) -> Episodes:
-    """Episodes ``first`` to ``first + count`` under a Python policy, in a batch padded to ``batch_size``."""
+    """Episodes ``first`` to ``first + count`` under a Python policy, in a batch padded to ``batch_size``.
+
+    The policy acts for all of ``batch_size``, also where only ``count`` are kept.
+    """
     columns = Columns(system, batch_size)
     columns.keys[:], columns.episodes[:] = key, np.arange(first, first + batch_size)
     columns.begin()
