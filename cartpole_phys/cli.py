@@ -17,7 +17,7 @@ from cartpole_phys.data.check import FAILED, PASSED, GateResult, check
 from cartpole_phys.data.recipe import DEFAULT_STEPS, Recipe
 from cartpole_phys.data.tiers import TIERS, default_tier
 from cartpole_phys.errors import InputError
-from cartpole_phys.play import DEFAULT_ENV, SHOVE_SHARE, Game, Session, cast_for, play_in_window
+from cartpole_phys.play import DEFAULT_ENV, SHOVE_SHARE, Game, Playing, cast_for, play_in_window
 from cartpole_phys.policies.named import NAMES
 
 POLICIES = ", ".join(TIERS)
@@ -132,7 +132,7 @@ def play(
     cast = cast_for(policy, env, parse_env_kwargs(env_kwargs))
     game = Game(cast.system, cast.policy, seed)
     strength = SHOVE_SHARE * cast.system.params.force_mag if shove is None else shove
-    play_in_window(game, Session(game, strength, episodes), cast.name)
+    play_in_window(game, Playing(game, strength, episodes), cast.name)
 
 
 def main() -> None:

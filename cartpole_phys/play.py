@@ -39,7 +39,9 @@ HELP = "← → shove, R restart, Space pause, Q quit"
 class Game:
     """One cart-pole under a policy, advanced step by step with shoves on top.
 
-    Without shoves its episodes are those of a rollout with the same seed.
+    Without shoves the episodes of a compiled policy are those of a rollout with the same seed. Those of a
+    policy in Python may differ: a rollout lets it act for a batch of episodes at once, with one generator
+    for all of them, and here each episode is a batch of its own.
     """
 
     def __init__(self, system: CartPole, policy: Policy | CompiledPolicy, seed: int) -> None:
@@ -144,7 +146,7 @@ class Keys:
             self.quit = True
 
 
-class Session:
+class Playing:
     """What happens from picture to picture: steps, shoves, and what comes after an episode's end."""
 
     def __init__(
@@ -200,15 +202,15 @@ class Session:
                 return
 
 
-def play_in_window(game: Game, session: Session, name: str) -> None:
-    """Show a session in a window until it ends or the player has enough.
+def play_in_window(game: Game, playing: Playing, name: str) -> None:
+    """Show a game in a window until it ends or the player has enough.
 
     Raises:
         DependencyNotInstalled: without pygame.
         InputError: if no window can be opened.
     """
     pygame, keys = load_pygame(), Keys()
-    window = Window(session.pictures_a_second, must_be_seen=True)
+    window = Window(playing.pictures_a_second, must_be_seen=True)
     try:
         going = True
         while going:
@@ -216,7 +218,7 @@ def play_in_window(game: Game, session: Session, name: str) -> None:
             note = f"{name}   episode {game.episode}   step {game.elapsed}   return {game.total:.1f}{state}"
             window.present(draw(game.columns, 0, note), f"{TITLE}: {HELP}")
             keys.read(pygame.event.get())
-            going = session.advance(keys)
+            going = playing.advance(keys)
     finally:
         window.close()
 
@@ -237,7 +239,8 @@ def cast_for(policy: str | None, env_id: str | None, env_kwargs: Mapping[str, An
         policy: a name or MODULE:FACTORY, see ``named_policy``, or the path of a data set; None for the
             task's best law.
         env_id: a registered id; None for a data set's own environment or else ``DEFAULT_ENV``.
-        env_kwargs: environment arguments; those of a data set's own environment need not be repeated.
+        env_kwargs: environment arguments; those of a data set's own environment need not be repeated, nor
+            the names in its ``params`` and ``randomize`` that are not to change.
 
     Raises:
         InputError: on anything that does not exist or does not fit together.
@@ -256,8 +259,18 @@ def _cast_of_file(path: str, env_id: str | None, env_kwargs: Mapping[str, Any]) 
     acted = behaviour_of(path)
     own = CartPole.from_id(acted.env_id, acted.env_kwargs)
     at_home = env_id in (None, acted.env_id)
-    given = {**acted.env_kwargs, **env_kwargs} if at_home else env_kwargs
+    given = _merged(acted.env_kwargs, env_kwargs) if at_home else env_kwargs
     system = CartPole.from_id(acted.env_id if env_id is None else env_id, given)
     if (system.task.code, system.continuous) != (own.task.code, own.continuous):
         raise InputError(f"The policy of {path!r} acts in {acted.env_id}, which differs from {env_id}.")
     return Cast(system, acted.behaviour.policy, Path(path).stem)
+
+
+def _merged(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """``own`` with what is given in its place; mappings are merged by the names in them."""
+    both = {
+        name: {**own[name], **value}
+        for name, value in given.items()
+        if isinstance(value, Mapping) and isinstance(own.get(name), Mapping)
+    }
+    return {**own, **given, **both}

@@ -5,29 +5,22 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 
-from cartpole_phys.data.build import build_dataset
-from cartpole_phys.data.d4rl import Contents, read, write
 from cartpole_phys.errors import InputError
-from cartpole_phys.play import Game, Keys, Session, cast_for, play_in_window
+from cartpole_phys.play import Game, Keys, Playing, play_in_window
 from cartpole_phys.policies.heuristic import proportional, uniform
-from cartpole_phys.policies.lqr import regulator
-from cartpole_phys.policies.named import named_policy, names_for
-from cartpole_phys.policies.swing_up import swing_up
+from cartpole_phys.policies.named import named_policy
 from cartpole_phys.policies.tanh_gaussian import LAYERS, TanhGaussianPolicy
 from cartpole_phys.rollout import play
 from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy
 from cartpole_phys.stepping.columns import move
 from cartpole_phys.system import CartPole
 from cartpole_phys.window import load_pygame
-
-SWING_UP = "PhysCartPoleSwingUp-v0"
 
 
 class Still:
@@ -38,13 +31,6 @@ class Still:
 
     def act(self, observations: np.ndarray, rewards: np.ndarray) -> ActionBatch:
         return ActionBatch(np.zeros((self.batch_size, 1), np.float32), {})
-
-
-class Gain(Still):
-    """A policy whose making needs the system."""
-
-    def __init__(self, system: CartPole) -> None:
-        self.system = system
 
 
 @pytest.fixture
@@ -149,29 +135,29 @@ def test_keys_are_read(pygame: Any) -> None:
         assert keys.quit
 
 
-def _after(game: Game, session: Session, keys: Keys, pictures: int) -> list[int]:
+def _after(game: Game, playing: Playing, keys: Keys, pictures: int) -> list[int]:
     """Step counts of the pictures to come."""
     steps = []
     for _ in range(pictures):
-        assert session.advance(keys)
+        assert playing.advance(keys)
         steps.append(game.elapsed)
     return steps
 
 
-def test_session_pauses_restarts_and_ends(pygame: Any) -> None:
+def test_playing_pauses_restarts_and_ends(pygame: Any) -> None:
     game = Game(CartPole(), uniform(), seed=0)
     told: list[str] = []
-    session, keys = Session(game, 5.0, 2, told.append), Keys()
-    assert session.pictures_a_second == pytest.approx(50)
-    assert _after(game, session, keys, 3) == [1, 2, 3]
+    playing, keys = Playing(game, 5.0, 2, told.append), Keys()
+    assert playing.pictures_a_second == pytest.approx(50)
+    assert _after(game, playing, keys, 3) == [1, 2, 3]
     keys.paused = True
-    assert _after(game, session, keys, 3) == [3, 3, 3]
+    assert _after(game, playing, keys, 3) == [3, 3, 3]
     keys.paused, keys.restart = False, True
-    assert _after(game, session, keys, 1) == [0]
+    assert _after(game, playing, keys, 1) == [0]
     assert game.episode == 1
     keys.restart = False
     pictures = 0
-    while session.advance(keys):
+    while playing.advance(keys):
         pictures += 1
         assert pictures < 1_100
     assert len(told) == 2  # the episode that was given up does not count
@@ -179,14 +165,14 @@ def test_session_pauses_restarts_and_ends(pygame: Any) -> None:
     assert told[0].endswith("ended early")
     assert game.episode == 2
     keys.quit = True
-    assert not session.advance(keys)
+    assert not playing.advance(keys)
 
 
 def test_short_time_steps_share_a_picture() -> None:
     game = Game(CartPole.from_arguments("balance", True, {"params": {"time_step": 0.001}}), uniform(), 0)
-    session = Session(game, 5.0, None)
-    assert session.pictures_a_second == pytest.approx(62.5)
-    session.advance(Keys())
+    playing = Playing(game, 5.0, None)
+    assert playing.pictures_a_second == pytest.approx(62.5)
+    playing.advance(Keys())
     assert game.elapsed == 16
 
 
@@ -209,81 +195,18 @@ def test_window_shoves_while_a_key_is_held(pygame: Any, monkeypatch: pytest.Monk
             pygame.event.post(pygame.event.Event(getattr(pygame, kind), key=getattr(pygame, f"K_{key}")))
 
     monkeypatch.setattr(game, "step", step)
-    play_in_window(game, Session(game, 4.0, None), "still")
+    play_in_window(game, Playing(game, 4.0, None), "still")
     assert pushes == [0, 0, 4, 4, 0, 0, -4, -4]
     assert not pygame.display.get_init()  # closed
-
-
-def test_names_are_those_of_the_task() -> None:
-    balance, up = CartPole(), CartPole.from_id(SWING_UP)
-    assert names_for(balance) == ("lqr", "heuristic", "random")
-    assert names_for(up) == ("swing-up", "random")
-    assert named_policy(None, balance) == named_policy("lqr", balance) == regulator(balance.params)
-    assert named_policy(None, up) == swing_up(up.params)
-    assert named_policy("random", up) == uniform()
-
-
-def test_policies_from_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "of_mine.py").write_text("def make(system, noise=0):\n    return Some(system)\n")
-    with (tmp_path / "of_mine.py").open("a") as file:
-        file.write("from test_play import Gain as Some\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
-    system = CartPole()
-    made = named_policy("of_mine:make", system)
-    assert made.system is system  # type: ignore[union-attr]
-    assert isinstance(named_policy("test_play:Still", system), Still)
-    assert named_policy("cartpole_phys.policies.heuristic:uniform", system) == uniform()
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("lqrr", "'lqrr' is not known; choose from lqr, heuristic, random"),
-        ("swing-up", "'swing-up' is not for this task"),
-        ("no_such_module:make", "Cannot import the module 'no_such_module'"),
-        (":make", "Cannot import the module ''"),
-        ("math:nothing", "has no function or class 'nothing'"),
-        ("math:pi", "has no function or class 'pi'"),
-        ("builtins:dict", "Expected 'builtins:dict' to return a policy"),
-        ("nowhere.hdf5", "There is no file 'nowhere.hdf5'"),
-    ],
-)
-def test_policies_that_are_none_are_refused(name: str, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        cast_for(name, None, {})
-
-
-def test_policy_and_environment_of_a_data_set(tmp_path: Path, medium_file: Path) -> None:
-    cast = cast_for(str(medium_file), None, {"push_rate": 1.0})
-    assert cast.system == CartPole(push_rate=1.0)
-    assert isinstance(cast.policy, CompiledPolicy)
-    assert cast.name == medium_file.stem
-    env_id, kwargs = "PhysCartPoleDiscrete-v0", {"push_rate": 1.0}
-    mixed = build_dataset(env_id, "heuristic", "mixed", 900, env_kwargs=kwargs, out=tmp_path)
-    cast = cast_for(str(mixed), None, {})
-    assert cast.system == CartPole(continuous=False, push_rate=1.0)
-    assert cast.policy == proportional(1.0, False, 0.1)  # the last part is the expert
-    assert cast_for(str(mixed), env_id, {}).system == cast.system
-    with pytest.raises(InputError, match=f"acts in {env_id}, which differs from PhysCartPole-v0"):
-        cast_for(str(mixed), "PhysCartPole-v0", {})
-
-
-def test_data_set_of_others_is_refused(tmp_path: Path, medium_file: Path) -> None:
-    contents = read(medium_file)
-    path = tmp_path / "bare.hdf5"
-    write(path, Contents(contents.arrays, {}, {}))
-    with pytest.raises(InputError, match="does not say what acted"):
-        cast_for(str(path), None, {})
 
 
 @pytest.mark.parametrize("shove", [-1.0, float("nan"), float("inf")])
 def test_bad_numbers_are_refused(shove: float) -> None:
     game = Game(CartPole(), uniform(), 0)
     with pytest.raises(InputError, match="--shove"):
-        Session(game, shove, None)
+        Playing(game, shove, None)
     with pytest.raises(InputError, match="--episodes"):
-        Session(game, 1.0, 0)
+        Playing(game, 1.0, 0)
     with pytest.raises(InputError, match="seed"):
         Game(CartPole(), uniform(), -1)
 

@@ -60,8 +60,8 @@ def named_policy(name: str | None, system: CartPole) -> Policy | CompiledPolicy:
         system: physics and task.
 
     Raises:
-        InputError: on a name that is not known or belongs to another task, or a factory that is not there or
-            returns no policy.
+        InputError: on a name that is not known or belongs to another task, or a factory that is not there,
+            raises an exception or returns no policy.
     """
     names = names_for(system)
     name = names[0] if name is None else name
@@ -83,13 +83,20 @@ def policy_from_factory(place: str, system: CartPole) -> Policy | CompiledPolicy
     system as its only argument.
 
     Raises:
-        InputError: if the module cannot be imported, has no such factory, or it returns no policy.
+        InputError: if the module cannot be imported or has no such factory, or if that raises an exception
+            or returns no policy.
     """
     module_name, _, factory_name = place.partition(":")
     factory = getattr(_module(module_name), factory_name, None)
     if not callable(factory):
         raise InputError(f"Module {module_name!r} has no function or class {factory_name!r} to call.")
-    policy = factory() if _needs_nothing(factory) else factory(system)
+    try:
+        policy = factory() if _needs_nothing(factory) else factory(system)
+    except Exception as error:  # it is not this package's code, so it may raise anything
+        raise InputError(
+            f"Expected {place!r} to return a policy when called without arguments or with the system alone, "
+            f"but it raised {error!r:.200}."
+        ) from error
     if isinstance(policy, CompiledPolicy):
         return policy
     if isinstance(policy, type) or not all(
