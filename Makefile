@@ -13,7 +13,7 @@ ENVPOOL_CONSTRAINTS := benchmarks/envpool-constraints.txt
 .PHONY: demo test lint bench endurance figures readme references clean help
 
 help:
-	@echo "make demo        SAC agent, data set, Decision Transformer and its score, in about 3 minutes"
+	@echo "make demo        SAC agent, data set, Decision Transformer and its score, in 2 to 3 minutes"
 	@echo "make test        the test suite"
 	@echo "make lint        style, types and import rule"
 	@echo "make bench       steps a second beside Gymnasium's and EnvPool's CartPole, rollouts beside C"
@@ -21,6 +21,7 @@ help:
 	@echo "make figures     energy drift and random pushes: results and pictures, in a quarter of a minute"
 	@echo "make readme      write the committed figures into README.md and docs/"
 	@echo "make references  measure the reference returns behind the scores anew"
+	@echo "make clean       remove the environments and what was built"
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: expected Python 3.11 or newer, got " + sys.version.split()[0] + "; name another with: make PYTHON=python3.11")'

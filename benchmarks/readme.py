@@ -134,45 +134,34 @@ def speed_block() -> str:
             f"| {row['work']} | {row['peer']} | {row['ours_per_second'] / 1e6:.3g} | {row['ratio']:.3g} | "
             f"{row['lowest_ratio']:.3g} – {row['highest_ratio']:.3g} |"
         )
+    made = {f"{result['machine']}, {result['date']}" for result in (stepped, rolled, started)}
     first = "; ".join(
         f"{row['environment']} {row['cold_seconds']:.1f} s cold, {row['warm_seconds']:.1f} s warm"
         for row in started["rows"]
     )
     lines += [
         "",
-        "Random actions, checks, resets and fresh arrays included; medians of rounds in turns, "
-        f"{stepped['machine']} ({stepped['date']}, `make bench`). From import to the end of the first step: "
+        "Random actions, checks, resets and fresh arrays included; medians of rounds in turns (`make bench`: "
+        f"{', '.join(sorted(made))}). From import to the end of the first step: "
         f"{first}. {started['bytes_an_environment']:.0f} bytes an environment.",
     ]
     return "\n".join(lines)
 
 
-def speed_line() -> str:
-    """The ratios to others in one sentence."""
+def speed_summary() -> str:
+    """The ratios to others in a short table."""
     rows = [*_read(environment.RESULT)["rows"], *_read(rollout.RESULT)["rows"]]
-    ratios: dict[str, list[str]] = {}
+    lines = ["| steps a second | beside | ratio |", "|---|---|---:|"]
     for row in rows:
-        kind = row["work"].split(",")[0]
-        ratios.setdefault(f"{kind} beside {row['peer'].split(',')[0]}", []).append(f"{row['ratio']:.3g}")
-    sizes = ", ".join(f"{size:,}" for size in environment.SIZES)
-    vector, scalar, envpool, c = (
-        " / ".join(ratios.get(f"{work} beside {peer}", ["not measured"]))
-        for work, peer in (
-            ("vector step", "Gymnasium"),
-            ("scalar step", "Gymnasium"),
-            ("vector step", "EnvPool"),
-            ("closed-loop rollout", "C"),
-        )
-    )
-    return (
-        f"Steps a second as a ratio to others' in the same run: {vector} to Gymnasium's CartPole with "
-        f"{sizes} environments, {scalar} with a single one, {envpool} to EnvPool's, and {c} to a C loop of "
-        "closed-loop rollouts on 1 / 2 threads ([how](docs/environment.md#speed))."
-    )
+        if not row["peer"].startswith("ours"):
+            lines.append(
+                f"| {row['work'].removesuffix(', beside EnvPool')} | {row['peer']} | {row['ratio']:.3g} |"
+            )
+    return "\n".join(lines)
 
 
 BLOCKS = (
-    Block(README, "speed", speed_line),
+    Block(README, "speed", speed_summary),
     Block(README, "demo", demo_block),
     Block(ENVIRONMENT, "speed", speed_block),
     Block(ENVIRONMENT, "energy-drift", energy_drift_block),

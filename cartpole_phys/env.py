@@ -16,7 +16,7 @@ from numpy import empty  # by its name: a look-up less in every step
 from cartpole_phys.errors import InputError
 from cartpole_phys.numeric.random_stream import key_from_generator
 from cartpole_phys.physics import Params
-from cartpole_phys.reset_options import parse_start
+from cartpole_phys.reset_options import parse_seeds, parse_start
 from cartpole_phys.stepping.columns import Columns
 from cartpole_phys.stepping.single import begin_one, step_one
 from cartpole_phys.stepping.snapshot import Snapshot, keep, restore
@@ -79,7 +79,11 @@ def changed_params(current: Params, wanted: Any, system: CartPole) -> Params:
 
 
 def vars_of(wanted: Any) -> dict[str, float]:
-    """Names and numbers of a mapping, once it is clear that they are parameters."""
+    """Names and numbers of a mapping, once it is clear that they are parameters.
+
+    Raises:
+        InputError: on anything but names and numbers, an unknown name, or a number out of its range.
+    """
     if not isinstance(wanted, Mapping):
         raise InputError(f'Expected params as names and numbers like {{"pole_mass": 0.2}}, got {wanted!r}.')
     Params.from_mapping(wanted)
@@ -200,9 +204,12 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
             options: ``low`` and ``high`` bound the start variables; ``state`` is (x, ẋ, θ, θ̇).
 
         Raises:
-            InputError: if the bounds are not finite numbers with low ≤ high, or the state not four.
+            InputError: on a seed that is no integer of at least 0, an unknown option, bounds that are not
+                finite numbers with low ≤ high, or a state that is not four; the state is untouched.
         """
         start = parse_start(options, 1)
+        if seed is not None:
+            (seed,) = parse_seeds([seed], 1)
         super().reset(seed=seed)
         columns = self.columns
         if seed is not None or not self._started:

@@ -1,8 +1,8 @@
-"""The one exception type for what a user can mend, and the check that most often raises it."""
+"""The one exception type for what a user can mend, and the checks that most often raise it."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -13,6 +13,11 @@ class InputError(ValueError):
     The message says what was expected, what was got and what to do next; the commands print it on one
     line and end with exit code 2.
     """
+
+
+def is_integer(value: Any) -> TypeGuard[int]:
+    """Whether something is an integer, and no truth value."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def is_number(value: Any) -> bool:

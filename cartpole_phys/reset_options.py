@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.errors import InputError, is_number
+from cartpole_phys.errors import InputError, is_integer, is_number
 from cartpole_phys.memory import FloatArray
 from cartpole_phys.task import START_BOUND
 
@@ -24,23 +24,35 @@ class Start(NamedTuple):
     states: FloatArray | None = None  # (4, n): x (m), ẋ (m/s), θ (rad), θ̇ (rad/s)
 
 
+SCALAR_OPTIONS = ("low", "high", "state")
+VECTOR_OPTIONS = (*SCALAR_OPTIONS, "reset_mask")
 PLAIN_START = Start(-START_BOUND, START_BOUND)
 
 
-def parse_start(options: Mapping[str, Any] | None, num_envs: int) -> Start:
+def parse_start(
+    options: Mapping[str, Any] | None, num_envs: int, known: tuple[str, ...] = SCALAR_OPTIONS
+) -> Start:
     """Where ``options`` let n environments start.
 
     ``low`` and ``high`` bound every start variable; ``state`` is (x, ẋ, θ, θ̇) for all environments, or an
     array (n, 4) with one for each.
 
+    Args:
+        options: as given to ``reset``.
+        num_envs: n.
+        known: the options that there are; one that was misspelt would else start episodes anywhere.
+
     Raises:
-        InputError: if the options are no mapping, the bounds are not finite numbers with low ≤ high, or the
-            state is no array of finite numbers of shape (4,) or (n, 4).
+        InputError: if the options are no mapping or an unknown one is among them, the bounds are not finite
+            numbers with low ≤ high, or the state is no array of finite numbers of shape (4,) or (n, 4).
     """
     if not isinstance(options, Mapping | None):
         raise InputError(f"Expected options as names and values, got {options!r}.")
     if not options:
         return PLAIN_START
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise InputError(f"Unknown reset option {unknown[0]!r}; choose from {', '.join(known)}.")
     low, high = options.get("low", -START_BOUND), options.get("high", START_BOUND)
     if not (is_number(low) and is_number(high) and -math.inf < low <= high < math.inf):
         raise InputError(f"Expected options with finite low <= high, got low={low!r}, high={high!r}.")
@@ -89,13 +101,13 @@ def parse_seeds(seed: Seeds, num_envs: int) -> Sequence[int | None]:
     """
     if seed is None:
         return [None] * num_envs
-    if isinstance(seed, (int, np.integer)):
+    if is_integer(seed):
         seed = [int(seed) + i for i in range(num_envs)]
     if isinstance(seed, str) or not isinstance(seed, Sequence | np.ndarray):
         raise InputError(f"Expected one seed or {num_envs} seeds, got {seed!r}.")
     if len(seed) != num_envs:
         raise InputError(f"Expected one seed or {num_envs} seeds, got {len(seed)}.")
     for own in seed:
-        if own is not None and not (isinstance(own, (int, np.integer)) and own >= 0):
+        if own is not None and not (is_integer(own) and own >= 0):
             raise InputError(f"Expected seeds as integers of at least 0 or None, got {own!r}.")
     return [None if own is None else int(own) for own in seed]

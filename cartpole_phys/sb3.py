@@ -103,7 +103,7 @@ class PhysCartPoleVecEnv(VecEnv):
         Raises:
             InputError: on another attribute, or parameters that are out of range.
         """
-        values = list(self.envs.get_attr(attr_name))
+        values = list(self.envs.get_attr("params"))
         for i in self._get_indices(indices):
             values[i] = value
         self.envs.set_attr(attr_name, values)

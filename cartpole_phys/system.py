@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.errors import InputError, is_number
+from cartpole_phys.errors import InputError, is_integer, is_number
 from cartpole_phys.integrators import integrator_code
 from cartpole_phys.memory import SETTINGS, Settings
 from cartpole_phys.physics import Params
@@ -60,10 +60,11 @@ class CartPole:
 
     def __post_init__(self) -> None:
         integrator_code(self.integrator)
-        if isinstance(self.substeps, bool) or not isinstance(self.substeps, int) or self.substeps < 1:
+        if not is_integer(self.substeps) or self.substeps < 1:
             raise InputError(f"Expected substeps as an integer of at least 1, got {self.substeps!r}.")
-        if not isinstance(self.diagnostics, bool):
-            raise InputError(f"Expected diagnostics as True or False, got {self.diagnostics!r}.")
+        for name, flag in (("continuous", self.continuous), ("diagnostics", self.diagnostics)):
+            if not isinstance(flag, bool):
+                raise InputError(f"Expected {name} as True or False, got {flag!r}.")
         for name, value in (("push_rate", self.push_rate), ("push_size", self.push_size)):
             if not is_number(value) or not 0 <= value < math.inf:
                 raise InputError(f"Expected {name} as a finite number of at least 0, got {value!r}.")
@@ -84,7 +85,7 @@ class CartPole:
         task: str,
         continuous: bool,
         arguments: Mapping[str, Any],
-        max_episode_steps: int = TASKS["balance"].max_episode_steps,
+        max_episode_steps: int | None = None,
     ) -> CartPole:
         """The system for a task's name and the keyword arguments of ``gym.make``.
 
@@ -96,14 +97,14 @@ class CartPole:
             raise InputError(
                 f"Unknown environment argument {unknown[0]!r}; choose from {', '.join(ARGUMENTS)}."
             )
-        values = dict(arguments)
+        values, own = dict(arguments), task_named(task)
         params = Params.from_mapping(values.pop("params", None))
         return cls(
             continuous=continuous,
             params=params,
             randomize=_ranges(values.pop("randomize", None), params),
             observation_noise=_noise(values.pop("observation_noise", 0.0)),
-            task=replace(task_named(task), max_episode_steps=max_episode_steps),
+            task=replace(own, max_episode_steps=max_episode_steps or own.max_episode_steps),
             **values,
         )
 
@@ -119,10 +120,7 @@ class CartPole:
             raise InputError(f"Unknown environment {env_id!r}; choose from {', '.join(cls.known_ids())}.")
         own = dict(spec.kwargs)
         return cls.from_arguments(
-            own.pop("task"),
-            own.pop("continuous"),
-            {**own, **(env_kwargs or {})},
-            spec.max_episode_steps or 500,
+            own.pop("task"), own.pop("continuous"), {**own, **(env_kwargs or {})}, spec.max_episode_steps
         )
 
     @property

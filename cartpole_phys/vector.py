@@ -21,13 +21,14 @@ from cartpole_phys.env import (
     Observation,
     PhysCartPoleEnv,
     action_space,
+    changed_params,
     check_render_mode,
     observation_space,
     pictures_a_second,
 )
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, is_integer
 from cartpole_phys.numeric.random_stream import key_from_generator, key_from_seed
-from cartpole_phys.reset_options import Seeds, parse_mask, parse_seeds, parse_start
+from cartpole_phys.reset_options import VECTOR_OPTIONS, Seeds, parse_mask, parse_seeds, parse_start
 from cartpole_phys.stepping.columns import Columns, Stepped
 from cartpole_phys.stepping.snapshot import Snapshot, keep, restore
 from cartpole_phys.system import Arguments, CartPole
@@ -61,7 +62,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         Raises:
             InputError: on an unknown argument or mode, a value out of its range, or fewer than 1 environment.
         """
-        if not isinstance(num_envs, (int, np.integer)) or num_envs < 1:
+        if not is_integer(num_envs) or num_envs < 1:
             raise InputError(f"Expected num_envs of at least 1, got {num_envs!r}.")
         params = parse_params(arguments.pop("params", None), num_envs)
         self.system = CartPole.from_arguments(
@@ -113,7 +114,8 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
                 with at least one True; no state is touched.
             ResetNeeded: if the first reset has a mask that leaves some out.
         """
-        start, mask = parse_start(options, self.num_envs), parse_mask(options, self.num_envs)
+        start = parse_start(options, self.num_envs, VECTOR_OPTIONS)
+        mask = parse_mask(options, self.num_envs)
         seeds = parse_seeds(seed, self.num_envs)
         if not self._started and not mask.all():
             raise ResetNeeded("Cannot reset a part of environments that were never reset; reset all first.")
@@ -181,15 +183,15 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
     def call_some(self, indices: Iterable[int], name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """``call`` for some environments.
 
-        Each is lent as a ``PhysCartPoleEnv`` of its own and taken back as the call left it.
+        One after another they are lent as a ``PhysCartPoleEnv`` and taken back as the call left it.
         """
-        results = []
+        results, lent, memory = [], self._lent(), self.columns.memory
         try:
             for i in indices:
-                env = self._lend(i)
-                value = getattr(env, name)
+                lent.columns.restore(memory[:, i : i + 1])
+                value = getattr(lent, name)
                 results.append(value(*args, **kwargs) if callable(value) else value)
-                self.columns.memory[:, i] = env.columns.memory[:, 0]
+                memory[:, i] = lent.columns.memory[:, 0]
         finally:
             self.columns.look_for_differences()
         return tuple(results)
@@ -215,10 +217,10 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         given = list(values) if isinstance(values, (list, tuple)) else [values] * self.num_envs
         if len(given) != self.num_envs:
             raise InputError(f"Expected one value or {self.num_envs} values, got {len(given)}.")
-        lent = [self._lend(i) for i in range(self.num_envs)]
-        for env, value in zip(lent, given, strict=True):
-            env.params = value
-        self.columns.set_params([env.params for env in lent])
+        columns = self.columns
+        columns.set_params(
+            [changed_params(columns.params_of(i), value, self.system) for i, value in enumerate(given)]
+        )
 
     def render(self) -> Any:
         """A tuple with an image (H, W, 3) of uint8 per environment, or one image or window of all.
@@ -249,11 +251,11 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
             self._window.close()
             self._window = None
 
-    def _lend(self, i: int) -> PhysCartPoleEnv:
+    def _lent(self) -> PhysCartPoleEnv:
+        """A single environment like these, to be given the memory of one of them."""
         mode = "rgb_array" if self.render_mode == "rgb_mosaic" else self.render_mode
         env = PhysCartPoleEnv.of_system(self.system, mode)
-        env.columns.restore(self.columns.memory[:, i : i + 1])
-        env._started = self._started
+        env._started, env._np_random = self._started, self.np_random
         return env
 
     def _infos(self, where: Flags, stepped: Flags) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, is_integer
 from cartpole_phys.physics import Params
 from cartpole_phys.system import CLOCK
 
@@ -35,7 +35,7 @@ def parse_limit(max_episode_steps: Any) -> int:
     Raises:
         InputError: on anything but −1 or an integer of at least 1.
     """
-    if isinstance(max_episode_steps, (int, np.integer)):
+    if is_integer(max_episode_steps):
         if max_episode_steps == NO_LIMIT:
             return int(np.iinfo(np.int64).max)
         if max_episode_steps >= 1:

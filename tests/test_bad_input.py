@@ -265,3 +265,40 @@ def test_bad_attributes_set_later() -> None:
     for values in wrong_lengths:
         message = rf"one value or {NUM_ENVS} values, got {len(values)}"
         _refuses(IDS[0], True, message, "set_attr", "params", values)
+
+
+@pytest.mark.parametrize("vector", [False, True])
+def test_misspelt_reset_options_are_refused(vector: bool) -> None:
+    env: Any = (
+        gym.make_vec("PhysCartPole-v0", num_envs=2) if vector else gym.make("PhysCartPole-v0").unwrapped
+    )
+    env.reset(seed=0)
+    before = env.get_state().memory
+    for name in ("stat", "lo", "reset_maks"):
+        with pytest.raises(InputError, match=f"Unknown reset option '{name}'; choose from low, high, state"):
+            env.reset(options={name: 0.0})
+    np.testing.assert_array_equal(env.get_state().memory, before)
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"continuous": "no"},
+        {"diagnostics": 1},
+        {"substeps": True},
+        {"num_envs": True},
+        {"max_episode_steps": True},
+    ],
+)
+def test_truth_values_and_integers_are_not_mixed_up(kwargs: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="Expected"):
+        gym.make_vec("PhysCartPole-v0", **{"num_envs": 2, **kwargs})
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, True, "1"])
+def test_bad_seeds_are_refused_by_both(seed: Any) -> None:
+    env: Any = gym.make("PhysCartPole-v0").unwrapped
+    envs: Any = gym.make_vec("PhysCartPole-v0", num_envs=2)
+    for either in (env, envs):
+        with pytest.raises(InputError, match="Expected"):
+            either.reset(seed=seed)

@@ -40,7 +40,7 @@ from cartpole_phys.numeric.random_stream import ACTION as ACTION_DRAW
 from cartpole_phys.numeric.random_stream import uniforms
 from cartpole_phys.physics import State
 from cartpole_phys.rollouts.laws import choose, takes_chances
-from cartpole_phys.stepping.block import step_range
+from cartpole_phys.stepping.block import NO_RESTART, step_range
 from cartpole_phys.stepping.sensing import Observations, observe_column
 from cartpole_phys.stepping.starting import begin_column
 from cartpole_phys.system import CartPole
@@ -221,7 +221,7 @@ def _simulate(
                     _enter(lanes, settings[0], lane, first_episode, entered, log, ends, now)
                     entered += 1
         _act(lanes, law, log, now)
-        any_done = step_range(integrate, one_angle, lanes.memory, settings, 0, count, -1.0, outputs)
+        any_done = step_range(integrate, one_angle, lanes.memory, settings, 0, count, NO_RESTART, outputs)
         free = _leave(lanes, any_done, log, ends, now)
         playing -= free
         now += 1

@@ -1,7 +1,8 @@
 """The compiled step: actions in, everything that an environment returns out.
 
 Every kernel works on columns ``first`` to ``last`` of the memory (``memory.py``), so that threads can
-share the work; no column depends on another.
+share the work; no column depends on another. There is a kernel for each integrator, written out because the
+cache on disk does not take functions that a function makes; each is compiled when it is first used.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ from cartpole_phys.stepping.starting import BLOCK, FORCES, WHO, empty_scratch, r
 from cartpole_phys.task import BALANCE, has_fallen, push_force, reward_of
 
 Flags = npt.NDArray[np.bool_]
+NO_RESTART = -1.0  # in place of a bound of start variables
+
 Outputs = tuple[Observations, FloatArray, Flags, Flags]  # and rewards, terminated, truncated
 Rows = tuple[FloatArray, FloatArray, FloatArray, FloatArray]  # x, ẋ, θ, θ̇ of a block
 
@@ -193,7 +196,7 @@ def step_range(
 
     Pushes are drawn where there are random ones and else taken as they stand in the memory.
     ``restart_bound``: the bound of start variables where episodes that were over begin anew instead of
-    stepping; negative where none do. ``outputs`` are written.
+    stepping; NO_RESTART where none do. ``outputs`` are written.
     """
     observations, rewards, terminated, truncated = outputs
     counters = memory.view(np.int64)

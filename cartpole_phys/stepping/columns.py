@@ -23,6 +23,7 @@ from cartpole_phys.physics import Params
 from cartpole_phys.reset_options import PLAIN_START, Start
 from cartpole_phys.stepping.actions import set_continuous_actions, set_discrete_actions
 from cartpole_phys.stepping.block import (
+    NO_RESTART,
     Flags,
     step_euler,
     step_rk4,
@@ -40,7 +41,6 @@ STEPS = {
     "symplectic_euler": step_symplectic_euler,
     "rk4": step_rk4,
 }
-NO_RESTART = -1.0
 
 
 class Stepped(NamedTuple):

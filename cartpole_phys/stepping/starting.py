@@ -82,8 +82,8 @@ def restart_block(
 ) -> int:
     """Begin the next episode of those columns from ``first`` to ``last`` that are done.
 
-    It does what ``begin_column`` does, but first says who, in the row WHO of ``scratch``, then draws all
-    start states, which so can be vectorised, and then places them.
+    First it says who, in the row WHO of ``scratch``, then draws all start states, which so can be vectorised,
+    and then places them as ``begin_column`` does (through a shared function a step took a tenth longer).
 
     Returns:
         how many they are
