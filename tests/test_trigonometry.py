@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cartpole_phys.numeric.compiled import kernel
-from cartpole_phys.numeric.trigonometry import sin_cos
+from cartpole_phys.numeric.trigonometry import QUARTER_PI, sin_cos, sin_cos_near_zero
 
 
 @kernel
@@ -16,6 +16,23 @@ def _sin_cos_of(angles: np.ndarray) -> np.ndarray:
     for i in range(len(angles)):
         out[0, i], out[1, i] = sin_cos(angles[i])
     return out
+
+
+@kernel
+def _near_zero(angles: np.ndarray) -> np.ndarray:
+    out = np.empty((2, len(angles)))
+    for i in range(len(angles)):
+        out[0, i], out[1, i] = sin_cos_near_zero(angles[i])
+    return out
+
+
+def test_without_reduction_the_bits_are_the_same_below_a_quarter_of_pi() -> None:
+    inside = np.random.default_rng(0).uniform(-QUARTER_PI, QUARTER_PI, 1_000_000)
+    edges = np.array([0.0, -0.0, 5e-324, 1e-30, np.nextafter(QUARTER_PI, 0), -np.nextafter(QUARTER_PI, 0)])
+    angles = np.concatenate([inside, edges])
+    np.testing.assert_array_equal(_near_zero(angles).view(np.int64), _sin_cos_of(angles).view(np.int64))
+    beyond = np.array([1.5])
+    assert (_near_zero(beyond) != _sin_cos_of(beyond)).any()
 
 
 def _nearest_to_multiples(count: int) -> list[float]:

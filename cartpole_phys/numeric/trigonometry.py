@@ -62,7 +62,7 @@ def _polynomials(x: float, tail: float) -> tuple[float, float]:
 @inlined
 def sin_cos_near_zero(angle: float) -> tuple[float, float]:
     """Sine and cosine of an angle with |angle| < π/4: the bits of ``sin_cos`` without its reduction."""
-    return _polynomials(angle, 0.0)
+    return _polynomials(angle + 0.0, 0.0)  # the reduction makes −0 a 0 too
 
 
 @inlined

@@ -1,0 +1,61 @@
+"""The swing-up policy reaches the top, holds it, and stays on the track."""
+
+import numpy as np
+import pytest
+
+from cartpole_phys.data.score import references
+from cartpole_phys.integrators import INTEGRATORS
+from cartpole_phys.physics import Params
+from cartpole_phys.policies.lqr import lqr_gains
+from cartpole_phys.policies.swing_up import swing_up, swing_up_law
+from cartpole_phys.rollout import play
+from cartpole_phys.rollouts.laws import ENERGY_SHAPING
+from cartpole_phys.rollouts.policy import CompiledPolicy
+from cartpole_phys.system import CartPole
+from cartpole_phys.task import TASKS
+
+UPRIGHT = 0.95  # cosθ
+
+
+def _system(params: Params | None = None, integrator: str = "semi_implicit_euler") -> CartPole:
+    return CartPole(integrator=integrator, params=params or Params(), task=TASKS["swing_up"])
+
+
+def _held(system: CartPole, policy: CompiledPolicy, episodes: int) -> float:
+    """The share of episodes that last, with the pole upright in each of the last 100 steps."""
+    played = play(system, policy, episodes, seed=0)
+    cosines = [episode.observations[-100:, 2].min() for episode in played]
+    return float(np.mean((np.array(cosines) > UPRIGHT) & played.truncations[played.offsets[1:] - 1]))
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_every_start_ends_upright(integrator: str) -> None:
+    system = _system(integrator=integrator)
+    assert _held(system, swing_up(system.params), 200) == 1.0
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.3])
+def test_noisy_actions_are_withstood(noise: float) -> None:
+    system = _system()
+    assert _held(system, swing_up(system.params, noise), 200) == 1.0
+
+
+@pytest.mark.parametrize("scale", [0.6, 1.4])
+@pytest.mark.parametrize("name", ["pole_mass", "half_length", "cart_mass", "gravity"])
+def test_other_carts_and_poles_are_swung_up(name: str, scale: float) -> None:
+    params = Params(**{name: scale * getattr(Params(), name)})
+    assert _held(_system(params), swing_up(params), 50) == 1.0
+
+
+def test_the_return_is_the_reference_for_a_score_of_100() -> None:
+    system = _system()
+    reached = play(system, swing_up(system.params), 1_000, seed=0).returns.mean()
+    assert reached == references("PhysCartPoleSwingUp-v0")["ref_max"]["mean"]
+
+
+def test_without_its_pumping_or_its_regulator_it_does_not_get_there() -> None:
+    params, law = Params(), swing_up_law(Params())
+    backwards = CompiledPolicy(ENERGY_SHAPING, lqr_gains(params), (*law[:2], -law[2], *law[3:]))
+    careless = CompiledPolicy(ENERGY_SHAPING, (0.0, 0.0, 0.0, 0.0), law)
+    for policy in (backwards, careless):
+        assert _held(_system(), policy, 50) == 0.0
