@@ -83,7 +83,8 @@ def observe_range(
 @kernel
 def observe_columns(memory: FloatArray, settings: Settings, observations: Observations) -> None:
     """Write what a policy sees of every column into ``observations`` (n, obs)."""
-    observe_range(memory, settings, 0, memory.shape[1], observations)
+    for i in range(memory.shape[1]):
+        observe_column(memory, settings[0], i, observations[i])
 
 
 @kernel
