@@ -30,7 +30,7 @@ from cartpole_phys.task import start_state
 
 BLOCK = 2_048  # columns that are worked on together, so that they stay in the processor's own cache
 VECTOR = 8  # numbers that a processor may work on at once
-WHO, FORCES = 0, 7  # rows of the scratch memory
+WHO, KEYS, EPISODES, STATES, FORCES = 0, 1, 2, 3, 7  # rows of the scratch memory; four of states
 
 
 @inlined
@@ -73,7 +73,7 @@ def begin_columns(
 @inlined
 def empty_scratch(columns: int) -> FloatArray:
     """Room to work on a block of columns: a row each for who restarts, keys, episodes, states and forces."""
-    return np.empty((8, columns + VECTOR))
+    return np.empty((FORCES + 1, columns + VECTOR))
 
 
 @inlined
@@ -94,8 +94,9 @@ def restart_block(
     for i in range(first, last):
         who[count] = i  # without a branch, which the processor would often guess wrongly
         count += done[i]
-    key, episode = scratch.view(np.uint64)[1], scratch.view(np.int64)[2]
-    x, x_dot, theta, theta_dot = scratch[3], scratch[4], scratch[5], scratch[6]
+    key, episode = scratch.view(np.uint64)[KEYS], scratch.view(np.int64)[EPISODES]
+    x, x_dot = scratch[STATES], scratch[STATES + 1]
+    theta, theta_dot = scratch[STATES + 2], scratch[STATES + 3]
     for k in range(count):
         key[k], episode[k] = keys[who[k]], episodes[who[k]] + 1
     for k in range((count + VECTOR - 1) // VECTOR * VECTOR):  # what is beyond the last is not used
