@@ -41,7 +41,7 @@ from cartpole_phys.numeric.random_stream import uniforms
 from cartpole_phys.physics import State
 from cartpole_phys.rollouts.laws import choose, takes_chances
 from cartpole_phys.stepping.block import NO_RESTART, step_range
-from cartpole_phys.stepping.sensing import Observations, observe_column
+from cartpole_phys.stepping.sensing import Observations, is_state, observe_column
 from cartpole_phys.stepping.starting import begin_column
 from cartpole_phys.system import CartPole
 from cartpole_phys.task import BALANCE, START_BOUND
@@ -149,7 +149,7 @@ def _enter(
     lanes.index_of[lane] = index
     lanes.memory.view(np.int64)[EPISODE, lane] = first_episode + index
     begin_column(lanes.memory, settings, lane, -START_BOUND, START_BOUND)
-    observe_column(lanes.memory, settings, lane, lanes.seen[lane])
+    observe_column(lanes.memory, settings, lane, lanes.seen, is_state(settings))
     for p in range(ends.params.shape[1]):
         ends.params[index, p] = lanes.memory[PARAMS + p, lane]
     log.lanes[index], log.starts[index] = lane, now

@@ -42,17 +42,34 @@ def observation_of(settings: Any, state: State, key: np.uint64, episode: int, el
 
 
 @inlined
-def observe_column(memory: FloatArray, settings: Any, i: int, observation: Observations) -> None:
-    """Write what a policy sees of column ``i`` into ``observation`` (obs,)."""
-    if settings.task == BALANCE and not settings.noisy:
-        observation[0], observation[1] = memory[X, i], memory[X_DOT, i]
-        observation[2], observation[3] = memory[THETA, i], memory[THETA_DOT, i]
-        return
+def observation_in(memory: FloatArray, settings: Any, i: int) -> Seen:
+    """What a policy sees of column ``i``."""
     keys, counters = memory.view(np.uint64), memory.view(np.int64)
     state = memory[X, i], memory[X_DOT, i], memory[THETA, i], memory[THETA_DOT, i]
-    seen = observation_of(settings, state, keys[KEY, i], counters[EPISODE, i], counters[ELAPSED, i])
-    for j in range(len(observation)):
-        observation[j] = seen[j]
+    return observation_of(settings, state, keys[KEY, i], counters[EPISODE, i], counters[ELAPSED, i])
+
+
+@inlined
+def is_state(settings: Any) -> bool:
+    """Whether what a policy sees is the state itself, in float32."""
+    return settings.task == BALANCE and not settings.noisy
+
+
+@inlined
+def observe_column(
+    memory: FloatArray, settings: Any, i: int, observations: Observations, sees_state: bool
+) -> None:
+    """Write what a policy sees of column ``i`` into the same row of ``observations`` (n, obs).
+
+    ``sees_state`` is ``is_state`` of the settings, asked once and not for every column.
+    """
+    if sees_state:
+        observations[i, 0], observations[i, 1] = memory[X, i], memory[X_DOT, i]
+        observations[i, 2], observations[i, 3] = memory[THETA, i], memory[THETA_DOT, i]
+    else:
+        seen = observation_in(memory, settings, i)
+        for j in range(observations.shape[1]):
+            observations[i, j] = seen[j]
 
 
 @inlined
@@ -60,7 +77,8 @@ def observe_range(
     memory: FloatArray, settings: Settings, first: int, last: int, observations: Observations
 ) -> None:
     """Write what a policy sees of columns ``first`` to ``last`` into the same rows of ``observations``."""
-    if settings[0].task == BALANCE and not settings[0].noisy:
+    sees_state = is_state(settings[0])
+    if sees_state:
         x, x_dot, theta, theta_dot = (
             memory[X, first:last],
             memory[X_DOT, first:last],
@@ -77,14 +95,15 @@ def observe_range(
             )
     else:
         for i in range(first, last):
-            observe_column(memory, settings[0], i, observations[i])
+            observe_column(memory, settings[0], i, observations, sees_state)
 
 
 @kernel
 def observe_columns(memory: FloatArray, settings: Settings, observations: Observations) -> None:
     """Write what a policy sees of every column into ``observations`` (n, obs)."""
+    sees_state = is_state(settings[0])
     for i in range(memory.shape[1]):
-        observe_column(memory, settings[0], i, observations[i])
+        observe_column(memory, settings[0], i, observations, sees_state)
 
 
 @kernel

@@ -28,7 +28,7 @@ from cartpole_phys.memory import (
 from cartpole_phys.numeric.compiled import quick_kernel
 from cartpole_phys.numeric.trigonometry import QUARTER_PI
 from cartpole_phys.physics import constants_of
-from cartpole_phys.stepping.sensing import observe_column
+from cartpole_phys.stepping.sensing import observation_in
 from cartpole_phys.stepping.starting import begin_column
 from cartpole_phys.task import has_fallen, push_force, reward_of
 
@@ -40,7 +40,9 @@ def begin_one(
     """Start the next episode of a single column, and write its observation."""
     memory.view(np.int64)[EPISODE, 0] += 1
     begin_column(memory, settings[0], 0, low, high)
-    observe_column(memory, settings[0], 0, observation)
+    seen = observation_in(memory, settings[0], 0)
+    for j in range(len(observation)):
+        observation[j] = seen[j]
 
 
 @quick_kernel
@@ -74,7 +76,9 @@ def step_one(
     )
     memory[X, 0], memory[X_DOT, 0], memory[THETA, 0], memory[THETA_DOT, 0] = x, x_dot, theta, theta_dot
     counters[ELAPSED, 0] += 1
-    observe_column(memory, own, 0, observation)
+    seen = observation_in(memory, own, 0)
+    for j in range(len(observation)):
+        observation[j] = seen[j]
     return reward_of(own.task, x, theta, theta_dot, action), has_fallen(
         x, theta, own.x_threshold, own.theta_threshold
     )

@@ -25,7 +25,7 @@ from cartpole_phys.memory import (
 from cartpole_phys.numeric.compiled import inlined, kernel
 from cartpole_phys.numeric.random_stream import PARAMS as PARAMS_DRAW
 from cartpole_phys.numeric.random_stream import uniforms
-from cartpole_phys.stepping.sensing import observe_column
+from cartpole_phys.stepping.sensing import is_state, observe_column
 from cartpole_phys.task import start_state
 
 BLOCK = 2_048  # columns that are worked on together, so that they stay in the processor's own cache
@@ -126,7 +126,7 @@ def restart_columns(
 
     ``replaced`` (k, obs) is written with what stood in those rows of ``observations`` (n, obs) before.
     """
-    columns, row = memory.shape[1], 0
+    columns, row, sees_state = memory.shape[1], 0, is_state(settings[0])
     scratch = empty_scratch(min(BLOCK, columns))
     who = scratch.view(np.int64)[WHO]
     for block in range(0, columns, BLOCK):
@@ -136,4 +136,4 @@ def restart_columns(
             for j in range(observations.shape[1]):
                 replaced[row, j] = observations[i, j]
             row += 1
-            observe_column(memory, settings[0], i, observations[i])
+            observe_column(memory, settings[0], i, observations, sees_state)
