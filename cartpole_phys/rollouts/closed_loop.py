@@ -36,10 +36,8 @@ from cartpole_phys.memory import (
     X,
 )
 from cartpole_phys.numeric.compiled import inlined, kernel
-from cartpole_phys.numeric.random_stream import ACTION as ACTION_DRAW
-from cartpole_phys.numeric.random_stream import uniforms
 from cartpole_phys.physics import State
-from cartpole_phys.rollouts.laws import choose, takes_chances
+from cartpole_phys.rollouts.laws import choose_all
 from cartpole_phys.stepping.block import NO_RESTART, step_range
 from cartpole_phys.stepping.sensing import Observations, is_state, observe_column
 from cartpole_phys.stepping.starting import begin_column
@@ -113,24 +111,12 @@ class Lanes(NamedTuple):
 
 
 @inlined
-def _draw(lanes: Lanes) -> None:
-    """Write each lane's random number for its next action."""
-    counters, keys = lanes.memory.view(np.int64), lanes.memory.view(np.uint64)[KEY]
-    elapsed, episodes = counters[ELAPSED], counters[EPISODE]
-    for lane in range(len(keys)):
-        lanes.random[lane] = uniforms(keys[lane], episodes[lane], elapsed[lane], ACTION_DRAW)[0]
-
-
-@inlined
 def _act(lanes: Lanes, law: Law, log: Log, now: int) -> None:
     """Choose every lane's action, and write what is known before the step."""
-    if takes_chances(law.rule, law.noise):
-        _draw(lanes)
-    seen, random, count = lanes.seen, lanes.random, len(lanes.random)
-    actions, shares, last = log.actions[now], lanes.memory[ACTION], seen.shape[1] - 1
+    seen, count = lanes.seen, len(lanes.seen)
+    actions, shares = log.actions[now, :count], lanes.memory[ACTION]
+    choose_all(lanes.memory, law.continuous, law.rule, law.numbers, law.noise, seen, lanes.random, actions)
     for lane in range(count):
-        sees = seen[lane, 0], seen[lane, 1], seen[lane, 2], seen[lane, 3], seen[lane, last]
-        actions[lane] = choose(law.rule, law.continuous, law.numbers, law.noise, sees, random[lane])
         shares[lane] = np.float64(actions[lane]) if law.continuous else 2.0 * np.float64(actions[lane]) - 1.0
     for j in range(4):
         row, states = lanes.memory[j], log.states[now, j]

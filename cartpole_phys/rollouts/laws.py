@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from cartpole_phys.memory import FloatArray
+from cartpole_phys.memory import ELAPSED, EPISODE, KEY, FloatArray
 from cartpole_phys.numeric.compiled import inlined
-from cartpole_phys.stepping.sensing import Seen
+from cartpole_phys.numeric.random_stream import ACTION, uniforms
+from cartpole_phys.stepping.sensing import Observations, Seen
 
 UNIFORM = 0  # any action with equal probability
 PROPORTIONAL = 1  # u = gains · observation: as a force, or by its sign
 BERNOULLI = 2  # discrete: to the right with probability clip(½ + ½ u, 0, 1)
 ENERGY_SHAPING = 3  # swings the pole up, then PROPORTIONAL
 
-ENERGY_GAIN = (
-    3.0  # full pumping until the energy is within 1/3 of m g l of its goal, less and less from there
-)
+ENERGY_GAIN = 3.0  # full pumping until the energy is within 1/3 of m g l of its goal, then ever less
 CATCH_COSINE = 0.7  # the proportional law takes over above this cosθ …
 CATCH_ACTION = 3.5  # … once it asks for less than this many times the largest force
 
@@ -46,6 +46,38 @@ def choose(rule: int, continuous: bool, law: FloatArray, noise: float, seen: See
     if rule == PROPORTIONAL:
         return 1.0 if u > 0.0 else 0.0
     return 1.0 if random < 0.5 + 0.5 * u else 0.0
+
+
+@inlined
+def choose_all(
+    memory: FloatArray,
+    continuous: bool,
+    rule: int,
+    law: FloatArray,
+    noise: float,
+    observations: Observations,
+    random: FloatArray,
+    actions: npt.NDArray[np.float32],
+) -> None:
+    """Write the actions (n,) of a compiled policy on observations (n, obs) of the memory's n columns.
+
+    ``random`` (n,) is room for the random numbers, which follow from key, episode and step.
+    """
+    keys, counters = memory.view(np.uint64)[KEY], memory.view(np.int64)
+    episodes, elapsed = counters[EPISODE], counters[ELAPSED]
+    if takes_chances(rule, noise):
+        for i in range(len(actions)):
+            random[i] = uniforms(keys[i], episodes[i], elapsed[i], ACTION)[0]
+    last = observations.shape[1] - 1
+    for i in range(len(actions)):
+        seen = (
+            observations[i, 0],
+            observations[i, 1],
+            observations[i, 2],
+            observations[i, 3],
+            observations[i, last],
+        )
+        actions[i] = choose(rule, continuous, law, noise, seen, random[i])
 
 
 @inlined

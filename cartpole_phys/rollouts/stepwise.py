@@ -10,10 +10,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.memory import ELAPSED, EPISODE, KEY, FloatArray
+from cartpole_phys.memory import FloatArray
 from cartpole_phys.numeric.compiled import kernel
-from cartpole_phys.numeric.random_stream import ACTION, uniforms
-from cartpole_phys.rollouts.laws import choose, takes_chances
+from cartpole_phys.rollouts.laws import choose_all
 from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy
 from cartpole_phys.stepping.columns import Columns
 from cartpole_phys.stepping.sensing import Observations
@@ -30,16 +29,7 @@ def choose_columns(
     actions: npt.NDArray[np.float32],
 ) -> None:
     """Write the actions (n,) of a compiled policy on observations (n, obs)."""
-    keys, counters = memory.view(np.uint64), memory.view(np.int64)
-    random_actions = takes_chances(rule, noise)
-    fifth = observations.shape[1] > 4
-    for i in range(len(actions)):
-        random = 0.0
-        if random_actions:
-            random = uniforms(keys[KEY, i], counters[EPISODE, i], counters[ELAPSED, i], ACTION)[0]
-        own = observations[i]
-        seen = own[0], own[1], own[2], own[3], own[4] if fifth else np.float32(0.0)
-        actions[i] = np.float32(choose(rule, continuous, law, noise, seen, random))
+    choose_all(memory, continuous, rule, law, noise, observations, np.zeros(len(actions)), actions)
 
 
 class StepwisePolicy:
