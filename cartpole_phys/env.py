@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Unpack
 
 import gymnasium as gym
@@ -67,27 +66,13 @@ def changed_params(current: Params, wanted: Any, system: CartPole) -> Params:
     Raises:
         InputError: on an unknown name, a number out of its range, or another time step than the system's.
     """
-    params = wanted if isinstance(wanted, Params) else None
-    if params is None:
-        params = replace(current, **vars_of(wanted))
+    params = wanted if isinstance(wanted, Params) else current.changed(wanted)
     if params.time_step != system.params.time_step:
         raise InputError(
             f"Expected the time step of {system.params.time_step:g} s that the environment was made with, "
             f"got {params.time_step:g}; make another environment for another {CLOCK}."
         )
     return params
-
-
-def vars_of(wanted: Any) -> dict[str, float]:
-    """Names and numbers of a mapping, once it is clear that they are parameters.
-
-    Raises:
-        InputError: on anything but names and numbers, an unknown name, or a number out of its range.
-    """
-    if not isinstance(wanted, Mapping):
-        raise InputError(f'Expected params as names and numbers like {{"pole_mass": 0.2}}, got {wanted!r}.')
-    Params.from_mapping(wanted)
-    return dict(wanted)
 
 
 class PhysCartPoleEnv(gym.Env[Observation, Any]):
@@ -169,8 +154,7 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
         self._memory, self._settings = self.columns.memory, self.columns.settings
         self._shape = (system.task.observation_size,)
         self._share = self._continuous_share if system.continuous else self._discrete_share
-        self._tells = bool(system.push_rate or system.randomize or system.diagnostics)
-        self._steps_only = not self._tells and render_mode != "human"
+        self._steps_only = not system.tells and render_mode != "human"
         self._started = False
         self._window: Any = None
 

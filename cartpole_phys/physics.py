@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -89,16 +89,23 @@ class Params:
         Raises:
             InputError: on anything but names and numbers, an unknown name, or a number out of its range.
         """
-        if not isinstance(values, Mapping | None):
+        return cls().changed({} if values is None else values)
+
+    def changed(self, values: Mapping[str, float]) -> Params:
+        """These parameters with some replaced, by name.
+
+        Raises:
+            InputError: on anything but names and numbers, an unknown name, or a number out of its range.
+        """
+        if not isinstance(values, Mapping):
             raise InputError(
                 f'Expected params as names and numbers like {{"pole_mass": 0.2}}, got {values!r}.'
             )
-        values = dict(values or {})
-        known = [field.name for field in fields(cls)]
+        known = [field.name for field in fields(self)]
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise InputError(f"Unknown physical parameter {unknown[0]!r}; choose from {', '.join(known)}.")
-        return cls(**values)
+        return replace(self, **values)
 
     @property
     def total_mass(self) -> float:

@@ -133,6 +133,11 @@ class CartPole:
         """Whether observations differ from the state."""
         return any(self.observation_noise)
 
+    @property
+    def tells(self) -> bool:
+        """Whether infos hold anything."""
+        return bool(self.push_rate or self.randomize or self.diagnostics)
+
     @cached_property
     def settings(self) -> Settings:
         """All of this as the kernels read it, shape (1,); copy it before a change."""

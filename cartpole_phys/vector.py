@@ -29,12 +29,12 @@ from cartpole_phys.env import (
 from cartpole_phys.errors import InputError, is_integer
 from cartpole_phys.numeric.random_stream import key_from_generator, key_from_seed
 from cartpole_phys.reset_options import VECTOR_OPTIONS, Seeds, parse_mask, parse_seeds, parse_start
+from cartpole_phys.stepping.block import Flags
 from cartpole_phys.stepping.columns import Columns, Stepped
 from cartpole_phys.stepping.snapshot import Snapshot, keep, restore
 from cartpole_phys.system import Arguments, CartPole
 from cartpole_phys.vector_arguments import parse_autoreset_mode, parse_limit, parse_params, plain
 
-Flags = npt.NDArray[np.bool_]
 VECTOR_RENDER_MODES = (*RENDER_MODES, "rgb_mosaic")
 
 
@@ -83,7 +83,6 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.columns = Columns(self.system, num_envs)
         self.columns.set_params(params)
-        self._tells = bool(self.system.push_rate or self.system.randomize or self.system.diagnostics)
         self._restarts = self.autoreset_mode is AutoresetMode.NEXT_STEP
         self._started = False
         self._window: Any = None
@@ -116,7 +115,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         """
         start = parse_start(options, self.num_envs, VECTOR_OPTIONS)
         mask = parse_mask(options, self.num_envs)
-        seeds = parse_seeds(seed, self.num_envs)
+        seeds = () if seed is None else parse_seeds(seed, self.num_envs)
         if not self._started and not mask.all():
             raise ResetNeeded("Cannot reset a part of environments that were never reset; reset all first.")
         super().reset(seed=None)
@@ -144,7 +143,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         self._check_steppable()
         columns = self.columns
         columns.set_actions(actions)
-        stepping = columns.done == 0 if self._tells else None
+        stepping = columns.done == 0 if self.system.tells else None
         stepped = columns.step(self._restarts)
         infos: dict[str, Any] = {}
         if stepped.any_done and self.autoreset_mode is AutoresetMode.SAME_STEP:
@@ -261,7 +260,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
     def _infos(self, where: Flags, stepped: Flags) -> dict[str, Any]:
         """Infos of the environments in ``where`` as Gymnasium's vector infos; of ``stepped``, of a step."""
         infos: dict[str, Any] = {}
-        if not self._tells:
+        if not self.system.tells:
             return infos
         for name, values in self.columns.tell(bool(stepped.any())).items():
             told = where & stepped if name == "push" else where.copy()

@@ -44,13 +44,13 @@ def parse_limit(max_episode_steps: Any) -> int:
 
 
 def parse_params(params: Any, num_envs: int) -> list[Params]:
-    """One set of parameters per environment; a value may be one number or a list with one for each.
+    """One set of parameters for all environments, or where a value is a list, one set for each.
 
     Raises:
         InputError: on an unknown name, a list of the wrong length, or a number out of its range.
     """
     if not isinstance(params, Mapping):
-        return [Params.from_mapping(params)] * num_envs
+        return [Params.from_mapping(params)]
     lists = {name: value for name, value in params.items() if isinstance(value, (list, tuple, np.ndarray))}
     for name, values in lists.items():
         if name == CLOCK:
@@ -58,7 +58,7 @@ def parse_params(params: Any, num_envs: int) -> list[Params]:
         if len(values) != num_envs:
             raise InputError(f"Expected params[{name!r}] with {num_envs} numbers, got {len(values)}.")
     if not lists:
-        return [Params.from_mapping(params)] * num_envs
+        return [Params.from_mapping(params)]
     return [
         Params.from_mapping({**params, **{name: values[i] for name, values in lists.items()}})
         for i in range(num_envs)

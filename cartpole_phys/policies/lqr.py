@@ -10,15 +10,14 @@ is as bad as any other's. Source: B. Anderson and J. Moore, "Optimal Control: Li
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from cartpole_phys.errors import InputError
 from cartpole_phys.linearize import linearize
+from cartpole_phys.memory import FloatArray
 from cartpole_phys.physics import Params
 from cartpole_phys.rollouts.laws import PROPORTIONAL
 from cartpole_phys.rollouts.policy import CompiledPolicy
 
-FloatArray = npt.NDArray[np.float64]
 Gains = tuple[float, float, float, float]  # of the action on x (1/m), ẋ (s/m), θ (1/rad), θ̇ (s/rad)
 
 # Diagonal of Q: each is 1 / (tolerated deviation)². The cart may wander on its metres of track; the pole must

@@ -58,9 +58,8 @@ class Columns:
 
     def __init__(self, system: CartPole, num_envs: int) -> None:
         """Environments with the system's parameters that have not begun an episode yet."""
-        memory = np.zeros((ROWS, num_envs))
-        memory[PARAMS:] = np.array(system.params.values)[:, None]  # (8,) -> (8, n)
-        self.__setstate__((system, memory, system.settings.copy()))
+        self.__setstate__((system, np.zeros((ROWS, num_envs)), system.settings.copy()))
+        self.set_params([system.params])
 
     def __getstate__(self) -> tuple[CartPole, FloatArray, Settings]:
         """What a pickle or a copy needs: the views are made anew."""
@@ -149,8 +148,11 @@ class Columns:
         return Params(*self.params[:, index].tolist())
 
     def set_params(self, params: Sequence[Params]) -> None:
-        """Give each environment its own parameters; those that are randomised last until the next episode."""
-        self.params[:] = np.array([own.values for own in params]).T  # (n, 8) -> (8, n)
+        """Give all environments one set of parameters, or each its own.
+
+        Those that are randomised last until the next episode.
+        """
+        self.params[:] = np.array([own.values for own in params]).T  # (1 or n, 8) -> (8, 1 or n)
         self.look_for_differences()
 
     def restore(self, memory: FloatArray) -> None:
