@@ -210,9 +210,8 @@ def step_range(
         _sum_forces(memory, settings[0].alike != 0, block, end, forces)
         _integrate_block(integrate, one_angle, memory, forces, block, end, settings)
         _finish_block(memory, settings[0], block, end, rewards, terminated, truncated)
-        if (
-            restart_bound >= 0.0
-        ):  # what was done before this step begins anew, and the step counts for nothing
+        # What was done before this step begins anew, and the step counts for nothing.
+        if restart_bound >= 0.0:
             for k in range(restart_block(memory, settings[0], block, end, restart_bound, scratch)):
                 i = who[k]
                 rewards[i], terminated[i], truncated[i] = 0.0, False, False

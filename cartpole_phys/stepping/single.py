@@ -6,6 +6,8 @@ tests/test_contract.py holds them; a call of those costs more than the whole ste
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -25,12 +27,20 @@ from cartpole_phys.memory import (
     X,
     params_of,
 )
-from cartpole_phys.numeric.compiled import quick_kernel
+from cartpole_phys.numeric.compiled import inlined, quick_kernel
 from cartpole_phys.numeric.trigonometry import QUARTER_PI
 from cartpole_phys.physics import constants_of
 from cartpole_phys.stepping.sensing import observation_in
 from cartpole_phys.stepping.starting import begin_column
 from cartpole_phys.task import has_fallen, push_force, reward_of
+
+
+@inlined
+def _observe(memory: FloatArray, settings: Any, observation: npt.NDArray[np.float32]) -> None:
+    """Write what a policy sees of a single column into ``observation`` (obs,)."""
+    seen = observation_in(memory, settings, 0)
+    for j in range(len(observation)):
+        observation[j] = seen[j]
 
 
 @quick_kernel
@@ -40,9 +50,7 @@ def begin_one(
     """Start the next episode of a single column, and write its observation."""
     memory.view(np.int64)[EPISODE, 0] += 1
     begin_column(memory, settings[0], 0, low, high)
-    seen = observation_in(memory, settings[0], 0)
-    for j in range(len(observation)):
-        observation[j] = seen[j]
+    _observe(memory, settings[0], observation)
 
 
 @quick_kernel
@@ -76,9 +84,7 @@ def step_one(
     )
     memory[X, 0], memory[X_DOT, 0], memory[THETA, 0], memory[THETA_DOT, 0] = x, x_dot, theta, theta_dot
     counters[ELAPSED, 0] += 1
-    seen = observation_in(memory, own, 0)
-    for j in range(len(observation)):
-        observation[j] = seen[j]
+    _observe(memory, own, observation)
     return reward_of(own.task, x, theta, theta_dot, action), has_fallen(
         x, theta, own.x_threshold, own.theta_threshold
     )
