@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.episode_selection import (
+    Seed,
+    drawn_indices,
+    episode_indices,
+    masked_indices,
+    shuffled_shares,
+)
 from cartpole_phys.errors import InputError
 
 Array = npt.NDArray[Any]
@@ -25,10 +32,11 @@ class Episode(NamedTuple):
     final_observation: npt.NDArray[np.float32]  # (obs,)
     terminated: bool
     truncated: bool
+    infos: Mapping[str, Array]  # each (T, …)
 
 
 @dataclass(frozen=True, eq=False)
-class Episodes:
+class Episodes(Sequence[Episode]):
     """Flat, row-aligned arrays of N steps in E episodes, one after another.
 
     ::
@@ -57,8 +65,20 @@ class Episodes:
         """Number of episodes."""
         return len(self.offsets) - 1
 
-    def __getitem__(self, index: int) -> Episode:
-        """One episode, as views."""
+    @overload
+    def __getitem__(self, index: int) -> Episode: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Episodes: ...
+
+    def __getitem__(self, index: int | slice) -> Episode | Episodes:
+        """One episode, or those of a slice; as views, unless the slice leaves some out or turns round.
+
+        Raises:
+            IndexError: if there is no such episode.
+        """
+        if isinstance(index, slice):
+            return self.select(np.arange(len(self))[index])
         index = range(len(self))[index]
         rows = slice(int(self.offsets[index]), int(self.offsets[index + 1]))
         return Episode(
@@ -68,6 +88,7 @@ class Episodes:
             self.final_observations[index],
             bool(self.terminations[rows.stop - 1]),
             bool(self.truncations[rows.stop - 1]),
+            {name: values[rows] for name, values in self.infos.items()},
         )
 
     def __iter__(self) -> Iterator[Episode]:
@@ -130,7 +151,7 @@ class Episodes:
         """Episodes from flat arrays under D4RL's keys; rows after the last flag count as a cut episode.
 
         Raises:
-            InputError: if there are no rows, or neither next observations nor a way to know them.
+            InputError: if there are no rows.
         """
         terminals, timeouts = arrays["terminals"].astype(np.bool_), arrays["timeouts"].astype(np.bool_)
         if not len(terminals):
@@ -151,29 +172,93 @@ class Episodes:
             metadata=metadata or {},
         )
 
+    def select(self, indices: npt.ArrayLike) -> Episodes:
+        """The episodes of these indices, shape (K,), in this order, repeated ones as often as given.
+
+        Consecutive ones are views; others are copied.
+
+        Raises:
+            InputError: if these are not indices of episodes.
+        """
+        chosen = episode_indices(indices, len(self))
+        lengths = self.lengths[chosen]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])  # (K + 1,)
+        if len(chosen) and (np.diff(chosen) == 1).all():
+            rows = slice(int(self.offsets[chosen[0]]), int(self.offsets[chosen[-1] + 1]))
+            return self._part(rows, slice(int(chosen[0]), int(chosen[-1]) + 1), offsets)
+        moved = self.offsets[chosen] - offsets[:-1]  # from a row here to the same row there, (K,)
+        return self._part(np.repeat(moved, lengths) + np.arange(offsets[-1]), chosen, offsets)
+
+    def filter(self, keep: npt.ArrayLike | Callable[[Episode], bool | np.bool_]) -> Episodes:
+        """The episodes that a mask, shape (E,), or a function of an episode holds true.
+
+        Such as ``data.filter(data.returns > 100)`` or ``data.filter(lambda episode: episode.terminated)``.
+
+        Raises:
+            InputError: if the mask is not one truth value an episode.
+        """
+        mask = np.array([keep(episode) for episode in self], dtype=np.bool_) if callable(keep) else keep
+        return self.select(masked_indices(mask, len(self)))
+
+    def sample(self, count: int, seed: Seed) -> Episodes:
+        """So many different episodes, drawn at random; the same seed draws the same ones.
+
+        Raises:
+            InputError: if there are not so many.
+        """
+        return self.select(drawn_indices(count, len(self), seed))
+
+    def split(self, share: float, seed: Seed = 0) -> tuple[Episodes, Episodes]:
+        """All episodes, shuffled, in two parts: the given share of them, and the others.
+
+        Such as ``train, validation = data.split(0.9)``.
+
+        Raises:
+            InputError: if the share is not between 0 and 1, or would leave one part empty.
+        """
+        first, rest = shuffled_shares(share, len(self), seed)
+        return self.select(first), self.select(rest)
+
     def head(self, steps: int) -> Episodes:
         """The first ``steps`` rows; an episode that this cuts is marked as cut."""
         if steps >= self.steps:
             return self
         last = int(np.searchsorted(self.offsets, steps, side="left"))  # episodes kept, the cut one included
-        was_cut = self.offsets[last] != steps
-        truncations, infos = self.truncations[:steps].copy(), {k: v[:steps] for k, v in self.infos.items()}
-        final_observations = self.final_observations[:last].copy()
-        infos[CUT] = infos.get(CUT, np.zeros(steps, dtype=np.bool_)).copy()
-        if was_cut:
-            truncations[-1] = infos[CUT][-1] = True
+        kept = self._part(slice(steps), slice(last), np.append(self.offsets[:last], steps))
+        truncations, final_observations = kept.truncations.copy(), kept.final_observations.copy()
+        cuts = kept.infos.get(CUT, np.zeros(steps, dtype=np.bool_)).copy()
+        if self.offsets[last] != steps:
+            truncations[-1] = cuts[-1] = True
             final_observations[-1] = self.observations[steps]
+        infos = {**kept.infos, CUT: cuts}
+        return replace(kept, truncations=truncations, final_observations=final_observations, infos=infos)
+
+    def tail(self, steps: int) -> Episodes:
+        """``steps`` rows of the last episodes; where these have more, the last one is cut.
+
+        It begins where an episode begins, so that returns-to-go stay those of the whole data set.
+        """
+        first = int(np.searchsorted(self.offsets, max(0, self.steps - steps), side="right")) - 1
+        return self[first:].head(steps)
+
+    def _part(self, rows: slice | Array, episodes: slice | Array, offsets: npt.NDArray[np.int64]) -> Episodes:
+        """These rows, which are those of these episodes; slices give views."""
         return replace(
             self,
-            observations=self.observations[:steps],
-            actions=self.actions[:steps],
-            rewards=self.rewards[:steps],
-            terminations=self.terminations[:steps],
-            truncations=truncations,
-            final_observations=final_observations,
-            offsets=np.append(self.offsets[:last], steps),
-            infos=infos,
+            observations=_rows(self.observations, rows),
+            actions=_rows(self.actions, rows),
+            rewards=_rows(self.rewards, rows),
+            terminations=_rows(self.terminations, rows),
+            truncations=_rows(self.truncations, rows),
+            final_observations=_rows(self.final_observations, episodes),
+            offsets=offsets,
+            infos={name: _rows(values, rows) for name, values in self.infos.items()},
         )
+
+
+def _rows(array: Array, rows: slice | Array) -> Array:
+    """Rows of an array; take() is ten times as fast as an index where a row holds several values."""
+    return array[rows] if isinstance(rows, slice) else np.take(array, rows, axis=0)
 
 
 def concatenate(parts: Sequence[Episodes]) -> Episodes:
