@@ -10,18 +10,23 @@ JOBS ?= 2
 ENVPOOL := .venv-envpool/.installed
 ENVPOOL_CONSTRAINTS := benchmarks/envpool-constraints.txt
 
-.PHONY: demo test lint bench endurance figures readme references clean help
+# D4RL's own functions need none of the simulators that D4RL asks for, and neither installs beside the rest.
+D4RL := .venv-d4rl/.installed
+D4RL_REQUIREMENTS := benchmarks/d4rl-requirements.txt
+
+.PHONY: demo test test-clients lint bench endurance figures readme references clean help
 
 help:
-	@echo "make demo        SAC agent, data set, Decision Transformer and its score, in 2 to 3 minutes"
-	@echo "make test        the test suite"
-	@echo "make lint        style, types and import rule"
-	@echo "make bench       steps a second beside Gymnasium's and EnvPool's CartPole, rollouts beside C"
-	@echo "make endurance   a billion random steps with random parameters, in a minute"
-	@echo "make figures     energy drift and random pushes: results and pictures, in a quarter of a minute"
-	@echo "make readme      write the committed figures into README.md and docs/"
-	@echo "make references  measure the reference returns behind the scores anew"
-	@echo "make clean       remove the environments and what was built"
+	@echo "make demo          SAC agent, data set, Decision Transformer and its score, in 2 to 3 minutes"
+	@echo "make test          the test suite"
+	@echo "make test-clients  the tests beside D4RL's own functions, in an environment of their own"
+	@echo "make lint          style, types and import rule"
+	@echo "make bench         steps a second beside Gymnasium's and EnvPool's CartPole, rollouts beside C, D4RL's forms"
+	@echo "make endurance     a billion random steps with random parameters, in a minute"
+	@echo "make figures       energy drift and random pushes: results and pictures, in a quarter of a minute"
+	@echo "make readme        write the committed figures into README.md and docs/"
+	@echo "make references    measure the reference returns behind the scores anew"
+	@echo "make clean         remove the environments and what was built"
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: expected Python 3.11 or newer, got " + sys.version.split()[0] + "; name another with: make PYTHON=python3.11")'
@@ -41,11 +46,21 @@ $(ENVPOOL): $(ENVPOOL_CONSTRAINTS)
 		&& touch $@ \
 		|| echo "EnvPool could not be installed; the benchmark goes on without it."
 
+$(D4RL): $(D4RL_REQUIREMENTS)
+	@echo "Installing D4RL into .venv-d4rl for comparison: 160 MB, once."
+	@$(PYTHON) -m venv --clear .venv-d4rl \
+		&& .venv-d4rl/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $< \
+		&& touch $@ \
+		|| echo "D4RL could not be installed; what compares with it says so."
+
 demo: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.demo
 
 test: $(INSTALLED)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
+
+test-clients: $(INSTALLED) $(D4RL)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m clients
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .
@@ -53,10 +68,11 @@ lint: $(INSTALLED)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(INSTALLED) $(ENVPOOL)
+bench: $(INSTALLED) $(ENVPOOL) $(D4RL)
 	@$(BIN)/python -m benchmarks.environment
 	@$(BIN)/python -m benchmarks.rollout
 	@$(BIN)/python -m benchmarks.startup
+	@$(BIN)/python -m benchmarks.transitions
 
 endurance: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.endurance
@@ -72,4 +88,4 @@ references: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.references
 
 clean:
-	rm -rf .venv .venv-envpool demo-output build dist *.egg-info
+	rm -rf .venv .venv-envpool .venv-d4rl demo-output build dist *.egg-info

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from cartpole_phys.data.check import check as check
     from cartpole_phys.data.d4rl import load_dataset as load_dataset
     from cartpole_phys.data.score import normalized_score as normalized_score
+    from cartpole_phys.data.transitions import qlearning_dataset as qlearning_dataset
+    from cartpole_phys.data.transitions import sequence_dataset as sequence_dataset
     from cartpole_phys.episodes import Episodes as Episodes
     from cartpole_phys.errors import InputError as InputError
 
@@ -26,6 +28,8 @@ _LAZY = {
     "check": "cartpole_phys.data.check",
     "load_dataset": "cartpole_phys.data.d4rl",
     "normalized_score": "cartpole_phys.data.score",
+    "qlearning_dataset": "cartpole_phys.data.transitions",
+    "sequence_dataset": "cartpole_phys.data.transitions",
     "Episodes": "cartpole_phys.episodes",
     "InputError": "cartpole_phys.errors",
 }

@@ -1,0 +1,98 @@
+"""Rows a second beside D4RL's own functions: ``python -m benchmarks.transitions``.
+
+D4RL lives in an environment of its own, which ``make bench`` installs; where it cannot be installed, its rows
+are left out. Both sides return the same arrays to the last bit, which is checked before they are measured.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+
+from benchmarks.d4rl_peer import flat
+from benchmarks.side_by_side import Child, PeerUnavailableError, compare, left_out, options, table, write
+from cartpole_phys.data import transitions
+from cartpole_phys.policies.heuristic import proportional, uniform
+from cartpole_phys.rollout import collect
+from cartpole_phys.rollouts.policy import CompiledPolicy
+from cartpole_phys.system import CartPole
+
+Array = npt.NDArray[Any]
+Arrays = Mapping[str, Any]  # arrays by name
+
+BRIEF, LONG = uniform(), proportional(1.15, continuous=True)  # episodes of 26 and of 420 steps
+WORK = (
+    ("qlearning_dataset", BRIEF, 200_000),
+    ("qlearning_dataset", BRIEF, 1_000_000),
+    ("sequence_dataset", BRIEF, 200_000),
+    ("sequence_dataset", LONG, 200_000),
+)
+FOLDER = Path(__file__).parent
+RESULT = FOLDER / "results" / "transitions.json"
+D4RL_PYTHON = FOLDER.parent / ".venv-d4rl" / "bin" / "python"
+
+
+def d4rl(function: str, arrays: Arrays, folder: Path, **arguments: Any) -> Child:
+    """D4RL's function in a process that measures it, and leaves its output in ``result.npz`` beforehand."""
+    np.savez(folder / "data.npz", **arrays)
+    # -I: not this process's module paths, nor this folder's, whose names must not shadow D4RL's.
+    script = [str(D4RL_PYTHON), "-I", str(FOLDER / "d4rl_peer.py"), function, json.dumps(arguments)]
+    return Child([*script, str(folder / "data.npz"), str(folder / "result.npz")])
+
+
+def differences(function: str, arrays: Arrays, folder: Path, **arguments: Any) -> list[str]:
+    """Names of the arrays in which our strict output and ``result.npz`` are not the same to the last bit."""
+    ours = flat(getattr(transitions, function)(arrays, strict_d4rl=True, **arguments))
+    with np.load(folder / "result.npz") as theirs:
+        return [name for name in sorted({*ours, *theirs}) if not _same(ours.get(name), theirs.get(name))]
+
+
+def _same(a: Array | None, b: Array | None) -> bool:
+    """Whether two arrays have one type, shape and content."""
+    if a is None or b is None:
+        return False
+    return (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
+
+
+def _beside_d4rl(function: str, policy: CompiledPolicy, steps: int, rounds: int) -> dict[str, Any]:
+    """One comparison, or why there is none."""
+    episodes = collect(CartPole(), policy, steps, seed=0)
+    arrays = episodes.as_d4rl()
+    work = f"{function}, {steps:,} rows in {len(episodes):,} episodes"
+
+    def ours() -> float:
+        start = time.perf_counter()
+        deque(getattr(transitions, function)(arrays, strict_d4rl=True), maxlen=0)
+        return steps / (time.perf_counter() - start)
+
+    try:
+        with tempfile.TemporaryDirectory() as name, d4rl(function, arrays, Path(name)) as child:
+            version = child.ask()["version"]
+            differing = differences(function, arrays, Path(name))
+            if differing:
+                raise SystemExit(f"error: {work} should give what D4RL gives, but not {', '.join(differing)}")
+            row = compare(work, "D4RL", ours, lambda: float(child.ask()["rows_per_second"]), rounds)
+        return {**row, "peer_version": version}
+    except PeerUnavailableError as error:
+        return left_out(work, "D4RL", f"{error} (make bench installs D4RL)")
+
+
+def main() -> None:
+    """Measure, print and write the result."""
+    rounds = options("benchmarks.transitions").parse_args().rounds
+    rows = [_beside_d4rl(function, policy, steps, rounds) for function, policy, steps in WORK]
+    write(RESULT, rows)
+    Console().print(table(f"Rows beside D4RL's own functions, medians of {rounds} rounds", rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""The data in the two forms of D4RL's ``qlearning_dataset`` and ``sequence_dataset``, without their loops.
+
+By default known faults of D4RL's functions are mended, which each function's documentation lists with the
+issues of https://github.com/Farama-Foundation/D4RL that report them; ``strict_d4rl=True`` keeps them, and
+gives what D4RL 1.1 gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cartpole_phys.episodes import Episodes
+from cartpole_phys.errors import InputError
+
+Array = npt.NDArray[Any]
+
+FLAGS = ("terminals", "timeouts")
+TRANSITION = ("observations", "actions", "next_observations", "rewards", "terminals")
+
+
+def qlearning_dataset(
+    data: Episodes | Mapping[str, Array], terminate_on_end: bool = False, strict_d4rl: bool = False
+) -> dict[str, Array]:
+    """Transitions as Q-learning takes them.
+
+    Unlike in D4RL's function of this name
+
+    * the next observations are those of the data, also after an episode's last step, where D4RL gives the
+      next episode's first one (#145);
+    * no row is left out: D4RL drops the last one (#145) and all at which time was up, which here are
+      transitions like others, with ``terminals`` false, so that their next observation's value counts;
+    * ``terminate_on_end`` does what it is documented to do, while D4RL leaves the flags as they are (#182);
+    * discrete actions stay integers, which D4RL makes float32.
+
+    Args:
+        data: episodes, or flat arrays under D4RL's keys, as D4RL's ``get_dataset`` returns them.
+        terminate_on_end: makes ``terminals`` true at the last row of every episode, time-outs included.
+        strict_d4rl: returns what D4RL's function returns, the faults above included.
+
+    Returns:
+        ``observations`` (N, obs), ``actions`` (N, act) or (N,), ``next_observations`` (N, obs) and
+        ``rewards`` (N,), float32 but for discrete actions, and ``terminals`` (N,), bool. Without
+        ``strict_d4rl`` they are the data's own arrays wherever these have that type, not copies.
+
+    Raises:
+        InputError: if an array that this takes is missing, or has another number of rows.
+    """
+    guessed = ("next_observations",) if strict_d4rl else ()
+    arrays = _arrays(data, tuple(name for name in (*TRANSITION, "timeouts") if name not in guessed))
+    if strict_d4rl:
+        return _transitions_of_d4rl(arrays, terminate_on_end)
+    return {
+        "observations": np.asarray(arrays["observations"], dtype=np.float32),
+        "actions": _actions(arrays["actions"]),
+        "next_observations": np.asarray(arrays["next_observations"], dtype=np.float32),
+        "rewards": np.asarray(arrays["rewards"], dtype=np.float32),
+        "terminals": _ends(arrays, tail=True) if terminate_on_end else _truth(arrays["terminals"]),
+    }
+
+
+def sequence_dataset(
+    data: Episodes | Mapping[str, Array], strict_d4rl: bool = False
+) -> Iterator[dict[str, Array]]:
+    """Episode after episode, each a dictionary of all arrays of the data, as views of T rows.
+
+    Unlike in D4RL's function of this name
+
+    * rows after the last flag are an episode too, which D4RL leaves out;
+    * arrays that have not one row a step, such as D4RL's own ``metadata/…``, are left out, over which D4RL
+      fails (#222).
+
+    Args:
+        data: episodes, or flat arrays under D4RL's keys, as D4RL's ``get_dataset`` returns them.
+        strict_d4rl: returns what D4RL's function returns, and refuses what it fails over.
+
+    Raises:
+        InputError: if rewards or flags are missing, or have unequally many rows; with ``strict_d4rl`` also
+            if any other array has another number of rows.
+    """
+    arrays = _arrays(data, ("rewards", *FLAGS))
+    steps = len(arrays["rewards"])
+    aligned = {name: array for name, array in arrays.items() if array.shape[:1] == (steps,)}
+    if strict_d4rl and len(aligned) < len(arrays):
+        unaligned = ", ".join(sorted(arrays.keys() - aligned.keys()))
+        raise InputError(
+            f"Expected only arrays of {steps:,} rows, over others D4RL fails, but {unaligned} have another "
+            "number of rows: leave them out, or leave out strict_d4rl."
+        )
+    return _pieces(aligned, np.flatnonzero(_ends(arrays, tail=not strict_d4rl)) + 1)
+
+
+def _arrays(data: Episodes | Mapping[str, Array], required: tuple[str, ...]) -> dict[str, Array]:
+    """Flat arrays under D4RL's keys, of which the required ones are there and row-aligned."""
+    flat = data.as_d4rl() if isinstance(data, Episodes) else data
+    arrays = {name: np.asarray(array) for name, array in flat.items()}
+    steps = arrays["rewards"].shape[:1] if "rewards" in arrays else None
+    for name in required:
+        if name not in arrays or arrays[name].shape[:1] != steps:
+            mend = "strict_d4rl=True does without it" if name == "next_observations" else "add it"
+            raise InputError(
+                f"Expected the arrays {', '.join(required)} with one row a step, but {name!r} is missing or "
+                f"of another length than the rewards; {mend}."
+            )
+    return arrays
+
+
+def _transitions_of_d4rl(arrays: Mapping[str, Array], terminate_on_end: bool) -> dict[str, Array]:
+    """What D4RL's qlearning_dataset returns."""
+    terminals, timeouts = (_truth(arrays[name])[:-1] for name in FLAGS)
+    rows = np.arange(len(terminals)) if terminate_on_end else np.flatnonzero(~timeouts)
+    # Out of no rows NumPy makes float64 arrays of shape (0,), and so D4RL returns them.
+    if not len(rows):
+        return {name: np.array([]) for name in TRANSITION}
+    return {
+        "observations": _float32_rows(arrays["observations"], rows),
+        "actions": _float32_rows(arrays["actions"], rows),
+        "next_observations": _float32_rows(arrays["observations"], rows + 1),
+        "rewards": _float32_rows(arrays["rewards"], rows),
+        "terminals": terminals[rows],
+    }
+
+
+def _float32_rows(array: Array, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    return np.take(array, rows, axis=0).astype(np.float32, copy=False)
+
+
+def _ends(arrays: Mapping[str, Array], tail: bool) -> npt.NDArray[np.bool_]:
+    """Which rows are the last of an episode; ``tail`` counts rows after the last flag as one."""
+    ends = _truth(arrays["terminals"]) | _truth(arrays["timeouts"])
+    if tail:
+        ends[-1:] = True
+    return ends
+
+
+def _pieces(arrays: Mapping[str, Array], stops: npt.NDArray[np.int64]) -> Iterator[dict[str, Array]]:
+    """The rows up to each stop from the one before, of every array."""
+    start = 0
+    for stop in stops.tolist():
+        yield {name: array[start:stop] for name, array in arrays.items()}
+        start = stop
+
+
+def _truth(flags: Array) -> npt.NDArray[np.bool_]:
+    """Flags as truth values, which some of D4RL's own files hold as numbers in a column."""
+    return np.asarray(flags, dtype=np.bool_).reshape(len(flags))  # (N,) or (N, 1) -> (N,)
+
+
+def _actions(actions: Array) -> Array:
+    """Float32, or integers as they are."""
+    return actions if actions.dtype.kind in "iu" else np.asarray(actions, dtype=np.float32)
