@@ -6,9 +6,14 @@ SC 2011) has no state to carry along, so any episode can be made again alone, in
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import numpy.typing as npt
 
 from cartpole_phys.numeric.compiled import inlined, kernel
+from cartpole_phys.numeric.exponential import log
+from cartpole_phys.numeric.trigonometry import sin_cos
 
 START = 0  # purposes: the start state of an episode
 ACTION = 1  # the randomness of a policy
@@ -58,6 +63,25 @@ def uniforms(key: np.uint64, episode: int, step: int, purpose: int) -> tuple[flo
     index = np.uint64(episode)
     a, b, c, d = philox(index & _MASK, index >> _SHIFT, np.uint64(step), np.uint64(purpose), np.uint64(key))
     return _unit(a), _unit(b), _unit(c), _unit(d)
+
+
+@inlined
+def normal(first: float, second: float) -> float:
+    """A standard normal number from two uniform ones, ``first`` in (0, 1] and ``second`` in [0, 1].
+
+    Source: G. Box and M. Muller, "A note on the generation of random normal deviates" (1958).
+    """
+    return math.sqrt(-2.0 * log(first)) * sin_cos(2.0 * math.pi * second)[1]
+
+
+@kernel
+def normals(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """``normal`` of two arrays (n, k) of uniform numbers."""
+    drawn = np.empty_like(first)
+    for i in range(len(drawn)):
+        for j in range(drawn.shape[1]):
+            drawn[i, j] = normal(first[i, j], second[i, j])
+    return drawn
 
 
 @kernel
