@@ -1,0 +1,60 @@
+"""Files appear whole or not at all."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cartpole_phys.files import unfinished
+
+
+def test_a_file_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "file.bin"
+    with unfinished(path) as partial:
+        assert partial == path.with_name("file.bin.partial")
+        partial.write_bytes(b"whole")
+        assert not path.exists()
+    assert path.read_bytes() == b"whole"
+    assert not partial.exists()
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
+def test_an_error_leaves_what_was_there(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"old")
+
+    def fail() -> None:
+        with unfinished(path) as partial:
+            partial.write_bytes(b"half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file.bin"]
+
+
+def test_what_a_killed_process_left_is_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "file.bin"
+    program = (
+        "import os, pathlib, signal, sys; from cartpole_phys.files import unfinished\n"
+        "with unfinished(pathlib.Path(sys.argv[1])) as partial:\n"
+        "    partial.write_bytes(b'much that is left over')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert os.listdir(tmp_path) == ["file.bin.partial"]
+    with unfinished(path) as partial:
+        assert partial.read_bytes() == b""
+        partial.write_bytes(b"whole")
+    assert path.read_bytes() == b"whole"
+    assert os.listdir(tmp_path) == ["file.bin"]
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work() -> None:
+    with pytest.raises(OSError, match="nowhere"), unfinished(Path("/proc/nowhere/file.bin")):
+        pytest.fail("the work was begun")
