@@ -14,11 +14,12 @@ ENVPOOL_CONSTRAINTS := benchmarks/envpool-constraints.txt
 D4RL := .venv-d4rl/.installed
 D4RL_REQUIREMENTS := benchmarks/d4rl-requirements.txt
 
-.PHONY: demo test test-clients lint bench endurance figures readme references clean help
+.PHONY: demo test test-full test-clients lint bench endurance figures readme references clean help
 
 help:
 	@echo "make demo          SAC agent, data set, Decision Transformer and its score, in 2 to 3 minutes"
 	@echo "make test          the test suite"
+	@echo "make test-full     all of it, with what takes minutes: 100 killed builds"
 	@echo "make test-clients  the tests beside D4RL's own functions, in an environment of their own"
 	@echo "make lint          style, types and import rule"
 	@echo "make bench         steps a second beside Gymnasium's and EnvPool's CartPole, rollouts beside C, D4RL's forms"
@@ -58,6 +59,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
+
+test-full: $(INSTALLED) $(D4RL)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow or not slow" --numprocesses $(JOBS) --dist worksteal
 
 test-clients: $(INSTALLED) $(D4RL)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m clients

@@ -22,15 +22,17 @@ from rich.table import Table
 from benchmarks import figures
 from benchmarks.machine import describe
 from cartpole_phys import commands
-from cartpole_phys.data.build import build
-from cartpole_phys.data.d4rl import load_dataset, read
+from cartpole_phys.data.build import Options, build
+from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import mean_interval, normalized_score
+from cartpole_phys.data.storage.d4rl import read
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.policies.behaviour import from_description
 from cartpole_phys.policies.heuristic import uniform
 from cartpole_phys.rollout import play
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
+from cartpole_phys.system import CartPole
 from dt.checkpoint import Checkpoint
 from dt.models import recipe as model_recipe
 from dt.policy import load
@@ -69,7 +71,7 @@ def _stage(text: str, seconds: dict[str, float]) -> Iterator[None]:
 
 def measure(player: Player) -> dict[str, Any]:
     """A player's row of the table: mean return and normalised score with its 95 % interval."""
-    played = play(Recipe(ENV_ID, "sac", "medium").system, player.policy, EPISODES, EVALUATION_SEED)
+    played = play(CartPole.from_id(ENV_ID), player.policy, EPISODES, EVALUATION_SEED)
     score, low, high = mean_interval(normalized_score(ENV_ID, played.returns))
     return {
         "name": player.name,
@@ -110,8 +112,8 @@ def run(out: Path, seed: int) -> dict[str, Any]:
     with _stage("Training a SAC agent to a medium score and building 100,000 transitions", seconds):
         recipe = Recipe(ENV_ID, "sac", "medium", STEPS, seed)
         with commands.ProgressBar() as progress:
-            built = build(recipe, out, None, False, True, progress)
-    data = load_dataset(built.path)
+            built = build(recipe, Options(out, overwrite=True), progress)
+    data = load_file(built.path)
     with _stage("Training behaviour cloning", seconds):
         cloned = _train("bc", data, seed)
     with _stage("Training a Decision Transformer", seconds):
@@ -124,8 +126,8 @@ def run(out: Path, seed: int) -> dict[str, Any]:
     with _stage("Drawing", seconds):
         swept = [row for row in rows if row["target"] is not None]
         figures.plot_targets(out / PLOT, swept, [r for r in rows if r["target"] is None], data.returns.max())
-        shown = play(recipe.system, load(transformer, best["target"]), 1, EVALUATION_SEED)
-        figures.animate(out / GIF, recipe.system, shown[0], GIF_STEPS)
+        shown = play(CartPole.from_id(ENV_ID), load(transformer, best["target"]), 1, EVALUATION_SEED)
+        figures.animate(out / GIF, CartPole.from_id(ENV_ID), shown[0], GIF_STEPS)
     described = describe()
     described["versions"]["torch"] = metadata.version("torch")
     return {

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cartpole_phys.data.build import package_versions
+from cartpole_phys.data.building.metadata import package_versions
 
 
 def describe() -> dict[str, Any]:

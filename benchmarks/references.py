@@ -1,7 +1,8 @@
 """Measures the reference returns behind every normalised score: ``python -m benchmarks.references``.
 
 The lowest reference is the mean of 1,000 episodes of uniformly random actions; the highest that of the
-best known policy, which balances every episode to the time limit, or swings up in one swing.
+best known policy, which balances every episode to the time limit, swings up in one swing, or comes from value
+iteration.
 """
 
 from __future__ import annotations
@@ -11,40 +12,45 @@ from pathlib import Path
 from typing import Any
 
 import cartpole_phys
+from benchmarks.pendulum_reference import GRID, PendulumReference
 from cartpole_phys.data.score import mean_interval
 from cartpole_phys.policies.heuristic import DAMPING_RATIO, proportional, uniform
 from cartpole_phys.policies.swing_up import swing_up
-from cartpole_phys.rollout import play
-from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
 from cartpole_phys.task import SWING_UP
+from cartpole_phys.worlds.sources import PolicySource
+from cartpole_phys.worlds.world import World, world_of
 
 PATH = Path(cartpole_phys.__file__).parent / "data" / "references.json"
+FOREIGN_IDS = ("Pendulum-v1",)
 EPISODES = 1_000
 SEED = 0
 BEST_GAIN = 3.0  # 1/rad
 
 
-def _measure(system: CartPole, policy: CompiledPolicy, name: str) -> dict[str, Any]:
-    mean, low, high = mean_interval(play(system, policy, EPISODES, SEED).returns)
+def _measure(world: World, policy: PolicySource, name: str) -> dict[str, Any]:
+    mean, low, high = mean_interval(world.play(policy, EPISODES, SEED).returns)
     return {"mean": mean, "low": low, "high": high, "episodes": EPISODES, "seed": SEED, "policy": name}
 
 
 def measure() -> dict[str, Any]:
     """Both references of every environment id, with 95 % intervals."""
     measured = {}
-    for env_id in CartPole.known_ids():
-        system = CartPole.from_id(env_id)
-        best, name = _best(system)
+    for env_id in (*CartPole.known_ids(), *FOREIGN_IDS):
+        world = world_of(env_id)
+        best, name = _best(world)
         measured[env_id] = {
-            "ref_min": _measure(system, uniform(), "uniformly random"),
-            "ref_max": _measure(system, best, name),
+            "ref_min": _measure(world, uniform(), "uniformly random"),
+            "ref_max": _measure(world, best, name),
         }
     return measured
 
 
-def _best(system: CartPole) -> tuple[CompiledPolicy, str]:
+def _best(world: World) -> tuple[PolicySource, str]:
     """The best known policy, and its name."""
+    system = world.system
+    if system is None:
+        return PendulumReference(), f"value iteration on {GRID[0]} angles by {GRID[1]} rates"
     if system.task.code == SWING_UP:
         return swing_up(system.params), "energy shaping, then the linear-quadratic regulator"
     damping = BEST_GAIN * DAMPING_RATIO

@@ -14,7 +14,9 @@ from gymnasium.envs.registration import register
 if TYPE_CHECKING:
     from cartpole_phys.data.build import build_dataset as build_dataset
     from cartpole_phys.data.check import check as check
-    from cartpole_phys.data.d4rl import load_dataset as load_dataset
+    from cartpole_phys.data.evaluation import evaluate as evaluate
+    from cartpole_phys.data.loading import load_dataset as load_dataset
+    from cartpole_phys.data.loading import make_env_and_dataset as make_env_and_dataset
     from cartpole_phys.data.score import normalized_score as normalized_score
     from cartpole_phys.data.transitions import qlearning_dataset as qlearning_dataset
     from cartpole_phys.data.transitions import sequence_dataset as sequence_dataset
@@ -26,7 +28,9 @@ __version__ = "0.1.0"
 _LAZY = {
     "build_dataset": "cartpole_phys.data.build",
     "check": "cartpole_phys.data.check",
-    "load_dataset": "cartpole_phys.data.d4rl",
+    "load_dataset": "cartpole_phys.data.loading",
+    "make_env_and_dataset": "cartpole_phys.data.loading",
+    "evaluate": "cartpole_phys.data.evaluation",
     "normalized_score": "cartpole_phys.data.score",
     "qlearning_dataset": "cartpole_phys.data.transitions",
     "sequence_dataset": "cartpole_phys.data.transitions",

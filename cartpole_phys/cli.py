@@ -1,4 +1,4 @@
-"""The commands: ``cartpole-phys build``, also as ``build-dataset``, ``check`` and ``play``."""
+"""The commands: ``cartpole-phys build``, also as ``build-dataset``, ``check``, ``rebuild`` and ``play``."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from typing import Annotated, Any
 import typer
 
 from cartpole_phys import commands
-from cartpole_phys.data.build import Built
+from cartpole_phys.data.build import Options
 from cartpole_phys.data.build import build as build_recipe
-from cartpole_phys.data.check import FAILED, PASSED, GateResult, check
-from cartpole_phys.data.recipe import DEFAULT_STEPS, Recipe
-from cartpole_phys.data.tiers import TIERS, default_tier
+from cartpole_phys.data.building.writing import Built
+from cartpole_phys.data.check import FAILED, PASSED, GateResult, check_with
+from cartpole_phys.data.rebuild import rebuild
+from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.data.tiers import TIERS
 from cartpole_phys.errors import InputError
 from cartpole_phys.play import DEFAULT_ENV, SHOVE_SHARE, Game, Playing, cast_for, play_in_window
 from cartpole_phys.policies.named import NAMES
+from cartpole_phys.processors import processors
 
 POLICIES = ", ".join(TIERS)
 TIER_HELP = "; ".join(f"{policy}: {', '.join(tiers)}" for policy, tiers in TIERS.items())
-FAILED_CHECK = 1  # exit code
+UNPROVEN = 1  # exit code: a gate failed, or an array came out otherwise
 
 app = typer.Typer(
     help="CartPole physics: build and check offline-RL data sets, watch policies at work.",
@@ -51,17 +54,32 @@ def parse_env_kwargs(text: str) -> dict[str, Any]:
 
 @app.command("build")
 def build(
-    policy: Annotated[str, typer.Option(help=f"What acts: {POLICIES}.")] = "sac",
+    policy: Annotated[
+        str, typer.Option(help=f"What acts: {POLICIES}, or anyone's policy as MODULE:FACTORY.")
+    ] = "sac",
     tier: Annotated[str | None, typer.Option(help=f"How well it acts. {TIER_HELP}.")] = None,
-    env: Annotated[str, typer.Option(help="Environment id.")] = "PhysCartPole-v0",
+    env: Annotated[str, typer.Option(help="Any Gymnasium id.")] = DEFAULT_ENV,
     env_kwargs: Annotated[str, typer.Option(help="Environment arguments as JSON.")] = "{}",
     name: Annotated[str | None, typer.Option(help="File name without its ending.")] = None,
-    steps: Annotated[int, typer.Option(help="Number of transitions.")] = DEFAULT_STEPS,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Number of transitions; 1000000 a policy, and all of a replay, by default."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Decides every random choice, training included.")] = 0,
     deterministic: Annotated[
         bool,
         typer.Option("--deterministic/--stochastic", help="Mean action of a trained agent, or sampled ones."),
     ] = False,
+    train_steps: Annotated[
+        int | None, typer.Option(help="How long agents learn; as measured for the environment by default.")
+    ] = None,
+    shard_steps: Annotated[
+        int | None, typer.Option(help="Write a folder of files with so many transitions each.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Threads or processes; 0 for all processors.")] = 0,
+    ray: Annotated[
+        str | None, typer.Option(help="Build the shards on the Ray cluster at this address, such as auto.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the file.")] = Path("."),
     retrain: Annotated[bool, typer.Option(help="Train the agent anew even if it is in the cache.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace a file of the same name.")] = False,
@@ -69,40 +87,71 @@ def build(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Build an offline-RL data set as D4RL HDF5, and check it."""
-    tier = default_tier(policy) if tier is None else tier
-    recipe = Recipe(env, policy, tier, steps, seed, parse_env_kwargs(env_kwargs), deterministic)
+    kwargs = parse_env_kwargs(env_kwargs)
+    recipe = Recipe(env, policy, tier or "", steps, seed, kwargs, deterministic, train_steps, shard_steps)
+    options = Options(out, name, jobs, retrain, overwrite, ray)
     with commands.ProgressBar(quiet or as_json) as progress:
-        built = build_recipe(recipe, out, name, retrain, overwrite, progress)
+        built = build_recipe(recipe, options, progress)
     print(json.dumps({**asdict(built), "path": str(built.path)}) if as_json else _summary(built))
 
 
 def _summary(built: Built) -> str:
+    def shown(value: float | None) -> str:
+        return "unknown" if value is None else f"{value:.1f}"
+
     return (
         f"{built.path}\n"
         f"  {built.transitions:,} transitions in {built.episodes:,} episodes\n"
-        f"  mean return {built.mean_return:.1f}, normalized score {built.score:.1f}\n"
+        f"  mean return {shown(built.mean_return)}, normalized score {shown(built.score)}\n"
         f"  sha256 {built.sha256} (metadata with all array hashes)"
     )
 
 
 @app.command("check")
 def check_file(
-    file: Annotated[Path, typer.Argument(help="A D4RL HDF5 file.")],
+    file: Annotated[Path, typer.Argument(help="A D4RL HDF5 file, or a folder of shards.")],
+    independent: Annotated[
+        bool, typer.Option("--independent", help="Repeat the steps with the scalar environment.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
 ) -> None:
     """Run every gate on a data set; exit code 1 if one fails."""
-    results = check(file)
+    with commands.ProgressBar(quiet or as_json) as progress:
+        results = check_with(file, progress, independent)
     if as_json:
         print(json.dumps([asdict(result) for result in results]))
     else:
         print("\n".join(_line(result) for result in results))
     if any(result.status == FAILED for result in results):
-        sys.exit(FAILED_CHECK)
+        sys.exit(UNPROVEN)
 
 
 def _line(result: GateResult) -> str:
     mark = {PASSED: "✓", FAILED: "✗"}.get(result.status, "–")
     return f"{mark} {result.gate:<11} {result.status}: {result.detail}"
+
+
+@app.command("rebuild")
+def rebuild_file(
+    file: Annotated[Path, typer.Argument(help="A file from build-dataset.")],
+    policy: Annotated[
+        str | None, typer.Option(help="MODULE:FACTORY, where that made the file: to say that it may run.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Threads or processes; 0 for all processors.")] = 0,
+    quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Make a file's arrays again from its own recipe and weights; exit code 1 if any differs."""
+    with commands.ProgressBar(quiet or as_json) as progress:
+        rebuilt = rebuild(file, jobs or processors(), progress, policy)
+    if as_json:
+        print(json.dumps(asdict(rebuilt)))
+    else:
+        marked = dict.fromkeys(rebuilt.equal, "✓") | dict.fromkeys(rebuilt.different, "✗")
+        print("\n".join(f"{mark} {name}" for name, mark in sorted(marked.items())))
+    if rebuilt.different:
+        sys.exit(UNPROVEN)
 
 
 @app.command("play")

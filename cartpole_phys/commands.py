@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
@@ -43,7 +44,7 @@ def run(app: Callable[..., Any]) -> None:
 
 
 class ProgressBar:
-    """A build's progress on stderr: one bar a stage, with the latest figures beside it."""
+    """A command's progress on stderr: one bar a stage, with the latest figures beside it."""
 
     def __init__(self, quiet: bool = False) -> None:
         """Show nothing if ``quiet``."""
@@ -56,6 +57,7 @@ class ProgressBar:
             disable=quiet,
         )
         self._task: TaskID | None = None
+        self._begun = time.monotonic()
 
     def __enter__(self) -> ProgressBar:
         return self
@@ -71,15 +73,21 @@ class ProgressBar:
         """Begin a new bar."""
         self._finish_stage(completed=True)
         self._bar.start()
+        self._begun = time.monotonic()
         self._task = self._bar.add_task(text, total=None, figures="")
 
     def training(self, steps: int, mean_return: float) -> None:
         """Show an agent's latest checkpoint."""
-        self._update(figures=f"{steps:,} steps, mean return {mean_return:.0f}")
+        speed = steps / max(time.monotonic() - self._begun, 1e-9)
+        self._update(figures=f"{steps:,} steps, {speed:,.0f}/s, mean return {mean_return:.0f}")
 
-    def collecting(self, rows: int, total: int) -> None:
+    def rows(self, done: int, total: int) -> None:
         """Show how many transitions there are."""
-        self._update(completed=rows, total=total, figures=f"{rows:,} of {total:,} transitions")
+        self._update(completed=done, total=total, figures=f"{done:,} of {total:,} transitions")
+
+    def shards(self, done: int, total: int) -> None:
+        """Show how many files are finished."""
+        self._update(completed=done, total=total, figures=f"{done:,} of {total:,} files")
 
     def optimizing(self, step: int, steps: int, loss: float) -> None:
         """Show how far a model is trained."""

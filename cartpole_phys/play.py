@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from gymnasium.error import ResetNeeded
 
-from cartpole_phys.data.behaviours import behaviour_of
+from cartpole_phys.data.behaviours import behaviour_of, names_file
 from cartpole_phys.errors import InputError
 from cartpole_phys.numeric.random_stream import key_from_seed
-from cartpole_phys.policies.named import NAMES, named_policy, names_for
+from cartpole_phys.policies.named import named_policy, names_for
 from cartpole_phys.render import draw
 from cartpole_phys.rollouts.lockstep import policy_generator
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
@@ -29,7 +29,6 @@ from cartpole_phys.system import CartPole
 from cartpole_phys.window import TITLE, Window, load_pygame
 
 DEFAULT_ENV = "PhysCartPole-v0"
-DATA_SUFFIXES = (".hdf5", ".h5")
 SHOVE_SHARE = 0.5  # of the largest force: the regulator withstands that for as long as the key is held
 MOST_PICTURES = 60  # a second; shorter time steps share a picture
 REST = 0.8  # s that the end of an episode stays in view
@@ -245,11 +244,7 @@ def cast_for(policy: str | None, env_id: str | None, env_kwargs: Mapping[str, An
     Raises:
         InputError: on anything that does not exist or does not fit together.
     """
-    if (
-        policy is not None
-        and policy not in NAMES
-        and (policy.endswith(DATA_SUFFIXES) or Path(policy).is_file())
-    ):
+    if policy is not None and names_file(policy):
         return _cast_of_file(policy, env_id, env_kwargs)
     system = CartPole.from_id(DEFAULT_ENV if env_id is None else env_id, env_kwargs)
     return Cast(system, named_policy(policy, system), names_for(system)[0] if policy is None else policy)

@@ -13,7 +13,6 @@ samples then depend on how many are played. Either gives the same again for the 
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
@@ -27,6 +26,7 @@ import numpy as np
 from cartpole_phys.episodes import Episodes, concatenate
 from cartpole_phys.errors import InputError
 from cartpole_phys.numeric.random_stream import key_from_seed
+from cartpole_phys.processors import processors
 from cartpole_phys.rollouts.closed_loop import (
     LANES,
     SIMULATIONS,
@@ -37,6 +37,8 @@ from cartpole_phys.rollouts.closed_loop import (
     gather_rows,
 )
 from cartpole_phys.rollouts.lockstep import BATCH_SIZE, run_lockstep
+from cartpole_phys.rollouts.network import NO_NETWORK, recorded
+from cartpole_phys.rollouts.network_call import network_address
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
 from cartpole_phys.rollouts.recording import Recording, episodes_of
 from cartpole_phys.system import CartPole
@@ -46,15 +48,16 @@ COMPILED_BATCH_SIZE = 512  # episodes; their log still fits the processor's oute
 _scratch = threading.local()  # a log for each thread: fresh memory would cost more than the steps
 
 
-def _log(system: CartPole, episodes: int) -> Log:
+def _log(system: CartPole, episodes: int, under_network: bool) -> Log:
     """This thread's log, with room for so many episodes.
 
     It has room for a full batch at least, so that batches of all sizes share it: what is never written
     takes no memory.
     """
     room = max(episodes, COMPILED_BATCH_SIZE)
-    if getattr(_scratch, "kind", None) != (system, room):
-        _scratch.kind, _scratch.log = (system, room), empty_log(system, room)
+    kind = system, room, under_network
+    if getattr(_scratch, "kind", None) != kind:
+        _scratch.kind, _scratch.log = kind, empty_log(*kind)
     log: Log = _scratch.log
     return log
 
@@ -62,23 +65,44 @@ def _log(system: CartPole, episodes: int) -> Log:
 def run_compiled(
     system: CartPole, policy: CompiledPolicy, key: np.uint64, first: int, count: int
 ) -> Episodes:
-    """Episodes ``first`` to ``first + count`` under a policy that the kernel knows."""
-    size, log = system.task.observation_size, _log(system, count)
+    """Episodes ``first`` to ``first + count`` under a policy that the kernel knows.
+
+    Raises:
+        InputError: if the policy is a network for other observations or actions.
+    """
+    policy.check_fits(system)
+    log = _log(system, count, policy.network is not None)
     ends = Ends(
-        np.empty((count, size), np.float32),
+        np.empty((count, system.task.observation_size), np.float32),
         np.empty((count, 8)),
         np.empty(count, np.int64),
         np.empty(count, np.bool_),
     )
-    law = Law(system.continuous, policy.rule, policy.law, policy.noise)
+    law = _law(system, policy)
     params = np.array(system.params.values)
     SIMULATIONS[system.integrator](key, first, system.settings, params, law, log, ends)
-    rows = int(ends.lengths.sum())
+    return episodes_of(_recording(system, policy, log, ends), system, key, first)
+
+
+def _law(system: CartPole, policy: CompiledPolicy) -> Law:
+    """What a policy does, as kernels read it."""
+    network, address = NO_NETWORK, 0
+    if policy.network is not None:
+        network, address = policy.network, network_address()
+    return Law(system.continuous, policy.rule, policy.law, policy.noise, network, address)
+
+
+def _recording(system: CartPole, policy: CompiledPolicy, log: Log, ends: Ends) -> Recording:
+    """The rows that a log holds, episode after episode."""
+    rows, size = int(ends.lengths.sum()), system.task.observation_size
     observations, actions = np.empty((rows, size), np.float32), np.empty(rows, np.float32)
     rewards, pushes = np.empty(rows, np.float32), np.empty(rows)
     qpos, qvel = np.empty((rows, 2)), np.empty((rows, 2))
-    gather_rows(log, ends.lengths, observations, actions, rewards, qpos, qvel, pushes)
-    recording = Recording(
+    raw, probable = recorded(policy.network)
+    raw_actions = np.empty(rows if raw else 0, np.float32)
+    log_probs = np.empty(rows if probable else 0, np.float32)
+    gather_rows(log, ends.lengths, observations, actions, rewards, qpos, qvel, pushes, raw_actions, log_probs)
+    return Recording(
         observations=observations,
         actions=actions[:, None] if system.continuous else actions.astype(np.int64),  # (N,) -> (N, 1)
         rewards=rewards,
@@ -89,27 +113,23 @@ def run_compiled(
         episode_params=ends.params,
         lengths=ends.lengths,
         fallen=ends.fallen,
-        infos={} if policy.log_prob is None else {"action_log_probs": np.full(rows, policy.log_prob, "f4")},
+        infos=policy.infos(rows, raw_actions, log_probs),
     )
-    return episodes_of(recording, system, key, first)
 
 
-def _processors() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _compiled_batches(
-    system: CartPole, policy: CompiledPolicy, key: np.uint64, needed: Callable[[int, int], int]
+def compiled_batches(
+    system: CartPole,
+    policy: CompiledPolicy,
+    key: np.uint64,
+    needed: Callable[[int, int], int],
+    jobs: int | None = None,
 ) -> Generator[Episodes, None, None]:
-    """Episodes of a compiled policy, in order, from all processors, a batch at a time.
+    """Episodes of a compiled policy, in order, from ``jobs`` threads or all processors, a batch at a time.
 
     ``needed`` says how many episodes it takes in all, from how many there are and their steps. It is asked
     again after each batch, and no more than it says is begun.
     """
-    workers = _processors()
+    workers = processors() if jobs is None else jobs
     pool, running = ThreadPoolExecutor(workers), deque[Future[Episodes]]()
     begun = played = rows = 0
     try:
@@ -163,7 +183,7 @@ def collect(
         raise InputError(f"Expected at least 1 step, got {steps}.")
     key, parts, rows = key_from_seed(seed), [], 0
     batches = (
-        _compiled_batches(system, policy, key, partial(_episodes_for, system, steps))
+        compiled_batches(system, policy, key, partial(_episodes_for, system, steps))
         if isinstance(policy, CompiledPolicy)
         else _lockstep_batches(system, policy, key, None)
     )
@@ -188,5 +208,5 @@ def play(system: CartPole, policy: Policy | CompiledPolicy, episodes: int, seed:
         raise InputError(f"Expected at least 1 episode, got {episodes}.")
     key = key_from_seed(seed)
     if isinstance(policy, CompiledPolicy):
-        return concatenate(list(_compiled_batches(system, policy, key, lambda *_: episodes)))
+        return concatenate(list(compiled_batches(system, policy, key, lambda *_: episodes)))
     return concatenate(list(_lockstep_batches(system, policy, key, episodes)))

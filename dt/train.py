@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from cartpole_phys import commands
-from cartpole_phys.data.d4rl import load_dataset
+from cartpole_phys.data.loading import load_whole
 from dt.checkpoint import Checkpoint
 from dt.models import KINDS, SIZES, recipe
 from dt.optimization import AUTO
@@ -45,7 +45,7 @@ def train_command(
 ) -> None:
     """Train a sequence model or a baseline on an offline data set."""
     chosen = recipe(model, size, steps, seed, dtype)
-    episodes = load_dataset(dataset)
+    episodes = load_whole(dataset)
     if out is None:
         out = Path("checkpoints") / f"{dataset.stem}-{model}-{size}-seed{seed}"
     with _progress(chosen.train.steps, quiet) as on_progress, _stop_on_interrupt() as should_stop:

@@ -29,3 +29,22 @@ def varied_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     out = tmp_path_factory.mktemp("sets")
     return build_dataset(policy="random", steps=3_000, env_kwargs=env_kwargs, out=out)
+
+
+@pytest.fixture(scope="session")
+def discrete_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A heuristic weak set of 2,000 transitions with discrete actions."""
+    out = tmp_path_factory.mktemp("sets")
+    return build_dataset("PhysCartPoleDiscrete-v0", "heuristic", "weak", steps=2_000, out=out)
+
+
+@pytest.fixture(scope="session")
+def mixed_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A heuristic mixed set of 5,000 transitions, of three parts."""
+    return build_dataset(policy="heuristic", tier="mixed", steps=5_000, out=tmp_path_factory.mktemp("sets"))
+
+
+@pytest.fixture(scope="session")
+def sac_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set of 20,000 transitions by a SAC agent of medium score."""
+    return build_dataset(policy="sac", tier="medium", steps=20_000, out=tmp_path_factory.mktemp("sets"))

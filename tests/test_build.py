@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 import cartpole_phys
-from cartpole_phys import build_dataset, load_dataset
-from cartpole_phys.data.d4rl import read
+from cartpole_phys import build_dataset
+from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe, released_recipes
+from cartpole_phys.data.storage.d4rl import read
 from cartpole_phys.errors import InputError
 
 ENV = "PhysCartPole-v0"
@@ -63,7 +64,7 @@ def test_same_recipe_same_hashes(tmp_path: Path, env_id: str, policy: str, tier:
 @pytest.mark.parametrize("env_id", [ENV, "PhysCartPoleDiscrete-v0"])
 def test_mixed_is_a_third_each_and_tiers_are_ordered(tmp_path: Path, env_id: str) -> None:
     path = build_dataset(env_id, "heuristic", "mixed", steps=9_001, out=tmp_path)
-    data = load_dataset(path)
+    data = load_file(path)
     assert data.steps == 9_001
     assert [part["tier"] for part in data.metadata["parts"]] == ["weak", "medium", "expert"]
     scores = [score["score"] for score in data.metadata["scores"]]
@@ -74,7 +75,7 @@ def test_mixed_is_a_third_each_and_tiers_are_ordered(tmp_path: Path, env_id: str
 
 
 def test_file_carries_its_recipe(medium_file: Path) -> None:
-    metadata = load_dataset(medium_file).metadata
+    metadata = load_file(medium_file).metadata
     assert metadata["command"].startswith("build-dataset --policy heuristic --tier medium")
     assert metadata["params"]["half_length"] == 0.5
     assert metadata["versions"]["cartpole-phys"] == cartpole_phys.__version__
@@ -84,15 +85,15 @@ def test_file_carries_its_recipe(medium_file: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"policy": "heuristc"}, "Unknown policy 'heuristc'; choose from random, heuristic, sac"),
+        ({"policy": "heuristc"}, "Unknown policy 'heuristc'; choose from random, heuristic, ppo, sac"),
         ({"policy": "heuristic", "tier": "epxert"}, "choose from weak, medium, expert, mixed"),
         ({"policy": "random", "tier": "expert"}, "choose from random"),
         ({"policy": "sac", "tier": "weak"}, "choose from medium, expert"),
         (
             {"env_id": "PhysCartPoleDiscrete-v0"},
-            "not offered in this environment; choose --policy from random, heu",
+            "needs continuous actions, so it is not offered in PhysCartPoleDiscrete-v0; choose",
         ),
-        ({"env_id": "Hopper-v5"}, "choose from PhysCartPole-v0, PhysCartPoleDiscrete-v0"),
+        ({"env_id": "Hoper-v5"}, "choose from PhysCartPole-v0, PhysCartPoleDiscrete-v0"),
         ({"policy": "random", "env_kwargs": {"integrator": "rk9"}}, "choose from euler, semi_implicit_euler"),
         ({"policy": "random", "env_kwargs": {"wind": 3}}, "Unknown environment argument 'wind'"),
         (
@@ -110,7 +111,7 @@ def test_file_carries_its_recipe(medium_file: Path) -> None:
             {"policy": "random", "steps": 9, "name": "physcartpole-sac-medium-v0"},
             "belongs to the released recipe",
         ),
-        ({"policy": "heuristic", "env_kwargs": {"params": {"force_mag": 0.01}}}, "no gain does"),
+        ({"policy": "heuristic", "env_kwargs": {"params": {"force_mag": 0.01}}}, "no strength does"),
     ],
 )
 def test_what_makes_no_sense_is_refused(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:

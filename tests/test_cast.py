@@ -7,7 +7,7 @@ import pytest
 from test_play import Still
 
 from cartpole_phys.data.build import build_dataset
-from cartpole_phys.data.d4rl import Contents, read, write
+from cartpole_phys.data.storage.d4rl import Contents, read, write
 from cartpole_phys.errors import InputError
 from cartpole_phys.play import cast_for
 from cartpole_phys.policies.heuristic import proportional, uniform

@@ -26,9 +26,10 @@ def test_build_and_check(tmp_path: Path) -> None:
     assert Path(result["path"]).exists()
     checked = _run("cartpole-phys", "check", result["path"])
     assert checked.returncode == 0
-    assert checked.stdout.count("✓") == len(checked.stdout.splitlines()) == 8
+    assert checked.stdout.count("✓") == 9
+    assert [line.split()[1] for line in checked.stdout.splitlines() if line[0] != "✓"] == ["parts"]
     verdicts = json.loads(_run("cartpole-phys", "check", result["path"], "--json").stdout)
-    assert {verdict["status"] for verdict in verdicts} == {"passed"}
+    assert {verdict["status"] for verdict in verdicts} == {"passed", "not applicable"}
 
 
 def test_summary_says_what_was_built(tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_check_of_bad_files(tmp_path: Path, medium_file: Path) -> None:
 
 
 def test_failed_gate_is_exit_code_1(tmp_path: Path, medium_file: Path) -> None:
-    from cartpole_phys.data.d4rl import Contents, read, write
+    from cartpole_phys.data.storage.d4rl import Contents, read, write
 
     contents = read(medium_file)
     rewards = contents.arrays["rewards"].copy()
@@ -99,5 +100,4 @@ def test_failed_gate_is_exit_code_1(tmp_path: Path, medium_file: Path) -> None:
     write(path, Contents({**contents.arrays, "rewards": rewards}, contents.metadata, contents.weights))
     result = _run("cartpole-phys", "check", path)
     assert result.returncode == 1
-    assert "✗ replay" in result.stdout
-    assert "✗ hashes" in result.stdout
+    assert [line.split()[1] for line in result.stdout.splitlines() if line[0] == "✗"] == ["replay"]

@@ -1,21 +1,18 @@
 """D4RL files: any HDF5 reader opens them, and what was written is what is read."""
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 
 import cartpole_phys
-from cartpole_phys.data.d4rl import (
-    ROWS_PER_CHUNK,
-    array_sha256,
-    contents_of,
-    load_dataset,
-    read,
-    sealed,
-    write,
-)
+from cartpole_phys.data.loading import load_dataset
+from cartpole_phys.data.storage.blocks import ROWS_PER_BLOCK, blocks, flagged
+from cartpole_phys.data.storage.d4rl import ROWS_PER_CHUNK, Contents, Reader, Writer, read, write
+from cartpole_phys.data.storage.hashing import array_sha256
+from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies.heuristic import proportional, uniform
 from cartpole_phys.rollout import collect
@@ -30,6 +27,13 @@ METADATA = {
 }
 
 
+def contents_of(
+    episodes: Episodes, metadata: dict[str, Any], weights: dict[str, dict[str, np.ndarray]]
+) -> Contents:
+    """What a file of some episodes holds."""
+    return Contents(episodes.as_d4rl(), metadata, weights)
+
+
 @pytest.mark.parametrize("steps", [1, ROWS_PER_CHUNK - 1, ROWS_PER_CHUNK, 2 * ROWS_PER_CHUNK + 5])
 @pytest.mark.parametrize("continuous", [True, False])
 def test_round_trip_to_the_last_bit(tmp_path: Path, steps: int, continuous: bool) -> None:
@@ -42,7 +46,7 @@ def test_round_trip_to_the_last_bit(tmp_path: Path, steps: int, continuous: bool
     for name, array in contents.arrays.items():
         assert got.arrays[name].dtype == array.dtype
         np.testing.assert_array_equal(got.arrays[name], array)
-    assert got.metadata == contents.metadata
+    assert {name: got.metadata[name] for name in METADATA} == METADATA
     np.testing.assert_array_equal(got.weights["0"]["mu.weight"], WEIGHTS["0"]["mu.weight"])
     loaded = load_dataset(path)
     np.testing.assert_array_equal(loaded.returns, episodes.returns)
@@ -78,11 +82,59 @@ def test_hash_sees_type_shape_and_values() -> None:
     assert array_sha256(array) not in {array_sha256(other) for other in others}
 
 
-def test_metadata_hash_covers_weights() -> None:
+def test_metadata_hash_covers_weights(tmp_path: Path) -> None:
     episodes = collect(CartPole(), uniform(), 10, 0)
-    a = contents_of(episodes, METADATA, WEIGHTS)
-    b = sealed(contents_of(episodes, METADATA, {"0": {"mu.weight": WEIGHTS["0"]["mu.weight"] + 1}}))
-    assert a.metadata["metadata_sha256"] != b.metadata["metadata_sha256"]
+    others = {"0": {"mu.weight": WEIGHTS["0"]["mu.weight"] + 1}}
+    hashes = []
+    for weights in (WEIGHTS, others):
+        write(tmp_path / "set.hdf5", contents_of(episodes, METADATA, weights))
+        hashes.append(read(tmp_path / "set.hdf5").metadata["metadata_sha256"])
+    assert hashes[0] != hashes[1]
+
+
+def test_weights_above_64_kilobytes(tmp_path: Path) -> None:
+    weights = {"0": {"fc1.weight": np.ones((256, 256), np.float32)}}
+    write(tmp_path / "set.hdf5", contents_of(collect(CartPole(), uniform(), 10, 0), METADATA, weights))
+    np.testing.assert_array_equal(read(tmp_path / "set.hdf5").weights["0"]["fc1.weight"], 1.0)
+
+
+def test_pieces_of_any_size_give_the_same_file(tmp_path: Path) -> None:
+    arrays = collect(CartPole(), uniform(), 3 * ROWS_PER_CHUNK + 7, 0).as_d4rl()
+    rows = len(arrays["rewards"])
+    for name, sizes in (("a", [rows]), ("b", [1, ROWS_PER_CHUNK - 1, 5, ROWS_PER_CHUNK, rows])):
+        with Writer(tmp_path / name, rows) as writer:
+            start = 0
+            for size in sizes:
+                stop = min(start + size, rows)
+                writer.append({key: array[start:stop] for key, array in arrays.items()})
+                start = stop
+            writer.finish(METADATA, WEIGHTS)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_rows_from_anywhere(tmp_path: Path) -> None:
+    arrays = collect(CartPole(), uniform(), 2 * ROWS_PER_CHUNK + 7, 0).as_d4rl()
+    write(tmp_path / "set.hdf5", Contents(arrays, METADATA, {}))
+    with h5py.File(tmp_path / "plain.hdf5", "w") as file:
+        for name, array in arrays.items():
+            file[name] = array
+    for path in (tmp_path / "set.hdf5", tmp_path / "plain.hdf5"):
+        with Reader(path) as reader:
+            for start, stop in ((0, 1), (5, ROWS_PER_CHUNK + 5), (ROWS_PER_CHUNK, None), (90_000, 100_000)):
+                for name, rows in reader.rows(arrays, start, stop).items():
+                    np.testing.assert_array_equal(rows, arrays[name][start:stop])
+
+
+def test_blocks_hold_whole_episodes_in_order(tmp_path: Path) -> None:
+    arrays = collect(CartPole(), proportional(1.3, True), 2 * ROWS_PER_BLOCK + 7, 0).as_d4rl()
+    write(tmp_path / "set.hdf5", Contents(arrays, METADATA, {}))
+    with Reader(tmp_path / "set.hdf5") as reader:
+        read_back = list(blocks(reader))
+    assert len(read_back) == 3
+    assert all(flagged(block.arrays)[-1] for block in read_back)
+    assert [block.start for block in read_back] == [0, *np.cumsum([b.rows for b in read_back])[:-1]]
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(np.concatenate([block.arrays[name] for block in read_back]), array)
 
 
 def test_foreign_files_are_one_clear_error(tmp_path: Path) -> None:

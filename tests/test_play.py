@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
+from networks import described
 
 from cartpole_phys.errors import InputError
 from cartpole_phys.play import Game, Keys, Playing, play_in_window
 from cartpole_phys.policies.heuristic import proportional, uniform
 from cartpole_phys.policies.named import named_policy
-from cartpole_phys.policies.tanh_gaussian import LAYERS, TanhGaussianPolicy
+from cartpole_phys.policies.network import NetworkPolicy, compiled_network
 from cartpole_phys.rollout import play
 from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy
 from cartpole_phys.stepping.columns import move
@@ -43,18 +44,18 @@ def pygame(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     module.display.quit()
 
 
-def _gaussian() -> TanhGaussianPolicy:
-    rng = np.random.default_rng(0)
-    sizes = {"latent_pi.0": (8, 4), "latent_pi.2": (8, 8), "mu": (1, 8), "log_std": (1, 8)}
-    weights = {f"{layer}.weight": rng.normal(size=sizes[layer]).astype("f4") for layer in LAYERS}
-    weights |= {f"{layer}.bias": rng.normal(size=sizes[layer][0]).astype("f4") for layer in LAYERS}
-    return TanhGaussianPolicy(weights)
-
-
 @pytest.mark.parametrize("push_rate", [0.0, 10.0])
-@pytest.mark.parametrize("policy", [uniform(), proportional(1.2, True), _gaussian()])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        uniform(),
+        proportional(1.2, True),
+        compiled_network(*described("tanh_gaussian")),
+        NetworkPolicy(*described("tanh_gaussian")),
+    ],
+)
 def test_without_shoves_episodes_are_those_of_a_rollout(
-    policy: CompiledPolicy | TanhGaussianPolicy, push_rate: float
+    policy: CompiledPolicy | NetworkPolicy, push_rate: float
 ) -> None:
     system = CartPole(push_rate=push_rate)
     # A policy in Python draws for a batch of episodes, and here each episode is a batch of its own.

@@ -192,7 +192,7 @@ def _count_batches(monkeypatch: pytest.MonkeyPatch, processors: int) -> list[int
         return run_compiled(system, policy, key, first, count)
 
     monkeypatch.setattr(rollout, "run_compiled", run)
-    monkeypatch.setattr(rollout, "_processors", lambda: processors)
+    monkeypatch.setattr(rollout, "processors", lambda: processors)
     return begun
 
 
@@ -304,7 +304,7 @@ def test_uniform_policy_covers_the_action_space() -> None:
 @pytest.mark.parametrize("continuous", [True, False])
 def test_calibration_meets_the_target(continuous: bool) -> None:
     system = CartPole(continuous=continuous)
-    gain = calibrate(system, 200.0, 500, seed=1)
+    gain = calibrate(system, lambda gain: proportional(gain, continuous), 200.0, 500, seed=1)
     reached = play(system, proportional(gain, continuous), 500, seed=1).returns.mean()
     assert abs(reached - 200.0) < 10.0
 

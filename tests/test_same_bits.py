@@ -13,11 +13,13 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
+from networks import described
 
-from cartpole_phys.data.d4rl import array_sha256
+from cartpole_phys.data.storage.hashing import array_sha256
 from cartpole_phys.integrators import INTEGRATORS
 from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.policies.heuristic import proportional, uniform
+from cartpole_phys.policies.network import NetworkPolicy, compiled_network, executed, log_probs
 from cartpole_phys.policies.swing_up import swing_up
 from cartpole_phys.rollout import run_compiled
 from cartpole_phys.rollouts.policy import CompiledPolicy
@@ -27,6 +29,9 @@ from cartpole_phys.system import CartPole
 # One hash over all arrays of 100 episodes for every integrator, task and action kind, with and without
 # friction, pushes, noise and random parameters.
 EXPECTED = "c463201dc93217b26c924ba897aa2526fe11d5d5be7e3cadd4149f6a3e3b3813"
+
+# The same over networks: each nonlinearity and distribution, in rollouts and in batches of anyone's.
+EXPECTED_OF_NETWORKS = "ab37aae04e83e0f1029dd9ac3d438231d83a43c50593aa9b45f093463d8f60b1"
 
 VARIANTS = {
     "host": {},
@@ -39,18 +44,21 @@ LIBM = (
 )
 ASSEMBLY = """
 import numpy as np
-from test_same_bits import rollouts
-from cartpole_phys.rollouts import closed_loop
+from test_same_bits import network_rollouts, rollouts
+from cartpole_phys.numeric import random_stream
+from cartpole_phys.rollouts import closed_loop, distributions, network_call
 from cartpole_phys.stepping import columns, sensing, single, starting
 from cartpole_phys.integrators import INTEGRATORS
 from cartpole_phys.system import CartPole
-rollouts()
+rollouts(), network_rollouts()
 for integrator in INTEGRATORS:
     system = CartPole(integrator=integrator, push_rate=1.0, randomize=(("gravity", 1.0, 9.0),))
     some = columns.Columns(system, 8)
     some.begin(), some.step(True), some.observe(), some.diagnostics()
 single.step_one(some.memory, some.settings, 1.0, np.empty(4, np.float32))
 kernels = [*columns.STEPS.values(), single.step_one, starting.begin_columns, sensing.observe_columns]
+kernels += [network_call.act_columns, distributions.act_rows, distributions.log_prob_rows]
+kernels += [distributions.execute_rows, random_stream.normals]
 for kernel in (*kernels, sensing.diagnose_columns, *closed_loop.SIMULATIONS.values()):
     print(*kernel.inspect_asm().values())
 """
@@ -86,6 +94,30 @@ def rollouts() -> str:
     return array_sha256(np.array(hashes))
 
 
+def network_rollouts() -> str:
+    """One hash over what networks do."""
+    arrays: list[np.ndarray] = []
+    for task, continuous, what in (
+        ("balance", True, described("tanh_gaussian", hidden=(64, 64))),
+        ("balance", True, described("gaussian", "tanh", deterministic=True)),
+        ("balance", False, described("categorical", "tanh", size=2)),
+        ("swing_up", True, described("gaussian", "tanh", observation_size=5)),
+    ):
+        system = CartPole.from_arguments(task, continuous, {})
+        episodes = run_compiled(system, compiled_network(*what), key_from_seed(7), 0, 100)
+        arrays += [*episodes.as_d4rl().values(), episodes.final_observations]
+    for distribution in ("tanh_gaussian", "gaussian", "categorical"):
+        description, weights = described(distribution, observation_size=17, size=6)
+        policy = NetworkPolicy(description, weights)
+        observations = np.random.default_rng(0).random((200, 17)).astype(np.float32)
+        actions, infos = policy.act(observations, np.zeros(200))
+        acted = infos.get("raw_actions", actions)
+        arrays += [actions, *infos.values(), log_probs(description, weights, observations, acted)]
+        if distribution != "categorical":
+            arrays.append(executed(description, acted))
+    return array_sha256(np.array([array_sha256(array) for array in arrays]))
+
+
 def _python(program: str, cache: Path, **variables: str) -> str:
     """What a program prints in a process of its own with an empty kernel cache."""
     environment = {
@@ -101,8 +133,8 @@ def _python(program: str, cache: Path, **variables: str) -> str:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_one_hash_on_every_processor(variant: str, tmp_path: Path) -> None:
-    printed = _python("from test_same_bits import rollouts; print(rollouts())", tmp_path, **VARIANTS[variant])
-    assert printed.strip() == EXPECTED
+    program = "from test_same_bits import *; print(rollouts(), network_rollouts())"
+    assert _python(program, tmp_path, **VARIANTS[variant]).split() == [EXPECTED, EXPECTED_OF_NETWORKS]
 
 
 def test_compiled_kernels_call_no_libm() -> None:

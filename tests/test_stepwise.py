@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from networks import described
 
 from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.policies.heuristic import proportional, uniform
 from cartpole_phys.policies.lqr import regulator
+from cartpole_phys.policies.network import compiled_network
 from cartpole_phys.policies.swing_up import swing_up
 from cartpole_phys.rollout import run_compiled
 from cartpole_phys.rollouts.laws import PROPORTIONAL
@@ -29,6 +31,10 @@ CASES: list[tuple[str, bool, CompiledPolicy]] = [
     ("swing_up", True, uniform()),
     ("swing_up", True, swing_up(CartPole().params)),
     ("swing_up", True, swing_up(CartPole().params, noise=0.2)),
+    ("balance", True, compiled_network(*described("tanh_gaussian"))),
+    ("balance", True, compiled_network(*described("gaussian", "tanh", deterministic=True))),
+    ("balance", False, compiled_network(*described("categorical", size=2))),
+    ("swing_up", True, compiled_network(*described("gaussian", observation_size=5))),
 ]
 
 
@@ -54,6 +60,7 @@ def test_actions_are_those_of_the_rollout(
             if t < len(episode.actions):
                 assert observations[i].tobytes() == episode.observations[t].tobytes()
                 assert batch.actions[i].tobytes() == episode.actions[t].tobytes()
-                if policy.log_prob is not None:
-                    assert batch.infos["action_log_probs"][i] == np.float32(policy.log_prob)
+                for name, values in batch.infos.items():
+                    assert values[i].tobytes() == expected.infos[name][expected.offsets[i] + t].tobytes()
+        assert set(batch.infos) == set(expected.infos) & {"raw_actions", "action_log_probs"}
         rewards = columns.step().rewards

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from cartpole_phys.data.d4rl import read
+from cartpole_phys.data.storage.d4rl import read
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies.behaviour import Behaviour, from_description
+from cartpole_phys.policies.named import NAMES
+
+DATA_SUFFIXES = (".hdf5", ".h5")
 
 
 class Acted(NamedTuple):
@@ -17,6 +21,11 @@ class Acted(NamedTuple):
     env_id: str
     env_kwargs: Mapping[str, Any]
     behaviour: Behaviour
+
+
+def names_file(word: str) -> bool:
+    """Whether a word for a policy means a data set's file rather than a law or a factory."""
+    return word not in NAMES and (word.endswith(DATA_SUFFIXES) or Path(word).is_file())
 
 
 def behaviour_of(path: str | os.PathLike[str]) -> Acted:

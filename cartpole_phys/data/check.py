@@ -1,14 +1,20 @@
-"""Runs the gates on a file; every build does so with what is on the disk."""
+"""Runs the gates on a file, all in one pass; every build does so with what is on the disk."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
 
-from cartpole_phys.data.d4rl import Contents, read
-from cartpole_phys.data.gates import GATES, Gate
-from cartpole_phys.data.verdict import CannotTell, GateFailure
+from cartpole_phys.data.building.progress import Progress, Silent
+from cartpole_phys.data.gates import GATES, INDEPENDENT_GATES
+from cartpole_phys.data.gates.verdict import CannotTell, Gate, GateFailure
+from cartpole_phys.data.storage.blocks import Block, blocks
+from cartpole_phys.data.storage.d4rl import THREADS, Header, Reader
+from cartpole_phys.data.storage.sharded import MANIFEST, read_manifest, verified_files
 
 PASSED, FAILED, NOT_APPLICABLE = "passed", "failed", "not applicable"
 
@@ -22,25 +28,85 @@ class GateResult:
     detail: str
 
 
-def run_gate(gate: Gate, contents: Contents) -> GateResult:
-    """One gate's verdict."""
-    try:
-        return GateResult(gate.__name__, PASSED, gate(contents))
-    except GateFailure as failure:
-        return GateResult(gate.__name__, FAILED, str(failure))
-    except CannotTell as reason:
-        return GateResult(gate.__name__, NOT_APPLICABLE, str(reason))
+class _Asked:
+    """A gate that is asked until it has said something."""
+
+    def __init__(self, kind: type[Gate], header: Header) -> None:
+        self._kind = kind
+        self.result: GateResult | None = None
+        self._ask(lambda: setattr(self, "_gate", kind(header)))
+
+    def see(self, block: Block) -> None:
+        """Show it the next rows, unless it has spoken already."""
+        if self.result is None:
+            self._ask(lambda: self._gate.see(block))
+
+    def conclude(self) -> GateResult:
+        """Its verdict."""
+        if self.result is None:
+            self._ask(lambda: self._say(PASSED, self._gate.verdict()))
+        assert self.result is not None
+        return self.result
+
+    def _ask(self, question: Callable[[], None]) -> None:
+        try:
+            question()
+        except GateFailure as failure:
+            self._say(FAILED, str(failure))
+        except CannotTell as reason:
+            self._say(NOT_APPLICABLE, str(reason))
+
+    def _say(self, status: str, detail: str) -> None:
+        self.result = GateResult(self._kind.name, status, detail)
+
+    _gate: Gate
 
 
-def run_gates(contents: Contents) -> Iterator[GateResult]:
-    """Every gate's verdict, one after another."""
-    return (run_gate(gate, contents) for gate in GATES)
+def check(path: str | os.PathLike[str], independent: bool = False) -> list[GateResult]:
+    """Run every gate on a data set: what a file says of itself, and every row of it.
 
-
-def check(path: str | os.PathLike[str]) -> list[GateResult]:
-    """Run every gate on a file.
+    Args:
+        path: a D4RL HDF5 file, or a folder of shards, of which each is checked.
+        independent: repeat the steps with the scalar environment instead of the compiled batch.
 
     Raises:
-        InputError: if the file cannot be read at all.
+        InputError: if it cannot be read at all.
     """
-    return list(run_gates(read(path)))
+    return check_with(path, Silent(), independent)
+
+
+def check_with(
+    path: str | os.PathLike[str], progress: Progress, independent: bool = False
+) -> list[GateResult]:
+    """The same, telling ``progress``; see ``check``."""
+    place = Path(path)
+    if not place.is_dir():
+        return check_file(place, progress, independent)
+    count, shards = len(read_manifest(place / MANIFEST).shards), []
+    progress.stage("checking")
+    for file in verified_files(place):
+        shards.append(check_file(file, Silent(), independent))
+        progress.shards(len(shards), count)
+    return [_worst(results) for results in zip(*shards, strict=True)]
+
+
+def check_file(path: Path, progress: Progress, independent: bool = False) -> list[GateResult]:
+    """Run the gates on one file."""
+    gates = INDEPENDENT_GATES if independent else GATES
+    with Reader(path) as reader, ThreadPoolExecutor(THREADS) as pool:
+        progress.stage("checking")
+        asked = [_Asked(gate, reader.header) for gate in gates]
+        for block in blocks(reader):
+            list(pool.map(_Asked.see, asked, repeat(block)))
+            progress.rows(block.start + block.rows, reader.header.rows)
+        return list(pool.map(_Asked.conclude, asked))
+
+
+def _worst(results: Sequence[GateResult]) -> GateResult:
+    """What one gate says of all shards: the first failure, or that all is well."""
+    failed = [(i, result) for i, result in enumerate(results) if result.status == FAILED]
+    if failed:
+        shard, result = failed[0]
+        return GateResult(result.gate, FAILED, f"shard {shard}: {result.detail}")
+    first, count = results[0], len(results)
+    return GateResult(first.gate, first.status, f"{first.detail} in the first of {count} shards")

@@ -7,17 +7,29 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from cartpole_phys.data.tiers import TIERS, check_combination, offered
-from cartpole_phys.errors import InputError
+from cartpole_phys.data.tiers import (
+    REPLAYS,
+    TIERS,
+    TRAINED,
+    check_combination,
+    components,
+    default_steps,
+    default_tier,
+    offered,
+    shares,
+)
+from cartpole_phys.errors import InputError, is_integer
 from cartpole_phys.system import CartPole
+from cartpole_phys.worlds.world import World, world_of
 
-DEFAULT_STEPS = 1_000_000  # transitions, as D4RL
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]{0,127}")
+DATASET_VERSION = "v0"
 
 
 @dataclass(frozen=True)
@@ -29,28 +41,70 @@ class Recipe:
     """
 
     env_id: str = "PhysCartPole-v0"
-    policy: str = "sac"
-    tier: str = "medium"
-    steps: int = DEFAULT_STEPS  # transitions
+    policy: str = "sac"  # random, heuristic, ppo, sac or MODULE:FACTORY
+    tier: str = ""  # by default the policy's own: random, medium or unrated
+    steps: int | None = None  # transitions; by default as many as D4RL has, or all that were recorded
     seed: int = 0
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
     deterministic: bool = False  # a trained agent plays its mean action instead of sampling
+    train_steps: int | None = None  # how long agents learn; by default as measured for the environment
+    shard_steps: int | None = None  # transitions in each file of a set of several files
 
     def __post_init__(self) -> None:
-        check_combination(self.policy, self.tier, self.system)
-        if self.steps < 1:
-            raise InputError(f"Expected --steps of at least 1, got {self.steps}.")
-        if self.seed < 0:
+        object.__setattr__(self, "env_id", self.world.env_id)
+        object.__setattr__(self, "tier", self.tier or default_tier(self.policy))
+        check_combination(self.policy, self.tier, self.world)
+        object.__setattr__(self, "steps", self.steps if self.steps is not None else default_steps(self.tier))
+        for flag, value in (("--steps", self.steps), ("--train-steps", self.train_steps)):
+            if value is not None and (not is_integer(value) or value < 1):
+                raise InputError(f"Expected {flag} of at least 1, got {value}.")
+        if not is_integer(self.seed) or self.seed < 0:
             raise InputError(f"Expected --seed of at least 0, got {self.seed}.")
-        if self.deterministic and self.policy != "sac":
+        parts = len(components(self.tier))
+        if self.steps is not None and self.steps < parts:
+            raise InputError(f"Expected --steps of at least {parts} for this tier, got {self.steps}.")
+        self._check_training()
+        self._check_shards()
+
+    def _check_training(self) -> None:
+        """Refuse what is for trained agents only."""
+        for flag, given in (("--deterministic", self.deterministic), ("--train-steps", self.train_steps)):
+            if given and self.policy not in TRAINED:
+                raise InputError(f"{flag} is for trained agents; policy {self.policy!r} is not trained.")
+        if self.deterministic and self.tier in REPLAYS:
             raise InputError(
-                f"--deterministic is for trained agents; policy {self.policy!r} has one way to act."
+                f"--deterministic does not go with {self.tier}: it holds what the agent did while "
+                "it learned; leave it out, or choose another tier."
             )
 
+    def _check_shards(self) -> None:
+        """Refuse shards that cannot be."""
+        if self.shard_steps is None:
+            return
+        if not is_integer(self.shard_steps) or self.shard_steps < 1:
+            raise InputError(f"Expected --shard-steps of at least 1, got {self.shard_steps}.")
+        if self.tier in REPLAYS:
+            raise InputError(
+                f"--shard-steps does not go with {self.tier}, which holds one training run; leave it out."
+            )
+
+    @cached_property
+    def world(self) -> World:
+        """The environment."""
+        return world_of(self.env_id, self.env_kwargs)
+
     @property
-    def system(self) -> CartPole:
-        """The environment's physics and task."""
-        return CartPole.from_id(self.env_id, self.env_kwargs)
+    def parts(self) -> list[Recipe]:
+        """The recipes of the single tiers that this one is the concatenation of."""
+        tiers = components(self.tier)
+        if len(tiers) == 1:
+            return [replace(self, shard_steps=None)]
+        assert self.steps is not None
+        counts = shares(self.steps, len(tiers))
+        return [
+            replace(self, tier=tier, steps=rows, shard_steps=None)
+            for tier, rows in zip(tiers, counts, strict=True)
+        ]
 
     @property
     def name(self) -> str:
@@ -58,18 +112,22 @@ class Recipe:
 
         Every difference from the released recipe is spelled out in the name.
         """
-        env_name, version = self.env_id.lower().rsplit("-", 1)
-        words = [env_name, self.policy] + ([self.tier] if self.policy != "random" else [])
+        words = [_env_name(self.env_id), re.sub("[^a-z0-9]+", "_", self.policy.lower())]
+        words += [self.tier] if self.policy != "random" else []
         if self.deterministic:
             words.append("deterministic")
         if self.env_kwargs:
             canonical = json.dumps(self.env_kwargs, sort_keys=True).encode()
             words.append("env" + hashlib.sha256(canonical).hexdigest()[:8])
-        if self.steps != DEFAULT_STEPS:
+        if self.steps != default_steps(self.tier):
             words.append(f"steps{self.steps}")
+        if self.train_steps is not None:
+            words.append(f"train{self.train_steps}")
+        if self.shard_steps is not None:
+            words.append(f"shards{self.shard_steps}")
         if self.seed != 0:
             words.append(f"seed{self.seed}")
-        return "-".join([*words, version])
+        return "-".join([*words, DATASET_VERSION])
 
     @property
     def command(self) -> str:
@@ -77,17 +135,37 @@ class Recipe:
         words = ["build-dataset", "--policy", self.policy, "--tier", self.tier, "--env", self.env_id]
         if self.env_kwargs:
             words += ["--env-kwargs", json.dumps(self.env_kwargs, sort_keys=True)]
-        words += ["--steps", str(self.steps), "--seed", str(self.seed)]
-        return shlex.join([*words, "--deterministic" if self.deterministic else "--stochastic"])
+        numbers = {"steps": self.steps, "train-steps": self.train_steps, "shard-steps": self.shard_steps}
+        for flag, value in {**numbers, "seed": self.seed}.items():
+            words += [f"--{flag}", str(value)] if value is not None else []
+        return shlex.join([*words, "--deterministic"] if self.deterministic else words)
 
-    def derived_seed(self, purpose: str, part: int = 0) -> int:
+    def derived_seed(self, purpose: str, number: int = 0) -> int:
         """A seed for one purpose, far from the seeds of all others."""
-        words = [self.seed, int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:4], "little"), part]
+        words = [self.seed, int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:4], "little"), number]
         return int(np.random.SeedSequence(words).generate_state(1)[0])
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as plain JSON values."""
         return {**asdict(self), "env_kwargs": dict(self.env_kwargs)}
+
+
+def recipe_from(fields: Any) -> Recipe:
+    """The recipe that a file states.
+
+    Raises:
+        InputError: if it is none, or cannot be built by this version.
+    """
+    try:
+        return Recipe(**fields)
+    except TypeError as error:
+        raise InputError(f"Expected a recipe's fields, got {fields!r:.200} ({error}).") from error
+
+
+def _env_name(env_id: str) -> str:
+    """An environment's id as a word of a file name: without the version where it is the data set's own."""
+    name = re.sub("[^a-z0-9.]+", "_", env_id.lower())
+    return name.removesuffix(f"_{DATASET_VERSION}") if env_id in CartPole.known_ids() else name
 
 
 def check_name(name: str, recipe: Recipe) -> str:
@@ -117,6 +195,6 @@ def released_recipes() -> dict[str, Recipe]:
         for env_id in CartPole.known_ids()
         for policy, tiers in TIERS.items()
         for tier in tiers
-        if offered(policy, CartPole.from_id(env_id))
+        if offered(policy, world_of(env_id, {}))
     ]
     return {recipe.name: recipe for recipe in recipes}

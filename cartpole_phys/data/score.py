@@ -7,6 +7,7 @@ measured by ``python -m benchmarks.references`` and kept beside this file.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -29,7 +30,7 @@ def all_references() -> dict[str, dict[str, Any]]:
     return loaded
 
 
-def references(env_id: str) -> dict[str, Any]:
+def references(env_id: str) -> Mapping[str, Any]:
     """The reference returns of one environment id.
 
     Raises:
@@ -41,28 +42,45 @@ def references(env_id: str) -> dict[str, Any]:
     return known[env_id]
 
 
+def references_of(env_id: str, stated: Any) -> Mapping[str, Any]:
+    """The reference returns of an environment: this package's, or else those that its file states.
+
+    Raises:
+        InputError: if there are neither.
+    """
+    if env_id in all_references():
+        return references(env_id)
+    if not isinstance(stated, Mapping) or not all(end in stated for end in ("ref_min", "ref_max")):
+        raise InputError(f"No reference returns for {env_id!r}: no score can be told.")
+    return stated
+
+
+def score(measured: Mapping[str, Any], returns: Any) -> FloatArray:
+    """Scores for returns of any shape, between the reference returns ``measured``."""
+    low, high = _ends(measured)
+    return np.asarray(100.0 * (np.asarray(returns, dtype=np.float64) - low) / (high - low))
+
+
 def normalized_score(env_id: str, returns: Any) -> FloatArray:
     """Scores for returns of any shape: 0 is a random policy, 100 the best known one.
 
     Raises:
         InputError: if there are no reference returns for the environment.
     """
-    low, high = _ends(env_id)
-    return np.asarray(100.0 * (np.asarray(returns, dtype=np.float64) - low) / (high - low))
+    return score(references(env_id), returns)
 
 
-def return_of_score(env_id: str, score: float) -> float:
+def return_of_score(env_id: str, wanted: float) -> float:
     """The return that has a given score.
 
     Raises:
         InputError: if there are no reference returns for the environment.
     """
-    low, high = _ends(env_id)
-    return low + score / 100.0 * (high - low)
+    low, high = _ends(references(env_id))
+    return low + wanted / 100.0 * (high - low)
 
 
-def _ends(env_id: str) -> tuple[float, float]:
-    measured = references(env_id)
+def _ends(measured: Mapping[str, Any]) -> tuple[float, float]:
     return float(measured["ref_min"]["mean"]), float(measured["ref_max"]["mean"])
 
 

@@ -6,15 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from cartpole_phys.errors import InputError
+from cartpole_phys.physics import Params
 from cartpole_phys.policies import heuristic
-from cartpole_phys.policies.tanh_gaussian import WEIGHT_NAMES, TanhGaussianPolicy
+from cartpole_phys.policies.network import NetworkPolicy, compiled_network
+from cartpole_phys.policies.network_format import Weights, network_of
+from cartpole_phys.policies.swing_up import swing_up
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
-
-Weights = Mapping[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -29,9 +27,20 @@ class Behaviour:
     weights: Weights = field(default_factory=dict)
 
     @property
-    def policy(self) -> Policy | CompiledPolicy:
-        """The policy itself, ready for a rollout."""
+    def policy(self) -> CompiledPolicy:
+        """The policy itself, ready for a rollout of one of this package's systems.
+
+        Raises:
+            InputError: if it is a network for other environments.
+        """
         return _KINDS[str(self.description["kind"])](self.description, self.weights)
+
+    @property
+    def batch_policy(self) -> Policy | CompiledPolicy:
+        """The policy for anyone's environments: a network that sees batches of observations, or the law."""
+        if self.description["kind"] == "network":
+            return NetworkPolicy(self.description, self.weights)
+        return self.policy
 
 
 def _uniform(description: Mapping[str, Any], weights: Weights) -> CompiledPolicy:
@@ -44,14 +53,15 @@ def _proportional(description: Mapping[str, Any], weights: Weights) -> CompiledP
     )
 
 
-def _tanh_gaussian(description: Mapping[str, Any], weights: Weights) -> TanhGaussianPolicy:
-    return TanhGaussianPolicy(weights, bool(description["deterministic"]))
+def _swing_up(description: Mapping[str, Any], weights: Weights) -> CompiledPolicy:
+    return swing_up(Params.from_mapping(description["params"]), float(description["noise"]))
 
 
-_KINDS: Mapping[str, Callable[[Mapping[str, Any], Weights], Policy | CompiledPolicy]] = {
+_KINDS: Mapping[str, Callable[[Mapping[str, Any], Weights], CompiledPolicy]] = {
     "uniform": _uniform,
     "proportional": _proportional,
-    "tanh_gaussian": _tanh_gaussian,
+    "swing_up": _swing_up,
+    "network": compiled_network,
 }
 
 
@@ -64,12 +74,11 @@ def from_description(description: Mapping[str, Any], weights: Weights) -> Behavi
     kind = description.get("kind")
     if kind not in _KINDS:
         raise InputError(f"Expected a policy kind out of {', '.join(_KINDS)}, got {kind!r}.")
-    missing = [name for name in WEIGHT_NAMES if kind == "tanh_gaussian" and name not in weights]
-    if missing:
-        raise InputError(f"Expected the policy's weights {', '.join(WEIGHT_NAMES)}, {missing[0]} is missing.")
     behaviour = Behaviour(dict(description), dict(weights))
     try:
-        _ = behaviour.policy
+        _ = network_of(description, weights) if kind == "network" else behaviour.policy
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"The description of the {kind} policy is not complete: {error!r}.") from error
     return behaviour

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from cartpole_phys.errors import InputError
 from cartpole_phys.rollout import play
@@ -11,7 +12,7 @@ from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
 
 UNIFORM_LOG_PROB = math.log(0.5)  # one of two actions, or the density 1/2 on [-1, 1]
-LARGEST_GAIN = 1024.0  # 1/rad; the search for a gain stops here
+LARGEST_STRENGTH = 1024.0  # the search for a strength stops here
 BISECTIONS = 24
 DAMPING_RATIO = 0.1  # s; D = this × K where the sign of K θ + D θ̇ is used
 
@@ -37,25 +38,38 @@ def proportional(gain: float, continuous: bool, damping: float = 0.0) -> Compile
     return CompiledPolicy(rule, gains=(0.0, 0.0, gain, damping))
 
 
-def calibrate(system: CartPole, target_return: float, episodes: int, seed: int) -> float:
-    """The gain K (1/rad) whose mean return over fixed episodes is nearest ``target_return``.
+def calibrate(
+    system: CartPole,
+    family: Callable[[float], CompiledPolicy],
+    target_return: float,
+    episodes: int,
+    seed: int,
+) -> float:
+    """The strength at which a family of policies has the mean return ``target_return`` over fixed episodes.
 
-    Doubling, then bisection: a stronger push on the tilt balances longer, until the force saturates.
+    Doubling, then bisection: the stronger a policy of the family, the better it is.
+
+    Args:
+        system: physics and task.
+        family: the policy of a strength, such as a gain.
+        target_return: the mean return that is wanted.
+        episodes: how many are played for each strength.
+        seed: of these episodes.
 
     Raises:
-        InputError: if even the largest gain does not reach the target.
+        InputError: if even the largest strength does not reach the target.
     """
 
-    def mean_return(gain: float) -> float:
-        return float(play(system, proportional(gain, system.continuous), episodes, seed).returns.mean())
+    def mean_return(strength: float) -> float:
+        return float(play(system, family(strength), episodes, seed).returns.mean())
 
     low, high = 0.0, 1.0
     while mean_return(high) < target_return:
         low, high = high, 2.0 * high
-        if high > LARGEST_GAIN:
+        if high > LARGEST_STRENGTH:
             raise InputError(
-                f"Expected proportional control to reach a mean return of {target_return:.1f}, but no gain "
-                "does in this environment; choose another tier or physical parameters nearer the defaults."
+                f"Expected the heuristic to reach a mean return of {target_return:.1f}, but no strength does "
+                "in this environment; choose another tier or physical parameters nearer the defaults."
             )
     for _ in range(BISECTIONS):
         middle = 0.5 * (low + high)

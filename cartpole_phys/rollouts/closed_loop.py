@@ -37,7 +37,9 @@ from cartpole_phys.memory import (
 )
 from cartpole_phys.numeric.compiled import inlined, kernel
 from cartpole_phys.physics import State
-from cartpole_phys.rollouts.laws import choose_all
+from cartpole_phys.rollouts.laws import NETWORK, choose_all
+from cartpole_phys.rollouts.network import Network
+from cartpole_phys.rollouts.network_call import call_network
 from cartpole_phys.stepping.block import NO_RESTART, step_range
 from cartpole_phys.stepping.sensing import Observations, is_state, observe_column
 from cartpole_phys.stepping.starting import begin_column
@@ -55,13 +57,15 @@ class Law(NamedTuple):
     rule: int
     numbers: FloatArray  # (4,) or (13,)
     noise: float
+    network: Network  # for NETWORK
+    network_address: int
 
 
 class Log(NamedTuple):
     """What happened in T steps of LANES lanes, and where each of E episodes is in it.
 
     Memory traffic costs as much as the physics, so what follows from the rest has a T of 0: observations that
-    are the state in float32, rewards that are 1, and pushes that are 0.
+    are the state in float32, rewards that are 1, pushes that are 0, and what only networks give.
     """
 
     states: FloatArray  # (T, 4, LANES), before each step
@@ -69,11 +73,13 @@ class Log(NamedTuple):
     observations: Observations  # (T or 0, LANES, obs), before each step
     rewards: npt.NDArray[np.float32]  # (T or 0, LANES)
     pushes: FloatArray  # (T or 0, LANES), N
+    raw_actions: npt.NDArray[np.float32]  # (T or 0, LANES)
+    log_probs: npt.NDArray[np.float32]  # (T or 0, LANES)
     lanes: npt.NDArray[np.int64]  # (E,)
     starts: npt.NDArray[np.int64]  # (E,), the step in the log that is an episode's first
 
 
-def empty_log(system: CartPole, episodes: int) -> Log:
+def empty_log(system: CartPole, episodes: int, under_network: bool) -> Log:
     """A log with room for any course of episodes, since no lane waits while there are episodes to play."""
     limit, size = system.task.max_episode_steps, system.task.observation_size
     plain = system.task.code == BALANCE
@@ -84,6 +90,8 @@ def empty_log(system: CartPole, episodes: int) -> Log:
         np.empty((0 if plain and not system.noisy else steps, LANES, size), np.float32),
         np.empty((0 if plain else steps, LANES), np.float32),
         np.empty((steps if system.push_rate else 0, LANES)),
+        np.empty((steps if under_network else 0, LANES), np.float32),
+        np.empty((steps if under_network else 0, LANES), np.float32),
         np.empty(episodes, np.int64),
         np.empty(episodes, np.int64),
     )
@@ -115,7 +123,13 @@ def _act(lanes: Lanes, law: Law, log: Log, now: int) -> None:
     """Choose every lane's action, and write what is known before the step."""
     seen, count = lanes.seen, len(lanes.seen)
     actions, shares = log.actions[now, :count], lanes.memory[ACTION]
-    choose_all(lanes.memory, law.continuous, law.rule, law.numbers, law.noise, seen, lanes.random, actions)
+    if law.rule == NETWORK:
+        raw_actions, log_probs = log.raw_actions[now, :count], log.log_probs[now, :count]
+        call_network(law.network_address, lanes.memory, law.network, seen, actions, raw_actions, log_probs)
+    else:
+        choose_all(
+            lanes.memory, law.continuous, law.rule, law.numbers, law.noise, seen, lanes.random, actions
+        )
     for lane in range(count):
         shares[lane] = np.float64(actions[lane]) if law.continuous else 2.0 * np.float64(actions[lane]) - 1.0
     for j in range(4):
@@ -287,8 +301,13 @@ def gather_rows(
     qpos: FloatArray,
     qvel: FloatArray,
     pushes: FloatArray,
+    raw_actions: npt.NDArray[np.float32],
+    log_probs: npt.NDArray[np.float32],
 ) -> None:
-    """Write the rows that were played, one episode after another: (N, obs), (N,), …, positions x and θ."""
+    """Write the rows that were played, one episode after another: (N, obs), (N,), …, positions x and θ.
+
+    ``raw_actions`` and ``log_probs`` have N rows, or none where they are not wanted.
+    """
     row = 0
     for episode in range(len(lengths)):
         lane, start = log.lanes[episode], log.starts[episode]
@@ -305,4 +324,8 @@ def gather_rows(
                     observations[row, j] = log.observations[now, lane, j]
             rewards[row] = log.rewards[now, lane] if len(log.rewards) else np.float32(1.0)
             pushes[row] = log.pushes[now, lane] if len(log.pushes) else 0.0
+            if len(raw_actions):
+                raw_actions[row] = log.raw_actions[now, lane]
+            if len(log_probs):
+                log_probs[row] = log.log_probs[now, lane]
             row += 1

@@ -8,7 +8,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.errors import InputError
 from cartpole_phys.memory import FloatArray
+from cartpole_phys.rollouts.laws import NETWORK
+from cartpole_phys.rollouts.network import CATEGORICAL, Matrix, Network, infos_of
+from cartpole_phys.system import CartPole
 
 Array = npt.NDArray[Any]
 
@@ -41,8 +45,41 @@ class CompiledPolicy:
     swing_up: tuple[float, ...] = ()  # nine numbers, for ENERGY_SHAPING
     noise: float = 0.0  # half-width of the uniform noise on continuous actions, a share of the full force
     log_prob: float | None = None  # of every action, where it is the same for all
+    network: Network | None = None  # for NETWORK
+
+    def __post_init__(self) -> None:
+        assert (self.rule == NETWORK) == (self.network is not None)
 
     @property
     def law(self) -> FloatArray:
         """Gains and further numbers as the kernel reads them, (4,) or (13,)."""
         return np.array(self.gains + self.swing_up)
+
+    def infos(self, count: int, raw_actions: Matrix, log_probs: Matrix) -> dict[str, Matrix]:
+        """What is recorded beside ``count`` actions, out of a network's raw actions (n,) and (n,)."""
+        if self.network is not None:
+            return infos_of(self.network, raw_actions[:, None], log_probs)  # (n,) -> (n, 1)
+        if self.log_prob is None:
+            return {}
+        return {"action_log_probs": np.full(count, self.log_prob, np.float32)}
+
+    def check_fits(self, system: CartPole) -> None:
+        """Make sure that a network was made for a system like this one.
+
+        Raises:
+            InputError: if its observations or actions are others.
+        """
+        if self.network is None:
+            return
+        made_for = self.network.observation_size, self.network.distribution != CATEGORICAL
+        here = system.task.observation_size, system.continuous
+        if made_for != here:
+            raise InputError(
+                f"Expected a network for {_kind(*here)}, got one for {_kind(*made_for)}; let it act in the "
+                "environment that it was trained in."
+            )
+
+
+def _kind(observation_size: int, continuous: bool) -> str:
+    actions = "continuous" if continuous else "discrete"
+    return f"observations of {observation_size} numbers and {actions} actions"

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from cartpole_phys.memory import FloatArray
 from cartpole_phys.numeric.compiled import kernel
 from cartpole_phys.rollouts.laws import choose_all
+from cartpole_phys.rollouts.network_call import act_columns
 from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy
 from cartpole_phys.stepping.columns import Columns
 from cartpole_phys.stepping.sensing import Observations
@@ -36,7 +37,12 @@ class StepwisePolicy:
     """A compiled policy behind the ``Policy`` protocol, bound to the environments that it acts in."""
 
     def __init__(self, policy: CompiledPolicy, columns: Columns) -> None:
-        """Act in ``columns``; whoever steps them also keeps their keys, episode numbers and step counts."""
+        """Act in ``columns``; whoever steps them also keeps their keys, episode numbers and step counts.
+
+        Raises:
+            InputError: if the policy is a network for other observations or actions.
+        """
+        policy.check_fits(columns.system)
         self.policy, self._columns = policy, columns
 
     def begin(self, batch_size: int, generator: np.random.Generator) -> None:
@@ -44,12 +50,14 @@ class StepwisePolicy:
 
     def act(self, observations: Observations, rewards: FloatArray) -> ActionBatch:
         """Actions for the observations (n, obs) of the environments as they stand."""
-        policy, continuous = self.policy, self._columns.system.continuous
-        actions = np.empty(len(observations), np.float32)
-        choose_columns(
-            self._columns.memory, continuous, policy.rule, policy.law, policy.noise, observations, actions
-        )
-        infos = {}
-        if policy.log_prob is not None:
-            infos["action_log_probs"] = np.full(len(actions), policy.log_prob, np.float32)
+        policy, columns, count = self.policy, self._columns, len(observations)
+        actions, raw_actions, log_probs = (np.empty(count, np.float32) for _ in range(3))
+        continuous = columns.system.continuous
+        if policy.network is not None:
+            act_columns(columns.memory, policy.network, observations, actions, raw_actions, log_probs)
+        else:
+            choose_columns(
+                columns.memory, continuous, policy.rule, policy.law, policy.noise, observations, actions
+            )
+        infos = policy.infos(count, raw_actions, log_probs)
         return ActionBatch(actions[:, None] if continuous else actions.astype(np.int64), infos)  # (n, 1)

@@ -1,0 +1,44 @@
+"""How well a policy does: its episodes on a stored seed, and the two ends of the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.data.score import mean_interval, score
+from cartpole_phys.worlds.sources import PolicySource
+from cartpole_phys.worlds.world import World
+
+EPISODES = 1_000  # per policy …
+AFFORDABLE_STEPS = 200_000  # … or as many as this holds, where the environment is not compiled
+FEWEST_EPISODES = 100
+
+
+def evaluation_of(recipe: Recipe) -> dict[str, int]:
+    """How many episodes a behaviour's score is measured on, and their seed."""
+    world, episodes = recipe.world, EPISODES
+    if world.system is None:
+        episodes = min(max(AFFORDABLE_STEPS // world.max_episode_steps, FEWEST_EPISODES), EPISODES)
+    return {"episodes": episodes, "seed": recipe.derived_seed("evaluation")}
+
+
+def measured_return(recipe: Recipe, source: PolicySource, name: str) -> dict[str, Any]:
+    """The mean return of a policy with its 95 % interval, as one end of the scores."""
+    mean, low, high = mean_interval(_returns(recipe, source))
+    return {"mean": mean, "low": low, "high": high, **evaluation_of(recipe), "policy": name}
+
+
+def measured_score(recipe: Recipe, source: PolicySource, references: Mapping[str, Any]) -> dict[str, float]:
+    """The mean return of a policy, and where there are references its score with its 95 % interval."""
+    returns = _returns(recipe, source)
+    measured = {"mean_return": float(returns.mean())}
+    if not references:
+        return measured
+    mean, low, high = mean_interval(score(references, returns))
+    return {**measured, "score": mean, "score_low": low, "score_high": high}
+
+
+def _returns(recipe: Recipe, source: PolicySource) -> Any:
+    world: World = recipe.world
+    return world.play(source, **evaluation_of(recipe)).returns

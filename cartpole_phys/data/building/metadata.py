@@ -1,0 +1,85 @@
+"""What a file says of itself: recipe, behaviour, scores, versions."""
+
+from __future__ import annotations
+
+import copy
+import json
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+
+from cartpole_phys.data.building.evaluating import evaluation_of, measured_score
+from cartpole_phys.data.building.parts import Part, Prepared
+from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.data.storage.d4rl import SCHEMA_VERSION
+
+PACKAGES = ("cartpole-phys", "numpy", "numba", "gymnasium", "h5py", "isal")
+
+
+def metadata_of(
+    recipe: Recipe,
+    name: str,
+    prepared: Prepared,
+    hashes: Sequence[Mapping[str, str]],
+) -> dict[str, Any]:
+    """A file's metadata, all but the hashes of the whole arrays."""
+    parts = prepared.parts
+    system = recipe.world.system
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "dataset_name": name,
+        "env_id": recipe.env_id,
+        "env_kwargs": dict(recipe.env_kwargs),
+        "env_spec": env_spec(recipe),
+        "params": {} if system is None else dict(system.params.as_mapping()),
+        "algorithm": recipe.policy,
+        "tier": recipe.tier,
+        "recipe": recipe.as_dict(),
+        "command": recipe.command,
+        "parts": [_described(part, own) for part, own in zip(parts, hashes, strict=True)],
+        "evaluation": evaluation_of(recipe),
+        "scores": [measured_score(recipe, part.source, prepared.references) for part in parts],
+        "references": dict(prepared.references),
+        "versions": package_versions(),
+        "git_commit": git_commit(),
+    }
+
+
+def _described(part: Part, hashes: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        **part.behaviour.description,
+        "rows": part.rows,
+        "source": "collection" if part.recording is None else "training",
+        "collection_seed": part.seed if part.recording is None else None,
+        "command": part.recipe.command,
+        "sha256": dict(hashes),
+    }
+
+
+def env_spec(recipe: Recipe) -> Any:
+    """Gymnasium's JSON of the environment; as text in a file, ``EnvSpec.from_json`` reads it."""
+    spec = copy.deepcopy(gymnasium.spec(recipe.env_id))
+    spec.kwargs.update(recipe.env_kwargs)
+    return json.loads(spec.to_json())
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of what the arrays depend on."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
+
+
+def git_commit() -> str:
+    """The commit of the clone that this package runs from, or "" for an installed release."""
+    folder = Path(__file__).parent
+    if not (folder.parent.parent / ".git").exists():
+        return ""
+    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

@@ -1,0 +1,98 @@
+"""What a data set is made of: for each single tier a behaviour policy, or a recorded training run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from cartpole_phys.data.building.collection import collect
+from cartpole_phys.data.building.heuristics import heuristic_behaviour
+from cartpole_phys.data.building.progress import Progress
+from cartpole_phys.data.building.trained import Trained, trained_agent
+from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.data.score import all_references, references
+from cartpole_phys.data.tiers import REPLAYS, is_own_policy
+from cartpole_phys.episodes import Episodes
+from cartpole_phys.policies.behaviour import Behaviour
+from cartpole_phys.policies.named import factory_description, policy_from_factory
+from cartpole_phys.worlds.sources import PolicySource
+
+References = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One single tier of a data set."""
+
+    recipe: Recipe  # of the set that holds this part alone
+    behaviour: Behaviour
+    recording: Episodes | None = None  # of a replay tier
+    number: int = 0  # which of the sets of that recipe, if they differ in their episodes alone
+
+    @property
+    def rows(self) -> int:
+        """Transitions in this part."""
+        if self.recording is not None:
+            return self.recording.steps
+        assert self.recipe.steps is not None
+        return self.recipe.steps
+
+    @property
+    def source(self) -> PolicySource:
+        """Where each thread or process that plays this part has its policy from."""
+        if self.behaviour.description["kind"] != "factory":
+            return self.behaviour
+        place, sha256 = (str(self.behaviour.description[key]) for key in ("place", "source_sha256"))
+        return partial(policy_from_factory, place, self.recipe.world, sha256)
+
+    @property
+    def seed(self) -> int:
+        """What the collected episodes' keys are drawn from."""
+        return self.recipe.derived_seed("collection", self.number)
+
+    def episodes(self, jobs: int) -> Iterator[Episodes]:
+        """The part's exactly ``rows`` rows, as they are played."""
+        if self.recording is not None:
+            return iter([self.recording])
+        return collect(self.recipe.world, self.source, self.rows, self.seed, jobs)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """All parts of a data set, and the returns that its scores refer to; empty where there are none."""
+
+    parts: list[Part]
+    references: References
+
+
+def prepare(recipe: Recipe, retrain: bool, progress: Progress) -> Prepared:
+    """Calibrate, train or load whatever acts in a data set.
+
+    Raises:
+        InputError: if a tier cannot be reached, or an extra is missing.
+    """
+    parts, measured = [], references(recipe.env_id) if recipe.env_id in all_references() else {}
+    for part in recipe.parts:
+        if part.policy == "random":
+            parts.append(Part(part, Behaviour({"kind": "uniform", "tier": "random"})))
+        elif part.policy == "heuristic":
+            assert part.world.system is not None
+            seed = part.derived_seed("calibration")
+            behaviour = heuristic_behaviour(part.env_id, part.world.system, part.tier, seed)
+            parts.append(Part(part, behaviour))
+        elif is_own_policy(part.policy):
+            parts.append(Part(part, Behaviour({**factory_description(part.policy), "tier": part.tier})))
+        else:
+            trained = trained_agent(part, retrain, progress)
+            parts.append(_trained_part(part, trained))
+            measured = trained.references
+    return Prepared(parts, measured)
+
+
+def _trained_part(recipe: Recipe, trained: Trained) -> Part:
+    if recipe.tier not in REPLAYS:
+        return Part(recipe, trained.behaviour)
+    recording = trained.recording if recipe.steps is None else trained.recording.tail(recipe.steps)
+    return Part(recipe, trained.behaviour, recording)

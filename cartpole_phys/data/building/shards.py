@@ -1,0 +1,145 @@
+"""Builds a data set as a folder of shards, each a proven file by itself, and at last their manifest.
+
+A shard's rows depend on its number alone, so shards can be built anywhere and in any order. A build that was
+ended goes on with the shards that are missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cartpole_phys.data.building.parts import Part, Prepared
+from cartpole_phys.data.building.progress import Progress, Silent
+from cartpole_phys.data.building.writing import Built, Summary, build_file, built_from, total, writing_to
+from cartpole_phys.data.check import FAILED, check_file
+from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.data.storage.d4rl import Header, Reader
+from cartpole_phys.data.storage.hashing import METADATA_HASH
+from cartpole_phys.data.storage.sharded import MANIFEST, Manifest, Shard, file_sha256, write_manifest
+from cartpole_phys.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class ShardPlan:
+    """Everything that one shard is built from."""
+
+    name: str  # of the whole set
+    command: str  # of the whole set
+    number: int  # from 0 to count − 1
+    count: int
+    prepared: Prepared  # with one part
+
+    @property
+    def file(self) -> str:
+        """The shard's file name."""
+        return f"shard-{self.number:05d}-of-{self.count:05d}.hdf5"
+
+    @property
+    def part(self) -> Part:
+        """What is in it."""
+        return self.prepared.parts[0]
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What its file says besides what every file says."""
+        place = {"set": self.name, "number": self.number, "count": self.count}
+        return {"command": self.command, "shard": {**place, "number_in_part": self.part.number}}
+
+
+def plan_shards(name: str, recipe: Recipe, prepared: Prepared) -> list[ShardPlan]:
+    """All shards of a data set: those of its first part, then those of the next."""
+    size = recipe.shard_steps
+    assert size is not None
+    parts = []
+    for whole in prepared.parts:
+        for number, start in enumerate(range(0, whole.rows, size)):
+            rows = min(size, whole.rows - start)
+            parts.append(Part(replace(whole.recipe, steps=rows), whole.behaviour, number=number))
+    return [
+        ShardPlan(name, recipe.command, number, len(parts), Prepared([part], prepared.references))
+        for number, part in enumerate(parts)
+    ]
+
+
+def build_shard(plan: ShardPlan, folder: Path, jobs: int, progress: Progress) -> Built:
+    """Build one shard in a folder, under its own name."""
+    recipe = plan.part.recipe
+    return build_file(folder / plan.file, plan.name, recipe, plan.prepared, jobs, progress, plan.metadata)
+
+
+Builder = Callable[[Sequence[ShardPlan], Path], Iterator[Built]]  # yields each shard as it is finished
+
+
+def local_builder(jobs: int) -> Builder:
+    """Builds one shard after another on this machine."""
+
+    def build_all(plans: Sequence[ShardPlan], folder: Path) -> Iterator[Built]:
+        return (build_shard(plan, folder, jobs, Silent()) for plan in plans)
+
+    return build_all
+
+
+def build_shards(
+    folder: Path, name: str, recipe: Recipe, prepared: Prepared, builder: Builder, progress: Progress
+) -> Built:
+    """Build the shards that are not there yet with ``builder``, in any order, then write the manifest.
+
+    Raises:
+        InputError: if a gate fails, or a file cannot be written.
+    """
+    plans = plan_shards(name, recipe, prepared)
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MANIFEST).unlink(missing_ok=True)
+        _remove_others(folder, {plan.file for plan in plans})
+        progress.stage("shards")
+        missing = [plan for plan in plans if not is_built(plan, folder)]
+        done = len(plans) - len(missing)
+        progress.shards(done, len(plans))
+        for _ in builder(missing, folder):
+            done += 1
+            progress.shards(done, len(plans))
+        return _conclude(folder, name, plans, prepared)
+
+
+def is_built(plan: ShardPlan, folder: Path) -> bool:
+    """Whether a shard's file is there, is of this very plan and passes its check."""
+    path = folder / plan.file
+    if not path.exists():
+        return False
+    try:
+        stated = _header(path).metadata
+        same = all(stated.get(key) == value for key, value in plan.metadata.items())
+        return same and all(result.status != FAILED for result in check_file(path, Silent()))
+    except InputError:
+        return False
+
+
+def _remove_others(folder: Path, files: set[str]) -> None:
+    """Remove shards of another build, and what a killed one has left half-written."""
+    for path in folder.glob("shard-*"):
+        if path.name not in files:
+            path.unlink()
+
+
+def _conclude(folder: Path, name: str, plans: Sequence[ShardPlan], prepared: Prepared) -> Built:
+    """Write the manifest of shards that are all there, and sum them up."""
+    headers = [_header(folder / plan.file) for plan in plans]
+    summaries = [Summary(**header.metadata["summary"]) for header in headers]
+    shards = tuple(
+        Shard(plan.file, summary.transitions, summary.episodes, file_sha256(folder / plan.file))
+        for plan, summary in zip(plans, summaries, strict=True)
+    )
+    joined = "".join(header.metadata[METADATA_HASH] for header in headers)
+    manifest = Manifest(name, shards, hashlib.sha256(joined.encode()).hexdigest())
+    write_manifest(folder / MANIFEST, manifest)
+    return built_from(folder, total(summaries), prepared.references, manifest.metadata_sha256)
+
+
+def _header(path: Path) -> Header:
+    with Reader(path) as reader:
+        return reader.header

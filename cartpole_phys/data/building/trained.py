@@ -1,0 +1,121 @@
+"""The trained agent of a tier: which checkpoint of which training run stands for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cartpole_phys.data.building.evaluating import measured_return
+from cartpole_phys.data.building.progress import Progress
+from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.data.score import all_references, references, return_of_score, score
+from cartpole_phys.data.tiers import BANDS, REPLAYS
+from cartpole_phys.episodes import Episodes
+from cartpole_phys.errors import InputError
+from cartpole_phys.policies.agents import training_run
+from cartpole_phys.policies.behaviour import Behaviour
+from cartpole_phys.policies.selections import Selection, hyperparameters, selection
+from cartpole_phys.policies.training_recipe import Goal, TrainingRecipe, package_versions
+from cartpole_phys.policies.training_run import TrainingRun
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """An agent, what its learner had seen by then, and the returns that its score refers to."""
+
+    behaviour: Behaviour
+    recording: Episodes  # of a replay tier what belongs to it, of others everything
+    references: Mapping[str, Any]
+
+
+def trained_agent(recipe: Recipe, retrain: bool, progress: Progress) -> Trained:
+    """The checkpoint whose score is nearest the tier's, from the cache or trained now.
+
+    Where the environment has reference returns, training ends as soon as a checkpoint is near enough. In any
+    other the whole run decides: its best checkpoint has the score 100, a random policy 0.
+
+    Raises:
+        InputError: if Stable-Baselines3 is missing or training never came into the tier's band.
+    """
+    tier = REPLAYS.get(recipe.tier, recipe.tier)
+    chosen = selection(recipe.policy, recipe.env_id, tier)
+    training = _training_recipe(recipe, chosen)
+    progress.stage("training")
+    run = training_run(training, retrain, progress.training)
+    measured = _references(recipe, run)
+    checkpoint = _checkpoint(run, measured, tier, chosen)
+    until = int(run.steps[checkpoint]) if recipe.tier == "medium-replay" else None
+    description = {
+        **run.description,
+        "tier": recipe.tier,
+        "algorithm": recipe.policy,
+        "deterministic": recipe.deterministic,
+        "iteration": int(run.steps[checkpoint]),
+        "training": asdict(training),
+        "training_sha256": training.sha256,
+    }
+    return Trained(
+        Behaviour(description, run.weights_at(checkpoint)), run.recording.episodes(until), measured
+    )
+
+
+def _training_recipe(recipe: Recipe, chosen: Selection) -> TrainingRecipe:
+    goal = None
+    if recipe.env_id in all_references():
+        goal = Goal(
+            target_return=return_of_score(recipe.env_id, chosen.target),
+            close_enough=return_of_score(recipe.env_id, chosen.close_enough)
+            - return_of_score(recipe.env_id, 0.0),
+            low_return=return_of_score(recipe.env_id, chosen.low),
+            high_return=return_of_score(recipe.env_id, chosen.high),
+            settle_after=chosen.settle_after,
+        )
+    max_steps = recipe.train_steps or chosen.max_steps
+    return TrainingRecipe(
+        algorithm=recipe.policy,
+        env_id=recipe.env_id,
+        env_kwargs=dict(recipe.env_kwargs),
+        hyperparameters=hyperparameters(recipe.policy, recipe.env_id),
+        versions=package_versions(recipe.policy),
+        checkpoint_every=min(chosen.checkpoint_every, max_steps),
+        max_steps=max_steps,
+        goal=goal,
+        seed=recipe.seed,
+        deterministic=recipe.deterministic,
+    )
+
+
+def _references(recipe: Recipe, run: TrainingRun) -> Mapping[str, Any]:
+    """The returns that the scores refer to, measured where this package has none."""
+    if recipe.env_id in all_references():
+        return references(recipe.env_id)
+    best = int(run.mean_returns.argmax())
+    behaviour = Behaviour({**run.description, "deterministic": recipe.deterministic}, run.weights_at(best))
+    return {
+        "ref_min": measured_return(recipe, Behaviour({"kind": "uniform"}), "uniformly random"),
+        "ref_max": measured_return(
+            recipe, behaviour, f"{recipe.policy} after {run.steps[best]} training steps, seed {recipe.seed}"
+        ),
+    }
+
+
+def _checkpoint(run: TrainingRun, measured: Mapping[str, Any], tier: str, chosen: Selection) -> int:
+    """Which checkpoint stands for a tier.
+
+    Raises:
+        InputError: if none comes into the tier's band.
+    """
+    scores = score(measured, run.mean_returns)
+    checkpoint = run.nearest(float(measured["ref_min"]["mean"]) + chosen.target / 100.0 * _width(measured))
+    low, high = BANDS[tier]
+    if not low <= scores[checkpoint] <= high:
+        raise InputError(
+            f"Expected a checkpoint with a score from {low:g} to {high:g} for the tier {tier!r}, got "
+            f"{scores[checkpoint]:.1f} as the nearest; try another --seed or more --train-steps."
+        )
+    return checkpoint
+
+
+def _width(measured: Mapping[str, Any]) -> float:
+    return float(measured["ref_max"]["mean"]) - float(measured["ref_min"]["mean"])

@@ -1,0 +1,151 @@
+"""Writes one file: its parts' episodes as they come, under its name only once it has passed every gate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cartpole_phys.data.building.metadata import metadata_of
+from cartpole_phys.data.building.parts import Prepared
+from cartpole_phys.data.building.progress import Progress
+from cartpole_phys.data.check import FAILED, check_file
+from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.data.score import score
+from cartpole_phys.data.storage.d4rl import Writer
+from cartpole_phys.data.storage.hashing import METADATA_HASH, TableHash
+from cartpole_phys.episodes import Episodes
+from cartpole_phys.errors import InputError
+from cartpole_phys.files import unfinished
+
+Array = npt.NDArray[Any]
+NOTHING: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished data set: where it is and what is in it."""
+
+    path: Path  # a file, or the folder of a set of several files
+    transitions: int
+    episodes: int
+    mean_return: float | None  # of the episodes that were not cut
+    score: float | None  # of the same, where the environment has reference returns
+    sha256: str  # of the metadata, which hold the hash of every array, or of the manifest
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a data set's rows add up to."""
+
+    transitions: int = 0
+    episodes: int = 0
+    complete_episodes: int = 0  # which were not cut
+    return_sum: float = 0.0  # of the complete ones
+
+    @property
+    def mean_return(self) -> float | None:
+        """Of the complete episodes, if there are any."""
+        return self.return_sum / self.complete_episodes if self.complete_episodes else None
+
+
+def summary_of(episodes: Episodes) -> Summary:
+    """What some episodes add up to."""
+    returns = episodes.returns[episodes.complete]
+    return Summary(episodes.steps, len(episodes), len(returns), float(returns.sum()))
+
+
+def total(summaries: Iterable[Summary]) -> Summary:
+    """The sum of summaries."""
+    rows = list(zip(*(astuple(summary) for summary in summaries), strict=True))
+    return Summary(*map(sum, rows))
+
+
+def build_file(
+    path: Path,
+    name: str,
+    recipe: Recipe,
+    prepared: Prepared,
+    jobs: int,
+    progress: Progress,
+    extra: Mapping[str, Any] = NOTHING,
+) -> Built:
+    """Write one file, check it, and only then give it its name; ``extra`` is added to its metadata.
+
+    Raises:
+        InputError: if a gate fails, or the file cannot be written; nothing half-written stays.
+    """
+    with writing_to(path), unfinished(path) as partial:
+        progress.stage("collecting")
+        metadata = _write(partial, name, recipe, prepared, jobs, progress, extra)
+        failed = [result for result in check_file(partial, progress) if result.status == FAILED]
+        if failed:
+            raise InputError(
+                f"The built data set did not pass its own check, so it was not kept: gate {failed[0].gate}, "
+                f"{failed[0].detail}; try another --seed or more --steps."
+            )
+    return built_from(path, Summary(**metadata["summary"]), prepared.references, metadata[METADATA_HASH])
+
+
+def built_from(path: Path, summary: Summary, references: Mapping[str, Any], sha256: str) -> Built:
+    """The result of a build."""
+    mean = summary.mean_return
+    return Built(
+        path=path,
+        transitions=summary.transitions,
+        episodes=summary.episodes,
+        mean_return=mean,
+        score=float(score(references, mean)) if references and mean is not None else None,
+        sha256=sha256,
+    )
+
+
+def _write(
+    path: Path,
+    name: str,
+    recipe: Recipe,
+    prepared: Prepared,
+    jobs: int,
+    progress: Progress,
+    extra: Mapping[str, Any],
+) -> Mapping[str, Any]:
+    """Write the rows of all parts, then the metadata that they end with, and return those."""
+    parts, hashes, summary = prepared.parts, [], Summary()
+    rows = sum(part.rows for part in parts)
+    with Writer(path, rows) as writer:
+        for part in parts:
+            own = TableHash(part.rows)
+            for episodes in part.episodes(jobs):
+                arrays = flat(episodes)
+                if len(parts) > 1:
+                    own.update(arrays)
+                writer.append(arrays)
+                summary = total([summary, summary_of(episodes)])
+                progress.rows(summary.transitions, rows)
+            hashes.append(own.hexdigests())
+        metadata = {**metadata_of(recipe, name, prepared, hashes), "summary": asdict(summary), **extra}
+        weights = {str(i): part.behaviour.weights for i, part in enumerate(parts) if part.behaviour.weights}
+        return writer.finish(metadata, weights)
+
+
+def flat(episodes: Episodes) -> dict[str, Array]:
+    """The arrays of some episodes as a file holds them."""
+    return {name: np.ascontiguousarray(rows) for name, rows in episodes.as_d4rl().items()}
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Say in one sentence why a file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
+        raise InputError(
+            f"Cannot write '{path}' ({reason}); free some space there or choose another folder with --out."
+        ) from error

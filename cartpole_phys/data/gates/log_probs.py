@@ -1,0 +1,86 @@
+"""Are the actions, and their probabilities, what the stored policy gives?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Discrete
+
+from cartpole_phys.data.gates.verdict import (
+    Array,
+    CannotTell,
+    Gate,
+    GateFailure,
+    first_row,
+    stated_world,
+)
+from cartpole_phys.data.storage.blocks import Block
+from cartpole_phys.data.storage.d4rl import Header
+from cartpole_phys.errors import InputError
+from cartpole_phys.policies.network import executed, log_probs
+from cartpole_phys.worlds.actions import ActionSpace
+from cartpole_phys.worlds.rows import different
+
+LOG_PROBS, RAW_ACTIONS = "infos/action_log_probs", "infos/raw_actions"
+
+
+class LogProbs(Gate):
+    """Log-probabilities and actions, recomputed from weights and raw actions, agree to the last bit."""
+
+    name = "log_probs"
+
+    def __init__(self, header: Header) -> None:
+        super().__init__(header)
+        parts = header.metadata.get("parts")
+        if not isinstance(parts, list):
+            raise CannotTell("the file does not describe its behaviour policy")
+        self._parts: list[Mapping[str, Any]] = parts
+        if LOG_PROBS not in header.arrays:
+            raise CannotTell("the file holds no log-probabilities")
+        self._world = stated_world(header)
+        self._rows = 0
+
+    def see(self, block: Block) -> None:
+        first = 0
+        for i, part in enumerate(self._parts):
+            end = first + int(part["rows"])
+            low, high = (min(max(row - block.start, 0), block.rows) for row in (first, end))
+            if low < high:
+                self._check(i, block.start + low, {n: a[low:high] for n, a in block.arrays.items()})
+            first = end
+        self._rows += block.rows
+
+    def _check(self, part: int, start: int, arrays: Mapping[str, Array]) -> None:
+        for name, expected in self._expected(part, arrays).items():
+            wrong = different(arrays[name], expected)
+            if wrong.any():
+                raise GateFailure(f"{name} of row {start + first_row(wrong)} is not what its policy gives")
+
+    def _expected(self, number: int, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """What one part's policy gives on these rows, by name of the array."""
+        part, weights = self._parts[number], self.header.weights.get(str(number), {})
+        if part.get("kind") == "uniform":
+            log_prob = -np.log(_volume(self._world.action_space))
+            return {LOG_PROBS: np.full(len(arrays["actions"]), log_prob, np.float32)}
+        if part.get("kind") != "network":
+            raise CannotTell(f"the probabilities of a {part.get('kind')} policy are not known")
+        observations, raw = arrays["observations"], arrays.get(RAW_ACTIONS)
+        try:
+            if raw is None:
+                return {LOG_PROBS: log_probs(part, weights, observations, arrays["actions"])}
+            again = log_probs(part, weights, observations, raw)
+            return {LOG_PROBS: again, "actions": executed(part, raw)}
+        except InputError as error:
+            raise CannotTell(str(error)) from error
+
+    def verdict(self) -> str:
+        return f"{self._rows:,} recomputed to the last bit"
+
+
+def _volume(space: ActionSpace) -> float:
+    """Of the action space: what the uniform density is the inverse of."""
+    if isinstance(space, Discrete):
+        return float(space.n)
+    return float(np.prod(space.high.astype(np.float64) - space.low))

@@ -1,0 +1,42 @@
+"""Is a set of several tiers exactly its parts, one after another?"""
+
+from __future__ import annotations
+
+from cartpole_phys.data.gates.verdict import CannotTell, Gate, GateFailure
+from cartpole_phys.data.storage.blocks import Block
+from cartpole_phys.data.storage.d4rl import Header
+from cartpole_phys.data.storage.hashing import TableHash
+from cartpole_phys.data.tiers import COMPOSITES, shares
+
+
+class Parts(Gate):
+    """A composite tier holds its parts in equal shares, each with the hashes of that tier's own set."""
+
+    name = "parts"
+
+    def __init__(self, header: Header) -> None:
+        super().__init__(header)
+        tier, parts = header.metadata.get("tier"), header.metadata.get("parts")
+        if not isinstance(tier, str) or tier not in COMPOSITES or not isinstance(parts, list):
+            raise CannotTell("the file is not made of several tiers")
+        found = [(part.get("tier"), part.get("rows")) for part in parts]
+        expected = list(zip(COMPOSITES[tier], shares(header.rows, len(COMPOSITES[tier])), strict=True))
+        if found != expected:
+            raise GateFailure(f"{tier} means the parts {expected} (tier and rows), got {found}")
+        self._stated = [dict(part.get("sha256", {})) for part in parts]
+        self._ends = [sum(rows for _, rows in expected[: i + 1]) for i in range(len(expected))]
+        self._hashes = [TableHash(rows) for _, rows in expected]
+
+    def see(self, block: Block) -> None:
+        first = 0
+        for end, hashes in zip(self._ends, self._hashes, strict=True):
+            low, high = (min(max(row - block.start, 0), block.rows) for row in (first, end))
+            hashes.update({name: array[low:high] for name, array in block.arrays.items()})
+            first = end
+
+    def verdict(self) -> str:
+        for part, (stated, hashes) in enumerate(zip(self._stated, self._hashes, strict=True)):
+            for name, found in hashes.hexdigests().items():
+                if stated.get(name) != found:
+                    raise GateFailure(f"{name} of part {part} is not that of the set of its tier alone")
+        return f"the exact concatenation of {len(self._hashes)} parts"

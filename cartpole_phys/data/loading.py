@@ -1,0 +1,73 @@
+"""Opens data sets: one file in memory, or a folder of shards as they are asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from cartpole_phys.data.recipe import released_recipes
+from cartpole_phys.data.storage.d4rl import REQUIRED, Reader
+from cartpole_phys.data.storage.sharded import ShardedEpisodes
+from cartpole_phys.episodes import Episodes
+from cartpole_phys.errors import InputError
+
+
+def load_dataset(path: str | os.PathLike[str]) -> Episodes | ShardedEpisodes:
+    """The episodes of a D4RL HDF5 file, with its metadata; or of a folder of shards, read when asked for.
+
+    Raises:
+        InputError: if there is no such data set, or it does not hold D4RL's arrays with equally many rows.
+    """
+    place = Path(path)
+    released = released_recipes().get(place.name.removesuffix(".hdf5"))
+    if not place.exists() and released is not None:
+        raise InputError(f"There is no data set {os.fspath(path)!r}; build it with: {released.command}")
+    return ShardedEpisodes(place, load_file) if place.is_dir() else load_file(place)
+
+
+def load_whole(path: str | os.PathLike[str]) -> Episodes:
+    """The same, all of it in memory, also of a folder of shards; see ``load_dataset``."""
+    data = load_dataset(path)
+    return data.load() if isinstance(data, ShardedEpisodes) else data
+
+
+def load_file(path: str | os.PathLike[str]) -> Episodes:
+    """The episodes of one file; see ``load_dataset``."""
+    with Reader(path) as reader:
+        header = reader.header
+        missing = [name for name in REQUIRED if name not in header.aligned]
+        if missing:
+            raise InputError(
+                f"Expected D4RL's arrays {', '.join(REQUIRED)} with equally many rows in "
+                f"{os.fspath(path)!r}, but {missing[0]!r} is missing or of another length; see: "
+                "cartpole-phys check FILE"
+            )
+        return Episodes.from_d4rl(reader.rows(header.aligned), header.metadata)
+
+
+def make_env_and_dataset(
+    path: str | os.PathLike[str], share: float = 0.9, seed: int = 0
+) -> tuple[gym.Env[Any, Any], Episodes, Episodes]:
+    """The environment of a data set, and its episodes split into training and validation.
+
+    Args:
+        path: as for ``load_dataset``.
+        share: of the episodes that are for training.
+        seed: decides which.
+
+    Raises:
+        InputError: if there is no such data set, or it does not name its environment.
+    """
+    whole = load_whole(path)
+    env_id, env_kwargs = whole.metadata.get("env_id"), whole.metadata.get("env_kwargs", {})
+    if not isinstance(env_id, str) or not isinstance(env_kwargs, Mapping):
+        raise InputError(
+            f"Expected a data set that names its environment, {os.fspath(path)!r} does not; "
+            "use one from: build-dataset"
+        )
+    train, validation = whole.split(share, seed)
+    return gym.make(env_id, **env_kwargs), train, validation

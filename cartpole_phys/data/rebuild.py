@@ -1,0 +1,94 @@
+"""Makes a file again, from what it says of itself, and compares."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cartpole_phys.data.building.parts import Part, prepare
+from cartpole_phys.data.building.progress import Progress
+from cartpole_phys.data.building.writing import flat
+from cartpole_phys.data.recipe import Recipe, recipe_from
+from cartpole_phys.data.storage.d4rl import Header, Reader
+from cartpole_phys.data.storage.hashing import ARRAY_HASHES, TableHash
+from cartpole_phys.data.tiers import is_own_policy
+from cartpole_phys.errors import InputError
+from cartpole_phys.policies.behaviour import from_description
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """How a file's arrays compare with those of its own recipe."""
+
+    equal: list[str]  # names of arrays
+    different: list[str]
+
+
+def rebuild(
+    path: str | os.PathLike[str], jobs: int, progress: Progress, policy: str | None = None
+) -> Rebuilt:
+    """Make a file's arrays again and compare their hashes with the ones that it states.
+
+    Collected parts are played again by the policies whose weights the file holds; recorded training runs are
+    trained again.
+
+    Args:
+        path: a file from ``build_dataset``.
+        jobs: how many threads or processes play.
+        progress: is told how far it has come.
+        policy: MODULE:FACTORY, where that made the file's policy: code that a file names is not run unasked.
+
+    Raises:
+        InputError: if the file cannot be read, or does not state its recipe and hashes.
+    """
+    with Reader(path) as reader:
+        header = reader.header
+    stated = header.metadata.get(ARRAY_HASHES)
+    if not isinstance(stated, Mapping):
+        raise InputError(
+            f"Expected a data set that states its recipe and hashes, {os.fspath(path)!r} does not; "
+            "use one from: build-dataset"
+        )
+    parts = _parts(header, policy, progress)
+    progress.stage("collecting")
+    total = sum(part.rows for part in parts)
+    hashes, done = TableHash(total), 0
+    for part in parts:
+        for episodes in part.episodes(jobs):
+            hashes.update(flat(episodes))
+            done += episodes.steps
+            progress.rows(done, total)
+    again = hashes.hexdigests()
+    names = sorted({*stated, *again})
+    return Rebuilt(
+        [name for name in names if stated.get(name) == again.get(name)],
+        [name for name in names if stated.get(name) != again.get(name)],
+    )
+
+
+def _parts(header: Header, policy: str | None, progress: Progress) -> list[Part]:
+    """A file's parts, from its recipe and its stored weights.
+
+    Raises:
+        InputError: if they are not described.
+    """
+    recipe: Recipe = recipe_from(header.metadata.get("recipe"))
+    described: Any = header.metadata.get("parts")
+    if not isinstance(described, list) or len(described) != len(recipe.parts):
+        raise InputError(
+            "Expected a file that describes all parts of its recipe; use one from: build-dataset"
+        )
+    if is_own_policy(recipe.policy) and recipe.policy != policy:
+        raise InputError(
+            f"The file was made by {recipe.policy!r}, which is code that is only run when you name it: "
+            f"--policy {recipe.policy}"
+        )
+    if is_own_policy(recipe.policy) or any(part.get("source") != "collection" for part in described):
+        return prepare(recipe, True, progress).parts
+    number = int(header.metadata.get("shard", {}).get("number_in_part", 0))
+    return [
+        Part(own, from_description(part, header.weights.get(str(i), {})), number=number)
+        for i, (own, part) in enumerate(zip(recipe.parts, described, strict=True))
+    ]

@@ -1,0 +1,298 @@
+"""D4RL's HDF5 layout: flat, row-aligned arrays at the root, metadata in root attributes.
+
+Metadata are attributes because data sets under ``metadata/`` break ``d4rl.sequence_dataset``. Files are
+written and read piece by piece, so that memory does not grow with them.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from cartpole_phys.data.storage.chunks import ChunkError, deflate, inflate
+from cartpole_phys.data.storage.hashing import TableHash, sealed
+from cartpole_phys.errors import InputError
+
+Array = npt.NDArray[Any]
+Weights = Mapping[str, Mapping[str, Array]]  # by part and name
+
+SCHEMA_VERSION = 1
+ROWS_PER_CHUNK = 16_384
+WEIGHTS = "policy_weights/"  # attributes under this name are a behaviour policy's weights
+REQUIRED = ("observations", "next_observations", "actions", "rewards", "terminals", "timeouts")
+THREADS = os.cpu_count() or 1
+LIBRARY_VERSIONS = ("v108", "v108")  # of the format: older ones have no attributes above 64 KB
+
+
+class ArraySpec(NamedTuple):
+    """What an array is, without its values."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Header:
+    """Everything in a file but the values of its arrays."""
+
+    arrays: Mapping[str, ArraySpec]
+    metadata: Mapping[str, Any]
+    weights: Weights
+
+    @property
+    def rows(self) -> int:
+        """Number of transitions, by the rewards."""
+        shape = self.arrays["rewards"].shape if "rewards" in self.arrays else ()
+        return shape[0] if shape else 0
+
+    @property
+    def aligned(self) -> list[str]:
+        """The arrays with one row for each transition."""
+        return [name for name, spec in self.arrays.items() if spec.shape[:1] == (self.rows,)]
+
+
+class Writer:
+    """Writes a file's rows as they come: shuffled and deflated in threads, hashed on the way.
+
+    To be used with ``with``. Every ``append`` brings the same arrays; ``finish`` adds the metadata.
+
+    Raises:
+        OSError: if the disk is full or the folder cannot be written.
+    """
+
+    def __init__(self, path: Path, rows: int) -> None:
+        """Begin a file that will hold so many rows."""
+        self._path, self._rows, self._written = path, rows, 0
+        self._file = h5py.File(path, "w", libver=LIBRARY_VERSIONS)
+        self._pool = ThreadPoolExecutor(THREADS)
+        self._hashes = TableHash(rows)
+        self._datasets: dict[str, h5py.Dataset] = {}
+        self._pending: dict[str, Array] = {}  # rows that do not fill a chunk yet
+        self._running: deque[tuple[str, int, Future[bytes]]] = deque()
+
+    def append(self, arrays: Mapping[str, Array]) -> None:
+        """Add rows."""
+        if not self._pending:
+            for name, array in arrays.items():
+                self._create(name, array)
+        rows = {
+            name: np.concatenate([self._pending[name], array]) if len(self._pending[name]) else array
+            for name, array in arrays.items()
+        }
+        full = len(rows["rewards"]) // ROWS_PER_CHUNK * ROWS_PER_CHUNK
+        self._write(rows, full)
+        self._pending = {name: array[full:].copy() for name, array in rows.items()}
+        self._hashes.update(arrays, self._pool.map)
+
+    def finish(self, metadata: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
+        """Write what is left, the metadata and all hashes, and bring the file safely to disk.
+
+        Returns:
+            The metadata as written, with all hashes.
+        """
+        self._write(self._pending, len(self._pending["rewards"]))
+        self._drain(0)
+        assert self._written == self._rows
+        complete = sealed(metadata, weights, self._hashes.hexdigests())
+        for name, value in complete.items():
+            self._file.attrs[name] = (
+                json.dumps(value, sort_keys=True) if isinstance(value, (dict, list)) else value
+            )
+        for part, arrays in weights.items():
+            for name, array in arrays.items():
+                self._file.attrs[f"{WEIGHTS}{part}/{name}"] = array
+        try:
+            self._file.close()
+        except RuntimeError as error:  # how HDF5 says that it cannot write
+            raise OSError(errno.ENOSPC, str(error)) from error
+        with open(self._path, "rb+") as handle:
+            os.fsync(handle.fileno())
+        return complete
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        with suppress(OSError, RuntimeError) if kind is not None else nullcontext():
+            self._file.close()
+
+    def _create(self, name: str, array: Array) -> None:
+        shape = (self._rows, *array.shape[1:])
+        chunks = (min(ROWS_PER_CHUNK, self._rows), *array.shape[1:])
+        self._datasets[name] = self._file.create_dataset(
+            name, shape, array.dtype, chunks=chunks, compression="gzip", shuffle=True
+        )
+        self._pending[name] = array[:0]
+
+    def _write(self, rows: Mapping[str, Array], count: int) -> None:
+        """Compress the first ``count`` rows in the background."""
+        size = min(ROWS_PER_CHUNK, self._rows)
+        for start in range(0, count, size):
+            for name, array in rows.items():
+                chunk = self._pool.submit(deflate, array[start : min(start + size, count)], size)
+                self._running.append((name, self._written + start, chunk))
+            self._drain(4 * THREADS * len(rows))
+        self._written += count
+
+    def _drain(self, remaining: int) -> None:
+        """Hand finished chunks to HDF5, until at most so many are being worked on."""
+        while len(self._running) > remaining:
+            name, start, chunk = self._running.popleft()
+            trailing = (0,) * (self._pending[name].ndim - 1)
+            self._datasets[name].id.write_direct_chunk((start, *trailing), chunk.result())
+
+
+class Reader:
+    """Reads a file's rows in pieces. To be used with ``with``.
+
+    Raises:
+        InputError: if there is no such file, or it is damaged or not HDF5.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open a file and read its header."""
+        if not Path(path).is_file():
+            raise InputError(
+                f"There is no file {os.fspath(path)!r}; build a data set with: build-dataset --help"
+            )
+        self._path = path
+        self._pool = ThreadPoolExecutor(THREADS)
+        with self._explained():
+            self._file = h5py.File(path, "r")
+            try:
+                self._datasets = _datasets(self._file)
+                metadata, weights = _attributes(self._file)
+            except BaseException:
+                self._file.close()
+                raise
+        specs = {name: ArraySpec(item.dtype, item.shape) for name, item in self._datasets.items()}
+        self.header = Header(specs, metadata, weights)
+
+    def rows(self, names: Iterable[str], start: int = 0, stop: int | None = None) -> dict[str, Array]:
+        """Rows ``start`` to ``stop`` of some arrays; all of each where no end is given."""
+        with self._explained():
+            wanted, running = {}, []
+            for name in names:
+                dataset = self._datasets[name]
+                if not dataset.ndim or not _is_ours(dataset):
+                    wanted[name] = dataset[start:stop] if dataset.ndim else dataset[()]
+                    continue
+                end = len(dataset) if stop is None else min(stop, len(dataset))
+                wanted[name] = np.empty((max(end - start, 0), *dataset.shape[1:]), dataset.dtype)
+                running += self._inflate(dataset, wanted[name], start, end)
+            for chunk in running:
+                chunk.result()
+            return wanted
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        self._file.close()
+
+    def _inflate(self, dataset: h5py.Dataset, rows: Array, start: int, stop: int) -> list[Future[None]]:
+        """Begin to write rows ``start`` to ``stop`` of a data set into ``rows``."""
+        size, trailing, running = dataset.chunks[0], (0,) * (dataset.ndim - 1), []
+        for first in range(start // size * size, stop, size):
+            _, chunk = dataset.id.read_direct_chunk((first, *trailing))
+            low, high = max(first, start), min(first + size, stop)
+            running.append(self._pool.submit(inflate, chunk, rows[low - start : high - start], low - first))
+        return running
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what HDF5 raises into one sentence."""
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError, KeyError, ChunkError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"Expected a D4RL HDF5 file, but {os.fspath(self._path)!r} cannot be read ({reason}); "
+                "it may be truncated or of another format: fetch or build it again."
+            ) from error
+
+
+def _is_ours(dataset: h5py.Dataset) -> bool:
+    """Whether a data set is laid out as ``Writer`` does: whole rows in chunks, shuffled and deflated."""
+    return (
+        dataset.chunks is not None
+        and dataset.chunks[1:] == dataset.shape[1:]
+        and (dataset.compression, dataset.shuffle, dataset.fletcher32) == ("gzip", True, False)
+        and dataset.id.get_num_chunks() == -(-len(dataset) // dataset.chunks[0])
+        and dataset.dtype.isnative
+    )
+
+
+def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    found: dict[str, h5py.Dataset] = {}
+
+    def keep(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.shape is not None and item.dtype.kind in "biuf":
+            found[name] = item
+
+    file.visititems(keep)
+    return found
+
+
+def _attributes(file: h5py.File) -> tuple[dict[str, Any], dict[str, dict[str, Array]]]:
+    metadata: dict[str, Any] = {}
+    weights: dict[str, dict[str, Array]] = {}
+    for name, value in file.attrs.items():
+        if name.startswith(WEIGHTS):
+            part, weight = name.removeprefix(WEIGHTS).split("/", 1)
+            weights.setdefault(part, {})[weight] = np.asarray(value)
+        elif isinstance(value, str) and value[:1] in ("{", "["):
+            metadata[name] = json.loads(value)
+        else:
+            metadata[name] = value.item() if isinstance(value, np.generic) else value
+    return metadata, weights
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A whole file in memory."""
+
+    arrays: Mapping[str, Array]
+    metadata: Mapping[str, Any]
+    weights: Weights
+
+
+def read(path: str | os.PathLike[str]) -> Contents:
+    """Everything in a file, unchecked.
+
+    Raises:
+        InputError: if there is no such file, or it is damaged or not HDF5.
+    """
+    with Reader(path) as reader:
+        header = reader.header
+        return Contents(reader.rows(header.arrays), header.metadata, header.weights)
+
+
+def write(path: Path, contents: Contents) -> None:
+    """Write a file, its hashes computed anew.
+
+    Raises:
+        OSError: if the disk is full or the folder cannot be written.
+    """
+    with Writer(path, len(contents.arrays["rewards"])) as writer:
+        writer.append(contents.arrays)
+        writer.finish(contents.metadata, contents.weights)

@@ -1,0 +1,275 @@
+"""A data set in several files, its shards, that acts as one and keeps only a few of them in memory.
+
+::
+
+    folder/
+        manifest.json       which files, with how many steps and episodes, and their hashes
+        shard-00000.hdf5    whole episodes, each file a data set by itself
+        shard-00001.hdf5
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from cartpole_phys.episode_selection import Seed, drawn_indices, episode_indices, masked_indices
+from cartpole_phys.episodes import Episode, Episodes, concatenate
+from cartpole_phys.errors import InputError, is_integer
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+KEPT = 2  # shards in memory: one that is read from, and one for an order that goes back and forth
+PLAIN_NAME = re.compile(r"\w[\w.-]*", re.ASCII)  # without a folder, a drive or a way up
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of a sharded data set."""
+
+    file: str  # a plain name in the manifest's folder
+    steps: int
+    episodes: int
+    sha256: str  # of the file's bytes
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``manifest.json`` says."""
+
+    name: str
+    shards: tuple[Shard, ...]
+    metadata_sha256: str  # of the metadata of the whole data set
+
+
+def read_manifest(path: Path) -> Manifest:
+    """A manifest, checked by itself: its shards are not looked at.
+
+    Raises:
+        InputError: if there is none, or something in it is missing or of a wrong kind.
+    """
+    try:
+        written = json.loads(path.read_text("utf-8"))
+        if written["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(f"schema_version is {written['schema_version']!r}, not {SCHEMA_VERSION}")
+        shards = tuple(_checked_shard(shard) for shard in written["shards"])
+        if not shards:
+            raise ValueError("it names no shards")
+        return Manifest(str(written["name"]), shards, str(written["metadata_sha256"]))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"Expected a sharded data set with its {MANIFEST}, but there is no file {str(path)!r}; "
+            "fetch or build the data set again."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise InputError(
+            f"Expected the manifest of a sharded data set, but {str(path)!r} cannot be used ({reason}); "
+            "fetch or build the data set again."
+        ) from error
+
+
+def _checked_shard(written: Mapping[str, Any]) -> Shard:
+    shard = Shard(written["file"], written["steps"], written["episodes"], written["sha256"])
+    if not isinstance(shard.file, str) or not PLAIN_NAME.fullmatch(shard.file):
+        raise ValueError(f"{shard.file!r} is not a plain file name")
+    for count in (shard.steps, shard.episodes):
+        if not is_integer(count) or count < 1:
+            raise ValueError(f"{shard.file} should have at least 1 step and 1 episode, not {count!r}")
+    if not isinstance(shard.sha256, str) or not SHA256.fullmatch(shard.sha256):
+        raise ValueError(f"{shard.file} has no sha256 of 64 hexadecimal digits")
+    return shard
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write a manifest safely to disk; under its name there is never half of one.
+
+    Raises:
+        OSError: if the disk is full or the folder cannot be written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, "w", encoding="utf-8") as file:
+        json.dump({"schema_version": SCHEMA_VERSION, **asdict(manifest)}, file, indent=2)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verified_files(folder: Path) -> Iterator[Path]:
+    """The files of a folder of shards, each byte by byte as the manifest says.
+
+    Raises:
+        InputError: if there is no manifest, or a shard is missing or changed.
+    """
+    for shard in read_manifest(folder / MANIFEST).shards:
+        path = folder / shard.file
+        if not path.is_file() or file_sha256(path) != shard.sha256:
+            raise InputError(
+                f"Expected the shard {shard.file} in {str(folder)!r} as its manifest says, but it is missing "
+                "or changed; fetch or build the data set again."
+            )
+        yield path
+
+
+class ShardedEpisodes(Sequence[Episode]):
+    """The episodes of all shards, one shard after another, as one sequence of E episodes and N steps.
+
+    Only the shards last used are in memory; an episode holds its own one there for as long as it is kept.
+    """
+
+    def __init__(self, folder: Path, read: Callable[[Path], Episodes]) -> None:
+        """Open a folder; no shard is read yet.
+
+        Args:
+            folder: where the manifest and the shards are.
+            read: gives the episodes of one shard's file.
+
+        Raises:
+            InputError: if the manifest cannot be used, or a shard's file is not there.
+        """
+        self.folder = folder
+        self.manifest = read_manifest(folder / MANIFEST)
+        self._read = read
+        self._recent: dict[int, Episodes] = {}  # the one last used at the end
+        self._starts = np.cumsum([0, *(shard.episodes for shard in self.manifest.shards)])  # (shards + 1,)
+        for shard in self.manifest.shards:
+            if not (folder / shard.file).is_file():
+                raise InputError(
+                    f"Expected the shard {shard.file} in {str(folder)!r}, but it is not there; "
+                    "fetch or build the data set again."
+                )
+
+    def __len__(self) -> int:
+        """Number of episodes."""
+        return int(self._starts[-1])
+
+    @overload
+    def __getitem__(self, index: int) -> Episode: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Episodes: ...
+
+    def __getitem__(self, index: int | slice) -> Episode | Episodes:
+        """One episode, or those of a slice, brought into memory.
+
+        Raises:
+            IndexError: if there is no such episode.
+            InputError: if a shard cannot be read, or is not what the manifest says.
+        """
+        if isinstance(index, slice):
+            return self.select(np.arange(len(self))[index])
+        index = range(len(self))[index]
+        number = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return self._shard(number)[index - int(self._starts[number])]
+
+    def __iter__(self) -> Iterator[Episode]:
+        """Episode after episode, shard by shard."""
+        return (episode for shard in self.shards() for episode in shard)
+
+    def shards(self) -> Iterator[Episodes]:
+        """The episodes of one shard after another.
+
+        Raises:
+            InputError: if a shard cannot be read, or is not what the manifest says.
+        """
+        return (self._shard(number) for number in range(len(self.manifest.shards)))
+
+    @property
+    def steps(self) -> int:
+        """Number of steps N."""
+        return sum(shard.steps for shard in self.manifest.shards)
+
+    @cached_property
+    def metadata(self) -> Mapping[str, Any]:
+        """The first shard's metadata, which stand for the whole data set."""
+        return self._shard(0).metadata
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Steps per episode, shape (E,); asked for the first time, this reads every shard."""
+        return self._lengths_and_returns[0]
+
+    @property
+    def returns(self) -> npt.NDArray[np.float64]:
+        """Undiscounted return per episode, shape (E,); asked for the first time, this reads every shard."""
+        return self._lengths_and_returns[1]
+
+    @cached_property
+    def _lengths_and_returns(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        lengths, returns = zip(*((shard.lengths, shard.returns) for shard in self.shards()), strict=True)
+        return np.concatenate(lengths), np.concatenate(returns)
+
+    def select(self, indices: npt.ArrayLike) -> Episodes:
+        """The episodes of these indices, shape (K,), in this order, in memory; each shard is read once.
+
+        Raises:
+            InputError: if these are not indices of episodes.
+        """
+        chosen = episode_indices(indices, len(self))
+        numbers = np.searchsorted(self._starts, chosen, side="right") - 1  # of each one's shard, (K,)
+        by_shard = np.argsort(numbers, kind="stable")
+        parts = [
+            self._shard(number).select(chosen[numbers == number] - self._starts[number])
+            for number in (np.unique(numbers).tolist() if len(chosen) else [0])
+        ]
+        return concatenate(parts).select(np.argsort(by_shard))
+
+    def filter(self, mask: npt.ArrayLike) -> Episodes:
+        """The episodes that a mask, shape (E,), holds true, in memory.
+
+        Raises:
+            InputError: if the mask is not one truth value an episode.
+        """
+        return self.select(masked_indices(mask, len(self)))
+
+    def sample(self, count: int, seed: Seed) -> Episodes:
+        """So many different episodes, drawn at random, in memory; the same seed draws the same ones.
+
+        Raises:
+            InputError: if there are not so many.
+        """
+        return self.select(drawn_indices(count, len(self), seed))
+
+    def load(self) -> Episodes:
+        """All episodes, in memory."""
+        return concatenate(list(self.shards()))
+
+    def _shard(self, number: int) -> Episodes:
+        """One shard, from memory if it was used lately."""
+        if number in self._recent:
+            self._recent[number] = self._recent.pop(number)
+        else:
+            while len(self._recent) >= KEPT:
+                del self._recent[next(iter(self._recent))]
+            self._recent[number] = self._checked(number)
+        return self._recent[number]
+
+    def _checked(self, number: int) -> Episodes:
+        """One shard from its file, which holds what the manifest says."""
+        shard = self.manifest.shards[number]
+        episodes = self._read(self.folder / shard.file)
+        expected, got = (shard.steps, shard.episodes), (episodes.steps, len(episodes))
+        if got != expected:
+            raise InputError(
+                f"Expected {expected[0]:,} steps in {expected[1]:,} episodes in the shard {shard.file}, got "
+                f"{got[0]:,} in {got[1]:,}; fetch or build the data set again."
+            )
+        return episodes

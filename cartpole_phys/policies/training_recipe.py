@@ -1,0 +1,89 @@
+"""What decides a training run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any
+
+from cartpole_phys.errors import InputError
+
+ALGORITHMS = ("sac", "ppo")
+PACKAGES = ("cartpole-phys", "stable-baselines3", "torch", "gymnasium", "numpy", "safetensors")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The mean return that training is to come to; all are returns but the last."""
+
+    target_return: float
+    close_enough: float  # training ends at a checkpoint this near the target
+    low_return: float  # after ``settle_after`` steps it also ends once the nearest checkpoint so far …
+    high_return: float  # … lies between these two
+    settle_after: int  # training steps
+
+    def accepts(self, mean_return: float) -> bool:
+        """Whether a checkpoint with this mean return may stand for the goal."""
+        return self.low_return <= mean_return <= self.high_return
+
+
+@dataclass(frozen=True)
+class TrainingRecipe:
+    """Everything that decides what a training run gives; its hash is the run's name in the cache.
+
+    ``max_steps`` and ``goal`` only decide where it ends: up to there, runs that differ in nothing else are
+    the same. ``hyperparameters`` are arguments of Stable-Baselines3's algorithm, besides ``n_envs`` and
+    ``net_arch`` (the hidden layers' sizes); Soft Actor-Critic's replay buffer holds the whole run.
+
+    Raises:
+        InputError: on an unknown algorithm, or fewer steps than come before the first checkpoint.
+    """
+
+    algorithm: str  # one of ALGORITHMS
+    env_id: str
+    env_kwargs: Mapping[str, Any]
+    hyperparameters: Mapping[str, Any]
+    versions: Mapping[str, str]  # see ``package_versions``
+    checkpoint_every: int  # training steps, summed over the environments
+    max_steps: int  # training steps
+    goal: Goal | None = None  # without one, training goes on to ``max_steps``
+    seed: int = 0
+    deterministic: bool = False  # whether the mean action is scored instead of sampled ones
+    evaluation_episodes: int = 100  # per checkpoint
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in ALGORITHMS:
+            raise InputError(f"Unknown algorithm {self.algorithm!r}; choose from {', '.join(ALGORITHMS)}.")
+        if not 1 <= self.checkpoint_every <= self.max_steps:
+            raise InputError(
+                f"Expected checkpoint_every from 1 to max_steps, {self.max_steps}, got "
+                f"{self.checkpoint_every}."
+            )
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all fields."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def n_envs(self) -> int:
+        """How many environments the learner steps at once."""
+        return int(self.hyperparameters.get("n_envs", 1))
+
+
+def package_versions(algorithm: str) -> dict[str, str]:
+    """The versions that training depends on.
+
+    Raises:
+        InputError: if Stable-Baselines3 is not installed.
+    """
+    try:
+        return {name: metadata.version(name) for name in PACKAGES}
+    except metadata.PackageNotFoundError as error:
+        raise InputError(
+            f'Policy "{algorithm}" needs {error.name}, which is not installed; '
+            'install it with: pip install "cartpole-phys[sb3]"'
+        ) from error

@@ -1,0 +1,75 @@
+"""The world of whatever a caller has at hand: an id, a specification or an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+
+from cartpole_phys.errors import InputError
+from cartpole_phys.system import CartPole
+from cartpole_phys.worlds.making import NOT_FOR_DATA, find_spec
+from cartpole_phys.worlds.world import World, world_of
+
+# Wrappers that ``gym.make`` adds, or that change nothing.
+HARMLESS = ("TimeLimit", "OrderEnforcing", "PassiveEnvChecker", "RecordEpisodeStatistics")
+NO_LIMIT = -1  # of steps, for ``gym.make``
+
+
+def world_given(env: str | EnvSpec | gym.Env[Any, Any]) -> World:
+    """The world of an id, or of the id and arguments that something was made with.
+
+    A world makes its own environments, so an environment that was changed since ``gym.make`` would be another
+    one: further wrappers are refused. Attributes that were set are not seen.
+
+    Raises:
+        InputError: on anything else, an environment that ``gym.make`` did not make or that has further
+            wrappers, or as for ``world_of``.
+    """
+    if isinstance(env, str):
+        return world_of(env)
+    if not isinstance(env, EnvSpec | gym.Env):
+        raise InputError(f"Expected an environment id, an EnvSpec or a gymnasium.Env, got {env!r:.60}.")
+    spec = env if isinstance(env, EnvSpec) else env.spec
+    if spec is None:
+        raise InputError("Expected an environment from gymnasium.make, got one without a spec; pass its id.")
+    registered = find_spec(spec.id)
+    known = {*HARMLESS, *(wrapper.name for wrapper in registered.additional_wrappers)}
+    for name in _wrappers(env):
+        if name not in known:
+            raise InputError(
+                f"Expected an environment as gymnasium.make gives it, got one wrapped in {name}; register the"
+                " wrapped environment under an id of its own and pass that."
+            )
+    return world_of(spec.id, _arguments(spec, registered))
+
+
+def _wrappers(env: EnvSpec | gym.Env[Any, Any]) -> Iterator[str]:
+    """The names of all wrappers, the outermost one first."""
+    if isinstance(env, EnvSpec):
+        yield from (wrapper.name for wrapper in env.additional_wrappers)
+        return
+    layer: Any = env
+    while isinstance(layer, gym.Wrapper):
+        yield type(layer).__name__
+        layer = layer.env
+
+
+def _arguments(spec: EnvSpec, registered: EnvSpec) -> dict[str, Any]:
+    """What ``gym.make`` was given besides what is registered; how it was to be drawn changes nothing."""
+    own = registered.kwargs
+    given = {
+        name: value
+        for name, value in spec.kwargs.items()
+        if name not in NOT_FOR_DATA and (name not in own or own[name] != value)
+    }
+    if spec.max_episode_steps == registered.max_episode_steps:
+        return given
+    if spec.id in CartPole.known_ids():
+        raise InputError(
+            f"Expected the {registered.max_episode_steps} steps that episodes of {spec.id!r} have, got "
+            f"{spec.max_episode_steps}; make the environment without max_episode_steps."
+        )
+    return {**given, "max_episode_steps": spec.max_episode_steps or NO_LIMIT}

@@ -1,0 +1,95 @@
+"""Makes any Gymnasium environment, quietly, or says in one line why it cannot be made."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import gymnasium as gym
+from gymnasium import error
+from gymnasium.envs.registration import EnvSpec
+
+from cartpole_phys.errors import InputError
+from cartpole_phys.system import CartPole
+
+Env = gym.Env[Any, Any]
+
+NOT_FOR_DATA = ("render_mode", "disable_env_checker")  # arguments of ``gym.make`` that change no data
+MUJOCO_MODULE = "gymnasium.envs.mujoco"
+MUJOCO_EXTRA = 'pip install "cartpole-phys[mujoco]"'
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep warnings away: Gymnasium's about old ids, and MuJoCo's, which also go into a file."""
+    mujoco: Any = sys.modules.get("mujoco")
+    handler = mujoco.get_mju_user_warning() if mujoco else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if mujoco:
+            mujoco.set_mju_user_warning(lambda message: None)
+        try:
+            yield
+        finally:
+            if mujoco:
+                mujoco.set_mju_user_warning(handler)
+
+
+def find_spec(env_id: str) -> EnvSpec:
+    """What is registered for an id, which may be ``"module:Id-v0"``: that module is imported first.
+
+    Raises:
+        InputError: if there is no such environment; the message names similar ones and this package's own.
+    """
+    try:
+        module, _, name = env_id.rpartition(":")
+        with quietly():
+            if module:
+                importlib.import_module(module)
+            return gym.spec(name)
+    except (error.Error, ImportError, ValueError) as reason:
+        own = CartPole.known_ids()
+        similar = difflib.get_close_matches(env_id, [name for name in gym.registry if name not in own], n=2)
+        known = ", ".join(own + similar)
+        raise InputError(
+            f"Unknown environment {env_id!r} ({' '.join(str(reason).split())}); choose from {known}, or any "
+            "other id that gymnasium.make knows."
+        ) from reason
+
+
+def make(spec: EnvSpec, env_kwargs: Mapping[str, Any]) -> Env:
+    """One environment, without Gymnasium's checks in every step.
+
+    Raises:
+        InputError: if a module that it needs is missing, or the arguments do not suit it.
+    """
+    for name in NOT_FOR_DATA:
+        if name in env_kwargs:
+            raise InputError(f"Environment argument {name!r} changes no data; leave it out.")
+    try:
+        _import_entry_point(spec)
+        with quietly():
+            return gym.make(spec, disable_env_checker=True, **env_kwargs)
+    except error.DependencyNotInstalled as reason:
+        of_mujoco = str(spec.entry_point).startswith(MUJOCO_MODULE)
+        advice = f"install it with: {MUJOCO_EXTRA}" if of_mujoco else str(reason)
+        raise InputError(
+            f"Environment {spec.id!r} needs a module that is not installed; {advice}"
+        ) from reason
+    except Exception as reason:  # it is not this package's code, so it may raise anything
+        given = f" with the arguments {dict(env_kwargs)}" if env_kwargs else ""
+        raise InputError(
+            f"Environment {spec.id!r} cannot be made{given}: {' '.join(str(reason).split())[:300]}"
+        ) from reason
+
+
+def _import_entry_point(spec: EnvSpec) -> None:
+    """Import what the environment is made of, MuJoCo included, which then can be kept quiet."""
+    if isinstance(spec.entry_point, str):
+        with quietly():
+            importlib.import_module(spec.entry_point.partition(":")[0])

@@ -1,0 +1,130 @@
+"""Evaluating anything that can act, anywhere."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.wrappers import ClipAction, NormalizeObservation, RecordEpisodeStatistics
+
+import cartpole_phys
+from benchmarks.pendulum_reference import PendulumReference
+from cartpole_phys.data.evaluation import evaluate
+from cartpole_phys.data.score import mean_interval, references, return_of_score
+from cartpole_phys.errors import InputError
+from cartpole_phys.policies.adapters import as_policy
+from cartpole_phys.policies.heuristic import uniform
+from cartpole_phys.policies.lqr import regulator
+from cartpole_phys.rollout import play
+from cartpole_phys.system import CartPole
+from cartpole_phys.worlds.world import world_of
+
+
+def swinging(observations: np.ndarray) -> np.ndarray:
+    """A torque along the motion of Pendulum-v1."""
+    return 2 * np.sign(observations[:, 2:])
+
+
+def test_numbers_are_those_of_the_episodes() -> None:
+    result = cartpole_phys.evaluate("lqr", "PhysCartPole-v0", episodes=20, seed=4)
+    episodes = play(CartPole(), regulator(CartPole().params), 20, 4)
+    np.testing.assert_array_equal(result.returns, episodes.returns)
+    np.testing.assert_array_equal(result.lengths, episodes.lengths)
+    assert (result.mean_return, result.low, result.high) == mean_interval(episodes.returns)
+    assert result.score == 100.0
+
+
+@pytest.mark.parametrize("env_id", ["PhysCartPole-v0", "Pendulum-v1"])
+def test_a_random_policy_scores_nothing(env_id: str) -> None:
+    result = evaluate("random", env_id, episodes=300, seed=1)
+    assert result.score == pytest.approx(0.0, abs=5.0)
+    assert result.low < return_of_score(env_id, 0.0) < result.high
+    assert evaluate("random", env_id, 5, 1).returns.tolist() == result.returns[:5].tolist()
+
+
+def test_an_environment_without_references_has_no_score() -> None:
+    assert evaluate("random", "CartPole-v1", 3).score is None
+
+
+def test_the_best_known_pendulum_is_as_recorded() -> None:
+    """On a coarse grid, over starts of the same distribution; agents of SAC stay at -140 to -150."""
+    reference = references("Pendulum-v1")["ref_max"]
+    best = evaluate(PendulumReference((151, 121)), "Pendulum-v1", episodes=320)
+    assert best.low < reference["mean"] < best.high
+    assert best.returns.max() <= 0
+    swung = evaluate(swinging, "Pendulum-v1", episodes=320)
+    assert swung.mean_return < best.mean_return - 100
+
+
+def test_the_policy_of_a_file(medium_file: Path) -> None:
+    result = evaluate(str(medium_file), "PhysCartPole-v0", 200)
+    np.testing.assert_array_equal(evaluate(medium_file, "PhysCartPole-v0", 200).returns, result.returns)
+    assert result.score == pytest.approx(50, abs=12)
+    with pytest.raises(InputError, match="acts in PhysCartPole-v0, which differs from Pendulum-v1"):
+        evaluate(medium_file, "Pendulum-v1")
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        lambda: gym.make("Pendulum-v1", g=5.0),
+        lambda: gym.make("Pendulum-v1", g=5.0, render_mode="rgb_array"),
+        lambda: gym.make("Pendulum-v1", g=5.0, disable_env_checker=True),
+        lambda: RecordEpisodeStatistics(gym.make("Pendulum-v1", g=5.0)),
+        lambda: gym.make("Pendulum-v1", g=5.0).spec,
+        lambda: RecordEpisodeStatistics(gym.make("Pendulum-v1", g=5.0)).spec,
+    ],
+)
+def test_environments_at_hand(env: Callable[[], Any]) -> None:
+    result, usual = evaluate(swinging, env(), 4), evaluate(swinging, "Pendulum-v1", 4)
+    expected = world_of("Pendulum-v1", {"g": 5.0}).play(as_policy(swinging), 4, 0)
+    np.testing.assert_array_equal(result.returns, expected.returns)
+    assert (result.returns != usual.returns).any()
+
+
+def test_own_environments_at_hand() -> None:
+    made = gym.make("PhysCartPole-v0", params={"pole_mass": 0.3}, push_rate=10.0)
+    system = CartPole.from_id("PhysCartPole-v0", {"params": {"pole_mass": 0.3}, "push_rate": 10.0})
+    expected = play(system, uniform(), 10, 0).returns
+    np.testing.assert_array_equal(evaluate("random", made, 10).returns, expected)
+
+
+def test_the_time_limit_at_hand_counts() -> None:
+    made = gym.make("Pendulum-v1", max_episode_steps=9)
+    assert evaluate("random", made, 2).lengths.tolist() == [9, 9]
+    with pytest.raises(InputError, match="has none; give it one"):
+        evaluate("random", gym.make("Pendulum-v1", max_episode_steps=-1))
+    with pytest.raises(InputError, match=r"Expected the 500 steps .* got 9"):
+        evaluate("random", gym.make("PhysCartPole-v0", max_episode_steps=9))
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        (lambda: ClipAction(gym.make("Pendulum-v1")), "got one wrapped in ClipAction; register"),
+        (lambda: NormalizeObservation(gym.make("Pendulum-v1")), "wrapped in NormalizeObservation"),
+        (lambda: ClipAction(gym.make("Pendulum-v1")).spec, "wrapped in ClipAction"),
+        (lambda: gym.make("Pendulum-v1").unwrapped.__class__(), "got one without a spec"),
+        (lambda: gym.make_vec("Pendulum-v1"), "Expected an environment id, an EnvSpec or a gymnasium.Env"),
+        (lambda: 3, "Expected an environment id, an EnvSpec or a gymnasium.Env, got 3"),
+    ],
+)
+def test_other_environments_are_refused(env: Callable[[], Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        evaluate("random", env())
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ("lqr", "'lqr' is not for this task"),
+        ("nowhere.hdf5", "There is no file 'nowhere.hdf5'"),
+        (5, "Expected a policy"),
+        (regulator(CartPole().params), "law that balances this package's own"),
+    ],
+)
+def test_policies_that_do_not_fit_are_refused(policy: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        evaluate(policy, "Pendulum-v1")
