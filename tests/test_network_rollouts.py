@@ -1,6 +1,7 @@
 """Rollouts under networks: a file's rows give them again, however they were played."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,3 +118,10 @@ def test_networks_act_only_where_they_fit() -> None:
         log_probs(*GOOD, np.zeros((3, 4), np.float32), np.zeros((3, 2), np.float32))
     with pytest.raises(InputError, match=r"shape \(N, 1\)"):
         executed(GOOD[0], np.zeros((3, 2), np.float32))
+
+
+def test_policies_with_networks_can_be_compared() -> None:
+    first, second = compiled_network(*GOOD), compiled_network(*GOOD)
+    assert first == replace(first)
+    assert first != second
+    assert len({first, replace(first), second}) == 2

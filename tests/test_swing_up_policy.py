@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from cartpole_phys.data.score import references
+from cartpole_phys.errors import InputError
 from cartpole_phys.integrators import INTEGRATORS
 from cartpole_phys.physics import Params
+from cartpole_phys.policies.behaviour import from_description
 from cartpole_phys.policies.lqr import lqr_gains
 from cartpole_phys.policies.swing_up import swing_up, swing_up_law
 from cartpole_phys.rollout import play
@@ -59,3 +61,14 @@ def test_without_its_pumping_or_its_regulator_it_does_not_get_there() -> None:
     careless = CompiledPolicy(ENERGY_SHAPING, (0.0, 0.0, 0.0, 0.0), law)
     for policy in (backwards, careless):
         assert _held(_system(), policy, 50) == 0.0
+
+
+def test_is_made_again_from_its_description() -> None:
+    params = Params(pole_mass=0.2, half_length=0.7)
+    described: dict[str, object] = {"kind": "swing_up", "noise": 0.1, "params": vars(params)}
+    assert from_description(described, {}).policy == swing_up(params, noise=0.1)
+    for missing in ("noise", "params"):
+        with pytest.raises(InputError, match="not complete"):
+            from_description({name: value for name, value in described.items() if name != missing}, {})
+    with pytest.raises(InputError, match="Unknown physical parameter"):
+        from_description({**described, "params": {"mass": 1.0}}, {})
