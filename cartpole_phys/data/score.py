@@ -76,7 +76,12 @@ def return_of_score(env_id: str, wanted: float) -> float:
     Raises:
         InputError: if there are no reference returns for the environment.
     """
-    low, high = _ends(references(env_id))
+    return return_between(references(env_id), wanted)
+
+
+def return_between(measured: Mapping[str, Any], wanted: float) -> float:
+    """The return that has a given score between the reference returns ``measured``."""
+    low, high = _ends(measured)
     return low + wanted / 100.0 * (high - low)
 
 

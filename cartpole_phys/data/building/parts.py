@@ -10,10 +10,10 @@ from typing import Any
 from cartpole_phys.data.building.collection import collect
 from cartpole_phys.data.building.heuristics import heuristic_behaviour
 from cartpole_phys.data.building.progress import Progress
-from cartpole_phys.data.building.trained import Trained, trained_agent
+from cartpole_phys.data.building.trained import trained_agent
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import all_references, references
-from cartpole_phys.data.tiers import REPLAYS, is_own_policy
+from cartpole_phys.data.tiers import is_own_policy
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.policies.behaviour import Behaviour
 from cartpole_phys.policies.named import factory_description, policy_from_factory
@@ -86,13 +86,6 @@ def prepare(recipe: Recipe, retrain: bool, progress: Progress) -> Prepared:
             parts.append(Part(part, Behaviour({**factory_description(part.policy), "tier": part.tier})))
         else:
             trained = trained_agent(part, retrain, progress)
-            parts.append(_trained_part(part, trained))
+            parts.append(Part(part, trained.behaviour, trained.recording))
             measured = trained.references
     return Prepared(parts, measured)
-
-
-def _trained_part(recipe: Recipe, trained: Trained) -> Part:
-    if recipe.tier not in REPLAYS:
-        return Part(recipe, trained.behaviour)
-    recording = trained.recording if recipe.steps is None else trained.recording.tail(recipe.steps)
-    return Part(recipe, trained.behaviour, recording)

@@ -9,7 +9,7 @@ from typing import Any
 from cartpole_phys.data.building.evaluating import measured_return
 from cartpole_phys.data.building.progress import Progress
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.data.score import all_references, references, return_of_score, score
+from cartpole_phys.data.score import all_references, references, return_between, return_of_score, score
 from cartpole_phys.data.tiers import BANDS, REPLAYS
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
@@ -25,7 +25,7 @@ class Trained:
     """An agent, what its learner had seen by then, and the returns that its score refers to."""
 
     behaviour: Behaviour
-    recording: Episodes  # of a replay tier what belongs to it, of others everything
+    recording: Episodes | None  # of a replay tier
     references: Mapping[str, Any]
 
 
@@ -45,7 +45,6 @@ def trained_agent(recipe: Recipe, retrain: bool, progress: Progress) -> Trained:
     run = training_run(training, retrain, progress.training)
     measured = _references(recipe, run)
     checkpoint = _checkpoint(run, measured, tier, chosen)
-    until = int(run.steps[checkpoint]) if recipe.tier == "medium-replay" else None
     description = {
         **run.description,
         "tier": recipe.tier,
@@ -55,9 +54,15 @@ def trained_agent(recipe: Recipe, retrain: bool, progress: Progress) -> Trained:
         "training": asdict(training),
         "training_sha256": training.sha256,
     }
-    return Trained(
-        Behaviour(description, run.weights_at(checkpoint)), run.recording.episodes(until), measured
-    )
+    recording = _recording(recipe, run, checkpoint) if recipe.tier in REPLAYS else None
+    return Trained(Behaviour(description, run.weights_at(checkpoint)), recording, measured)
+
+
+def _recording(recipe: Recipe, run: TrainingRun, checkpoint: int) -> Episodes:
+    """What belongs to a replay tier of the whole run, or the last ``recipe.steps`` rows of that."""
+    until = int(run.steps[checkpoint]) if recipe.tier == "medium-replay" else None
+    recorded = run.recording.episodes(until)
+    return recorded if recipe.steps is None else recorded.tail(recipe.steps)
 
 
 def _training_recipe(recipe: Recipe, chosen: Selection) -> TrainingRecipe:
@@ -107,7 +112,7 @@ def _checkpoint(run: TrainingRun, measured: Mapping[str, Any], tier: str, chosen
         InputError: if none comes into the tier's band.
     """
     scores = score(measured, run.mean_returns)
-    checkpoint = run.nearest(float(measured["ref_min"]["mean"]) + chosen.target / 100.0 * _width(measured))
+    checkpoint = run.nearest(return_between(measured, chosen.target))
     low, high = BANDS[tier]
     if not low <= scores[checkpoint] <= high:
         raise InputError(
@@ -115,7 +120,3 @@ def _checkpoint(run: TrainingRun, measured: Mapping[str, Any], tier: str, chosen
             f"{scores[checkpoint]:.1f} as the nearest; try another --seed or more --train-steps."
         )
     return checkpoint
-
-
-def _width(measured: Mapping[str, Any]) -> float:
-    return float(measured["ref_max"]["mean"]) - float(measured["ref_min"]["mean"])
