@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cartpole_phys.data.storage.d4rl import read
+from cartpole_phys.data.storage.d4rl import read_header
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies.behaviour import Behaviour, from_description
 from cartpole_phys.policies.named import NAMES
@@ -34,9 +34,9 @@ def behaviour_of(path: str | os.PathLike[str]) -> Acted:
     Raises:
         InputError: if there is no such file, or it does not describe what acted in it.
     """
-    contents = read(path)
-    parts = contents.metadata.get("parts")
-    env_id, env_kwargs = contents.metadata.get("env_id"), contents.metadata.get("env_kwargs", {})
+    header = read_header(path)
+    parts = header.metadata.get("parts")
+    env_id, env_kwargs = header.metadata.get("env_id"), header.metadata.get("env_kwargs", {})
     if (
         not isinstance(parts, list)
         or not parts
@@ -49,5 +49,5 @@ def behaviour_of(path: str | os.PathLike[str]) -> Acted:
             "acted; use one from: build-dataset"
         )
     last = len(parts) - 1
-    behaviour = from_description(parts[last], contents.weights.get(str(last), {}))
+    behaviour = from_description(parts[last], header.weights.get(str(last), {}))
     return Acted(env_id, env_kwargs, behaviour)

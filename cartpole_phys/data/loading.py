@@ -23,9 +23,10 @@ def load_dataset(path: str | os.PathLike[str]) -> Episodes | ShardedEpisodes:
         InputError: if there is no such data set, or it does not hold D4RL's arrays with equally many rows.
     """
     place = Path(path)
-    released = released_recipes().get(place.name.removesuffix(".hdf5"))
-    if not place.exists() and released is not None:
-        raise InputError(f"There is no data set {os.fspath(path)!r}; build it with: {released.command}")
+    if not place.exists():
+        released = released_recipes().get(place.name.removesuffix(".hdf5"))
+        if released is not None:
+            raise InputError(f"There is no data set {os.fspath(path)!r}; build it with: {released.command}")
     return ShardedEpisodes(place, load_file) if place.is_dir() else load_file(place)
 
 

@@ -11,7 +11,7 @@ from cartpole_phys.data.building.parts import Part, prepare
 from cartpole_phys.data.building.progress import Progress
 from cartpole_phys.data.building.writing import flat
 from cartpole_phys.data.recipe import Recipe, recipe_from
-from cartpole_phys.data.storage.d4rl import Header, Reader
+from cartpole_phys.data.storage.d4rl import Header, read_header
 from cartpole_phys.data.storage.hashing import ARRAY_HASHES, TableHash
 from cartpole_phys.data.tiers import is_own_policy
 from cartpole_phys.errors import InputError
@@ -43,8 +43,7 @@ def rebuild(
     Raises:
         InputError: if the file cannot be read, or does not state its recipe and hashes.
     """
-    with Reader(path) as reader:
-        header = reader.header
+    header = read_header(path)
     stated = header.metadata.get(ARRAY_HASHES)
     if not isinstance(stated, Mapping):
         raise InputError(

@@ -6,6 +6,7 @@ import logging
 import socket
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,4 +91,4 @@ def _keep(built: Built, content: bytes, path: Path) -> Built:
     """Write a finished shard under its name here."""
     with unfinished(path) as partial:
         partial.write_bytes(content)
-    return Built(path, built.transitions, built.episodes, built.mean_return, built.score, built.sha256)
+    return replace(built, path=path)

@@ -17,7 +17,7 @@ from cartpole_phys.data.building.progress import Progress, Silent
 from cartpole_phys.data.building.writing import Built, Summary, build_file, built_from, total, writing_to
 from cartpole_phys.data.check import FAILED, check_file
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.data.storage.d4rl import Header, Reader
+from cartpole_phys.data.storage.d4rl import read_header
 from cartpole_phys.data.storage.hashing import METADATA_HASH
 from cartpole_phys.data.storage.sharded import MANIFEST, Manifest, Shard, file_sha256, write_manifest
 from cartpole_phys.errors import InputError
@@ -112,7 +112,7 @@ def is_built(plan: ShardPlan, folder: Path) -> bool:
     if not path.exists():
         return False
     try:
-        stated = _header(path).metadata
+        stated = read_header(path).metadata
         same = all(stated.get(key) == value for key, value in plan.metadata.items())
         return same and all(result.status != FAILED for result in check_file(path, Silent()))
     except InputError:
@@ -128,7 +128,7 @@ def _remove_others(folder: Path, files: set[str]) -> None:
 
 def _conclude(folder: Path, name: str, plans: Sequence[ShardPlan], prepared: Prepared) -> Built:
     """Write the manifest of shards that are all there, and sum them up."""
-    headers = [_header(folder / plan.file) for plan in plans]
+    headers = [read_header(folder / plan.file) for plan in plans]
     summaries = [Summary(**header.metadata["summary"]) for header in headers]
     shards = tuple(
         Shard(plan.file, summary.transitions, summary.episodes, file_sha256(folder / plan.file))
@@ -138,8 +138,3 @@ def _conclude(folder: Path, name: str, plans: Sequence[ShardPlan], prepared: Pre
     manifest = Manifest(name, shards, hashlib.sha256(joined.encode()).hexdigest())
     write_manifest(folder / MANIFEST, manifest)
     return built_from(folder, total(summaries), prepared.references, manifest.metadata_sha256)
-
-
-def _header(path: Path) -> Header:
-    with Reader(path) as reader:
-        return reader.header

@@ -46,17 +46,18 @@ class LogProbs(Gate):
         first = 0
         for i, part in enumerate(self._parts):
             end = first + int(part["rows"])
-            low, high = (min(max(row - block.start, 0), block.rows) for row in (first, end))
-            if low < high:
-                self._check(i, block.start + low, {n: a[low:high] for n, a in block.arrays.items()})
+            rows = block.between(first, end)
+            if rows.rows:
+                self._check(i, rows)
             first = end
         self._rows += block.rows
 
-    def _check(self, part: int, start: int, arrays: Mapping[str, Array]) -> None:
-        for name, expected in self._expected(part, arrays).items():
-            wrong = different(arrays[name], expected)
+    def _check(self, part: int, rows: Block) -> None:
+        for name, expected in self._expected(part, rows.arrays).items():
+            wrong = different(rows.arrays[name], expected)
             if wrong.any():
-                raise GateFailure(f"{name} of row {start + first_row(wrong)} is not what its policy gives")
+                row = rows.start + first_row(wrong)
+                raise GateFailure(f"{name} of row {row} is not what its policy gives")
 
     def _expected(self, number: int, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """What one part's policy gives on these rows, by name of the array."""

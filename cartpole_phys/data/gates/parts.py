@@ -30,8 +30,7 @@ class Parts(Gate):
     def see(self, block: Block) -> None:
         first = 0
         for end, hashes in zip(self._ends, self._hashes, strict=True):
-            low, high = (min(max(row - block.start, 0), block.rows) for row in (first, end))
-            hashes.update({name: array[low:high] for name, array in block.arrays.items()})
+            hashes.update(block.between(first, end).arrays)
             first = end
 
     def verdict(self) -> str:

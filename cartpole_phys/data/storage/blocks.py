@@ -27,6 +27,11 @@ class Block(NamedTuple):
         """How many rows."""
         return len(self.arrays["rewards"])
 
+    def between(self, first: int, end: int) -> Block:
+        """Those of its rows that have numbers from ``first`` to ``end`` − 1 in the file."""
+        low, high = (min(max(row - self.start, 0), self.rows) for row in (first, end))
+        return Block(self.start + low, {name: array[low:high] for name, array in self.arrays.items()})
+
 
 def flagged(arrays: Mapping[str, Array]) -> npt.NDArray[np.bool_]:
     """Which rows end an episode, shape (N,)."""

@@ -276,6 +276,16 @@ class Contents:
     weights: Weights
 
 
+def read_header(path: str | os.PathLike[str]) -> Header:
+    """Everything in a file but the values of its arrays.
+
+    Raises:
+        InputError: if there is no such file, or it is damaged or not HDF5.
+    """
+    with Reader(path) as reader:
+        return reader.header
+
+
 def read(path: str | os.PathLike[str]) -> Contents:
     """Everything in a file, unchecked.
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,6 +25,7 @@ import numpy.typing as npt
 from cartpole_phys.episode_selection import Seed, drawn_indices, episode_indices, masked_indices
 from cartpole_phys.episodes import Episode, Episodes, concatenate
 from cartpole_phys.errors import InputError, is_integer
+from cartpole_phys.files import unfinished
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -98,13 +98,9 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     Raises:
         OSError: if the disk is full or the folder cannot be written.
     """
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "w", encoding="utf-8") as file:
-        json.dump({"schema_version": SCHEMA_VERSION, **asdict(manifest)}, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    text = json.dumps({"schema_version": SCHEMA_VERSION, **asdict(manifest)}, indent=2)
+    with unfinished(path) as partial:
+        partial.write_text(text + "\n", "utf-8")
 
 
 def file_sha256(path: Path) -> str:
