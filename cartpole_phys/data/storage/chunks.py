@@ -6,6 +6,7 @@ Python's lock, so that chunks can be worked on in threads; the bytes are the sam
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,43 @@ Array = npt.NDArray[Any]
 ChunkError: Any = isal_zlib.error
 
 COMPRESSION_LEVEL = 2  # of isal's 0 to 3
+RAW = -15  # window bits of a deflate stream without header and checksum
+HEADER = b"\x78\x9c"  # of a zlib stream (RFC 1950)
+END = b"\x01\x00\x00\xff\xff"  # a last block, with nothing in it (RFC 1951)
+STORED = 65_535  # bytes that a block can hold as they are
+SAMPLE = 4_096  # bytes that tell whether the rest is worth compressing
+WORTH = 0.95  # a sample that stays larger than this share is not
 
 
 def deflate(rows: Array, chunk_rows: int) -> bytes:
-    """A chunk of at most ``chunk_rows`` rows, filled up with zeros."""
-    values = np.zeros((chunk_rows, *rows.shape[1:]), rows.dtype)
-    values[: len(rows)] = rows
-    planes = values.reshape(-1).view(np.uint8).reshape(-1, rows.itemsize)  # (rows, …) -> (values, bytes each)
-    return bytes(isal_zlib.compress(np.ascontiguousarray(planes.T), COMPRESSION_LEVEL))
+    """A chunk of at most ``chunk_rows`` rows, filled up with zeros.
+
+    Bytes of one significance lie together, and those of the least look random: they are stored as they are,
+    which costs hardly any size and makes reading twice as fast.
+    """
+    if len(rows) < chunk_rows:
+        rows = np.concatenate([rows, np.zeros((chunk_rows - len(rows), *rows.shape[1:]), rows.dtype)])
+    together = rows.reshape(-1).view(np.uint8).reshape(-1, rows.itemsize)  # (rows, …) -> (values, bytes)
+    planes = np.ascontiguousarray(together.T)  # (bytes, values)
+    blocks = [block for plane in planes for block in _blocks(plane)]
+    checksum = isal_zlib.adler32(planes.data).to_bytes(4, "big")
+    return b"".join([HEADER, *blocks, END, checksum])
+
+
+def _blocks(plane: Array) -> Iterator[bytes | memoryview]:
+    """A plane as deflate blocks that end at a whole byte."""
+    middle = max(len(plane) - SAMPLE, 0) // 2
+    sample = plane[middle : middle + SAMPLE]
+    if len(isal_zlib.compress(sample, COMPRESSION_LEVEL, RAW)) <= WORTH * len(sample):
+        stream = isal_zlib.compressobj(COMPRESSION_LEVEL, isal_zlib.DEFLATED, RAW)
+        yield stream.compress(plane)
+        yield stream.flush(isal_zlib.Z_SYNC_FLUSH)
+        return
+    for first in range(0, len(plane), STORED):
+        piece = plane[first : first + STORED]
+        size = len(piece)
+        yield b"\x00" + size.to_bytes(2, "little") + (size ^ 0xFFFF).to_bytes(2, "little")
+        yield piece.data
 
 
 def inflate(chunk: bytes, rows: Array, first: int) -> None:
@@ -32,8 +62,9 @@ def inflate(chunk: bytes, rows: Array, first: int) -> None:
     Raises:
         ChunkError: if the chunk is damaged.
     """
-    planes = np.frombuffer(isal_zlib.decompress(chunk), np.uint8).reshape(rows.itemsize, -1)
-    width = rows.itemsize * rows[:1].size  # bytes a row
-    start, count = first * width // rows.itemsize, rows.size
-    target = rows.reshape(-1).view(np.uint8).reshape(-1, rows.itemsize)  # (rows, …) -> (values, bytes each)
-    target[...] = planes[:, start : start + count].T
+    planes = np.frombuffer(isal_zlib.decompress(chunk, bufsize=rows.nbytes), np.uint8)
+    planes = planes.reshape(rows.itemsize, -1)  # (bytes, values)
+    start = first * rows[:1].size
+    target = rows.reshape(-1).view(np.uint8)  # (rows, …) -> (values × bytes,)
+    for i, plane in enumerate(planes):  # several times faster than all at once by planes.T
+        target[i :: rows.itemsize] = plane[start : start + rows.size]

@@ -77,7 +77,8 @@ class Writer:
         """Begin a file that will hold so many rows."""
         self._path, self._rows, self._written = path, rows, 0
         self._file = h5py.File(path, "w", libver=LIBRARY_VERSIONS)
-        self._pool = ThreadPoolExecutor(THREADS)
+        # One pool for each kind of work: in one queue, hashes would wait for all compression before them.
+        self._pool, self._hashers = ThreadPoolExecutor(THREADS), ThreadPoolExecutor(THREADS)
         self._hashes = TableHash(rows)
         self._datasets: dict[str, h5py.Dataset] = {}
         self._pending: dict[str, Array] = {}  # rows that do not fill a chunk yet
@@ -95,7 +96,7 @@ class Writer:
         full = len(rows["rewards"]) // ROWS_PER_CHUNK * ROWS_PER_CHUNK
         self._write(rows, full)
         self._pending = {name: array[full:].copy() for name, array in rows.items()}
-        self._hashes.update(arrays, self._pool.map)
+        self._hashes.update(arrays, self._hashers.map)
 
     def finish(self, metadata: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
         """Write what is left, the metadata and all hashes, and bring the file safely to disk.
@@ -128,7 +129,8 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        for pool in (self._pool, self._hashers):
+            pool.shutdown(cancel_futures=True)
         with suppress(OSError, RuntimeError) if kind is not None else nullcontext():
             self._file.close()
 
