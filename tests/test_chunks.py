@@ -85,3 +85,8 @@ def test_damage_is_noticed() -> None:
         inflate(bytes(chunk), np.empty_like(WALK), 0)
     with pytest.raises(zlib.error):
         zlib.decompress(chunk)
+
+
+def test_what_looks_random_is_stored_as_it_is() -> None:
+    array = ARRAYS["noise, 8 bytes"]
+    assert (array & 0xFF).astype(np.uint8).tobytes() in deflate(array, ROWS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -44,8 +45,9 @@ def different(a: Array, b: Array) -> Flags:
         return np.zeros(len(a), np.bool_)
     width = a[:1].nbytes
     bits = np.uint64 if width % 8 == 0 else f"u{a.itemsize}"
-    unequal = (_flat(a, bits) != _flat(b, bits)).T  # (N, words) -> (words, N)
-    return np.logical_or.reduce(unequal)
+    words = zip(_flat(a, bits).T, _flat(b, bits).T, strict=True)  # (N, words) -> (words, N)
+    # Word by word: NumPy's reduction over so short an axis takes ten times as long.
+    return reduce(np.logical_or, (mine != other for mine, other in words))
 
 
 def _flat(array: Array, bits: Any) -> Array:
