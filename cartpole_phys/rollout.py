@@ -13,11 +13,10 @@ samples then depend on how many are played. Either gives the same again for the 
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import count as count_from
 
@@ -45,21 +44,25 @@ from cartpole_phys.system import CartPole
 
 COMPILED_BATCH_SIZE = 512  # episodes; their log still fits the processor's outer cache
 
-_scratch = threading.local()  # a log for each thread: fresh memory would cost more than the steps
+_Kind = tuple[CartPole, int, bool]  # of a log: for which system, how many episodes, under a network or not
+_spare: list[tuple[_Kind, Log]] = []  # logs to write again: fresh memory would cost more than the steps
 
 
-def _log(system: CartPole, episodes: int, under_network: bool) -> Log:
-    """This thread's log, with room for so many episodes.
+@contextmanager
+def _log(system: CartPole, episodes: int, under_network: bool) -> Generator[Log, None, None]:
+    """A log with room for so many episodes, which is this thread's own until the end of the block.
 
     It has room for a full batch at least, so that batches of all sizes share it: what is never written
     takes no memory.
     """
-    room = max(episodes, COMPILED_BATCH_SIZE)
-    kind = system, room, under_network
-    if getattr(_scratch, "kind", None) != kind:
-        _scratch.kind, _scratch.log = kind, empty_log(*kind)
-    log: Log = _scratch.log
-    return log
+    kind, log = (system, max(episodes, COMPILED_BATCH_SIZE), under_network), None
+    with suppress(IndexError):  # there is none, or another thread took the last
+        while log is None:
+            found, spare = _spare.pop()
+            log = spare if found == kind else None
+    log = empty_log(*kind) if log is None else log
+    yield log
+    _spare.append((kind, log))
 
 
 def run_compiled(
@@ -71,7 +74,6 @@ def run_compiled(
         InputError: if the policy is a network for other observations or actions.
     """
     policy.check_fits(system)
-    log = _log(system, count, policy.network is not None)
     ends = Ends(
         np.empty((count, system.task.observation_size), np.float32),
         np.empty((count, 8)),
@@ -80,8 +82,10 @@ def run_compiled(
     )
     law = _law(system, policy)
     params = np.array(system.params.values)
-    SIMULATIONS[system.integrator](key, first, system.settings, params, law, log, ends)
-    return episodes_of(_recording(system, policy, log, ends), system, key, first)
+    with _log(system, count, policy.network is not None) as log:
+        SIMULATIONS[system.integrator](key, first, system.settings, params, law, log, ends)
+        recording = _recording(system, policy, log, ends)
+    return episodes_of(recording, system, key, first)
 
 
 def _law(system: CartPole, policy: CompiledPolicy) -> Law:
