@@ -13,7 +13,7 @@ from cartpole_phys.system import CartPole
 
 UNIFORM_LOG_PROB = math.log(0.5)  # one of two actions, or the density 1/2 on [-1, 1]
 LARGEST_STRENGTH = 1024.0  # the search for a strength stops here
-BISECTIONS = 24
+BISECTIONS = 12
 DAMPING_RATIO = 0.1  # s; D = this × K where the sign of K θ + D θ̇ is used
 
 
