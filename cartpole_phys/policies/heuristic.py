@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 from cartpole_phys.errors import InputError
-from cartpole_phys.rollout import play
+from cartpole_phys.numeric.random_stream import key_from_seed
+from cartpole_phys.rollout import compiled_batches
 from cartpole_phys.rollouts.laws import BERNOULLI, PROPORTIONAL, UNIFORM
 from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
@@ -61,7 +64,8 @@ def calibrate(
     """
 
     def mean_return(strength: float) -> float:
-        return float(play(system, family(strength), episodes, seed).returns.mean())
+        played = compiled_batches(system, family(strength), key_from_seed(seed), lambda *_: episodes)
+        return float(np.concatenate([batch.returns for batch in played]).mean())
 
     low, high = 0.0, 1.0
     while mean_return(high) < target_return:
