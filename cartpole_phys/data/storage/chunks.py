@@ -6,7 +6,8 @@ Python's lock, so that chunks can be worked on in threads; the bytes are the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ RAW = -15  # window bits of a deflate stream without header and checksum
 HEADER = b"\x78\x9c"  # of a zlib stream (RFC 1950)
 END = b"\x01\x00\x00\xff\xff"  # a last block, with nothing in it (RFC 1951)
 STORED = 65_535  # bytes that a block can hold as they are
-SAMPLE = 4_096  # bytes that tell whether the rest is worth compressing
+SAMPLE = 1_024  # bytes of a plane that tell whether all of it is worth compressing
+SAMPLE_LEVEL = 0  # the fastest
 WORTH = 0.95  # a sample that stays larger than this share is not
 
 
@@ -35,25 +37,34 @@ def deflate(rows: Array, chunk_rows: int) -> bytes:
         rows = np.concatenate([rows, np.zeros((chunk_rows - len(rows), *rows.shape[1:]), rows.dtype)])
     together = rows.reshape(-1).view(np.uint8).reshape(-1, rows.itemsize)  # (rows, …) -> (values, bytes)
     planes = np.ascontiguousarray(together.T)  # (bytes, values)
-    blocks = [block for plane in planes for block in _blocks(plane)]
-    checksum = isal_zlib.adler32(planes.data).to_bytes(4, "big")
-    return b"".join([HEADER, *blocks, END, checksum])
+    blocks = [HEADER]
+    for worth, run in groupby(planes, _is_worth_compressing):
+        blocks += _compressed(run) if worth else _stored(run)
+    return b"".join([*blocks, END, isal_zlib.adler32(planes.data).to_bytes(4, "big")])
 
 
-def _blocks(plane: Array) -> Iterator[bytes | memoryview]:
-    """A plane as deflate blocks that end at a whole byte."""
+def _is_worth_compressing(plane: Array) -> bool:
+    """Whether a sample from its middle becomes smaller."""
     middle = max(len(plane) - SAMPLE, 0) // 2
     sample = plane[middle : middle + SAMPLE]
-    if len(isal_zlib.compress(sample, COMPRESSION_LEVEL, RAW)) <= WORTH * len(sample):
-        stream = isal_zlib.compressobj(COMPRESSION_LEVEL, isal_zlib.DEFLATED, RAW)
+    return len(isal_zlib.compress(sample, SAMPLE_LEVEL, RAW)) <= WORTH * len(sample)
+
+
+def _compressed(planes: Iterable[Array]) -> Iterator[bytes]:
+    """Deflate blocks that end at a whole byte."""
+    stream = isal_zlib.compressobj(COMPRESSION_LEVEL, isal_zlib.DEFLATED, RAW)
+    for plane in planes:
         yield stream.compress(plane)
-        yield stream.flush(isal_zlib.Z_SYNC_FLUSH)
-        return
-    for first in range(0, len(plane), STORED):
-        piece = plane[first : first + STORED]
-        size = len(piece)
-        yield b"\x00" + size.to_bytes(2, "little") + (size ^ 0xFFFF).to_bytes(2, "little")
-        yield piece.data
+    yield stream.flush(isal_zlib.Z_SYNC_FLUSH)
+
+
+def _stored(planes: Iterable[Array]) -> Iterator[bytes | memoryview]:
+    """Deflate blocks that hold bytes as they are, after their number and its complement."""
+    for plane in planes:
+        for first in range(0, len(plane), STORED):
+            piece = plane[first : first + STORED]
+            yield b"\x00" + len(piece).to_bytes(2, "little") + (len(piece) ^ 0xFFFF).to_bytes(2, "little")
+            yield piece.data
 
 
 def inflate(chunk: bytes, rows: Array, first: int) -> None:

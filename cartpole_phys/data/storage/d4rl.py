@@ -77,12 +77,11 @@ class Writer:
         """Begin a file that will hold so many rows."""
         self._path, self._rows, self._written = path, rows, 0
         self._file = h5py.File(path, "w", libver=LIBRARY_VERSIONS)
-        # One pool for each kind of work: in one queue, hashes would wait for all compression before them.
-        self._pool, self._hashers = ThreadPoolExecutor(THREADS), ThreadPoolExecutor(THREADS)
+        self._pool, self._hasher = ThreadPoolExecutor(THREADS), ThreadPoolExecutor(1)
         self._hashes = TableHash(rows)
         self._datasets: dict[str, h5py.Dataset] = {}
         self._pending: dict[str, Array] = {}  # rows that do not fill a chunk yet
-        self._running: deque[tuple[str, int, Future[bytes]]] = deque()
+        self._running: deque[tuple[int, Future[dict[str, bytes]]]] = deque()  # with the first row of each
 
     def append(self, arrays: Mapping[str, Array]) -> None:
         """Add rows."""
@@ -93,10 +92,11 @@ class Writer:
             name: np.concatenate([self._pending[name], array]) if len(self._pending[name]) else array
             for name, array in arrays.items()
         }
+        hashed = self._hasher.submit(self._hashes.update, arrays)  # while the same rows are compressed
         full = len(rows["rewards"]) // ROWS_PER_CHUNK * ROWS_PER_CHUNK
         self._write(rows, full)
         self._pending = {name: array[full:].copy() for name, array in rows.items()}
-        self._hashes.update(arrays, self._hashers.map)
+        hashed.result()
 
     def finish(self, metadata: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
         """Write what is left, the metadata and all hashes, and bring the file safely to disk.
@@ -129,7 +129,7 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for pool in (self._pool, self._hashers):
+        for pool in (self._pool, self._hasher):
             pool.shutdown(cancel_futures=True)
         with suppress(OSError, RuntimeError) if kind is not None else nullcontext():
             self._file.close()
@@ -146,18 +146,23 @@ class Writer:
         """Compress the first ``count`` rows in the background."""
         size = min(ROWS_PER_CHUNK, self._rows)
         for start in range(0, count, size):
-            for name, array in rows.items():
-                chunk = self._pool.submit(deflate, array[start : min(start + size, count)], size)
-                self._running.append((name, self._written + start, chunk))
-            self._drain(4 * THREADS * len(rows))
+            piece = {name: array[start : min(start + size, count)] for name, array in rows.items()}
+            self._running.append((self._written + start, self._pool.submit(_deflated, piece, size)))
+            self._drain(4 * THREADS)
         self._written += count
 
     def _drain(self, remaining: int) -> None:
-        """Hand finished chunks to HDF5, until at most so many are being worked on."""
+        """Hand finished chunks to HDF5, until at most so many rounds of them are being worked on."""
         while len(self._running) > remaining:
-            name, start, chunk = self._running.popleft()
-            trailing = (0,) * (self._pending[name].ndim - 1)
-            self._datasets[name].id.write_direct_chunk((start, *trailing), chunk.result())
+            start, chunks = self._running.popleft()
+            for name, chunk in chunks.result().items():
+                trailing = (0,) * (self._pending[name].ndim - 1)
+                self._datasets[name].id.write_direct_chunk((start, *trailing), chunk)
+
+
+def _deflated(rows: Mapping[str, Array], chunk_rows: int) -> dict[str, bytes]:
+    """A chunk of each array."""
+    return {name: deflate(array, chunk_rows) for name, array in rows.items()}
 
 
 class Reader:
