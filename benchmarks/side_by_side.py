@@ -111,11 +111,13 @@ def left_out(work: str, peer_name: str, reason: str) -> dict[str, Any]:
     return {"work": work, "peer": peer_name, "left_out": reason}
 
 
-def write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write a result file: the machine, the rows, and apart from them what was left out and why."""
+def write(path: Path, rows: Sequence[dict[str, Any]], **more: Any) -> None:
+    """Write a result file: the machine, the rows, apart from them what was left out and why, and ``more``."""
     measured = [row for row in rows if "left_out" not in row]
     rest = [row for row in rows if "left_out" in row]
-    text = json.dumps({**describe(), "rows": measured, "left_out": rest}, indent=2, ensure_ascii=False)
+    text = json.dumps(
+        {**describe(), "rows": measured, "left_out": rest, **more}, indent=2, ensure_ascii=False
+    )
     path.write_text(text + "\n", "utf-8")
 
 

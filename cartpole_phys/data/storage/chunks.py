@@ -15,6 +15,7 @@ import numpy.typing as npt
 from isal import isal_zlib
 
 Array = npt.NDArray[Any]
+Buffer = bytes | memoryview
 ChunkError: Any = isal_zlib.error
 
 COMPRESSION_LEVEL = 2  # of isal's 0 to 3
@@ -37,10 +38,11 @@ def deflate(rows: Array, chunk_rows: int) -> bytes:
         rows = np.concatenate([rows, np.zeros((chunk_rows - len(rows), *rows.shape[1:]), rows.dtype)])
     together = rows.reshape(-1).view(np.uint8).reshape(-1, rows.itemsize)  # (rows, …) -> (values, bytes)
     planes = np.ascontiguousarray(together.T)  # (bytes, values)
-    blocks = [HEADER]
-    for worth, run in groupby(planes, _is_worth_compressing):
-        blocks += _compressed(run) if worth else _stored(run)
-    return b"".join([*blocks, END, isal_zlib.adler32(planes.data).to_bytes(4, "big")])
+    blocks: list[Buffer] = []
+    for worth_it, run in groupby(planes, _is_worth_compressing):
+        encode = _compressed if worth_it else _stored
+        blocks += encode(run)
+    return b"".join([HEADER, *blocks, END, isal_zlib.adler32(planes.data).to_bytes(4, "big")])
 
 
 def _is_worth_compressing(plane: Array) -> bool:
@@ -50,7 +52,7 @@ def _is_worth_compressing(plane: Array) -> bool:
     return len(isal_zlib.compress(sample, SAMPLE_LEVEL, RAW)) <= WORTH * len(sample)
 
 
-def _compressed(planes: Iterable[Array]) -> Iterator[bytes]:
+def _compressed(planes: Iterable[Array]) -> Iterator[Buffer]:
     """Deflate blocks that end at a whole byte."""
     stream = isal_zlib.compressobj(COMPRESSION_LEVEL, isal_zlib.DEFLATED, RAW)
     for plane in planes:
@@ -58,7 +60,7 @@ def _compressed(planes: Iterable[Array]) -> Iterator[bytes]:
     yield stream.flush(isal_zlib.Z_SYNC_FLUSH)
 
 
-def _stored(planes: Iterable[Array]) -> Iterator[bytes | memoryview]:
+def _stored(planes: Iterable[Array]) -> Iterator[Buffer]:
     """Deflate blocks that hold bytes as they are, after their number and its complement."""
     for plane in planes:
         for first in range(0, len(plane), STORED):
