@@ -10,12 +10,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import energy_drift, environment, rollout, shoves, startup
+from benchmarks import (
+    building,
+    energy_drift,
+    environment,
+    rollout,
+    sampling,
+    shoves,
+    startup,
+    storage,
+    transitions,
+)
 from cartpole_phys.errors import InputError
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 ENVIRONMENT = ROOT / "docs" / "environment.md"
+DATASETS = ROOT / "docs" / "datasets.md"
 DEMOS = ROOT / "benchmarks" / "results" / "demo"
 OTHER_SEEDS = "seed-*.json"  # the same demo with another --seed, which decides the agent too
 
@@ -160,12 +171,63 @@ def speed_summary() -> str:
     return "\n".join(lines)
 
 
+def data_speed_block() -> str:
+    """Transitions a second beside others', and what whole builds take."""
+    results = [_read(module.RESULT) for module in (building, storage, sampling, transitions)]
+    lines = ["| work | beside | ratio | spread |", "|---|---|---:|---:|"]
+    lines += [
+        f"| {row['work']} | {row['peer']} | {_times(row['ratio'])} | "
+        f"{_times(row['lowest_ratio'])} – {_times(row['highest_ratio'])} |"
+        for result in results
+        for row in result["rows"]
+    ]
+    made = {f"{result['machine']}, {result['date']}" for result in results}
+    size = max(row.get("size_ratio", 0.0) for row in results[1]["rows"])
+    lines += [
+        "",
+        "Transitions a second, medians of rounds in turns. A build is the whole process, from its start to a "
+        "checked file; of Minari's, start and imports do not count. Our files are at most "
+        f"{size:.2f} times as large as h5py's.",
+        "",
+        "| whole build | | s | peak memory, MB | file, MB |",
+        "|---|---|---:|---:|---:|",
+    ]
+    lines += [
+        f"| `{row['command']}` | {row['state']} | {row['seconds']:.3g} | {row['peak_megabytes']:.0f} | "
+        f"{row['file_megabytes']:.0f} |"
+        for row in results[0]["builds"]
+    ]
+    return "\n".join([*lines, "", f"`make bench`: {', '.join(sorted(made))}."])
+
+
+def _times(ratio: float) -> str:
+    """A ratio with three digits."""
+    return f"{ratio:.3g}" if ratio < 1_000 else f"{ratio:,.0f}"
+
+
+def data_speed_summary() -> str:
+    """What a build takes, in a sentence or two."""
+    built = _read(building.RESULT)
+    small, large = (_times(row["ratio"]) for row in built["rows"])
+    nothing, cached, _, heuristic, streamed = built["builds"]
+    return (
+        f"A million transitions of the heuristic take {heuristic['seconds']:.1f} s from the start of the "
+        f"process to a checked file, a transition {small} times as fast as Minari's DataCollector; ten "
+        f"million, {large} times. With sac it is {nothing['seconds']:.0f} s from nothing, training included, "
+        f"and {cached['seconds']:.1f} s afterwards. A hundred million take {streamed['seconds']:.0f} s and "
+        f"{streamed['peak_megabytes']:.0f} MB of memory (`make bench`: {built['machine']}, {built['date']}; "
+        "[more](docs/datasets.md#speed))."
+    )
+
+
 BLOCKS = (
     Block(README, "speed", speed_summary),
+    Block(README, "data-speed", data_speed_summary),
     Block(README, "demo", demo_block),
     Block(ENVIRONMENT, "speed", speed_block),
     Block(ENVIRONMENT, "energy-drift", energy_drift_block),
     Block(ENVIRONMENT, "shoves", shoves_block),
+    Block(DATASETS, "speed", data_speed_block),
 )
 
 

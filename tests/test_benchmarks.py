@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import rollout
+from benchmarks import building, rollout, storage
 from benchmarks.side_by_side import Child, PeerUnavailableError, compare, left_out, table, write
 from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.rollout import run_compiled
@@ -114,3 +115,30 @@ def test_left_out_rows_stand_apart_in_the_result(tmp_path: Path) -> None:
     drawn = table("title", [measured, missing])
     assert drawn.row_count == 1
     assert drawn.caption == "Left out: work (other): it is not there"
+
+
+def test_minari_collects_and_saves() -> None:
+    with Child([sys.executable, "-W", "ignore", "-m", "benchmarks.minari_peer", "1.1"]) as child:
+        answer = child.ask()
+    assert answer["rows_per_second"] > 0
+    assert answer["version"]
+
+
+def test_build_tells_what_it_took(tmp_path: Path) -> None:
+    took = building.build(tmp_path, ["--policy", "random", "--steps", "1000"])
+    assert took.file.exists()
+    assert took.seconds > 0
+    assert 50 < took.peak_megabytes < 1_000
+
+
+def test_build_that_fails_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="Unknown policy 'nobody'"):
+        building.build(tmp_path, ["--policy", "nobody"])
+
+
+def test_arrays_that_are_read_otherwise_are_named() -> None:
+    rows = np.arange(3)
+    storage.check_equal({"rewards": rows}, {"rewards": rows.copy()})
+    for read in ({"rewards": rows + 1}, {}):
+        with pytest.raises(SystemExit, match="rewards"):
+            storage.check_equal({"rewards": rows}, read)

@@ -1,0 +1,149 @@
+"""Whole builds beside Minari's DataCollector, and what they take: ``python -m benchmarks.building``.
+
+Ours is the whole process, from its start to a checked and compressed file. Of Minari's, which runs in turns
+with it, the start of the process and the imports do not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import side_by_side
+from benchmarks.minari_peer import TRANSITIONS
+from benchmarks.side_by_side import Child, PeerUnavailableError, compare, left_out, options
+from cartpole_phys.data.storage.d4rl import read_header
+
+RESULT = Path(__file__).parent / "results" / "building.json"
+PEER = f"Minari DataCollector, {TRANSITIONS:,} transitions"
+SIZES = (1_000_000, 10_000_000)
+ROUNDS = 3
+STREAMED = 100_000_000  # transitions, whose memory is measured once
+HEURISTIC = ("--policy", "heuristic", "--tier", "medium")
+BUILDER = "import sys; from cartpole_phys.cli import build_dataset_main; sys.exit(build_dataset_main())"
+
+
+class Took(NamedTuple):
+    """What one build took."""
+
+    seconds: float
+    peak_megabytes: float
+    file: Path
+
+
+def build(folder: Path, arguments: Sequence[str], cache: Path | None = None) -> Took:
+    """Build a data set in a process of its own, with its agents and kernels in ``cache``.
+
+    Raises:
+        SystemExit: if the build fails; with what it said.
+    """
+    environment = {**os.environ, **({"XDG_CACHE_HOME": str(cache)} if cache else {})}
+    command = [sys.executable, "-c", BUILDER, *arguments, "--out", str(folder), "--overwrite", "--json"]
+    start = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+        _, status, usage = os.wait4(process.pid, 0)  # its peak is this process's own, if that is larger
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        answer = said.read()
+    if process.returncode != 0:
+        raise SystemExit(f"error: {' '.join(arguments)}: {answer.strip()}")
+    return Took(seconds, usage.ru_maxrss / 1024, Path(json.loads(answer)["path"]))
+
+
+def beside_minari(steps: int, folder: Path, rounds: int) -> dict[str, Any]:
+    """One size beside Minari, or why there is no comparison."""
+    work = f"build-dataset {' '.join(HEURISTIC)}, {steps:,} transitions"
+    arguments = [*HEURISTIC, "--steps", str(steps)]
+    gain = read_header(build(folder, arguments).file).metadata["parts"][0]["gain"]
+    peer = [sys.executable, "-W", "ignore", "-m", "benchmarks.minari_peer", str(gain)]
+    try:
+        with Child(peer) as child:
+            version = child.ask()["version"]
+            row = compare(
+                work,
+                PEER,
+                lambda: steps / build(folder, arguments).seconds,
+                lambda: float(child.ask()["rows_per_second"]),
+                rounds,
+            )
+        return {**row, "peer_version": version}
+    except PeerUnavailableError as error:
+        return left_out(work, PEER, str(error))
+
+
+def what_builds_take(folder: Path, rounds: int) -> list[dict[str, Any]]:
+    """Seconds and memory of whole builds: from nothing, with a cached agent, and of many rows."""
+    million = ("--steps", "1000000")
+    agent = ("--policy", "sac", "--tier", "medium", *million)
+    with tempfile.TemporaryDirectory() as cache:
+        first = build(folder, agent, Path(cache))
+        again = [build(folder, agent, Path(cache)) for _ in range(rounds)]
+    rows = [
+        _row("from nothing: no agent, no compiled kernels", agent, [first]),
+        _row("with the cached agent", agent, again),
+    ]
+    for policy in (("--policy", "random"), HEURISTIC):
+        arguments = (*policy, *million)
+        rows.append(_row("warm", arguments, [build(folder, arguments) for _ in range(rounds)]))
+    arguments = (*HEURISTIC, "--steps", str(STREAMED))
+    return [*rows, _row("warm", arguments, [build(folder, arguments)])]
+
+
+def _row(state: str, arguments: Sequence[str], took: Sequence[Took]) -> dict[str, Any]:
+    """Medians of some builds with the same arguments; the largest peak."""
+    return {
+        "command": f"build-dataset {' '.join(arguments)}",
+        "state": state,
+        "seconds": median(one.seconds for one in took),
+        "peak_megabytes": max(one.peak_megabytes for one in took),
+        "file_megabytes": took[-1].file.stat().st_size / 1e6,
+        "rounds": len(took),
+    }
+
+
+def table(builds: Sequence[dict[str, Any]]) -> Table:
+    """What builds take, for the terminal."""
+    drawn = Table(title="Whole builds: seconds, and megabytes of memory and of the file")
+    for heading in ("command", "state", "seconds", "peak MB", "file MB"):
+        drawn.add_column(heading)
+    for row in builds:
+        numbers = (f"{row['seconds']:.3g}", f"{row['peak_megabytes']:.0f}", f"{row['file_megabytes']:.0f}")
+        drawn.add_row(row["command"], row["state"], *numbers)
+    return drawn
+
+
+def parse() -> argparse.Namespace:
+    """The command's options."""
+    parser = options("benchmarks.building")
+    parser.set_defaults(rounds=ROUNDS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print and write the result."""
+    rounds = parse().rounds
+    with tempfile.TemporaryDirectory() as name:
+        rows = [beside_minari(steps, Path(name), rounds) for steps in SIZES]
+        builds = what_builds_take(Path(name), rounds)
+    side_by_side.write(RESULT, rows, builds=builds)
+    console = Console()
+    console.print(side_by_side.table(f"Whole builds beside Minari, medians of {rounds} rounds", rows))
+    console.print(table(builds))
+
+
+if __name__ == "__main__":
+    main()

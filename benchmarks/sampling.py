@@ -1,0 +1,114 @@
+"""Sampling a trained agent beside Stable-Baselines3's own loop: ``python -m benchmarks.sampling``.
+
+Both play the same Soft Actor-Critic agent, with random actions drawn from its distribution. Theirs steps this
+package's vector environment, the fastest that it has.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from rich.console import Console
+from stable_baselines3 import SAC
+
+import cartpole_phys
+from benchmarks.side_by_side import compare, options, table, write
+from cartpole_phys.data.building.parts import prepare
+from cartpole_phys.data.building.progress import Silent
+from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.policies.behaviour import Behaviour
+from cartpole_phys.policies.network import NetworkPolicy
+from cartpole_phys.rollout import collect
+from cartpole_phys.sb3 import PhysCartPoleVecEnv
+from cartpole_phys.system import CartPole
+
+gym.register_envs(cartpole_phys)
+
+ENV_ID = "PhysCartPole-v0"
+STEPS = 1_000_000
+PEER_ENVS = (1, 8, 64)
+PEER_STEPS = 2_000  # of all environments at once, in a round
+TOLERANCE = 1e-5  # between two networks' mean actions
+NAMES = {"fc0": "latent_pi.0", "fc1": "latent_pi.2", "last_fc": "mu", "last_fc_log_std": "log_std"}
+RESULT = Path(__file__).parent / "results" / "sampling.json"
+
+
+def agent() -> Behaviour:
+    """The agent of the medium tier, from the cache or trained now."""
+    return prepare(Recipe(ENV_ID, "sac", "medium"), False, Silent()).parts[0].behaviour
+
+
+def same_in_sb3(behaviour: Behaviour, num_envs: int) -> SAC:
+    """Stable-Baselines3's model with an agent's weights.
+
+    Raises:
+        SystemExit: if it does not choose the same mean actions.
+    """
+    envs: Any = gym.make_vec(ENV_ID, num_envs=num_envs, autoreset_mode="SameStep")
+    hidden = [len(behaviour.weights[f"{name}.bias"]) for name in ("fc0", "fc1")]
+    model = SAC("MlpPolicy", PhysCartPoleVecEnv(envs), policy_kwargs={"net_arch": hidden}, buffer_size=1)
+    own = {
+        f"{theirs}.{part}": torch.from_numpy(behaviour.weights[f"{ours}.{part}"])
+        for ours, theirs in NAMES.items()
+        for part in ("weight", "bias")
+    }
+    model.actor.load_state_dict(own)
+    observations = np.random.default_rng(0).normal(0.0, 0.1, (100, 4)).astype(np.float32)
+    theirs, _ = model.predict(observations, deterministic=True)
+    mine = NetworkPolicy({**behaviour.description, "deterministic": True}, behaviour.weights)
+    mine.begin(100, np.random.default_rng(0))
+    if not np.allclose(mine.act(observations, np.zeros(100)).actions, theirs, atol=TOLERANCE):
+        raise SystemExit("error: both should choose the same mean actions.")
+    return model
+
+
+def predict_loop(model: SAC) -> Callable[[], float]:
+    """A function that plays a round and returns steps a second."""
+    envs = model.get_env()
+    assert envs is not None
+    observations: Any = envs.reset()
+
+    def measure() -> float:
+        nonlocal observations
+        start = time.perf_counter()
+        for _ in range(PEER_STEPS):
+            actions, _ = model.predict(observations, deterministic=False)
+            observations, _, _, _ = envs.step(actions)
+        return PEER_STEPS * envs.num_envs / (time.perf_counter() - start)
+
+    return measure
+
+
+def main() -> None:
+    """Measure, print and write the result."""
+    rounds = options("benchmarks.sampling").parse_args().rounds
+    behaviour = agent()
+    policy = behaviour.policy
+
+    def ours() -> float:
+        start = time.perf_counter()
+        collect(CartPole(), policy, STEPS, seed=0)
+        return STEPS / (time.perf_counter() - start)
+
+    rows = [
+        compare(
+            f"{STEPS:,} transitions from a trained sac agent, sampled",
+            f"Stable-Baselines3's predict, {num_envs} environment{'s'[: num_envs - 1]}",
+            ours,
+            predict_loop(same_in_sb3(behaviour, num_envs)),
+            rounds,
+        )
+        for num_envs in PEER_ENVS
+    ]
+    write(RESULT, rows)
+    Console().print(table(f"Steps beside Stable-Baselines3's loop, medians of {rounds} rounds", rows))
+
+
+if __name__ == "__main__":
+    main()

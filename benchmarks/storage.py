@@ -1,0 +1,111 @@
+"""Writing and loading a file beside h5py's own filters: ``python -m benchmarks.storage``.
+
+Both sides write and read the same arrays in this process. Ours also hashes every array and waits until the
+file is safely on the disk. What h5py reads is a file of ours, so its own filters undo our compression.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+
+from benchmarks import side_by_side
+from benchmarks.side_by_side import compare, options, table
+from cartpole_phys.data.loading import load_dataset
+from cartpole_phys.data.storage.d4rl import Contents, Reader, write
+from cartpole_phys.policies.heuristic import proportional
+from cartpole_phys.rollout import collect
+from cartpole_phys.system import CartPole
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+STEPS = 1_000_000
+CORE = ("observations", "next_observations", "actions", "rewards", "terminals", "timeouts")
+RESULT = Path(__file__).parent / "results" / "storage.json"
+
+
+def write_with_h5py(path: Path, arrays: Arrays) -> None:
+    """What everyone else does."""
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array, compression="gzip", shuffle=True)
+
+
+def read_with_h5py(path: Path) -> Arrays:
+    """Every array of a file."""
+    with Reader(path) as reader:
+        names = reader.header.aligned
+    with h5py.File(path) as file:
+        return {name: file[name][()] for name in names}
+
+
+def writing(work: str, arrays: Arrays, folder: Path, rounds: int) -> dict[str, Any]:
+    """Rows a second of both writers, and how large their files are."""
+    mine, theirs = folder / "ours.hdf5", folder / "h5py.hdf5"
+    row = compare(
+        f"writing {STEPS:,} rows, {work}",
+        "h5py, gzip and shuffle",
+        lambda: _rate(lambda: write(mine, Contents(arrays, {}, {}))),
+        lambda: _rate(lambda: write_with_h5py(theirs, arrays)),
+        rounds,
+    )
+    check_equal(arrays, read_with_h5py(mine))
+    sizes = {"our_bytes": mine.stat().st_size, "peer_bytes": theirs.stat().st_size}
+    return {**row, **sizes, "size_ratio": sizes["our_bytes"] / sizes["peer_bytes"]}
+
+
+def loading(arrays: Arrays, folder: Path, rounds: int) -> dict[str, Any]:
+    """Rows a second of loading into Episodes, beside reading the same arrays of the same file."""
+    path = folder / "set.hdf5"
+    write(path, Contents(arrays, {}, {}))
+    return compare(
+        f"loading {STEPS:,} rows into Episodes",
+        "h5py, the same arrays",
+        lambda: _rate(lambda: load_dataset(path)),
+        lambda: _rate(lambda: read_with_h5py(path)),
+        rounds,
+    )
+
+
+def check_equal(written: Arrays, read: Arrays) -> None:
+    """Make sure that h5py finds in our file what was written.
+
+    Raises:
+        SystemExit: if it does not.
+    """
+    for name, array in written.items():
+        if name not in read or not np.array_equal(array, read[name]):
+            raise SystemExit(f"error: h5py should read {name} as it was written.")
+
+
+def _rate(work: Any) -> float:
+    """Rows a second of some work on all rows."""
+    start = time.perf_counter()
+    work()
+    return STEPS / (time.perf_counter() - start)
+
+
+def main() -> None:
+    """Measure, print and write the result."""
+    rounds = options("benchmarks.storage").parse_args().rounds
+    arrays = collect(CartPole(), proportional(1.1, continuous=True), STEPS, seed=0).as_d4rl()
+    with tempfile.TemporaryDirectory() as name:
+        rows = [
+            writing("core keys", {key: arrays[key] for key in CORE}, Path(name), rounds),
+            writing("all keys", arrays, Path(name), rounds),
+            loading(arrays, Path(name), rounds),
+        ]
+    side_by_side.write(RESULT, rows)
+    Console().print(table(f"Rows beside h5py's own filters, medians of {rounds} rounds", rows))
+
+
+if __name__ == "__main__":
+    main()
