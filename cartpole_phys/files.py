@@ -24,24 +24,24 @@ def unfinished(path: Path) -> Iterator[Path]:
     partial.write_bytes(b"")
     try:
         yield partial
-        with open(partial, "rb+") as file:
-            os.fsync(file.fileno())
+        synchronize(partial)
         os.replace(partial, path)
     except BaseException:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    synchronize(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Bring the new name of a file to disk, where the platform can open folders."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def synchronize(path: Path) -> None:
+    """Bring a file, or the names in a folder, safely to disk."""
+    if path.is_dir() and os.name != "posix":
+        return  # only POSIX systems open folders
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def require_writable(folder: Path) -> None:

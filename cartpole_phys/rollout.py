@@ -162,22 +162,29 @@ def _lockstep_batches(
         yield run_lockstep(system, policy, key, first, count, size)
 
 
-def _episodes_for(system: CartPole, steps: int, played: int, rows: int) -> int:
+def episodes_for(steps: int, max_episode_steps: int, played: int, rows: int) -> int:
     """How many episodes so many steps will take, seen that the first ``played`` took ``rows``.
 
     At first it is the fewest that can do. Kernels have whole sets of lanes, so whole sets are asked for.
     """
-    episodes = -(-steps * played // rows) if rows else -(-steps // system.task.max_episode_steps)
+    episodes = -(-steps * played // rows) if rows else -(-steps // max_episode_steps)
     return -(-episodes // LANES) * LANES
 
 
-def collect(
-    system: CartPole,
-    policy: Policy | CompiledPolicy,
-    steps: int,
-    seed: int,
-    on_progress: Callable[[int], None] | None = None,
-) -> Episodes:
+def cut(batches: Generator[Episodes, None, None], steps: int) -> Generator[Episodes, None, None]:
+    """Exactly ``steps`` transitions of a stream; the last episode is marked as cut where it does not fit."""
+    missing = steps
+    with closing(batches):  # at once, also where an exception's traceback would keep them
+        for batch in batches:
+            part = batch.head(missing)
+            missing -= part.steps
+            yield part
+            if not missing:
+                return
+    raise AssertionError("batches end only with enough steps")
+
+
+def collect(system: CartPole, policy: Policy | CompiledPolicy, steps: int, seed: int) -> Episodes:
     """Exactly ``steps`` transitions; the last episode is cut where it does not fit and marked as cut.
 
     Raises:
@@ -185,21 +192,11 @@ def collect(
     """
     if steps < 1:
         raise InputError(f"Expected at least 1 step, got {steps}.")
-    key, parts, rows = key_from_seed(seed), [], 0
-    batches = (
-        compiled_batches(system, policy, key, partial(_episodes_for, system, steps))
-        if isinstance(policy, CompiledPolicy)
-        else _lockstep_batches(system, policy, key, None)
-    )
-    with closing(batches):  # at once, also where an exception's traceback would keep them
-        for part in batches:
-            parts.append(part)
-            rows += part.steps
-            if on_progress is not None:
-                on_progress(min(rows, steps))
-            if rows >= steps:
-                return concatenate(parts).head(steps)
-    raise AssertionError("batches end only with enough steps")
+    key = key_from_seed(seed)
+    if isinstance(policy, CompiledPolicy):
+        needed = partial(episodes_for, steps, system.task.max_episode_steps)
+        return concatenate(list(cut(compiled_batches(system, policy, key, needed), steps)))
+    return concatenate(list(cut(_lockstep_batches(system, policy, key, None), steps)))
 
 
 def play(system: CartPole, policy: Policy | CompiledPolicy, episodes: int, seed: int) -> Episodes:

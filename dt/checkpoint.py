@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cartpole_phys.errors import InputError
+from cartpole_phys.files import synchronize
 from dt.heads import Model
 from dt.models import KINDS, Recipe, create
 from dt.optimization import TrainConfig
@@ -63,8 +64,8 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     save_file(dict(checkpoint.training), partial / TRAINING)
     (partial / CONFIG).write_text(json.dumps(_description(checkpoint), indent=2) + "\n", encoding="utf-8")
     for name in (MODEL, TRAINING, CONFIG):
-        _synchronize(partial / name)
-    _synchronize(partial)
+        synchronize(partial / name)
+    synchronize(partial)
     _put_in_place(partial, path)
 
 
@@ -78,23 +79,13 @@ def _put_in_place(partial: Path, path: Path) -> None:
     if path.exists():
         os.rename(path, old)
     os.rename(partial, path)
-    _synchronize(path.parent)
+    synchronize(path.parent)
     if old.exists():
         shutil.rmtree(old)
 
 
 def _aside(path: Path) -> Path:
     return path.with_name(path.name + ".old")
-
-
-def _synchronize(path: Path) -> None:
-    if path.is_dir() and os.name != "posix":
-        return  # only POSIX systems open folders
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def check_replaceable(path: Path) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import gymnasium as gym
@@ -19,7 +20,7 @@ from cartpole_phys.integrators import INTEGRATORS
 from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.policies.heuristic import calibrate, proportional, uniform
 from cartpole_phys.policies.swing_up import swing_up
-from cartpole_phys.rollout import collect, play, run_compiled
+from cartpole_phys.rollout import collect, compiled_batches, cut, play, run_compiled
 from cartpole_phys.rollouts.closed_loop import LANES
 from cartpole_phys.rollouts.laws import PROPORTIONAL
 from cartpole_phys.rollouts.lockstep import BATCH_SIZE, run_lockstep
@@ -223,13 +224,17 @@ def test_processors_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_leaving_early_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(rows: int) -> None:
-        raise KeyboardInterrupt
-
     threads = threading.active_count()
     begun = _count_batches(monkeypatch, 2)
+
+    def leave() -> None:
+        batches = compiled_batches(CartPole(), proportional(GAIN, True), key_from_seed(0), lambda *_: 10_000)
+        with closing(cut(batches, 10_000_000)) as stream:
+            next(stream)
+            raise KeyboardInterrupt
+
     with pytest.raises(KeyboardInterrupt) as caught:  # whose traceback keeps the frames alive
-        collect(CartPole(), proportional(GAIN, True), 10_000_000, 0, stop)
+        leave()
     assert caught.tb is not None
     assert threading.active_count() == threads
     assert len(begun) <= 3
@@ -283,13 +288,6 @@ def test_scalar_environments_in_threads_step_as_alone() -> None:
     alone = [steps(seed, False) for seed in range(4)]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(steps, range(4), [True] * 4)) == alone
-
-
-def test_progress_is_told_up_to_the_end() -> None:
-    told: list[int] = []
-    collect(CartPole(), uniform(), 10_000, 0, told.append)
-    assert told == sorted(told)
-    assert told[-1] == 10_000
 
 
 def test_uniform_policy_covers_the_action_space() -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from cartpole_phys.data.building.collection import collect
 from cartpole_phys.data.building.heuristics import heuristic_behaviour
 from cartpole_phys.data.building.progress import Progress
 from cartpole_phys.data.building.trained import trained_agent
@@ -17,6 +16,7 @@ from cartpole_phys.data.tiers import is_own_policy
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.policies.behaviour import Behaviour
 from cartpole_phys.policies.named import factory_description, policy_from_factory
+from cartpole_phys.rollout import cut, episodes_for
 from cartpole_phys.worlds.sources import PolicySource
 
 References = Mapping[str, Any]
@@ -53,10 +53,12 @@ class Part:
         return self.recipe.derived_seed("collection", self.number)
 
     def episodes(self, jobs: int) -> Iterator[Episodes]:
-        """The part's exactly ``rows`` rows, as they are played."""
+        """The part's exactly ``rows`` rows, as they are played; ``jobs`` changes none of them."""
         if self.recording is not None:
             return iter([self.recording])
-        return collect(self.recipe.world, self.source, self.rows, self.seed, jobs)
+        world = self.recipe.world
+        needed = partial(episodes_for, self.rows, world.max_episode_steps)
+        return cut(world.stream(self.source, self.seed, needed, jobs), self.rows)
 
 
 @dataclass(frozen=True, eq=False)

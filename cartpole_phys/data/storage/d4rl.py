@@ -99,7 +99,7 @@ class Writer:
         hashed.result()
 
     def finish(self, metadata: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
-        """Write what is left, the metadata and all hashes, and bring the file safely to disk.
+        """Write what is left, the metadata and all hashes.
 
         Returns:
             The metadata as written, with all hashes.
@@ -119,8 +119,6 @@ class Writer:
             self._file.close()
         except RuntimeError as error:  # how HDF5 says that it cannot write
             raise OSError(errno.ENOSPC, str(error)) from error
-        with open(self._path, "rb+") as handle:
-            os.fsync(handle.fileno())
         return complete
 
     def __enter__(self) -> Writer:
