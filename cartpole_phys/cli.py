@@ -134,7 +134,7 @@ def _line(result: GateResult) -> str:
 
 @app.command("rebuild")
 def rebuild_file(
-    file: Annotated[Path, typer.Argument(help="A file from build-dataset.")],
+    file: Annotated[Path, typer.Argument(help="A file from build-dataset, or a folder of shards.")],
     policy: Annotated[
         str | None, typer.Option(help="MODULE:FACTORY, where that made the file: to say that it may run.")
     ] = None,
@@ -150,6 +150,10 @@ def rebuild_file(
     else:
         marked = dict.fromkeys(rebuilt.equal, "✓") | dict.fromkeys(rebuilt.different, "✗")
         print("\n".join(f"{mark} {name}" for name, mark in sorted(marked.items())))
+        if rebuilt.different and rebuilt.other_versions:
+            others = rebuilt.other_versions.items()
+            changed = "; ".join(f"{name} {then} then, {now} now" for name, (then, now) in others)
+            print(f"The file was made with other versions: {changed}.")
     if rebuilt.different:
         sys.exit(UNPROVEN)
 

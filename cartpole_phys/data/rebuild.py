@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from cartpole_phys.data.building.metadata import versions
 from cartpole_phys.data.building.parts import Part, prepare
 from cartpole_phys.data.building.progress import Progress
 from cartpole_phys.data.building.writing import flat
 from cartpole_phys.data.recipe import Recipe, recipe_from
 from cartpole_phys.data.storage.d4rl import Header, read_header
 from cartpole_phys.data.storage.hashing import ARRAY_HASHES, TableHash
+from cartpole_phys.data.storage.sharded import verified_files
 from cartpole_phys.data.tiers import is_own_policy
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies.behaviour import from_description
@@ -24,6 +27,7 @@ class Rebuilt:
 
     equal: list[str]  # names of arrays
     different: list[str]
+    other_versions: Mapping[str, tuple[str, str]]  # by name, then and now: why arrays may differ
 
 
 def rebuild(
@@ -35,7 +39,7 @@ def rebuild(
     trained again.
 
     Args:
-        path: a file from ``build_dataset``.
+        path: a file from ``build_dataset``, or a folder of shards.
         jobs: how many threads or processes play.
         progress: is told how far it has come.
         policy: MODULE:FACTORY, where that made the file's policy: code that a file names is not run unasked.
@@ -43,6 +47,15 @@ def rebuild(
     Raises:
         InputError: if the file cannot be read, or does not state its recipe and hashes.
     """
+    place = Path(path)
+    files = list(verified_files(place)) if place.is_dir() else [place]
+    rebuilt = [_rebuild_file(file, jobs, progress, policy) for file in files]
+    different = {name for one in rebuilt for name in one.different}
+    names = {name for one in rebuilt for name in one.equal}
+    return Rebuilt(sorted(names - different), sorted(different), rebuilt[0].other_versions)
+
+
+def _rebuild_file(path: Path, jobs: int, progress: Progress, policy: str | None) -> Rebuilt:
     header = read_header(path)
     stated = header.metadata.get(ARRAY_HASHES)
     if not isinstance(stated, Mapping):
@@ -64,7 +77,16 @@ def rebuild(
     return Rebuilt(
         [name for name in names if stated.get(name) == again.get(name)],
         [name for name in names if stated.get(name) != again.get(name)],
+        _other_versions(header),
     )
+
+
+def _other_versions(header: Header) -> dict[str, tuple[str, str]]:
+    """What has another version now than when the file was made."""
+    then, now = header.metadata.get("versions"), versions(str(header.metadata.get("env_id")))
+    if not isinstance(then, Mapping):
+        return {}
+    return {name: (str(then[name]), now[name]) for name in now if name in then and then[name] != now[name]}
 
 
 def _parts(header: Header, policy: str | None, progress: Progress) -> list[Part]:

@@ -17,6 +17,7 @@ from cartpole_phys.data.building.evaluating import evaluation_of, measured_score
 from cartpole_phys.data.building.parts import Part, Prepared
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.storage.d4rl import SCHEMA_VERSION
+from cartpole_phys.worlds.versions import physics_versions
 
 PACKAGES = ("cartpole-phys", "numpy", "numba", "gymnasium", "h5py", "isal")
 
@@ -45,7 +46,7 @@ def metadata_of(
         "evaluation": evaluation_of(recipe),
         "scores": [measured_score(recipe, part.source, prepared.references) for part in parts],
         "references": dict(prepared.references),
-        "versions": package_versions(),
+        "versions": versions(recipe.env_id),
         "git_commit": git_commit(),
     }
 
@@ -68,8 +69,13 @@ def env_spec(recipe: Recipe) -> Any:
     return json.loads(spec.to_json())
 
 
+def versions(env_id: str) -> dict[str, str]:
+    """Versions of all that the arrays of a data set depend on."""
+    return {**package_versions(), **physics_versions(env_id)}
+
+
 def package_versions() -> dict[str, str]:
-    """Versions of what the arrays depend on."""
+    """Versions of Python and of what every data set is made with."""
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
 
 

@@ -18,6 +18,7 @@ from cartpole_phys.policies.behaviour import Behaviour
 from cartpole_phys.policies.selections import Selection, hyperparameters, selection
 from cartpole_phys.policies.training_recipe import Goal, TrainingRecipe, package_versions
 from cartpole_phys.policies.training_run import TrainingRun
+from cartpole_phys.worlds.versions import physics_versions
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +83,7 @@ def _training_recipe(recipe: Recipe, chosen: Selection) -> TrainingRecipe:
         env_id=recipe.env_id,
         env_kwargs=dict(recipe.env_kwargs),
         hyperparameters=hyperparameters(recipe.policy, recipe.env_id),
-        versions=package_versions(recipe.policy),
+        versions={**package_versions(recipe.policy), **physics_versions(recipe.env_id)},
         checkpoint_every=min(chosen.checkpoint_every, max_steps),
         max_steps=max_steps,
         goal=goal,

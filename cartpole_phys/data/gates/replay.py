@@ -49,4 +49,4 @@ class IndependentReplay(Replay):
         return self._world.differences(block.arrays, independent=True)
 
     def verdict(self) -> str:
-        return f"{self._rows:,} steps repeated to the last bit by the scalar environment"
+        return f"{self._rows:,} steps repeated to the last bit, one at a time, by the environment itself"
