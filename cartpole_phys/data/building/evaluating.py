@@ -10,16 +10,19 @@ from cartpole_phys.data.score import mean_interval, score
 from cartpole_phys.worlds.sources import PolicySource
 from cartpole_phys.worlds.world import World
 
-EPISODES = 1_000  # per policy …
-AFFORDABLE_STEPS = 200_000  # … or as many as this holds, where the environment is not compiled
-FEWEST_EPISODES = 100
+EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES = 1_000, 200_000, 100  # that score a policy
+
+
+def affordable_episodes(world: World, episodes: int, steps: int, fewest: int) -> int:
+    """So many episodes; as many as so many steps hold where the environment is not compiled."""
+    if world.system is not None:
+        return episodes
+    return min(max(steps // world.max_episode_steps, fewest), episodes)
 
 
 def evaluation_of(recipe: Recipe) -> dict[str, int]:
     """How many episodes a behaviour's score is measured on, and their seed."""
-    world, episodes = recipe.world, EPISODES
-    if world.system is None:
-        episodes = min(max(AFFORDABLE_STEPS // world.max_episode_steps, FEWEST_EPISODES), EPISODES)
+    episodes = affordable_episodes(recipe.world, EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES)
     return {"episodes": episodes, "seed": recipe.derived_seed("evaluation")}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cartpole_phys.data.building.evaluating import measured_return
+from cartpole_phys.data.building.evaluating import affordable_episodes, measured_return
 from cartpole_phys.data.building.progress import Progress
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import all_references, references, return_between, return_of_score, score
@@ -19,6 +19,9 @@ from cartpole_phys.policies.selections import Selection, hyperparameters, select
 from cartpole_phys.policies.training_recipe import Goal, TrainingRecipe, package_versions
 from cartpole_phys.policies.training_run import TrainingRun
 from cartpole_phys.worlds.versions import physics_versions
+
+CHECKPOINTS = 100  # at least, in a run of a given length: between fewer a score jumps past a tier
+EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES = 100, 20_000, 10  # that score a checkpoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,18 +80,22 @@ def _training_recipe(recipe: Recipe, chosen: Selection) -> TrainingRecipe:
             high_return=return_of_score(recipe.env_id, chosen.high),
             settle_after=chosen.settle_after,
         )
-    max_steps = recipe.train_steps or chosen.max_steps
+    max_steps, checkpoint_every = chosen.max_steps, chosen.checkpoint_every
+    if recipe.train_steps is not None:
+        max_steps = recipe.train_steps
+        checkpoint_every = max(min(checkpoint_every, max_steps // CHECKPOINTS), 1)
     return TrainingRecipe(
         algorithm=recipe.policy,
         env_id=recipe.env_id,
         env_kwargs=dict(recipe.env_kwargs),
         hyperparameters=hyperparameters(recipe.policy, recipe.env_id),
         versions={**package_versions(recipe.policy), **physics_versions(recipe.env_id)},
-        checkpoint_every=min(chosen.checkpoint_every, max_steps),
+        checkpoint_every=checkpoint_every,
         max_steps=max_steps,
         goal=goal,
         seed=recipe.seed,
         deterministic=recipe.deterministic,
+        evaluation_episodes=affordable_episodes(recipe.world, EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES),
     )
 
 
