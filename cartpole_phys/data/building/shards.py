@@ -18,7 +18,7 @@ from cartpole_phys.data.building.writing import Built, Summary, build_file, buil
 from cartpole_phys.data.check import FAILED, check_file
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.storage.d4rl import read_header
-from cartpole_phys.data.storage.hashing import METADATA_HASH
+from cartpole_phys.data.storage.hashing import METADATA_HASH, metadata_sha256
 from cartpole_phys.data.storage.sharded import MANIFEST, Manifest, Shard, file_sha256, write_manifest
 from cartpole_phys.errors import InputError
 
@@ -46,8 +46,17 @@ class ShardPlan:
     @property
     def metadata(self) -> dict[str, Any]:
         """What its file says besides what every file says."""
+        behaviour = self.part.behaviour
         place = {"set": self.name, "number": self.number, "count": self.count}
-        return {"command": self.command, "shard": {**place, "number_in_part": self.part.number}}
+        return {
+            "command": self.command,
+            "shard": {
+                **place,
+                "number_in_part": self.part.number,
+                # A build may go on after its agent was trained anew, which must not mix two agents.
+                "behaviour_sha256": metadata_sha256(behaviour.description, {"0": behaviour.weights}),
+            },
+        }
 
 
 def plan_shards(name: str, recipe: Recipe, prepared: Prepared) -> list[ShardPlan]:

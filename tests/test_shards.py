@@ -1,0 +1,86 @@
+"""Builds of many files: what is there is kept, what is not or is of another policy is built."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cartpole_phys import build_dataset, load_dataset
+from cartpole_phys.data.check import FAILED, check
+from cartpole_phys.data.storage.d4rl import read_header
+from cartpole_phys.data.storage.sharded import MANIFEST, ShardedEpisodes
+from cartpole_phys.errors import InputError
+
+BUILD: dict[str, Any] = {"policy": "heuristic", "tier": "mixed", "steps": 4_000, "shard_steps": 900}
+OWN = "sharded_policies:constant"
+OWN_MODULE = "def constant(world):\n    return lambda observations: observations[:, :1] * 0.0\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A data set of six shards."""
+    return build_dataset(**BUILD, out=tmp_path)
+
+
+def _shards(folder: Path) -> list[Path]:
+    return sorted(folder.glob("shard-*"))
+
+
+def test_parts_lie_in_shards_one_after_another(folder: Path) -> None:
+    tiers = [read_header(shard).metadata["parts"][0]["tier"] for shard in _shards(folder)]
+    assert tiers == ["weak", "weak", "medium", "medium", "expert", "expert"]
+    data = load_dataset(folder)
+    assert isinstance(data, ShardedEpisodes)
+    assert data.steps == BUILD["steps"]
+    weak = data.load().observations[: BUILD["steps"] // 3]
+    assert len(np.unique(weak, axis=0)) == len(weak)  # two shards of one policy do not hold the same episodes
+    assert not [result for result in check(folder) if result.status == FAILED]
+
+
+def test_a_build_goes_on_with_what_is_missing(folder: Path) -> None:
+    shards = _shards(folder)
+    before = [shard.read_bytes() for shard in shards]
+    (folder / MANIFEST).unlink()
+    shards[1].unlink()
+    shards[3].write_bytes(before[3][:-100])
+    (folder / "shard-00009-of-00010.hdf5.partial").write_bytes(b"left by a killed build")
+    kept = [shard.stat().st_mtime_ns for shard in shards if shard not in (shards[1], shards[3])]
+    build_dataset(**BUILD, out=folder.parent)
+    assert [shard.read_bytes() for shard in _shards(folder)] == before
+    assert [shard.stat().st_mtime_ns for shard in shards if shard not in (shards[1], shards[3])] == kept
+
+
+def test_shards_of_another_policy_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = tmp_path / "sharded_policies.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    build: dict[str, Any] = {"policy": OWN, "steps": 300, "shard_steps": 100, "out": tmp_path}
+    module.write_text(OWN_MODULE)
+    folder = build_dataset(**build)
+    (folder / MANIFEST).unlink()
+    module.write_text(OWN_MODULE.replace("0.0", "0.1"))
+    del sys.modules["sharded_policies"]
+    build_dataset(**build)
+    sources = {read_header(shard).metadata["parts"][0]["source_sha256"] for shard in _shards(folder)}
+    assert len(sources) == 1
+    assert load_dataset(folder)[0].actions.any()
+
+
+def test_a_finished_set_is_kept_unless_told(folder: Path) -> None:
+    with pytest.raises(InputError, match="exists already; pass --overwrite"):
+        build_dataset(**BUILD, out=folder.parent)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shard_steps": 0}, "--shard-steps of at least 1, got 0"),
+        ({"policy": "ppo", "tier": "medium-replay", "steps": None}, "does not go with medium-replay"),
+        ({"shard_steps": None, "ray": "auto"}, "--shard-steps with --ray"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build_dataset(**{**BUILD, **changes}, out=tmp_path)
+    assert list(tmp_path.iterdir()) == []
