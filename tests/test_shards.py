@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from cartpole_phys import build_dataset, load_dataset
+from cartpole_phys.data.build import Options, build
+from cartpole_phys.data.building.progress import Silent
 from cartpole_phys.data.check import FAILED, check
+from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.storage.d4rl import read_header
 from cartpole_phys.data.storage.sharded import MANIFEST, ShardedEpisodes
 from cartpole_phys.errors import InputError
@@ -65,6 +68,22 @@ def test_shards_of_another_policy_are_not_kept(tmp_path: Path, monkeypatch: pyte
     sources = {read_header(shard).metadata["parts"][0]["source_sha256"] for shard in _shards(folder)}
     assert len(sources) == 1
     assert load_dataset(folder)[0].actions.any()
+
+
+def test_an_interrupted_build_leaves_finished_shards_or_nothing(tmp_path: Path) -> None:
+    class Stop(Silent):
+        def __init__(self, after: int) -> None:
+            self._after = after
+
+        def shards(self, done: int, total: int) -> None:
+            if done == self._after:
+                raise KeyboardInterrupt
+
+    for after, left in ((0, []), (2, ["shard-00000-of-00006.hdf5", "shard-00001-of-00006.hdf5"])):
+        with pytest.raises(KeyboardInterrupt):
+            build(Recipe(**BUILD), Options(tmp_path, "set"), Stop(after))
+        assert sorted(path.name for path in tmp_path.rglob("*.hdf5")) == left
+        assert (tmp_path / "set").exists() == bool(left)
 
 
 def test_a_finished_set_is_kept_unless_told(folder: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,8 +102,7 @@ def build_shards(
         InputError: if a gate fails, or a file cannot be written.
     """
     plans = plan_shards(name, recipe, prepared)
-    with writing_to(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    with writing_to(folder), _folder(folder):
         (folder / MANIFEST).unlink(missing_ok=True)
         _remove_others(folder, {plan.file for plan in plans})
         progress.stage("shards")
@@ -113,6 +113,17 @@ def build_shards(
             done += 1
             progress.shards(done, len(plans))
         return _conclude(folder, name, plans, prepared)
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    """A folder that is there while it is written to, and afterwards if anything came of it."""
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # it is not empty
+            path.rmdir()
 
 
 def is_built(plan: ShardPlan, folder: Path) -> bool:
