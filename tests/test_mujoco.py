@@ -80,3 +80,24 @@ def test_mujoco_makes_no_noise(tmp_path: Path) -> None:
     handler = mujoco.get_mju_user_warning()
     world_of("HalfCheetah-v5")
     assert mujoco.get_mju_user_warning() is handler
+
+
+THREADS = """
+from concurrent.futures import ThreadPoolExecutor
+from cartpole_phys.worlds.making import find_spec, make
+
+def work(_):
+    for _ in range(8):
+        make(find_spec("HalfCheetah-v5"), {})
+
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(work, range(4)))
+"""
+
+
+def test_threads_make_environments_quietly(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", THREADS], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []

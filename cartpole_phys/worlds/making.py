@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,12 +25,19 @@ MUJOCO_MODULE = "gymnasium.envs.mujoco"
 MUJOCO_EXTRA = 'pip install "cartpole-phys[mujoco]"'
 
 
+_alone = threading.RLock()
+
+
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Keep warnings away: Gymnasium's about old ids, and MuJoCo's, which also go into a file."""
+    """Keep warnings away: Gymnasium's about old ids, and MuJoCo's, which also go into a file.
+
+    One thread at a time: Python's filters and MuJoCo's handler are everyone's, and a handler that is replaced
+    while MuJoCo calls it ends the process.
+    """
     mujoco: Any = sys.modules.get("mujoco")
-    handler = mujoco.get_mju_user_warning() if mujoco else None
-    with warnings.catch_warnings():
+    with _alone, warnings.catch_warnings():
+        handler = mujoco.get_mju_user_warning() if mujoco else None
         warnings.simplefilter("ignore")
         if mujoco:
             mujoco.set_mju_user_warning(lambda message: None)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from cartpole_phys.data.gates.verdict import Array, Gate, GateFailure, first_row, need, stated_world
 from cartpole_phys.data.storage.blocks import Block, flagged
 from cartpole_phys.data.storage.d4rl import Header
+from cartpole_phys.worlds.world import World
 
 
 class Flags(Gate):
@@ -17,6 +20,11 @@ class Flags(Gate):
     def __init__(self, header: Header) -> None:
         super().__init__(header)
         self._ends = self._terminals = self._timeouts = 0
+
+    @cached_property
+    def _world(self) -> World:
+        """Known only where the file names it; only time limits need it."""
+        return stated_world(self.header)
 
     def see(self, block: Block) -> None:
         terminals, timeouts = (array.astype(np.bool_) for array in need(block, "terminals", "timeouts"))
@@ -34,12 +42,11 @@ class Flags(Gate):
 
     def _check_limits(self, block: Block, ends: Array, timeouts: Array) -> None:
         (cuts,) = need(block, "infos/collection_cut")
-        world = stated_world(self.header)
-        limit = world.max_episode_steps
+        limit = self._world.max_episode_steps
         lengths = np.diff(np.concatenate([[-1], ends]))
         starts = block.start + ends - lengths + 1
         long, early = lengths > limit, timeouts[ends] & ~cuts[ends] & (lengths < limit)
-        early &= world.system is not None  # other environments may truncate for reasons of their own
+        early &= self._world.system is not None  # other environments may truncate for reasons of their own
         if long.any():
             raise GateFailure(
                 f"the episode from row {starts[long][0]} on is longer than the limit of {limit} steps"
