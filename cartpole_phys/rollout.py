@@ -106,6 +106,8 @@ def _recording(system: CartPole, policy: CompiledPolicy, log: Log, ends: Ends) -
     raw_actions = np.empty(rows if raw else 0, np.float32)
     log_probs = np.empty(rows if probable else 0, np.float32)
     gather_rows(log, ends.lengths, observations, actions, rewards, qpos, qvel, pushes, raw_actions, log_probs)
+    if policy.network is None:
+        log_probs = np.empty(rows, np.float32)
     return Recording(
         observations=observations,
         actions=actions[:, None] if system.continuous else actions.astype(np.int64),  # (N,) -> (N, 1)
@@ -117,7 +119,7 @@ def _recording(system: CartPole, policy: CompiledPolicy, log: Log, ends: Ends) -
         episode_params=ends.params,
         lengths=ends.lengths,
         fallen=ends.fallen,
-        infos=policy.infos(rows, raw_actions, log_probs),
+        infos=policy.infos(observations, actions, raw_actions, log_probs),
     )
 
 

@@ -143,6 +143,7 @@ DEFECTS = [
     ("finite", "medium_file", _not_a_number),
     ("log_probs", "random_file", _other_log_prob),
     ("log_probs", "sac_file", _other_log_prob),
+    ("log_probs", "discrete_file", _other_log_prob),
     ("log_probs", "sac_file", _raw_actions),
     ("parts", "mixed_file", _unequal_parts),
     ("parts", "mixed_file", _part_of_another_set),
@@ -155,7 +156,7 @@ NOTHING_TO_SEE = {
     "medium_file": {"log_probs", "parts"},
     "random_file": {"parts"},
     "varied_file": {"parts"},
-    "discrete_file": {"log_probs", "parts"},
+    "discrete_file": {"parts"},
     "mixed_file": {"log_probs"},
     "sac_file": {"parts"},
 }

@@ -321,3 +321,15 @@ def test_nothing_to_do_is_refused(wrong: int) -> None:
         collect(CartPole(), policy, wrong, 0)
     with pytest.raises(InputError, match="at least 1"):
         play(CartPole(), policy, wrong, 0)
+
+
+def test_discrete_laws_record_the_probability_of_what_they_did() -> None:
+    data = collect(CartPole(continuous=False), proportional(1.5, False), 200_000, 0)
+    right = np.clip(0.5 + 0.5 * 1.5 * data.observations[:, 2].astype(np.float64), 0.0, 1.0)
+    probabilities = np.where(data.actions == 1, right, 1.0 - right)
+    np.testing.assert_allclose(data.infos["action_log_probs"], np.log(probabilities), rtol=1e-6, atol=1e-6)
+    surprise = (data.actions - right) / np.sqrt(right * (1.0 - right))
+    assert abs(surprise.sum()) < 4.0 * np.sqrt(len(right))  # as often as it says
+    sure = collect(CartPole(continuous=False), proportional(1.0, False, damping=0.1), 1_000, 0)
+    assert not sure.infos["action_log_probs"].any()
+    assert "action_log_probs" not in collect(CartPole(), proportional(1.0, True), 1_000, 0).infos

@@ -37,8 +37,10 @@ def proportional(gain: float, continuous: bool, damping: float = 0.0) -> Compile
         continuous: whether the environment takes forces or one of two pushes.
         damping: D, s/rad.
     """
-    rule = PROPORTIONAL if continuous or damping else BERNOULLI
-    return CompiledPolicy(rule, gains=(0.0, 0.0, gain, damping))
+    gains = (0.0, 0.0, gain, damping)
+    if continuous:
+        return CompiledPolicy(PROPORTIONAL, gains)
+    return CompiledPolicy(PROPORTIONAL, gains, log_prob=0.0) if damping else CompiledPolicy(BERNOULLI, gains)
 
 
 def calibrate(

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cartpole_phys.memory import ELAPSED, EPISODE, KEY, FloatArray
-from cartpole_phys.numeric.compiled import inlined
+from cartpole_phys.numeric.compiled import inlined, kernel
+from cartpole_phys.numeric.exponential import log
 from cartpole_phys.numeric.random_stream import ACTION, uniforms
 from cartpole_phys.stepping.sensing import Observations, Seen
 
@@ -46,7 +47,30 @@ def choose(rule: int, continuous: bool, law: FloatArray, noise: float, seen: See
         return min(max(u + noise * (2.0 * random - 1.0), -1.0), 1.0)
     if rule == PROPORTIONAL:
         return 1.0 if u > 0.0 else 0.0
-    return 1.0 if random < 0.5 + 0.5 * u else 0.0
+    return 1.0 if random < _probability_of_right(u) else 0.0
+
+
+@inlined
+def _probability_of_right(u: float) -> float:
+    """Of BERNOULLI."""
+    return min(max(0.5 + 0.5 * u, 0.0), 1.0)
+
+
+@kernel
+def bernoulli_log_probs(
+    gains: FloatArray,
+    observations: Observations,
+    actions: npt.NDArray[np.float32],
+    log_probs: npt.NDArray[np.float32],
+) -> None:
+    """Write the logarithms of the probabilities (n,) that BERNOULLI gave the actions (n,) that it took."""
+    for i in range(len(actions)):
+        u = 0.0
+        for j in range(4):
+            u += gains[j] * np.float64(observations[i, j])
+        right = _probability_of_right(u)
+        probability = right if actions[i] > 0.0 else 1.0 - right
+        log_probs[i] = log(probability) if probability > 0.0 else -np.inf
 
 
 @inlined

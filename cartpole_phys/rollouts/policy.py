@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cartpole_phys.errors import InputError
 from cartpole_phys.memory import FloatArray
-from cartpole_phys.rollouts.laws import NETWORK
+from cartpole_phys.rollouts.laws import BERNOULLI, NETWORK, bernoulli_log_probs
 from cartpole_phys.rollouts.network import CATEGORICAL, Matrix, Network, infos_of
 from cartpole_phys.system import CartPole
 
@@ -55,13 +55,23 @@ class CompiledPolicy:
         """Gains and further numbers as the kernel reads them, (4,) or (13,)."""
         return np.array(self.gains + self.swing_up)
 
-    def infos(self, count: int, raw_actions: Matrix, log_probs: Matrix) -> dict[str, Matrix]:
-        """What is recorded beside ``count`` actions, out of a network's raw actions (n,) and (n,)."""
+    def infos(
+        self, observations: Matrix, actions: Matrix, raw_actions: Matrix, log_probs: Matrix
+    ) -> dict[str, Matrix]:
+        """What is recorded beside actions (n,) on observations (n, obs).
+
+        A network has written its raw actions (n,) and log-probabilities (n,); for any law the latter are
+        room for its own.
+        """
         if self.network is not None:
             return infos_of(self.network, raw_actions[:, None], log_probs)  # (n,) -> (n, 1)
-        if self.log_prob is None:
+        if self.rule == BERNOULLI:
+            bernoulli_log_probs(self.law, observations, actions, log_probs)
+        elif self.log_prob is None:
             return {}
-        return {"action_log_probs": np.full(count, self.log_prob, np.float32)}
+        else:
+            log_probs[:] = self.log_prob
+        return {"action_log_probs": log_probs}
 
     def check_fits(self, system: CartPole) -> None:
         """Make sure that a network was made for a system like this one.

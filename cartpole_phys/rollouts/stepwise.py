@@ -59,5 +59,5 @@ class StepwisePolicy:
             choose_columns(
                 columns.memory, continuous, policy.rule, policy.law, policy.noise, observations, actions
             )
-        infos = policy.infos(count, raw_actions, log_probs)
+        infos = policy.infos(observations, actions, raw_actions, log_probs)
         return ActionBatch(actions[:, None] if continuous else actions.astype(np.int64), infos)  # (n, 1)

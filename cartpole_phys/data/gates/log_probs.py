@@ -19,6 +19,7 @@ from cartpole_phys.data.gates.verdict import (
 from cartpole_phys.data.storage.blocks import Block
 from cartpole_phys.data.storage.d4rl import Header
 from cartpole_phys.errors import InputError
+from cartpole_phys.policies.behaviour import from_description
 from cartpole_phys.policies.network import executed, log_probs
 from cartpole_phys.worlds.actions import ActionSpace
 from cartpole_phys.worlds.rows import different
@@ -65,16 +66,34 @@ class LogProbs(Gate):
         if part.get("kind") == "uniform":
             log_prob = -np.log(_volume(self._world.action_space))
             return {LOG_PROBS: np.full(len(arrays["actions"]), log_prob, np.float32)}
-        if part.get("kind") != "network":
-            raise CannotTell(f"the probabilities of a {part.get('kind')} policy are not known")
         observations, raw = arrays["observations"], arrays.get(RAW_ACTIONS)
         try:
+            if part.get("kind") != "network":
+                return {LOG_PROBS: self._of_law(part, arrays)}
             if raw is None:
                 return {LOG_PROBS: log_probs(part, weights, observations, arrays["actions"])}
             again = log_probs(part, weights, observations, raw)
             return {LOG_PROBS: again, "actions": executed(part, raw)}
         except InputError as error:
             raise CannotTell(str(error)) from error
+
+    def _of_law(self, part: Mapping[str, Any], arrays: Mapping[str, Array]) -> Array:
+        """What a formula gives.
+
+        Raises:
+            InputError: if the part describes no policy.
+            CannotTell: if its actions have no probability.
+        """
+        policy, rows = from_description(part, {}).policy, len(arrays["actions"])
+        system, observations = self._world.system, arrays["observations"]
+        if system is None or observations.shape != (rows, system.task.observation_size):
+            raise CannotTell("the observations are not those of the environment")
+        actions = np.ascontiguousarray(arrays["actions"], np.float32).reshape(rows)  # (N,) or (N, 1) -> (N,)
+        room = np.empty(rows, np.float32)
+        infos = policy.infos(np.asarray(observations, np.float32), actions, room, room)
+        if "action_log_probs" not in infos:
+            raise CannotTell(f"the actions of a {part.get('kind')} policy have no probability")
+        return infos["action_log_probs"]
 
     def verdict(self) -> str:
         return f"{self._rows:,} recomputed to the last bit"
