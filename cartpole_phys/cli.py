@@ -15,6 +15,7 @@ from cartpole_phys.data.build import Options
 from cartpole_phys.data.build import build as build_recipe
 from cartpole_phys.data.building.writing import Built
 from cartpole_phys.data.check import FAILED, PASSED, GateResult, check_with
+from cartpole_phys.data.export import FORMATS, export
 from cartpole_phys.data.rebuild import rebuild
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.tiers import TIERS
@@ -76,6 +77,9 @@ def build(
     shard_steps: Annotated[
         int | None, typer.Option(help="Write a folder of files with so many transitions each.")
     ] = None,
+    d4rl_v2: Annotated[
+        bool, typer.Option("--d4rl-v2-metadata", help="Add D4RL's own groups beside the attributes.")
+    ] = False,
     jobs: Annotated[int, typer.Option(help="Threads or processes; 0 for all processors.")] = 0,
     ray: Annotated[
         str | None, typer.Option(help="Build the shards on the Ray cluster at this address, such as auto.")
@@ -88,7 +92,18 @@ def build(
 ) -> None:
     """Build an offline-RL data set as D4RL HDF5, and check it."""
     kwargs = parse_env_kwargs(env_kwargs)
-    recipe = Recipe(env, policy, tier or "", steps, seed, kwargs, deterministic, train_steps, shard_steps)
+    recipe = Recipe(
+        env,
+        policy,
+        tier or "",
+        steps,
+        seed,
+        kwargs,
+        deterministic,
+        train_steps,
+        shard_steps,
+        d4rl_v2,
+    )
     options = Options(out, name, jobs, retrain, overwrite, ray)
     with commands.ProgressBar(quiet or as_json) as progress:
         built = build_recipe(recipe, options, progress)
@@ -156,6 +171,24 @@ def rebuild_file(
             print(f"The file was made with other versions: {changed}.")
     if rebuilt.different:
         sys.exit(UNPROVEN)
+
+
+@app.command("export")
+def export_file(
+    file: Annotated[Path, typer.Argument(help="A file from build-dataset, or a folder of shards.")],
+    to: Annotated[str, typer.Option(help=f"The format: {', '.join(FORMATS)}.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write into; by default the file's, or Minari's data sets.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace what is there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Write a data set in a format that other trainers read."""
+    exported = export(file, to, out, overwrite)
+    if as_json:
+        print(json.dumps({**asdict(exported), "path": str(exported.path)}))
+    else:
+        print(f"{exported.name}\n  {exported.transitions:,} transitions in {exported.episodes:,} episodes")
 
 
 @app.command("play")

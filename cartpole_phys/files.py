@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +30,26 @@ def unfinished(path: Path) -> Iterator[Path]:
     except BaseException:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+        raise
+    synchronize(path.parent)
+
+
+@contextmanager
+def unfinished_folder(path: Path) -> Iterator[Path]:
+    """The same for a folder, which the caller makes; one that is there under the final name is replaced.
+
+    Raises:
+        OSError: if the folder cannot be written, or the disk is full.
+    """
+    partial = path.with_name(path.name + ".partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        yield partial
+        shutil.rmtree(path, ignore_errors=True)
+        os.rename(partial, path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
         raise
     synchronize(path.parent)
 

@@ -51,6 +51,7 @@ def build_dataset(
     deterministic: bool = False,
     train_steps: int | None = None,
     shard_steps: int | None = None,
+    d4rl_v2_metadata: bool = False,
     out: str | os.PathLike[str] = ".",
     name: str | None = None,
     jobs: int = 0,
@@ -70,6 +71,7 @@ def build_dataset(
         deterministic: whether a trained agent plays its mean action instead of sampling.
         train_steps: how long agents learn; by default as measured for the environment.
         shard_steps: write shards of so many transitions into a folder, which the path then names.
+        d4rl_v2_metadata: add D4RL's own groups ``metadata/…``, on which its ``sequence_dataset`` fails.
         out: the folder for the file; made if it is not there.
         name: another file name, without its ending.
         jobs: how many threads or processes work at once; 0 for all processors.
@@ -91,6 +93,7 @@ def build_dataset(
         deterministic=deterministic,
         train_steps=train_steps,
         shard_steps=shard_steps,
+        d4rl_v2_metadata=d4rl_v2_metadata,
     )
     return build(recipe, Options(Path(out), name, jobs, retrain, overwrite, ray), Silent()).path
 

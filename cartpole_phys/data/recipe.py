@@ -49,6 +49,7 @@ class Recipe:
     deterministic: bool = False  # a trained agent plays its mean action instead of sampling
     train_steps: int | None = None  # how long agents learn; by default as measured for the environment
     shard_steps: int | None = None  # transitions in each file of a set of several files
+    d4rl_v2_metadata: bool = False  # D4RL's own groups beside the attributes
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "env_id", self.world.env_id)
@@ -125,6 +126,8 @@ class Recipe:
             words.append(f"train{self.train_steps}")
         if self.shard_steps is not None:
             words.append(f"shards{self.shard_steps}")
+        if self.d4rl_v2_metadata:
+            words.append("d4rlv2")
         if self.seed != 0:
             words.append(f"seed{self.seed}")
         return "-".join([*words, DATASET_VERSION])
@@ -138,7 +141,8 @@ class Recipe:
         numbers = {"steps": self.steps, "train-steps": self.train_steps, "shard-steps": self.shard_steps}
         for flag, value in {**numbers, "seed": self.seed}.items():
             words += [f"--{flag}", str(value)] if value is not None else []
-        return shlex.join([*words, "--deterministic"] if self.deterministic else words)
+        flags = {"--deterministic": self.deterministic, "--d4rl-v2-metadata": self.d4rl_v2_metadata}
+        return shlex.join([*words, *(flag for flag, given in flags.items() if given)])
 
     def derived_seed(self, purpose: str, number: int = 0) -> int:
         """A seed for one purpose, far from the seeds of all others."""

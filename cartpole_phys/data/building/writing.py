@@ -19,6 +19,7 @@ from cartpole_phys.data.check import FAILED, check_file
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import score
 from cartpole_phys.data.storage.d4rl import Writer
+from cartpole_phys.data.storage.d4rl_v2 import add_v2_metadata
 from cartpole_phys.data.storage.hashing import METADATA_HASH, TableHash
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
@@ -131,7 +132,10 @@ def _write(
             hashes.append(own.hexdigests())
         metadata = {**metadata_of(recipe, name, prepared, hashes), "summary": asdict(summary), **extra}
         weights = {str(i): part.behaviour.weights for i, part in enumerate(parts) if part.behaviour.weights}
-        return writer.finish(metadata, weights)
+        written = writer.finish(metadata, weights)
+    if recipe.d4rl_v2_metadata:
+        add_v2_metadata(path, written, weights)
+    return written
 
 
 def flat(episodes: Episodes) -> dict[str, Array]:

@@ -32,6 +32,7 @@ Weights = Mapping[str, Mapping[str, Array]]  # by part and name
 SCHEMA_VERSION = 1
 ROWS_PER_CHUNK = 16_384
 WEIGHTS = "policy_weights/"  # attributes under this name are a behaviour policy's weights
+V2_METADATA = "metadata/"  # what D4RL's own files have here says the same as our attributes, or less
 REQUIRED = ("observations", "next_observations", "actions", "rewards", "terminals", "timeouts")
 THREADS = os.cpu_count() or 1
 LIBRARY_VERSIONS = ("v108", "v108")  # of the format: older ones have no attributes above 64 KB
@@ -251,6 +252,8 @@ def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
     found: dict[str, h5py.Dataset] = {}
 
     def keep(name: str, item: Any) -> None:
+        if name.startswith(V2_METADATA):
+            return
         if isinstance(item, h5py.Dataset) and item.shape is not None and item.dtype.kind in "biuf":
             found[name] = item
 

@@ -1,0 +1,82 @@
+"""Writes a data set in another format, for trainers that do not read D4RL's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cartpole_phys.data.building.writing import writing_to
+from cartpole_phys.data.exports import ogbench, parquet, pickled
+from cartpole_phys.data.loading import load_whole
+from cartpole_phys.episodes import Episodes
+from cartpole_phys.errors import InputError
+from cartpole_phys.files import unfinished, unfinished_folder
+
+MINARI = "minari"
+# format -> the ending of its files, and what writes one
+FILES: Mapping[str, tuple[str, Callable[[Episodes, Path], None]]] = {
+    "parquet": (".parquet", parquet.write),
+    "pickle": (".pkl", pickled.write),
+    "ogbench": (".npz", ogbench.write),
+}
+FORMATS = (MINARI, *FILES)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What came of an export."""
+
+    path: Path
+    name: str  # what loads it: the file's path, or the id in Minari
+    transitions: int
+    episodes: int
+
+
+def export(
+    path: str | os.PathLike[str], to: str, out: Path | None = None, overwrite: bool = False
+) -> Exported:
+    """Write a data set in another format.
+
+    Args:
+        path: a D4RL HDF5 file, or a folder of shards.
+        to: one of ``FORMATS``.
+        out: the folder to write into; by default the file's own, or Minari's data sets.
+        overwrite: replace what is there.
+
+    Raises:
+        InputError: if the format is not known, the data set cannot be read, an extra is missing, or something
+            is there already.
+    """
+    if to not in FORMATS:
+        raise InputError(f"Unknown format {to!r}; choose --to from {', '.join(FORMATS)}.")
+    source = Path(path)
+    data = load_whole(source)
+    name = str(data.metadata.get("dataset_name", source.name.removesuffix(".hdf5")))
+    if to == MINARI:
+        return _to_minari(data, name, out, overwrite)
+    suffix, write = FILES[to]
+    target = (out or source.parent) / f"{name}{suffix}"
+    _require_free(target, overwrite)
+    with writing_to(target), unfinished(target) as partial:
+        write(data, partial)
+    return Exported(target, os.fspath(target), data.steps, len(data))
+
+
+def _to_minari(data: Episodes, name: str, out: Path | None, overwrite: bool) -> Exported:
+    from cartpole_phys.data.exports import minari
+
+    identity, root = minari.dataset_id(name), out or minari.datasets_folder()
+    target = root / identity
+    _require_free(target, overwrite)
+    with writing_to(target):
+        minari.register_namespace(root)
+        with unfinished_folder(target) as partial:
+            minari.write(data, partial, identity)
+    return Exported(target, identity, data.steps, len(data))
+
+
+def _require_free(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise InputError(f"'{path}' exists already; pass --overwrite to replace it, or another --out.")

@@ -1,0 +1,136 @@
+"""Minari's own layout, written directly: a group an episode, in a fraction of the time that Minari takes.
+
+Source: github.com/Farama-Foundation/Minari, ``minari/dataset/_storages/hdf5_storage.py`` (0.5).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import h5py
+import numpy as np
+import numpy.typing as npt
+from gymnasium.envs.registration import EnvSpec
+
+from cartpole_phys.episodes import Episodes
+from cartpole_phys.errors import InputError
+from cartpole_phys.files import synchronize, unfinished
+
+Array = npt.NDArray[Any]
+
+NAMESPACE = "physcartpole"
+DATA, METADATA, ARRAYS = "data", "metadata.json", "main_data.hdf5"
+NAMESPACE_METADATA = "namespace_metadata.json"
+
+
+def dataset_id(name: str) -> str:
+    """A data set's id in Minari, such as ``physcartpole/sac-medium-v0``."""
+    short = name.removeprefix("physcartpole").lstrip("-")
+    return f"{NAMESPACE}/{short}" if re.search(r"-v\d+$", short) else f"{NAMESPACE}/{short}-v0"
+
+
+def datasets_folder() -> Path:
+    """Where Minari keeps its data sets.
+
+    Raises:
+        InputError: if Minari is missing.
+    """
+    try:
+        from minari.storage import get_dataset_path
+    except ImportError as error:
+        raise InputError(
+            'This needs Minari, which is not installed; install it with: pip install "cartpole-phys[minari]"'
+        ) from error
+    return Path(get_dataset_path())
+
+
+def write(data: Episodes, folder: Path, identity: str) -> None:
+    """Write all episodes into a folder that is not there yet, as the data set of an id.
+
+    Infos hold a row more than actions, as Minari's do: their last row is not known, so it is NaN, or 0.
+
+    Raises:
+        InputError: if the data set does not name its environment.
+    """
+    metadata = _metadata(data, identity)
+    (folder / DATA).mkdir(parents=True)
+    arrays = folder / DATA / ARRAYS
+    with h5py.File(arrays, "w", track_order=True) as file:
+        for number in range(len(data)):
+            _write_episode(file.create_group(f"episode_{number}"), data, number)
+    metadata["dataset_size"] = round(arrays.stat().st_size / 1e6, 1)
+    (folder / DATA / METADATA).write_text(json.dumps(metadata), "utf-8")
+    for path in (arrays, folder / DATA / METADATA, folder / DATA, folder):
+        synchronize(path)
+
+
+def register_namespace(root: Path) -> None:
+    """Tell Minari of the namespace in a folder of data sets, if it is not there."""
+    path = root / NAMESPACE / NAMESPACE_METADATA
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished(path) as partial:
+            partial.write_text(json.dumps({"description": "CartPole physics, from cartpole-phys"}), "utf-8")
+
+
+def _write_episode(group: h5py.Group, data: Episodes, number: int) -> None:
+    episode = data[number]
+    steps = len(episode.rewards)
+    flags = np.zeros((2, steps), np.bool_)
+    flags[:, -1] = episode.terminated, episode.truncated and not episode.terminated
+    group.attrs["id"], group.attrs["total_steps"] = number, steps
+    group["observations"] = np.concatenate([episode.observations, episode.final_observation[None]])
+    group["actions"], group["rewards"] = episode.actions, episode.rewards
+    group["terminations"], group["truncations"] = flags
+    for name, values in episode.infos.items():
+        last = np.full_like(values[:1], np.nan if values.dtype.kind == "f" else 0)
+        group[f"infos/{name}"] = np.concatenate([values, last])
+
+
+def _metadata(data: Episodes, identity: str) -> dict[str, Any]:
+    """What Minari keeps beside the arrays.
+
+    Raises:
+        InputError: if the data set does not say what it would need.
+    """
+    from minari import __version__
+    from minari.serialization import serialize_space
+
+    stated = data.metadata
+    if not isinstance(stated.get("env_spec"), Mapping):
+        raise InputError("Expected a data set that names its environment; use one from: build-dataset")
+    spec = EnvSpec.from_json(json.dumps(stated["env_spec"]))
+    env = gym.make(spec)
+    text = spec.to_json()
+    return {
+        "dataset_id": identity,
+        "minari_version": __version__,
+        "data_format": "hdf5",
+        "jpeg_encoding": False,
+        "total_episodes": len(data),
+        "total_steps": data.steps,
+        "observation_space": serialize_space(env.observation_space),
+        "action_space": serialize_space(env.action_space),
+        "env_spec": text,
+        "eval_env_spec": text,
+        "algorithm_name": f"{stated['algorithm']}, tier {stated['tier']}",
+        "description": f"Made by: {stated['command']}",
+        "requirements": [f"cartpole-phys=={stated['versions']['cartpole-phys']}"],
+        **_references(stated.get("references")),
+    }
+
+
+def _references(references: Any) -> dict[str, Any]:
+    """The returns behind scores, in Minari's names."""
+    if not isinstance(references, Mapping) or not references:
+        return {}
+    return {
+        "ref_min_score": float(references["ref_min"]["mean"]),
+        "ref_max_score": float(references["ref_max"]["mean"]),
+        "num_episodes_average_score": int(references["ref_min"]["episodes"]),
+    }

@@ -1,0 +1,132 @@
+"""Pickled lists of dictionaries, one an episode, as the Decision Transformer's own code reads them.
+
+They are written with pickle, because nothing else is read there. Reading admits NumPy arrays and plain
+containers only: any other name in a pickle could run code.
+
+Source: github.com/kzl/decision-transformer, ``gym/data/download_d4rl_datasets.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cartpole_phys.episodes import Episodes
+from cartpole_phys.errors import InputError
+
+Array = npt.NDArray[Any]
+
+PROTOCOL = 4  # what Python 3.8 reads, which the Decision Transformer's own code needs
+REQUIRED = ("observations", "actions", "rewards")
+# What NumPy's arrays and numbers, of NumPy 1 and 2 alike, are made with.
+_HARMLESS = {
+    "numpy": {"ndarray", "dtype"},
+    "numpy.core.multiarray": {"_reconstruct", "scalar"},
+    "numpy._core.multiarray": {"_reconstruct", "scalar"},
+    "numpy.core.numeric": {"_frombuffer"},
+    "numpy._core.numeric": {"_frombuffer"},
+    "collections": {"OrderedDict"},
+    "_codecs": {"encode"},  # the bytes of arrays that Python 2 or protocol 2 pickled
+}
+
+
+def write(data: Episodes, path: Path) -> None:
+    """Write all episodes; ``timeouts`` stand beside ``terminals``, which the original code does not read."""
+    flat = data.as_d4rl()
+    names = ("observations", "next_observations", "actions", "rewards", "terminals", "timeouts")
+    bounds = zip(data.offsets[:-1], data.offsets[1:], strict=True)
+    trajectories = [{name: flat[name][start:stop] for name in names} for start, stop in bounds]
+    with path.open("wb") as file:
+        pickle.dump(trajectories, file, PROTOCOL)
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes arrays and plain containers, and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The few functions that arrays need.
+
+        Raises:
+            InputError: on any other name.
+        """
+        if name in _HARMLESS.get(module, ()):
+            return super().find_class(module, name)
+        raise InputError(
+            f"Expected a pickle of NumPy arrays in lists and dictionaries, but it asks for {module}.{name}, "
+            "which could run code; it was not read."
+        )
+
+
+def read(path: str | os.PathLike[str]) -> Episodes:
+    """The episodes of a pickled list of dictionaries.
+
+    Args:
+        path: holds a list with a dictionary of ``observations`` (T, obs), ``actions`` (T, act) or (T,),
+            ``rewards`` (T,) and, where there are some, ``next_observations``, ``terminals`` or ``dones``,
+            and ``timeouts`` for each episode.
+
+    Raises:
+        InputError: if the file asks for anything but arrays and containers, or holds something else.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            trajectories = _Unpickler(file).load()
+    except InputError:
+        raise
+    except Exception as error:  # a damaged pickle may raise anything
+        raise InputError(
+            f"Expected a pickled list of episodes, but {os.fspath(path)!r} cannot be read ({error})."
+        ) from error
+    if not isinstance(trajectories, list) or not trajectories:
+        raise InputError(
+            f"Expected a list of episodes in {os.fspath(path)!r}, got {type(trajectories).__name__}."
+        )
+    return Episodes.from_d4rl(_joined([_arrays(one, number) for number, one in enumerate(trajectories)]))
+
+
+def _arrays(trajectory: Any, number: int) -> dict[str, Array]:
+    """One episode under D4RL's keys, its last row flagged.
+
+    Raises:
+        InputError: if it lacks an array, or they differ in length.
+    """
+    if not isinstance(trajectory, Mapping) or not all(name in trajectory for name in REQUIRED):
+        raise InputError(f"Expected episode {number} as a dictionary with {', '.join(REQUIRED)}.")
+    arrays = {str(name): np.asarray(value) for name, value in trajectory.items()}
+    observations, rewards = arrays["observations"], np.ravel(arrays["rewards"])  # (T,) or (T, 1) -> (T,)
+    steps = len(rewards)
+    terminals = np.ravel(arrays.get("terminals", arrays.get("dones", np.zeros(steps)))).astype(np.bool_)
+    following = arrays.get("next_observations", np.concatenate([observations[1:], observations[-1:]]))
+    found = {
+        "observations": observations,
+        "next_observations": following,
+        "actions": arrays["actions"],
+        "rewards": rewards,
+        "terminals": terminals,
+        "timeouts": np.zeros(steps, np.bool_),
+    }
+    if not steps or any(len(array) != steps for array in found.values()):
+        lengths = ", ".join(f"{name} {len(array)}" for name, array in found.items())
+        raise InputError(f"Expected arrays of one length above 0 in episode {number}, got {lengths}.")
+    found["terminals"][:-1] = False  # an episode is a dictionary, whatever stands inside it
+    found["timeouts"][-1] = not terminals[-1]
+    return found
+
+
+def _joined(episodes: Iterable[Mapping[str, Array]]) -> dict[str, Array]:
+    """Episodes one after another.
+
+    Raises:
+        InputError: if they differ in the shape of their rows.
+    """
+    listed = list(episodes)
+    try:
+        return {name: np.concatenate([one[name] for one in listed]) for name in listed[0]}
+    except ValueError as error:
+        raise InputError(f"Expected episodes of one kind, got rows of different shapes ({error}).") from error

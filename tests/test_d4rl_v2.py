@@ -1,0 +1,50 @@
+"""D4RL's own groups of version 2, where they are asked for."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from cartpole_phys import build_dataset, check
+from cartpole_phys.data.check import FAILED
+from cartpole_phys.data.loading import load_file
+from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.data.storage.d4rl import read_header
+
+
+@pytest.fixture(scope="module")
+def agent_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set of a trained agent with the groups."""
+    out = tmp_path_factory.mktemp("v2")
+    env_id = "PhysCartPoleDiscrete-v0"
+    return build_dataset(env_id, "ppo", "medium", steps=2_000, d4rl_v2_metadata=True, out=out)
+
+
+def test_groups_say_what_the_attributes_say(agent_file: Path) -> None:
+    header = read_header(agent_file)
+    with h5py.File(agent_file) as file:
+        assert file["metadata/algorithm"][()] == b"ppo"
+        assert file["metadata/iteration"][()] == header.metadata["parts"][0]["iteration"]
+        assert file["metadata/policy/nonlinearity"][()] == b"tanh"
+        assert file["metadata/policy/output_distribution"][()] == b"categorical"
+        for name, array in header.weights["0"].items():
+            np.testing.assert_array_equal(file[f"metadata/policy/{name.replace('.', '/')}"], array)
+
+
+def test_a_file_with_groups_is_read_and_proven_as_any(agent_file: Path) -> None:
+    assert not [result for result in check(agent_file) if result.status == FAILED]
+    assert load_file(agent_file).steps == 2_000
+    assert not any(name.startswith("metadata") for name in read_header(agent_file).arrays)
+
+
+def test_sets_of_several_policies_name_the_algorithm_alone(tmp_path: Path) -> None:
+    path = build_dataset(policy="heuristic", tier="mixed", steps=30, d4rl_v2_metadata=True, out=tmp_path)
+    with h5py.File(path) as file:
+        assert list(file["metadata"]) == ["algorithm"]
+
+
+def test_the_recipe_says_so() -> None:
+    recipe = Recipe(policy="random", d4rl_v2_metadata=True)
+    assert recipe.name == "physcartpole-random-d4rlv2-v0"
+    assert recipe.command.endswith("--d4rl-v2-metadata")

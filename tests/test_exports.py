@@ -1,0 +1,252 @@
+"""Exports, read by the clients that they are for."""
+
+import importlib
+import json
+import pickle
+import subprocess
+import sys
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import minari
+import numpy as np
+import pytest
+
+from cartpole_phys import build_dataset, load_dataset
+from cartpole_phys.data.export import FORMATS, export
+from cartpole_phys.data.exports import pickled
+from cartpole_phys.data.exports.minari import dataset_id
+from cartpole_phys.data.loading import load_file
+from cartpole_phys.errors import InputError
+
+FILES = ("medium_file", "discrete_file", "varied_file", "random_file")
+
+
+@pytest.fixture(params=FILES)
+def file(request: pytest.FixtureRequest) -> Path:
+    """A file of each kind."""
+    path: Path = request.getfixturevalue(request.param)
+    return path
+
+
+def _same_rows(found: Any, expected: np.ndarray) -> None:
+    assert np.asarray(found).dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_minari_reads_every_episode(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    exported = export(file, "minari")
+    data, dataset = load_file(file), minari.load_dataset(exported.name)
+    assert exported.name in minari.list_local_datasets()
+    assert (dataset.total_episodes, dataset.total_steps) == (len(data), data.steps)
+    for episode, ours in zip(dataset.iterate_episodes(), data, strict=True):
+        _same_rows(episode.observations, np.concatenate([ours.observations, ours.final_observation[None]]))
+        _same_rows(episode.actions, ours.actions)
+        _same_rows(episode.rewards, ours.rewards)
+        assert (episode.terminations[-1], episode.truncations[-1]) == (ours.terminated, ours.truncated)
+        assert not episode.terminations[:-1].any()
+        assert not episode.truncations[:-1].any()
+        assert episode.infos.keys() == ours.infos.keys()
+        for name, values in ours.infos.items():
+            assert len(episode.infos[name]) == len(values) + 1
+            _same_rows(episode.infos[name][:-1], values)
+
+
+def test_minari_makes_the_environment_again(
+    varied_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    dataset = minari.load_dataset(export(varied_file, "minari").name)
+    ours: Any = gym.make("PhysCartPole-v0", **load_file(varied_file).metadata["env_kwargs"])
+    for env in (dataset.recover_environment(), dataset.recover_environment(eval_env=True)):
+        theirs: Any = env.unwrapped
+        assert theirs.system == ours.unwrapped.system
+        assert env.observation_space == dataset.observation_space
+        assert env.action_space == dataset.action_space
+    scores = minari.get_normalized_score(dataset, np.array([500.0]))
+    np.testing.assert_allclose(scores, 1.0)
+
+
+def test_hugging_face_reads_parquet(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    datasets: Any = importlib.import_module("datasets")  # a type checker takes the folder here for it
+    exported, data = export(file, "parquet", tmp_path), load_file(file)
+    table = datasets.load_dataset(
+        "parquet", data_files=exported.name, split="train", cache_dir=str(tmp_path / "cache")
+    ).with_format("numpy")
+    assert len(table) == len(data)
+    for row, ours in zip(table, data, strict=True):
+        for name in ("observations", "actions", "rewards"):
+            _same_rows(np.stack(row[name]), getattr(ours, name))
+        assert row["dones"].tolist() == [False] * (len(ours.rewards) - 1) + [ours.terminated]
+        assert row["truncated"] == (not ours.terminated)
+
+
+def test_parquet_keeps_the_metadata(medium_file: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet
+
+    exported = export(medium_file, "parquet", tmp_path)
+    kept = pyarrow.parquet.read_schema(exported.path).metadata[b"cartpole_phys"]
+    assert json.loads(kept)["sha256"] == load_file(medium_file).metadata["sha256"]
+
+
+def _windows(path: str, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Observations, actions and returns-to-go as the Decision Transformer's own code takes them.
+
+    Source: github.com/kzl/decision-transformer, ``gym/experiment.py``, lines 100 to 160 in other words.
+    """
+    with open(path, "rb") as file:
+        trajectories = pickle.load(file)  # noqa: S301 - as that code does
+    first = trajectories[0]
+    to_go = np.cumsum(first["rewards"][::-1])[::-1]
+    return first["observations"][:length], first["actions"][:length], to_go[:length]
+
+
+def test_pickles_are_what_the_decision_transformers_code_reads(file: Path, tmp_path: Path) -> None:
+    exported, data = export(file, "pickle", tmp_path), load_file(file)
+    observations, actions, to_go = _windows(exported.name, 20)
+    _same_rows(observations, data[0].observations[:20])
+    _same_rows(actions, data[0].actions[:20])
+    np.testing.assert_allclose(to_go, data.returns_to_go[:20][: len(to_go)])
+
+
+def test_pickles_come_back(file: Path, tmp_path: Path) -> None:
+    data, back = load_file(file), pickled.read(export(file, "pickle", tmp_path).path)
+    for name, array in back.as_d4rl().items():
+        _same_rows(array, data.as_d4rl()[name])
+    np.testing.assert_array_equal(back.offsets, data.offsets)
+
+
+def test_ogbench_reads_npz(file: Path, tmp_path: Path) -> None:
+    from ogbench import utils
+
+    exported, data = export(file, "ogbench", tmp_path), load_file(file)
+    found = utils.load_dataset(exported.name, ob_dtype=np.float32, action_dtype=data.actions.dtype)
+    _same_rows(found["observations"], data.observations)
+    _same_rows(found["next_observations"], data.next_observations)
+    _same_rows(found["actions"], data.actions)
+    np.testing.assert_array_equal(np.flatnonzero(found["terminals"]), data.offsets[1:] - 1)
+
+
+@pytest.mark.filterwarnings("ignore")  # TorchRL's own deprecations, on import
+def test_torchrl_reads_the_file_itself(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchrl.data.datasets import d4rl
+
+    monkeypatch.setitem(d4rl.D4RL_DATASETS, "ours", file.as_uri())
+    # By default it takes a time limit for an end, and what comes after it for zeros.
+    replay = d4rl.D4RLExperienceReplay(
+        "ours", batch_size=32, direct_download=True, root=tmp_path, use_truncated_as_done=False
+    )
+    data, rows = load_file(file), replay[:]
+    count = data.steps - 1  # it leaves out the last row
+    assert len(rows) == count
+    _same_rows(rows["observation"], data.observations[:count])
+    _same_rows(rows["action"], data.actions[:count])
+    _same_rows(rows["next", "reward"][:, 0], data.rewards[:count])
+    _same_rows(rows["next", "terminated"][:, 0], data.terminations[:count])
+    inside = ~data.terminations[:count]
+    _same_rows(rows["next", "observation"][inside], data.next_observations[:count][inside])
+
+
+class Dangerous:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return subprocess.check_output, (["touch", "ran"],)
+
+
+def _pickle(path: Path, value: Any, protocol: int = 4) -> Path:
+    path.write_bytes(pickle.dumps(value, protocol))
+    return path
+
+
+def test_pickles_that_could_run_code_are_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number, value in enumerate(([Dangerous()], {"a": Dangerous()}, [{"observations": Dangerous()}])):
+        with pytest.raises(InputError, match=r"subprocess\.check_output, which could run code"):
+            pickled.read(_pickle(tmp_path / f"{number}.pkl", value))
+    with pytest.raises(InputError, match=r"builtins\.eval"):
+        pickled.read(_pickle(tmp_path / "eval.pkl", [eval]))
+    with pytest.raises(InputError, match=r"numpy.*could run code"):
+        pickled.read(_pickle(tmp_path / "load.pkl", [np.load]))
+    assert not (tmp_path / "ran").exists()
+
+
+EPISODE: dict[str, Any] = {
+    "observations": np.arange(8, dtype=np.float32).reshape(4, 2),
+    "actions": np.zeros((4, 1), np.float32),
+    "rewards": np.ones(4),
+}
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 3, 4, 5])
+def test_pickles_of_any_protocol_are_read(tmp_path: Path, protocol: int) -> None:
+    listed = [OrderedDict(EPISODE), {**EPISODE, "terminals": np.array([0, 0, 0, 1]), "n": np.float64(3.0)}]
+    data = pickled.read(_pickle(tmp_path / "data.pkl", listed, protocol))
+    assert (len(data), data.steps) == (2, 8)
+    assert data.terminations.tolist() == [False] * 7 + [True]
+    assert data.truncations.tolist() == [False] * 3 + [True] + [False] * 4
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({}, "Expected a list of episodes"),
+        ([], "Expected a list of episodes"),
+        ([3], "Expected episode 0 as a dictionary with observations, actions, rewards"),
+        ([{"observations": np.ones(3)}], "Expected episode 0 as a dictionary"),
+        ([{**EPISODE, "rewards": np.ones(3)}], "arrays of one length above 0 in episode 0"),
+        ([{name: array[:0] for name, array in EPISODE.items()}], "length above 0"),
+        ([EPISODE, {**EPISODE, "observations": np.ones((4, 3))}], "episodes of one kind"),
+    ],
+)
+def test_pickles_of_something_else_are_refused(tmp_path: Path, value: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        pickled.read(_pickle(tmp_path / "data.pkl", value))
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x80\x04", pickle.dumps([EPISODE])[:-50]])
+def test_damaged_pickles_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "data.pkl"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="cannot be read"):
+        pickled.read(path)
+
+
+def test_ids_in_minari() -> None:
+    assert dataset_id("physcartpole-sac-medium-v0") == "physcartpole/sac-medium-v0"
+    assert dataset_id("physcartpolediscrete-ppo-expert-v0") == "physcartpole/discrete-ppo-expert-v0"
+    assert dataset_id("pendulum_v1-random-v0") == "physcartpole/pendulum_v1-random-v0"
+    assert dataset_id("mine") == "physcartpole/mine-v0"
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_exports_are_whole_or_not_there(medium_file: Path, tmp_path: Path, to: str) -> None:
+    command = [sys.executable, "-c", "from cartpole_phys.cli import main; main()", "export", str(medium_file)]
+    command += ["--to", to, "--out", str(tmp_path), "--json"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    path = Path(json.loads(told.stdout)["path"])
+    assert path.exists()
+    again = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert again.returncode == 2
+    assert "exists already; pass --overwrite" in again.stderr
+    subprocess.run([*command, "--overwrite"], capture_output=True, timeout=120, check=True)
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_what_cannot_be_exported_is_refused(medium_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Unknown format 'csv'; choose --to from minari, parquet"):
+        export(medium_file, "csv", tmp_path)
+    with pytest.raises(InputError, match="There is no file"):
+        export(tmp_path / "none.hdf5", "parquet", tmp_path)
+
+
+def test_shards_are_exported_as_one(tmp_path: Path) -> None:
+    folder = build_dataset(policy="random", steps=500, shard_steps=200, out=tmp_path)
+    back = pickled.read(export(folder, "pickle", tmp_path).path)
+    np.testing.assert_array_equal(back.observations, load_dataset(folder).load().observations)  # type: ignore[union-attr]
