@@ -249,8 +249,8 @@ def _ended(pid: int) -> bool:
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
-    """Wait, but not for ever."""
-    deadline = time.monotonic() + 30
+    """Wait, but not for ever; kernels may have to be compiled first."""
+    deadline = time.monotonic() + 180
     while not happened() and time.monotonic() < deadline:
         time.sleep(0.05)
 
