@@ -14,13 +14,17 @@ ENVPOOL_CONSTRAINTS := benchmarks/envpool-constraints.txt
 D4RL := .venv-d4rl/.installed
 D4RL_REQUIREMENTS := benchmarks/d4rl-requirements.txt
 
+# d3rlpy pins gymnasium 1.0.0.
+D3RLPY := .venv-d3rlpy/.installed
+D3RLPY_REQUIREMENTS := tests/d3rlpy-requirements.txt
+
 .PHONY: demo test test-full test-clients lint bench endurance figures readme references clean help
 
 help:
 	@echo "make demo          SAC agent, data set, Decision Transformer and its score, in 2 to 3 minutes"
 	@echo "make test          the test suite"
 	@echo "make test-full     all of it, with 100 killed builds and every recipe of a trained agent, in half an hour"
-	@echo "make test-clients  the tests beside D4RL's own functions, in an environment of their own"
+	@echo "make test-clients  the tests of D4RL's and d3rlpy's own code, in environments of their own"
 	@echo "make lint          style, types and import rule"
 	@echo "make bench         speeds beside Gymnasium, EnvPool, C, Minari, h5py, Stable-Baselines3 and D4RL, in 10 minutes"
 	@echo "make endurance     a billion random steps with random parameters, in a minute"
@@ -54,16 +58,22 @@ $(D4RL): $(D4RL_REQUIREMENTS)
 		&& touch $@ \
 		|| echo "D4RL could not be installed; what compares with it says so."
 
+$(D3RLPY): $(D3RLPY_REQUIREMENTS)
+	@echo "Installing d3rlpy into .venv-d3rlpy for its own example: 900 MB, once."
+	@$(PYTHON) -m venv --clear .venv-d3rlpy
+	@.venv-d3rlpy/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 demo: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.demo
 
 test: $(INSTALLED)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
-test-full: $(INSTALLED) $(D4RL)
+test-full: $(INSTALLED) $(D4RL) $(D3RLPY)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.full_suite --numprocesses $(JOBS) --dist worksteal
 
-test-clients: $(INSTALLED) $(D4RL)
+test-clients: $(INSTALLED) $(D4RL) $(D3RLPY)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m clients
 
 lint: $(INSTALLED)

@@ -1,0 +1,29 @@
+"""Train TD3+BC with d3rlpy on a data set: ``python d3rlpy_td3_bc.py FILE [STEPS]``.
+
+d3rlpy pins gymnasium 1.0.0, so it needs an environment of its own: ``pip install d3rlpy h5py``.
+"""
+
+import sys
+
+import d3rlpy
+import h5py
+
+path, steps = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
+with h5py.File(path) as file:
+    names = ("observations", "actions", "rewards", "terminals", "timeouts")
+    observations, actions, rewards, terminals, timeouts = (file[name][()] for name in names)
+
+# With timeouts, an episode that was cut is not taken for one that failed.
+dataset = d3rlpy.dataset.MDPDataset(observations, actions, rewards, terminals, timeouts)
+algorithm = d3rlpy.algos.TD3PlusBCConfig(
+    observation_scaler=d3rlpy.preprocessing.StandardObservationScaler()
+).create(device="cpu")
+algorithm.fit(
+    dataset,
+    n_steps=steps,
+    n_steps_per_epoch=max(steps // 3, 1),
+    logger_adapter=d3rlpy.logging.NoopAdapterFactory(),
+    show_progress=False,
+)
+print(f"episodes {len(dataset.episodes)}, transitions {dataset.transition_count}")
+print("actions", algorithm.predict(observations[:3]).tolist())

@@ -1,0 +1,36 @@
+"""Fill Stable-Baselines3's replay buffer with a data set and train SAC on it alone.
+
+python stable_baselines3_offline.py FILE [STEPS]
+"""
+
+import sys
+
+import numpy as np
+from stable_baselines3 import SAC
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.logger import Logger
+
+import cartpole_phys
+
+path, steps = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 5_000
+env, data, _ = cartpole_phys.make_env_and_dataset(path)
+model = SAC(
+    "MlpPolicy", env, buffer_size=data.steps, policy_kwargs={"net_arch": [64, 64]}, seed=0, device="cpu"
+)
+model.set_logger(Logger(folder=None, output_formats=[]))
+
+flat = data.as_d4rl()
+for i in range(data.steps):
+    # Stable-Baselines3 wants done at either end, and to be told which of them are time limits.
+    done = flat["terminals"][i] | flat["timeouts"][i]
+    model.replay_buffer.add(
+        flat["observations"][i],
+        flat["next_observations"][i],
+        flat["actions"][i],
+        flat["rewards"][i],
+        np.array([done]),
+        [{"TimeLimit.truncated": bool(flat["timeouts"][i])}],
+    )
+model.train(steps, batch_size=256)
+mean, spread = evaluate_policy(model, env, n_eval_episodes=10, warn=False)
+print(f"return {mean:.0f} ± {spread:.0f} after {steps} updates on {data.steps} transitions")

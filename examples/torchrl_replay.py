@@ -1,0 +1,21 @@
+"""Read a data set with TorchRL's own D4RL reader: ``python torchrl_replay.py FILE``."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from torchrl.data.datasets import d4rl
+
+path = Path(sys.argv[1]).resolve()
+d4rl.D4RL_DATASETS[path.stem] = path.as_uri()
+replay = d4rl.D4RLExperienceReplay(
+    path.stem,
+    batch_size=256,
+    direct_download=True,  # from the file; it would import d4rl otherwise
+    use_truncated_as_done=False,  # or time limits would count as failures, with zeros after them
+    root=tempfile.mkdtemp(),
+)
+print(f"{len(replay)} transitions")
+batch = replay.sample()
+for name in ("observation", "action", ("next", "observation"), ("next", "reward"), ("next", "terminated")):
+    print(name, tuple(batch[name].shape), batch[name].dtype)
