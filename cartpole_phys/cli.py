@@ -18,6 +18,7 @@ from cartpole_phys.data.check import FAILED, PASSED, GateResult, check_with
 from cartpole_phys.data.export import FORMATS, export
 from cartpole_phys.data.rebuild import rebuild
 from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.data.releases import fetch
 from cartpole_phys.data.tiers import TIERS
 from cartpole_phys.errors import InputError
 from cartpole_phys.play import DEFAULT_ENV, SHOVE_SHARE, Game, Playing, cast_for, play_in_window
@@ -189,6 +190,17 @@ def export_file(
         print(json.dumps({**asdict(exported), "path": str(exported.path)}))
     else:
         print(f"{exported.name}\n  {exported.transitions:,} transitions in {exported.episodes:,} episodes")
+
+
+@app.command("fetch")
+def fetch_dataset(
+    name: Annotated[str, typer.Argument(help="A released data set, such as physcartpole-sac-medium-v0.")],
+    quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
+) -> None:
+    """Download a released data set into the cache, and print where it is."""
+    with commands.ProgressBar(quiet) as progress:
+        path = fetch(name, progress)
+    print(path)
 
 
 @app.command("play")

@@ -93,6 +93,11 @@ class ProgressBar:
         """Show how many files are finished."""
         self._update(completed=done, total=total, figures=f"{done:,} of {total:,} files")
 
+    def fetched(self, done: int, total: int) -> None:
+        """Show how much of a file has come."""
+        figures = f"{done / 1e6:.1f} of {total / 1e6:.1f} MB"
+        self._update(completed=done, total=total, figures=figures)
+
     def optimizing(self, step: int, steps: int, loss: float) -> None:
         """Show how far a model is trained."""
         self._update(completed=step, total=steps, figures=f"step {step:,} of {steps:,}, loss {loss:.4f}")

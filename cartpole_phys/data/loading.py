@@ -9,7 +9,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from cartpole_phys.data.recipe import released_recipes
+from cartpole_phys.data.releases import fetch, is_name
 from cartpole_phys.data.storage.d4rl import REQUIRED, Reader
 from cartpole_phys.data.storage.sharded import ShardedEpisodes
 from cartpole_phys.episodes import Episodes
@@ -19,14 +19,15 @@ from cartpole_phys.errors import InputError
 def load_dataset(path: str | os.PathLike[str]) -> Episodes | ShardedEpisodes:
     """The episodes of a D4RL HDF5 file, with its metadata; or of a folder of shards, read when asked for.
 
+    Args:
+        path: of a file or a folder, or the name of a released data set, which is fetched if it is not here.
+
     Raises:
         InputError: if there is no such data set, or it does not hold D4RL's arrays with equally many rows.
     """
     place = Path(path)
-    if not place.exists():
-        released = released_recipes().get(place.name.removesuffix(".hdf5"))
-        if released is not None:
-            raise InputError(f"There is no data set {os.fspath(path)!r}; build it with: {released.command}")
+    if not place.exists() and is_name(os.fspath(path)):
+        place = fetch(os.fspath(path))
     return ShardedEpisodes(place, load_file) if place.is_dir() else load_file(place)
 
 

@@ -24,6 +24,10 @@ class Progress(Protocol):
         """``done`` of ``total`` files are finished."""
         ...
 
+    def fetched(self, done: int, total: int) -> None:
+        """``done`` of ``total`` bytes have come."""
+        ...
+
 
 class Silent:
     """Tells nobody."""
@@ -38,4 +42,7 @@ class Silent:
         """Say nothing."""
 
     def shards(self, done: int, total: int) -> None:
+        """Say nothing."""
+
+    def fetched(self, done: int, total: int) -> None:
         """Say nothing."""

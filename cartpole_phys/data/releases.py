@@ -1,0 +1,218 @@
+"""Fetches released data sets from mirrors, by name, and proves that they are what was released.
+
+The registry ``registry.json`` says which files a release holds, their sizes and hashes, and where they are
+kept. A file is downloaded beside its final name and gets that only if its hash is right.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import platformdirs
+
+from cartpole_phys.data.building.progress import Progress, Silent
+from cartpole_phys.data.recipe import NAME_PATTERN, released_recipes
+from cartpole_phys.data.storage.sharded import file_sha256
+from cartpole_phys.errors import InputError
+from cartpole_phys.files import unfinished
+
+REGISTRY = Path(__file__).parent / "registry.json"
+MIRRORS = "CARTPOLE_PHYS_MIRRORS"  # environment variable: URLs or folders, separated by white space
+TIMEOUT = (10.0, 20.0)  # s, to connect, and without a byte
+CHUNK = 1 << 20  # bytes
+OTHER_HASH = "the file has another hash than the released one"
+TRIES = 2  # of all mirrors in turn
+
+
+@dataclass(frozen=True)
+class Released:
+    """One file of a release."""
+
+    name: str  # of the data set
+    size: int  # bytes
+    sha256: str
+
+    @property
+    def file(self) -> str:
+        """Its file's name."""
+        return f"{self.name}.hdf5"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What is released, and where it is kept."""
+
+    version: str
+    mirrors: Sequence[str]  # URLs of folders, the first one first
+    files: dict[str, Released]  # by name of the data set
+
+
+@cache
+def registry(path: Path = REGISTRY) -> Registry:
+    """The registry that came with this package."""
+    stated = json.loads(path.read_text("utf-8"))
+    files = {name: Released(name, one["bytes"], one["sha256"]) for name, one in stated["files"].items()}
+    return Registry(stated["version"], tuple(stated["mirrors"]), files)
+
+
+def mirrors(known: Registry) -> list[str]:
+    """Where to look: the user's own places, or else the release's."""
+    return os.environ.get(MIRRORS, "").split() or list(known.mirrors)
+
+
+def fetch(name: str, progress: Progress | None = None) -> Path:
+    """The file of a released data set, from the cache or the first mirror that has it whole.
+
+    Args:
+        name: such as ``"physcartpole-sac-medium-v0"``.
+        progress: is told how far a download has come.
+
+    Raises:
+        InputError: if there is no such data set, it is not published, or no mirror has it; the message says
+            what each mirror said.
+    """
+    known, stem = registry(), check_plain(name)
+    released = known.files.get(stem)
+    places = mirrors(known)
+    if released is None or not places:
+        raise InputError(_unpublished(stem, released is not None))
+    path = Path(platformdirs.user_cache_dir("cartpole-phys")) / "datasets" / known.version / released.file
+    if path.is_file() and file_sha256(path) == released.sha256:
+        return path
+    said: dict[str, str] = {}
+    for place in places * TRIES:
+        try:
+            _get(place, released, path, progress or Silent())
+            return path
+        except _MirrorError as error:
+            said[place] = str(error)
+    answers = "; ".join(f"{place}: {error}" for place, error in said.items())
+    raise InputError(
+        f"Could not fetch {released.file}: {answers}. Check the connection, name other mirrors in "
+        f"{MIRRORS}, or build it: {_command(stem)}"
+    )
+
+
+def is_name(text: str) -> bool:
+    """Whether a text names a released data set, or one that could be."""
+    stem = text.removesuffix(".hdf5")
+    return stem in released_recipes() or stem in registry().files
+
+
+def check_plain(name: str) -> str:
+    """A data set's name without its ending.
+
+    Raises:
+        InputError: if it is a path, or anything else than a plain name.
+    """
+    stem = name.removesuffix(".hdf5")
+    if not NAME_PATTERN.fullmatch(stem) or ".." in stem:
+        raise InputError(
+            f"Expected the plain name of a data set, such as physcartpole-sac-medium-v0, got {name!r}."
+        )
+    return stem
+
+
+def _unpublished(name: str, is_released: bool) -> str:
+    if is_released:
+        return f"{name} has no mirror; name one in {MIRRORS}, or build it: {_command(name)}"
+    if name in released_recipes():
+        return f"{name} is not published yet; build it: {_command(name)}"
+    return f"There is no released data set {name!r}; choose from: {', '.join(sorted(released_recipes()))}."
+
+
+def _command(name: str) -> str:
+    return released_recipes()[name].command if name in released_recipes() else "build-dataset --help"
+
+
+class _MirrorError(Exception):
+    """A mirror has not given the file; the message says why."""
+
+
+def _get(place: str, released: Released, path: Path, progress: Progress) -> None:
+    """Bring a file from one mirror to its path, whole or not at all.
+
+    Raises:
+        _MirrorError: if the mirror has it not, or another one.
+    """
+    progress.stage("fetching")
+    if re.match(r"https?://", place):
+        _download(f"{place.rstrip('/')}/{released.file}", released, path, progress)
+    else:
+        _copy(Path(place) / released.file, released, path)
+
+
+def _copy(source: Path, released: Released, path: Path) -> None:
+    """From a folder."""
+    try:
+        if file_sha256(source) != released.sha256:
+            raise _MirrorError(OTHER_HASH)
+        with unfinished(path) as partial:
+            shutil.copyfile(source, partial)
+    except OSError as error:
+        raise _MirrorError(error.strerror or str(error)) from error
+
+
+def _download(url: str, released: Released, path: Path, progress: Progress) -> None:
+    """From a server."""
+    import pooch
+    from requests import RequestException
+
+    pooch.get_logger().setLevel(logging.WARNING)
+    downloader = pooch.HTTPDownloader(
+        progressbar=_Bar(released.size, progress), chunk_size=CHUNK, timeout=TIMEOUT
+    )
+    try:
+        pooch.retrieve(url, f"sha256:{released.sha256}", path.name, path.parent, downloader=downloader)
+    except (RequestException, ValueError, OSError) as error:
+        raise _MirrorError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the layers around it."""
+    if "hash" in str(error):
+        return OTHER_HASH
+    inner = error.args[0] if error.args else error
+    return " ".join(str(getattr(inner, "reason", inner)).split())[:200]
+
+
+class _Bar:
+    """What pooch tells of a download, for our own progress; ends one that is larger than it should be."""
+
+    def __init__(self, size: int, progress: Progress) -> None:
+        self._size, self._progress, self._done = size, progress, 0
+
+    @property
+    def total(self) -> int:
+        """Bytes of the file; pooch sets what the server says when a download begins."""
+        return self._size
+
+    @total.setter
+    def total(self, stated: int) -> None:
+        self._done = 0
+
+    def update(self, count: int) -> None:
+        """A chunk of at most ``count`` bytes has come.
+
+        Raises:
+            ValueError: if there is more than there should be.
+        """
+        if self._done > self._size:
+            raise ValueError(f"it sends more than the {self._size:,} bytes of the file")
+        self._done += count
+        self._progress.fetched(min(self._done, self._size), self._size)
+
+    def reset(self) -> None:
+        """Pooch fills its bar at the end, from nothing."""
+        self._done = 0
+
+    def close(self) -> None:
+        """Nothing to close."""

@@ -1,0 +1,234 @@
+"""Fetching, from a real server that misbehaves, and from folders: the right file under its name, or none."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from cartpole_phys import load_dataset, make_env_and_dataset
+from cartpole_phys.data import releases
+from cartpole_phys.data.building.progress import Silent
+from cartpole_phys.data.releases import MIRRORS, OTHER_HASH, Registry, Released, fetch
+from cartpole_phys.errors import InputError
+
+NAME = "physcartpole-random-v0"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves one file, well or badly, as the first part of the path says."""
+
+    content = b""
+    asked: ClassVar[list[str]] = []
+    ended = threading.Event()
+
+    def do_GET(self) -> None:
+        """Answer as asked."""
+        kind = self.path.split("/")[1]
+        self.asked.append(kind)
+        getattr(self, kind)()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+    def _send(self, content: bytes, length: int | None = None) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content) if length is None else length))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def good(self) -> None:
+        self._send(self.content)
+
+    def truncates(self) -> None:
+        self._send(self.content[:1_000], len(self.content))
+
+    def shorter(self) -> None:
+        self._send(self.content[:1_000])
+
+    def corrupts(self) -> None:
+        self._send(self.content[:500] + b"\x00" + self.content[501:])
+
+    def stalls(self) -> None:
+        self._send(self.content[:1_000], len(self.content))
+        self.wfile.flush()
+        self.ended.wait(30)
+
+    def redirects(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", f"/good/{NAME}.hdf5")
+        self.end_headers()
+
+    def circles(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", self.path)
+        self.end_headers()
+
+    def fails(self) -> None:
+        self.send_error(500)
+
+    def misses(self) -> None:
+        self.send_error(404)
+
+    def endless(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        try:
+            while not self.ended.is_set():
+                self.wfile.write(b"\x00" * releases.CHUNK)
+        except OSError:
+            pass
+
+    def flakes(self) -> None:
+        """Fails once."""
+        if self.asked.count("flakes") > 1:
+            self.good()
+        else:
+            self.fails()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "cartpole-phys" / "datasets" / "v0"
+
+
+@pytest.fixture
+def server(random_file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server with one released file; its address."""
+    content = random_file.read_bytes()
+    Handler.content, Handler.asked, Handler.ended = content, [], threading.Event()
+    known = Registry("v0", (), {NAME: Released(NAME, len(content), hashlib.sha256(content).hexdigest())})
+    monkeypatch.setattr(releases, "registry", lambda: known)
+    monkeypatch.setattr(releases, "TIMEOUT", (1.0, 0.5))
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http.daemon_threads = True
+    thread = threading.Thread(target=http.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{http.server_address[1]}"
+    Handler.ended.set()
+    http.shutdown()
+    thread.join()
+    http.server_close()
+
+
+@pytest.mark.parametrize("kind", ["good", "redirects", "flakes"])
+def test_good_answers_give_the_file(
+    server: str, cache: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MIRRORS, f"{server}/{kind}")
+    path = fetch(NAME)
+    assert path == cache / f"{NAME}.hdf5"
+    assert path.read_bytes() == Handler.content
+    asked = len(Handler.asked)
+    assert fetch(f"{NAME}.hdf5") == path
+    assert len(Handler.asked) == asked  # from the cache
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("truncates", r"IncompleteRead|Connection broken"),
+        ("shorter", OTHER_HASH),
+        ("corrupts", OTHER_HASH),
+        ("stalls", "timed out"),
+        ("circles", "redirects"),
+        ("fails", "500"),
+        ("misses", "404"),
+        ("endless", "more than the"),
+    ],
+)
+def test_bad_answers_give_none(
+    server: str, cache: Path, kind: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MIRRORS, f"{server}/{kind}/")
+    with pytest.raises(InputError, match=f"Could not fetch {NAME}.hdf5.*({reason}).*build it: build-dataset"):
+        fetch(NAME)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_server_that_is_not_there(server: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MIRRORS, "http://127.0.0.1:9")
+    with pytest.raises(InputError, match=r"Connection refused.*name other mirrors in CARTPOLE_PHYS_MIRRORS"):
+        fetch(NAME)
+
+
+def test_mirrors_are_asked_in_order(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MIRRORS, f"{server}/fails {server}/corrupts\n{server}/good {server}/misses")
+    assert fetch(NAME).read_bytes() == Handler.content
+    assert Handler.asked == ["fails", "corrupts", "good"]
+
+
+def test_what_each_mirror_said_is_told(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MIRRORS, f"{server}/fails /no/such/folder")
+    with pytest.raises(InputError, match=r"/fails: 500.*; /no/such/folder: No such file or directory"):
+        fetch(NAME)
+
+
+def test_folders_are_mirrors(
+    server: str, cache: Path, tmp_path: Path, random_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MIRRORS, str(tmp_path))
+    (tmp_path / f"{NAME}.hdf5").write_bytes(b"another file")
+    with pytest.raises(InputError, match=OTHER_HASH):
+        fetch(NAME)
+    assert not cache.exists()
+    (tmp_path / f"{NAME}.hdf5").write_bytes(random_file.read_bytes())
+    assert fetch(NAME).read_bytes() == Handler.content
+
+
+def test_damage_in_the_cache_is_mended(server: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MIRRORS, f"{server}/good")
+    path = fetch(NAME)
+    path.write_bytes(Handler.content[:-1])
+    assert fetch(NAME).read_bytes() == Handler.content
+
+
+def test_data_sets_are_loaded_by_name(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MIRRORS, f"{server}/good")
+    monkeypatch.chdir(tmp_path)
+    assert load_dataset(NAME).steps == 5_000
+    env, train, validation = make_env_and_dataset(NAME)
+    assert env.spec is not None
+    assert train.steps + validation.steps == 5_000
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../physcartpole-random-v0", "/etc/passwd", "a/b", "..", "", "physcartpole-random-v0/..", "a..b", "A"],
+)
+def test_paths_are_no_names(server: str, name: str) -> None:
+    with pytest.raises(InputError, match="Expected the plain name of a data set"):
+        fetch(name)
+    assert Handler.asked == []
+
+
+def test_unknown_names_are_refused(server: str) -> None:
+    with pytest.raises(InputError, match="There is no released data set 'hopper-medium-v2'; choose from"):
+        fetch("hopper-medium-v2")
+
+
+def test_what_is_not_published_says_how_to_build_it(cache: Path) -> None:
+    for get in (fetch, load_dataset):
+        with pytest.raises(
+            InputError, match="not published yet; build it: build-dataset --policy sac --tier medium"
+        ):
+            get("physcartpole-sac-medium-v0")
+
+
+def test_progress_is_told_to_the_end(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Listening(Silent):
+        def __init__(self) -> None:
+            self.told: list[tuple[int, int]] = []
+
+        def fetched(self, done: int, total: int) -> None:
+            self.told.append((done, total))
+
+    monkeypatch.setenv(MIRRORS, f"{server}/flakes")
+    listening = Listening()
+    fetch(NAME, listening)
+    assert listening.told[-1] == (len(Handler.content), len(Handler.content))
