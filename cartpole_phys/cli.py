@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from cartpole_phys import commands
 from cartpole_phys.data.build import Options
@@ -19,6 +20,7 @@ from cartpole_phys.data.export import FORMATS, export
 from cartpole_phys.data.rebuild import rebuild
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.releases import fetch
+from cartpole_phys.data.show import show
 from cartpole_phys.data.tiers import TIERS
 from cartpole_phys.errors import InputError
 from cartpole_phys.play import DEFAULT_ENV, SHOVE_SHARE, Game, Playing, cast_for, play_in_window
@@ -172,6 +174,17 @@ def rebuild_file(
             print(f"The file was made with other versions: {changed}.")
     if rebuilt.different:
         sys.exit(UNPROVEN)
+
+
+@app.command("show")
+def show_dataset(
+    file: Annotated[Path, typer.Argument(help="A D4RL HDF5 file, or a folder of shards.")],
+    quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
+) -> None:
+    """Show what is in a data set: returns, lengths, actions, states and gates."""
+    with commands.ProgressBar(quiet) as progress:
+        shown = show(file, progress)
+    Console().print(shown)
 
 
 @app.command("export")

@@ -1,0 +1,116 @@
+"""What there is to see in a data set: histograms, and which states it covers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cartpole_phys.episodes import Episodes
+
+Array = npt.NDArray[Any]
+
+BINS = 40
+QUANTILES = (0.0, 0.01, 0.5, 0.99, 1.0)
+
+
+class Histogram(NamedTuple):
+    """How often values fall between edges."""
+
+    name: str
+    unit: str  # "" for a plain number
+    counts: npt.NDArray[np.int64]  # (bins,)
+    edges: npt.NDArray[np.float64]  # (bins + 1,)
+
+
+class Coverage(NamedTuple):
+    """How often two values fall together into a cell."""
+
+    across: Histogram
+    up: Histogram
+    counts: npt.NDArray[np.int64]  # (bins across, bins up)
+
+    @property
+    def share(self) -> float:
+        """Of all cells, those that hold a row."""
+        return float((self.counts > 0).mean())
+
+
+class Column(NamedTuple):
+    """A component of the state."""
+
+    name: str
+    unit: str
+    values: Array  # (N,)
+
+    @property
+    def quantiles(self) -> list[float]:
+        """At ``QUANTILES``."""
+        return [float(value) for value in np.quantile(self.values, QUANTILES)]
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """What a report shows of a data set."""
+
+    steps: int
+    episodes: int
+    complete_episodes: int  # which were not cut
+    mean_return: float | None  # of the complete ones
+    returns: Histogram
+    lengths: Histogram
+    actions: list[Histogram]  # one for each dimension
+    columns: list[Column]
+    coverage: list[Coverage]
+
+
+def statistics_of(data: Episodes) -> Statistics:
+    """Statistics of a data set in memory."""
+    complete, returns = data.complete, data.returns
+    columns = columns_of(data)
+    pairs = [(columns[i], columns[i + 1]) for i in range(0, min(len(columns) - 1, 4), 2)]
+    actions = data.actions.reshape(data.steps, -1)  # (N,) or (N, act) -> (N, act)
+    return Statistics(
+        steps=data.steps,
+        episodes=len(data),
+        complete_episodes=int(complete.sum()),
+        mean_return=float(returns[complete].mean()) if complete.any() else None,
+        returns=histogram("return", "", returns),
+        lengths=histogram("length", "steps", data.lengths),
+        actions=[histogram(f"action {i}", "", actions[:, i]) for i in range(actions.shape[1])],
+        columns=columns,
+        coverage=[coverage(across, up) for across, up in pairs],
+    )
+
+
+def columns_of(data: Episodes) -> list[Column]:
+    """The state of a cart and pole by its names, or else the observation by its numbers."""
+    infos: Mapping[str, Array] = data.infos
+    if "push" in infos and infos.get("qpos", np.empty(0)).shape[1:] == (2,):
+        qpos, qvel = infos["qpos"], infos["qvel"]
+        return [
+            Column("x", "m", qpos[:, 0]),
+            Column("ẋ", "m/s", qvel[:, 0]),
+            Column("θ", "rad", qpos[:, 1]),
+            Column("θ̇", "rad/s", qvel[:, 1]),
+        ]
+    flat = data.observations.reshape(data.steps, -1)  # (N, …) -> (N, obs)
+    return [Column(f"observation {i}", "", flat[:, i]) for i in range(flat.shape[1])]
+
+
+def histogram(name: str, unit: str, values: Array, bins: int = BINS) -> Histogram:
+    """Equal bins from the smallest to the largest value; whole numbers get no bins without one."""
+    if values.dtype.kind in "iu":
+        bins = max(min(bins, int(values.max()) - int(values.min()) + 1), 1)
+    counts, edges = np.histogram(values.astype(np.float64), bins)
+    return Histogram(name, unit, counts, edges)
+
+
+def coverage(across: Column, up: Column) -> Coverage:
+    """Cells from the smallest to the largest values."""
+    first, second = (histogram(column.name, column.unit, column.values) for column in (across, up))
+    counts, _, _ = np.histogram2d(across.values, up.values, (first.edges, second.edges))
+    return Coverage(first, second, counts.astype(np.int64))
