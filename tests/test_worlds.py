@@ -221,6 +221,7 @@ def test_errors_in_other_processes_come_here_and_end_them() -> None:
 
 
 PROGRAM = """
+import signal
 import time
 from pathlib import Path
 from test_worlds import Chance
@@ -233,6 +234,7 @@ class Slow(Chance):
 
 FOLDER = %r
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
     try:
         world_of("PhysCartPole-v0").play(Slow, 600, 0, jobs=2)
     except KeyboardInterrupt:
