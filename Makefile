@@ -90,6 +90,7 @@ bench: $(INSTALLED) $(ENVPOOL) $(D4RL)
 	@$(BIN)/python -m benchmarks.storage
 	@$(BIN)/python -m benchmarks.sampling
 	@$(BIN)/python -m benchmarks.transitions
+	@$(BIN)/python -m benchmarks.exporting
 
 endurance: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.endurance

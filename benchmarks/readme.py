@@ -14,6 +14,7 @@ from benchmarks import (
     building,
     energy_drift,
     environment,
+    exporting,
     rollout,
     sampling,
     shoves,
@@ -173,7 +174,7 @@ def speed_summary() -> str:
 
 def data_speed_block() -> str:
     """Transitions a second beside others', and what whole builds take."""
-    results = [_read(module.RESULT) for module in (building, storage, sampling, transitions)]
+    results = [_read(module.RESULT) for module in (building, storage, sampling, transitions, exporting)]
     lines = ["| work | beside | ratio | spread |", "|---|---|---:|---:|"]
     lines += [
         f"| {row['work']} | {row['peer']} | {_times(row['ratio'])} | "
