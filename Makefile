@@ -18,13 +18,16 @@ D4RL_REQUIREMENTS := benchmarks/d4rl-requirements.txt
 D3RLPY := .venv-d3rlpy/.installed
 D3RLPY_REQUIREMENTS := tests/d3rlpy-requirements.txt
 
-.PHONY: demo test test-full test-clients lint bench endurance figures readme references clean help
+# The page of a data set is tested in a real browser, from Debian's packages.
+CHROMIUM := $(if $(shell command -v chromedriver),,chromium)
+
+.PHONY: chromium demo test test-full test-clients lint bench endurance figures readme references clean help
 
 help:
 	@echo "make demo          SAC agent, data set, Decision Transformer and its score, in 2 to 3 minutes"
 	@echo "make test          the test suite"
 	@echo "make test-full     all of it, with 100 killed builds and every recipe of a trained agent, in half an hour"
-	@echo "make test-clients  the tests of D4RL's and d3rlpy's own code, in environments of their own"
+	@echo "make test-clients  the tests beside D4RL and d3rlpy, in environments of their own, and in Chromium"
 	@echo "make lint          style, types and import rule"
 	@echo "make bench         speeds beside Gymnasium, EnvPool, C, Minari, h5py, Stable-Baselines3 and D4RL, in 10 minutes"
 	@echo "make endurance     a billion random steps with random parameters, in a minute"
@@ -64,16 +67,21 @@ $(D3RLPY): $(D3RLPY_REQUIREMENTS)
 	@.venv-d3rlpy/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
+chromium:
+	@echo "Installing Chromium and its driver, to look at pages with."
+	@apt-get update -qq && apt-get install -y -qq chromium chromium-driver > /dev/null \
+		|| { echo "error: expected chromium and chromedriver on the path; install them, then run this again."; exit 2; }
+
 demo: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.demo
 
 test: $(INSTALLED)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
-test-full: $(INSTALLED) $(D4RL) $(D3RLPY)
+test-full: $(INSTALLED) $(D4RL) $(D3RLPY) $(CHROMIUM)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.full_suite --numprocesses $(JOBS) --dist worksteal
 
-test-clients: $(INSTALLED) $(D4RL) $(D3RLPY)
+test-clients: $(INSTALLED) $(D4RL) $(D3RLPY) $(CHROMIUM)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m clients
 
 lint: $(INSTALLED)

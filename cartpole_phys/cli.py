@@ -20,7 +20,7 @@ from cartpole_phys.data.export import FORMATS, export
 from cartpole_phys.data.rebuild import rebuild
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.releases import fetch
-from cartpole_phys.data.show import show
+from cartpole_phys.data.show import show, write_page
 from cartpole_phys.data.tiers import TIERS
 from cartpole_phys.errors import InputError
 from cartpole_phys.play import DEFAULT_ENV, SHOVE_SHARE, Game, Playing, cast_for, play_in_window
@@ -179,12 +179,19 @@ def rebuild_file(
 @app.command("show")
 def show_dataset(
     file: Annotated[Path, typer.Argument(help="A D4RL HDF5 file, or a folder of shards.")],
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page here instead, with a player for the episodes.")
+    ] = None,
     quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
 ) -> None:
     """Show what is in a data set: returns, lengths, actions, states and gates."""
     with commands.ProgressBar(quiet) as progress:
         shown = show(file, progress)
-    Console().print(shown)
+    if html is None:
+        Console().print(shown.in_terminal())
+    else:
+        write_page(shown, html)
+        print(html)
 
 
 @app.command("export")

@@ -3,23 +3,50 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import RenderableType
 
 from cartpole_phys.data.building.progress import Progress
-from cartpole_phys.data.check import check_with
+from cartpole_phys.data.building.writing import writing_to
+from cartpole_phys.data.check import GateResult, check_with
 from cartpole_phys.data.loading import load_whole
-from cartpole_phys.data.report.statistics import statistics_of
+from cartpole_phys.data.report.page import page
+from cartpole_phys.data.report.statistics import Statistics, statistics_of
 from cartpole_phys.data.report.terminal import summary
 from cartpole_phys.data.score import references_of, score
+from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
+from cartpole_phys.files import unfinished
+from cartpole_phys.system import CartPole
+from cartpole_phys.worlds.world import world_of
 
 
-def show(path: str | os.PathLike[str], progress: Progress) -> RenderableType:
-    """A data set for the terminal.
+@dataclass(frozen=True)
+class Shown:
+    """Everything that a report is made of."""
+
+    name: str
+    data: Episodes
+    statistics: Statistics
+    score: float | None
+    gates: Sequence[GateResult]
+
+    def in_terminal(self) -> RenderableType:
+        """On one screen."""
+        return summary(self.name, self.data.metadata, self.statistics, self.score, self.gates)
+
+    def as_page(self) -> str:
+        """As one page of HTML."""
+        return page(self.name, self.data, self.statistics, self.score, self.gates, system_of(self.data))
+
+
+def show(path: str | os.PathLike[str], progress: Progress) -> Shown:
+    """Look at a data set, its gates included.
 
     Raises:
         InputError: if it cannot be read.
@@ -27,7 +54,29 @@ def show(path: str | os.PathLike[str], progress: Progress) -> RenderableType:
     data, gates = load_whole(path), check_with(path, progress)
     statistics = statistics_of(data)
     name = str(data.metadata.get("dataset_name", Path(path).name))
-    return summary(name, data.metadata, statistics, score_of(data.metadata, statistics.mean_return), gates)
+    return Shown(name, data, statistics, score_of(data.metadata, statistics.mean_return), gates)
+
+
+def write_page(shown: Shown, path: Path) -> None:
+    """Write the page, whole or not at all.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    with writing_to(path), unfinished(path) as partial:
+        partial.write_text(shown.as_page(), "utf-8")
+
+
+def system_of(data: Episodes) -> CartPole | None:
+    """The cart and pole that a data set is of, with all that a player draws; None for anything else."""
+    env_id, env_kwargs = data.metadata.get("env_id"), data.metadata.get("env_kwargs")
+    has_states = data.infos.get("qpos", np.empty(0)).shape[1:] == (2,) and "push" in data.infos
+    if not has_states or not isinstance(env_id, str) or not isinstance(env_kwargs, Mapping):
+        return None
+    try:
+        return world_of(env_id, env_kwargs).system
+    except InputError:
+        return None
 
 
 def score_of(metadata: Mapping[str, Any], mean_return: float | None) -> float | None:

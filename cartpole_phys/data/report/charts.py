@@ -1,0 +1,132 @@
+"""Charts as SVG that follow the page's colours and its width."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from math import ceil, floor, log1p, log10
+
+from cartpole_phys.data.report.statistics import Coverage, Histogram
+
+WIDTH, HEIGHT = 420, 240  # of a chart, in its own units
+LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 44  # margins for axes and their labels
+TICKS = 5  # at least so many parts of an axis
+
+
+class Axes:
+    """A frame with ticks and labels, and the places of values in it."""
+
+    def __init__(self, x: Sequence[float], y: Sequence[float], x_label: str, y_label: str) -> None:
+        """Axes from the first to the last of ``x`` and ``y``."""
+        self._x, self._y = (x[0], x[-1]), (y[0], y[-1])
+        self._x_label, self._y_label = x_label, y_label
+
+    def x(self, value: float) -> float:
+        """Where a value lies across."""
+        return LEFT + (WIDTH - LEFT - RIGHT) * _share(value, *self._x)
+
+    def y(self, value: float) -> float:
+        """Where a value lies from the top."""
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * _share(value, *self._y)
+
+    def frame(self) -> Iterator[str]:
+        """Ticks, their numbers and the labels."""
+        bottom = HEIGHT - BOTTOM
+        yield f'<path class="axis" d="M{LEFT} {TOP}V{bottom}H{WIDTH - RIGHT}"/>'
+        for value in _ticks(*self._x):
+            yield f'<text class="tick" x="{self.x(value):.1f}" y="{bottom + 16}">{_number(value)}</text>'
+        for value in _ticks(*self._y):
+            yield f'<text class="tick up" x="{LEFT - 6}" y="{self.y(value) + 4:.1f}">{_number(value)}</text>'
+        center, middle = (LEFT + WIDTH - RIGHT) / 2, (TOP + bottom) / 2
+        yield f'<text class="label" x="{center}" y="{HEIGHT - 8}">{escape(self._x_label)}</text>'
+        turned = f'transform="translate(13 {middle}) rotate(-90)"'
+        yield f'<text class="label" {turned}>{escape(self._y_label)}</text>'
+
+
+def bars(histogram: Histogram, counted: str) -> str:
+    """A histogram, of which every bar tells its numbers."""
+    name, unit, counts, edges = histogram
+    axes = Axes(edges.tolist(), [0.0, max(float(counts.max()), 1.0)], named(name, unit), counted)
+    base = axes.y(0.0)
+    drawn = [
+        f'<rect class="bar" x="{axes.x(low):.1f}" y="{axes.y(count):.1f}" '
+        f'width="{max(axes.x(high) - axes.x(low) - 0.5, 0.5):.1f}" height="{base - axes.y(count):.1f}">'
+        f"<title>{low:.4g} to {high:.4g} {escape(unit)}: {count:,}</title></rect>"
+        for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
+    ]
+    return _svg(f"Histogram of the {name}", [*drawn, *axes.frame()])
+
+
+def cells(coverage: Coverage) -> str:
+    """How often which two values occur together: the darker a cell, the more rows, on a logarithmic scale."""
+    across, up, counts = coverage
+    axes = Axes(
+        across.edges.tolist(), up.edges.tolist(), named(across.name, across.unit), named(up.name, up.unit)
+    )
+    most = log1p(float(counts.max()))
+    drawn = []
+    for i, low in enumerate(across.edges[:-1]):
+        for j, bottom in enumerate(up.edges[:-1]):
+            if counts[i, j]:
+                x, y = axes.x(low), axes.y(up.edges[j + 1])
+                width, height = axes.x(across.edges[i + 1]) - x, axes.y(bottom) - y
+                opacity = 0.12 + 0.88 * log1p(float(counts[i, j])) / most
+                drawn.append(
+                    f'<rect class="bar" x="{x:.1f}" y="{y:.1f}" width="{width:.2f}" height="{height:.2f}" '
+                    f'fill-opacity="{opacity:.2f}"/>'
+                )
+    return _svg(f"Coverage of {across.name} and {up.name}", [*drawn, *axes.frame()])
+
+
+def spans(rows: Sequence[tuple[str, float, float, float]], bands: Sequence[tuple[str, float, float]]) -> str:
+    """Means with intervals, one below the other, over the bands of scores that tiers stand for."""
+    ends = [value for _, *values in rows for value in values] + [0.0, 100.0]
+    low, high = min(ends) - 5.0, max(ends) + 5.0
+    axes = Axes([low, high], [len(rows) + 0.5, 0.5], "normalized score", "")
+    drawn = []
+    for name, start, stop in bands:
+        left, right = axes.x(max(start, low)), axes.x(min(stop, high))
+        drawn.append(
+            f'<rect class="band" x="{left:.1f}" y="{TOP}" width="{right - left:.1f}" '
+            f'height="{HEIGHT - TOP - BOTTOM}"/>'
+            f'<text class="tick" x="{(left + right) / 2:.1f}" y="{TOP + 12}">{escape(name)}</text>'
+        )
+    for number, (name, mean, lower, upper) in enumerate(rows, 1):
+        x, y = axes.x(mean), axes.y(number)
+        drawn.append(
+            f'<path class="mark" d="M{axes.x(lower):.1f} {y:.1f}H{axes.x(upper):.1f}"/>'
+            f'<circle class="bar" cx="{x:.1f}" cy="{y:.1f}" r="5"/>'
+            f'<text class="tick" x="{x:.1f}" y="{y - 10:.1f}">{escape(name)} {mean:.1f}</text>'
+        )
+    frame = [line for line in axes.frame() if "tick up" not in line]
+    return _svg("Scores beside the bands of the tiers", [*drawn, *frame])
+
+
+def named(name: str, unit: str) -> str:
+    """A name with its unit, where it has one."""
+    return f"{name} ({unit})" if unit else name
+
+
+def _share(value: float, start: float, stop: float) -> float:
+    return (value - start) / (stop - start) if stop != start else 0.5
+
+
+def _ticks(start: float, stop: float) -> list[float]:
+    """Round numbers between the ends of an axis."""
+    low, high = min(start, stop), max(start, stop)
+    if low == high:
+        return [low]
+    rough = (high - low) / TICKS
+    power = 10.0 ** floor(log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
+    return [step * i for i in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
+
+
+def _number(value: float) -> str:
+    """A tick's number, short."""
+    return f"{value / 1_000:g}k" if abs(value) >= 10_000 else f"{round(value, 9):g}"
+
+
+def _svg(title: str, parts: Sequence[str]) -> str:
+    head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img"><title>{escape(title)}</title>'
+    return head + "".join(parts) + "</svg>"

@@ -1,0 +1,158 @@
+"""A data set as one page that needs nothing else: charts, gates, and a player for its episodes."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from cartpole_phys.data.check import FAILED, PASSED, GateResult
+from cartpole_phys.data.report.charts import bars, cells, spans
+from cartpole_phys.data.report.statistics import Statistics
+from cartpole_phys.data.tiers import BANDS
+from cartpole_phys.episodes import Episodes
+from cartpole_phys.system import CartPole
+
+PLAYED_ROWS = 100_000  # at most, so that the page stays small
+HIGHEST_SCORE = 110.0  # where the band of experts ends in the chart
+LARGEST = 32_767  # of 16 bits
+SHOWN = ("env_id", "algorithm", "tier", "command", "git_commit", "dataset_name", "schema_version")
+
+
+def page(
+    name: str,
+    data: Episodes,
+    statistics: Statistics,
+    score: float | None,
+    gates: Sequence[GateResult],
+    system: CartPole | None,
+) -> str:
+    """The page's HTML. Whatever the file says of itself is text there, never markup."""
+    metadata = data.metadata
+    charts = [bars(statistics.returns, "episodes"), bars(statistics.lengths, "episodes")]
+    charts += [bars(actions, "transitions") for actions in statistics.actions]
+    charts += [cells(coverage) for coverage in statistics.coverage]
+    charts += _tiers(metadata)
+    mean = "unknown" if statistics.mean_return is None else f"{statistics.mean_return:.1f}"
+    body = [
+        f"<h1>{escape(name)}</h1>",
+        f"<p>{statistics.steps:,} transitions in {statistics.episodes:,} episodes; mean return {mean}, "
+        f"normalized score {'unknown' if score is None else f'{score:.1f}'}.</p>",
+        *(_player(data, system) if system is not None else []),
+        f'<h2>What is in it</h2><div class="charts">{"".join(charts)}</div>',
+        f"<h2>Gates</h2>{_table([(gate.gate, _verdict(gate)) for gate in gates])}",
+        f"<h2>How it was made</h2>{_table(_stated(metadata))}",
+    ]
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(name)}</title><style>{_asset('page.css')}</style></head>"
+        f"<body>{''.join(body)}</body></html>\n"
+    )
+
+
+def _asset(name: str) -> str:
+    """A file of this folder."""
+    return files(__package__).joinpath(name).read_text("utf-8")
+
+
+def _table(rows: Sequence[tuple[str, str]]) -> str:
+    """Names and cells that are HTML already."""
+    lines = [f'<tr><th scope="row">{escape(name)}</th><td>{cell}</td></tr>' for name, cell in rows]
+    return f"<table>{''.join(lines)}</table>"
+
+
+def _verdict(gate: GateResult) -> str:
+    mark = {PASSED: "✓", FAILED: "✗"}.get(gate.status, "–")
+    text = escape(f"{mark} {gate.status}: {gate.detail}")
+    return f'<span class="failed">{text}</span>' if gate.status == FAILED else text
+
+
+def _stated(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the file says of itself, the long parts left out."""
+    rows = [(key, f"<code>{escape(str(metadata[key]))}</code>") for key in SHOWN if key in metadata]
+    versions = metadata.get("versions")
+    if isinstance(versions, Mapping):
+        text = ", ".join(f"{package} {version}" for package, version in versions.items())
+        rows.append(("versions", escape(text)))
+    return rows
+
+
+def _tiers(metadata: Mapping[str, Any]) -> list[str]:
+    """The scores of the file's own policies, played anew, beside what tiers stand for."""
+    parts, scores = metadata.get("parts"), metadata.get("scores")
+    if not isinstance(parts, list) or not isinstance(scores, list):
+        return []
+    rows = [
+        (str(part.get("tier")), float(own["score"]), float(own["score_low"]), float(own["score_high"]))
+        for part, own in zip(parts, scores, strict=False)
+        if isinstance(part, Mapping) and isinstance(own, Mapping) and "score_low" in own
+    ]
+    bands = [(tier, low, min(high, HIGHEST_SCORE)) for tier, (low, high) in BANDS.items()]
+    return [spans(rows, bands)] if rows else []
+
+
+def _player(data: Episodes, system: CartPole) -> list[str]:
+    """Canvas, controls and the episodes that they show."""
+    shown = _spread(data)
+    options = "".join(
+        f'<option value="{number}">episode {index}: return {data.returns[index]:.4g}</option>'
+        for number, index in enumerate(shown)
+    )
+    embedded = json.dumps(_embedded(data, shown, system)).replace("<", "\\u003c")
+    return [
+        "<h2>Watch it</h2>",
+        '<div class="player">',
+        '<canvas id="stage" width="900" height="360" role="img" aria-label="The cart and its pole"></canvas>',
+        '<div class="controls"><button id="play" type="button">Play</button>',
+        '<input id="step" type="range" min="0" value="0" aria-label="Step">',
+        f'<select id="episode" aria-label="Episode">{options}</select></div>',
+        '<output id="told"></output>',
+        '<div><span class="key force">force</span> <span class="key push">random push</span></div></div>',
+        f'<script type="application/json" id="episodes">{embedded}</script>',
+        f"<script>{_asset('player.js')}</script>",
+    ]
+
+
+def _spread(data: Episodes) -> list[int]:
+    """Episodes from the worst to the best return, as many as the page has room for."""
+    ranked = np.argsort(data.returns, kind="stable")
+    count = len(ranked)
+    while count > 1 and data.lengths[ranked[_evenly(len(ranked), count)]].sum() > PLAYED_ROWS:
+        count //= 2
+    return [int(index) for index in ranked[_evenly(len(ranked), count)]]
+
+
+def _evenly(size: int, count: int) -> Any:
+    """``count`` indices from the first to the last of ``size``."""
+    return np.linspace(0, size - 1, count).round().astype(np.int64)
+
+
+def _embedded(data: Episodes, shown: Sequence[int], system: CartPole) -> dict[str, Any]:
+    """X (m), θ (rad), force and push (N) of the shown episodes, each as a 16-bit share of its largest."""
+    rows = np.concatenate([np.arange(data.offsets[index], data.offsets[index + 1]) for index in shown])
+    actions = data.actions[rows].reshape(len(rows), -1)[:, 0].astype(np.float64)  # (n,) or (n, 1) -> (n,)
+    force = actions * system.params.force_mag
+    if not system.continuous:
+        force = (2.0 * actions - 1.0) * system.params.force_mag
+    qpos, push = data.infos["qpos"][rows], data.infos["push"][rows]
+    values = np.stack([qpos[:, 0], qpos[:, 1], force, push], axis=1)  # (n,) × 4 -> (n, 4)
+    scales = np.maximum(np.abs(values).max(axis=0), 1e-9)  # (4,)
+    shares = np.round(values / scales * LARGEST).astype("<i2")
+    lengths = data.lengths[list(shown)]
+    firsts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    return {
+        "rows": base64.b64encode(shares.tobytes()).decode(),
+        "scales": scales.tolist(),
+        "episodes": [
+            {"first": int(first), "steps": int(steps)} for first, steps in zip(firsts, lengths, strict=True)
+        ],
+        "limit": system.task.x_threshold,
+        "length": 2.0 * system.params.half_length,
+        "timeStep": system.params.time_step,
+    }
