@@ -1,5 +1,7 @@
 """Other projects' own code and ours, on the same data; ``make test-clients`` installs theirs."""
 
+import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,9 @@ import numpy as np
 import pytest
 from flat_data import KINDS, flat_data
 
-from benchmarks.transitions import d4rl, differences
+from benchmarks.transitions import D4RL_PYTHON, d4rl, differences
+from cartpole_phys import build_dataset
+from cartpole_phys.data.loading import load_file
 
 pytestmark = pytest.mark.clients
 
@@ -28,6 +32,21 @@ def test_d4rl_returns_the_same(tmp_path: Path, kind: str, function: str, argumen
     with np.load(tmp_path / "result.npz") as theirs:
         assert "rewards" in theirs or kind == "no flags"
     assert differences(function, arrays, tmp_path, **arguments) == []
+
+
+@pytest.mark.parametrize("v2", [False, True])
+def test_d4rl_reads_the_file_itself(tmp_path: Path, v2: bool) -> None:
+    env_id = "PhysCartPoleDiscrete-v0"
+    path = build_dataset(env_id, "heuristic", "weak", steps=2_000, d4rl_v2_metadata=v2, out=tmp_path)
+    script = str(Path(__file__).with_name("d4rl_reader.py"))
+    command = [str(D4RL_PYTHON), "-I", "-W", "ignore", script, str(path)]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    data = load_file(path)
+    found = json.loads(told.splitlines()[-1])
+    assert found.pop("rows") == data.steps
+    assert found.pop("transitions") == data.steps - int(data.truncations[:-1].sum()) - 1  # nor the last row
+    # Its groups are why attributes are the default.
+    assert found == ({"error": "IndexError"} if v2 else {"episodes": len(data)})
 
 
 def test_difference_is_seen(tmp_path: Path) -> None:
