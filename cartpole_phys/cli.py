@@ -19,6 +19,7 @@ from cartpole_phys.data.check import FAILED, PASSED, GateResult, check_with
 from cartpole_phys.data.export import FORMATS, export
 from cartpole_phys.data.rebuild import rebuild
 from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.data.release.release import release
 from cartpole_phys.data.releases import fetch
 from cartpole_phys.data.show import show, write_page
 from cartpole_phys.data.tiers import TIERS
@@ -221,6 +222,19 @@ def fetch_dataset(
     with commands.ProgressBar(quiet) as progress:
         path = fetch(name, progress)
     print(path)
+
+
+@app.command("release")
+def release_catalogue(
+    folder: Annotated[Path, typer.Argument(help="Where everything goes; what is there already is kept.")],
+    only: Annotated[str, typer.Option(help="Only the data sets whose names match, such as '*-sac-*'.")] = "*",
+    jobs: Annotated[int, typer.Option(help="Threads or processes; 0 for all processors.")] = 0,
+    quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
+) -> None:
+    """Build the catalogue into a folder that is ready to be uploaded."""
+    with commands.ProgressBar(quiet) as progress:
+        held = release(folder, only, jobs, progress)
+    print("\n".join(held))
 
 
 @app.command("play")

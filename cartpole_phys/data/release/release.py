@@ -1,0 +1,139 @@
+"""Builds the catalogue into a folder, file by file; a build that was ended goes on where it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from cartpole_phys.data.build import Options, build
+from cartpole_phys.data.building.progress import Progress, Silent
+from cartpole_phys.data.building.writing import writing_to
+from cartpole_phys.data.check import FAILED, check_file
+from cartpole_phys.data.export import export
+from cartpole_phys.data.recipe import DATASET_VERSION, released_recipes
+from cartpole_phys.data.release.card import card
+from cartpole_phys.data.storage.d4rl import Header, read_header
+from cartpole_phys.data.storage.sharded import file_sha256
+from cartpole_phys.errors import InputError
+from cartpole_phys.files import unfinished
+
+MANIFEST, SUMS, LICENCE, CITATION = "manifest.json", "SHA256SUMS", "LICENSE", "CITATION.cff"
+CARDS = "cards"
+LICENCE_TEXT = """These data sets are licensed under Creative Commons Attribution 4.0 International:
+https://creativecommons.org/licenses/by/4.0/legalcode
+"""
+CITATION_TEXT = """cff-version: 1.2.0
+message: If you use these data sets, please cite them as below.
+title: cartpole-phys data sets
+type: dataset
+version: {version}
+authors:
+  - name: The cartpole-phys developers
+license: CC-BY-4.0
+"""
+
+
+def release(folder: Path, only: str = "*", jobs: int = 0, progress: Progress | None = None) -> list[str]:
+    """Build the data sets of the catalogue whose names match, with everything that an upload needs.
+
+    Args:
+        folder: is made if it is not there; files in it that pass their check are kept.
+        only: a pattern such as ``physcartpole-sac-*``.
+        jobs: how many threads work at once; 0 for all processors.
+        progress: is told how many data sets are done.
+
+    Returns:
+        the names of all data sets that the folder holds now.
+
+    Raises:
+        InputError: if no name matches, a tier cannot be reached, or the folder cannot be written.
+    """
+    recipes = released_recipes()
+    names = [name for name in recipes if fnmatch(name, only)]
+    if not names:
+        raise InputError(f"No data set matches {only!r}; choose from: {', '.join(recipes)}.")
+    told = progress or Silent()
+    told.stage("releasing")
+    for done, name in enumerate(names):
+        told.shards(done, len(names))
+        path = folder / f"{name}.hdf5"
+        if not _is_good(path, name):
+            path.with_suffix(".parquet").unlink(missing_ok=True)  # it was made from another file
+            build(recipes[name], Options(folder, jobs=jobs, overwrite=True), Silent())
+    told.shards(len(names), len(names))
+    held = [name for name in recipes if (folder / f"{name}.hdf5").is_file()]
+    with writing_to(folder):
+        _describe(folder, held)
+    return held
+
+
+def _is_good(path: Path, name: str) -> bool:
+    """Whether a file is of the released recipe and passes every gate."""
+    if not path.is_file():
+        return False
+    try:
+        same = read_header(path).metadata.get("dataset_name") == name
+        return same and all(result.status != FAILED for result in check_file(path, Silent()))
+    except InputError:
+        return False
+
+
+def _describe(folder: Path, names: Sequence[str]) -> None:
+    """Write what stands beside the data: weights, parquet, cards, manifest, hashes, licence and citation."""
+    (folder / CARDS).mkdir(exist_ok=True)
+    stated = {}
+    for name in names:
+        path = folder / f"{name}.hdf5"
+        header, sha256, size = read_header(path), file_sha256(path), path.stat().st_size
+        _write(folder / CARDS / f"{name}.md", card(name, header.metadata, size, sha256))
+        _write_weights(folder / f"{name}.safetensors", header)
+        if not (folder / f"{name}.parquet").exists():
+            export(path, "parquet", folder)
+        stated[name] = _stated(header, sha256, size)
+    _write(folder / MANIFEST, json.dumps({"version": DATASET_VERSION, "files": stated}, indent=2) + "\n")
+    _write(folder / LICENCE, LICENCE_TEXT)
+    _write(folder / CITATION, CITATION_TEXT.format(version=DATASET_VERSION))
+    others = (SUMS, "*.partial")
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(fnmatch(path.name, other) for other in others)
+    )
+    sums = [f"{file_sha256(path)}  {path.relative_to(folder).as_posix()}" for path in files]
+    _write(folder / SUMS, "\n".join(sums) + "\n")
+
+
+def _stated(header: Header, sha256: str, size: int) -> dict[str, Any]:
+    """What the manifest says of a file."""
+    metadata: Mapping[str, Any] = header.metadata
+    return {
+        "bytes": size,
+        "sha256": sha256,
+        "arrays": metadata["sha256"],
+        **metadata["summary"],
+        "scores": metadata["scores"],
+        "command": metadata["command"],
+        "versions": metadata["versions"],
+        "git_commit": metadata["git_commit"],
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    with unfinished(path) as partial:
+        partial.write_text(text, "utf-8")
+
+
+def _write_weights(path: Path, header: Header) -> None:
+    """The agents' weights by themselves, for those who want no data."""
+    arrays = {f"{part}/{name}": array for part, own in header.weights.items() for name, array in own.items()}
+    if not arrays:
+        return
+    from safetensors.numpy import save
+
+    kept = ("kind", "nonlinearity", "output_distribution", "action_low", "action_high", "tier", "iteration")
+    described = [{key: part[key] for key in kept if key in part} for part in header.metadata["parts"]]
+    with unfinished(path) as partial:
+        partial.write_bytes(save(arrays, metadata={"parts": json.dumps(described)}))

@@ -1,0 +1,133 @@
+"""A release holds what its manifest says, and goes on where it was ended."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file as load_weights
+
+from cartpole_phys.data import releases
+from cartpole_phys.data.loading import load_file
+from cartpole_phys.data.recipe import Recipe, released_recipes
+from cartpole_phys.data.release import release as module
+from cartpole_phys.data.release.card import card
+from cartpole_phys.data.release.release import release
+from cartpole_phys.data.releases import Registry, Released, fetch
+from cartpole_phys.data.storage.d4rl import read_header
+from cartpole_phys.errors import InputError
+
+SMALL = [
+    Recipe(policy="random", steps=500),
+    Recipe(policy="heuristic", tier="mixed", steps=600),
+    Recipe("PhysCartPoleDiscrete-v0", "ppo", "medium", steps=700),
+]
+NAMES = [recipe.name for recipe in SMALL]
+RANDOM, MIXED, AGENT = NAMES
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A release of a small catalogue."""
+    monkeypatch.setattr(module, "released_recipes", lambda: dict(zip(NAMES, SMALL, strict=True)))
+    assert release(tmp_path / "v0") == NAMES
+    return tmp_path / "v0"
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_everything_is_there_and_hashed(folder: Path) -> None:
+    lines = [line.split("  ") for line in (folder / "SHA256SUMS").read_text().splitlines()]
+    sums = {name: sha256 for sha256, name in lines}
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    assert sums == {name: _sha256(path) for name, path in files.items() if name != "SHA256SUMS"}
+    for name in NAMES:
+        assert {f"{name}.hdf5", f"{name}.parquet", f"cards/{name}.md"} <= set(files)
+    assert {"manifest.json", "LICENSE", "CITATION.cff", f"{AGENT}.safetensors"} <= set(files)
+    assert f"{RANDOM}.safetensors" not in files
+
+
+def test_the_manifest_says_what_is_in_the_files(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["version"] == "v0"
+    assert list(manifest["files"]) == NAMES
+    for name, stated in manifest["files"].items():
+        path = folder / f"{name}.hdf5"
+        data = load_file(path)
+        assert (stated["bytes"], stated["sha256"]) == (path.stat().st_size, _sha256(path))
+        assert (stated["transitions"], stated["episodes"]) == (data.steps, len(data))
+        assert stated["arrays"] == data.metadata["sha256"]
+        assert stated["command"] == data.metadata["command"]
+
+
+def test_weights_are_those_of_the_file(folder: Path) -> None:
+    weights = load_weights(folder / f"{AGENT}.safetensors")
+    for name, array in read_header(folder / f"{AGENT}.hdf5").weights["0"].items():
+        np.testing.assert_array_equal(weights[f"0/{name}"], array)
+
+
+def test_a_release_goes_on_and_mends(folder: Path) -> None:
+    kept, damaged = folder / f"{RANDOM}.hdf5", folder / f"{MIXED}.hdf5"
+    before, content = kept.stat().st_mtime_ns, damaged.read_bytes()
+    damaged.write_bytes(content[:2_000] + bytes(9) + content[2_009:])
+    (folder / f"{AGENT}.hdf5").unlink()
+    (folder / f"{AGENT}.hdf5.partial").write_bytes(b"left by a killed build")
+    release(folder)
+    assert kept.stat().st_mtime_ns == before
+    assert damaged.read_bytes() == content
+    test_everything_is_there_and_hashed(folder)
+
+
+def test_a_pattern_adds_to_what_is_there(folder: Path) -> None:
+    (folder / f"{RANDOM}.hdf5").unlink()
+    assert release(folder, "*mixed*") == [MIXED, AGENT]
+    assert release(folder, "*random*") == NAMES
+    with pytest.raises(
+        InputError, match="No data set matches '\\*hopper\\*'; choose from: physcartpole-random"
+    ):
+        release(folder, "*hopper*")
+
+
+def test_a_released_file_is_fetched(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stated = json.loads((folder / "manifest.json").read_text())
+    files = {name: Released(name, one["bytes"], one["sha256"]) for name, one in stated["files"].items()}
+    monkeypatch.setattr(releases, "registry", lambda: Registry("v0", (str(folder),), files))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert fetch(RANDOM).read_bytes() == (folder / f"{RANDOM}.hdf5").read_bytes()
+
+
+def test_cards_say_what_the_file_says(folder: Path) -> None:
+    for name in NAMES:
+        text, metadata = (
+            (folder / "cards" / f"{name}.md").read_text(),
+            read_header(folder / f"{name}.hdf5").metadata,
+        )
+        for expected in (
+            name,
+            metadata["command"],
+            "CC BY 4.0",
+            f"{metadata['scores'][0]['score']:.1f}",
+            "## Limits",
+        ):
+            assert expected in text
+
+
+def test_every_released_recipe_has_a_card() -> None:
+    measured = {"score": 50.0, "score_low": 49.0, "score_high": 51.0}
+    summary = {"transitions": 9, "episodes": 2, "complete_episodes": 1}
+    for name, recipe in released_recipes().items():
+        parts = [{"tier": part.tier} for part in recipe.parts]
+        metadata = {
+            "algorithm": recipe.policy,
+            "tier": recipe.tier,
+            "env_id": recipe.env_id,
+            "command": recipe.command,
+            "summary": summary,
+            "parts": parts,
+            "scores": [measured] * len(parts),
+            "versions": {"numpy": "2"},
+        }
+        assert f"# {name}" in card(name, metadata, 1, "0" * 64)
