@@ -22,8 +22,8 @@ from rich.console import Console
 
 from benchmarks.side_by_side import compare, options, table, write
 from cartpole_phys.data.build import build_dataset
-from cartpole_phys.data.export import export
 from cartpole_phys.data.exports import minari as ours
+from cartpole_phys.data.exports.export import export
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.episodes import Episodes
 

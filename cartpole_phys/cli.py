@@ -16,12 +16,12 @@ from cartpole_phys.data.build import Options
 from cartpole_phys.data.build import build as build_recipe
 from cartpole_phys.data.building.writing import Built
 from cartpole_phys.data.check import FAILED, PASSED, GateResult, check_with
-from cartpole_phys.data.export import FORMATS, export
+from cartpole_phys.data.exports.export import FORMATS, export
 from cartpole_phys.data.rebuild import rebuild
 from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.data.release.fetching import fetch
 from cartpole_phys.data.release.release import release
-from cartpole_phys.data.releases import fetch
-from cartpole_phys.data.show import show, write_page
+from cartpole_phys.data.report.show import show, write_page
 from cartpole_phys.data.tiers import TIERS
 from cartpole_phys.errors import InputError
 from cartpole_phys.play import DEFAULT_ENV, SHOVE_SHARE, Game, Playing, cast_for, play_in_window

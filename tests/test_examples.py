@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cartpole_phys.data.export import export
+from cartpole_phys.data.exports.export import export
 from cartpole_phys.data.loading import load_file
 
 ROOT = Path(__file__).parent.parent

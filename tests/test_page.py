@@ -19,7 +19,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from cartpole_phys.data.building.progress import Silent
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.report.charts import _ticks
-from cartpole_phys.data.show import show, write_page
+from cartpole_phys.data.report.show import show, write_page
 
 browser = pytest.mark.clients
 DESKTOP, PHONE = (1_200, 1_000), (390, 844)

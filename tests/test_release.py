@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file as load_weights
 
-from cartpole_phys.data import releases
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe, released_recipes
+from cartpole_phys.data.release import fetching
 from cartpole_phys.data.release import release as module
 from cartpole_phys.data.release.card import card
+from cartpole_phys.data.release.fetching import Registry, Released, fetch
 from cartpole_phys.data.release.release import release
-from cartpole_phys.data.releases import Registry, Released, fetch
 from cartpole_phys.data.storage.d4rl import read_header
 from cartpole_phys.errors import InputError
 
@@ -94,7 +94,7 @@ def test_a_pattern_adds_to_what_is_there(folder: Path) -> None:
 def test_a_released_file_is_fetched(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stated = json.loads((folder / "manifest.json").read_text())
     files = {name: Released(name, one["bytes"], one["sha256"]) for name, one in stated["files"].items()}
-    monkeypatch.setattr(releases, "registry", lambda: Registry("v0", (str(folder),), files))
+    monkeypatch.setattr(fetching, "registry", lambda: Registry("v0", (str(folder),), files))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert fetch(RANDOM).read_bytes() == (folder / f"{RANDOM}.hdf5").read_bytes()
 

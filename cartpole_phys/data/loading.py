@@ -9,7 +9,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from cartpole_phys.data.releases import fetch, is_name
+from cartpole_phys.data.release.fetching import fetch, is_name
 from cartpole_phys.data.storage.d4rl import REQUIRED, Reader
 from cartpole_phys.data.storage.sharded import ShardedEpisodes
 from cartpole_phys.episodes import Episodes

@@ -1,1 +1,1 @@
-"""Releases: all data sets of the catalogue in a folder that is ready to be uploaded."""
+"""Releases: the catalogue in a folder that is ready to be uploaded, and fetching from one."""

@@ -12,7 +12,7 @@ from cartpole_phys.data.build import Options, build
 from cartpole_phys.data.building.progress import Progress, Silent
 from cartpole_phys.data.building.writing import writing_to
 from cartpole_phys.data.check import FAILED, check_file
-from cartpole_phys.data.export import export
+from cartpole_phys.data.exports.export import export
 from cartpole_phys.data.recipe import DATASET_VERSION, released_recipes
 from cartpole_phys.data.release.card import card
 from cartpole_phys.data.storage.d4rl import Header, read_header

@@ -10,9 +10,9 @@ from typing import ClassVar
 import pytest
 
 from cartpole_phys import load_dataset, make_env_and_dataset
-from cartpole_phys.data import releases
 from cartpole_phys.data.building.progress import Silent
-from cartpole_phys.data.releases import MIRRORS, OTHER_HASH, Registry, Released, fetch
+from cartpole_phys.data.release import fetching
+from cartpole_phys.data.release.fetching import MIRRORS, OTHER_HASH, Registry, Released, fetch
 from cartpole_phys.errors import InputError
 
 NAME = "physcartpole-random-v0"
@@ -78,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         try:
             while not self.ended.is_set():
-                self.wfile.write(b"\x00" * releases.CHUNK)
+                self.wfile.write(b"\x00" * fetching.CHUNK)
         except OSError:
             pass
 
@@ -103,8 +103,8 @@ def server(random_file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> I
     content = random_file.read_bytes()
     Handler.content, Handler.asked, Handler.ended = content, [], threading.Event()
     known = Registry("v0", (), {NAME: Released(NAME, len(content), hashlib.sha256(content).hexdigest())})
-    monkeypatch.setattr(releases, "registry", lambda: known)
-    monkeypatch.setattr(releases, "TIMEOUT", (1.0, 0.5))
+    monkeypatch.setattr(fetching, "registry", lambda: known)
+    monkeypatch.setattr(fetching, "TIMEOUT", (1.0, 0.5))
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     http.daemon_threads = True
     thread = threading.Thread(target=http.serve_forever)
