@@ -45,7 +45,8 @@ def test_everything_is_there_and_hashed(folder: Path) -> None:
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     assert sums == {name: _sha256(path) for name, path in files.items() if name != "SHA256SUMS"}
     for name in NAMES:
-        assert {f"{name}.hdf5", f"{name}.parquet", f"cards/{name}.md"} <= set(files)
+        beside = {f"{name}.parquet", f"{name}.croissant.json", f"cards/{name}.md"}
+        assert {f"{name}.hdf5", *beside} <= set(files)
     assert {"manifest.json", "LICENSE", "CITATION.cff", f"{AGENT}.safetensors"} <= set(files)
     assert f"{RANDOM}.safetensors" not in files
 
@@ -113,6 +114,21 @@ def test_cards_say_what_the_file_says(folder: Path) -> None:
             "## Limits",
         ):
             assert expected in text
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries that mlcroissant imports
+@pytest.mark.parametrize("name", NAMES)
+def test_croissant_is_valid_and_leads_to_the_rows(folder: Path, name: str) -> None:
+    import mlcroissant
+
+    dataset = mlcroissant.Dataset(jsonld=str(folder / f"{name}.croissant.json"))
+    assert not dataset.metadata.issues.errors
+    assert not dataset.metadata.issues.warnings
+    data = load_file(folder / f"{name}.hdf5")
+    for record, episode in zip(dataset.records("episodes"), data, strict=True):
+        np.testing.assert_array_equal(np.array(record["episodes/observations"]), episode.observations)
+        np.testing.assert_array_equal(np.array(record["episodes/rewards"]), episode.rewards)
+        assert record["episodes/truncated"] == (not episode.terminated)
 
 
 def test_every_released_recipe_has_a_card() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from cartpole_phys.data.tiers import COMPOSITES, REPLAYS
 
-LICENCE = "CC BY 4.0"
+LICENCE, LICENCE_URL = "CC BY 4.0", "https://creativecommons.org/licenses/by/4.0/"
 ACTED = {
     "random": "uniformly random actions",
     "heuristic": "control by a formula, as strong as the tier's score wants it",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from cartpole_phys.data.check import FAILED, check_file
 from cartpole_phys.data.exports.export import export
 from cartpole_phys.data.recipe import DATASET_VERSION, released_recipes
 from cartpole_phys.data.release.card import card
+from cartpole_phys.data.release.croissant import croissant
 from cartpole_phys.data.storage.d4rl import Header, read_header
 from cartpole_phys.data.storage.sharded import file_sha256
 from cartpole_phys.errors import InputError
@@ -82,9 +84,9 @@ def _is_good(path: Path, name: str) -> bool:
 
 
 def _describe(folder: Path, names: Sequence[str]) -> None:
-    """Write what stands beside the data: weights, parquet, cards, manifest, hashes, licence and citation."""
+    """Write what stands beside the data: weights, parquet, cards, Croissant, manifest, hashes …."""
     (folder / CARDS).mkdir(exist_ok=True)
-    stated = {}
+    stated, date = {}, _date(folder / MANIFEST)
     for name in names:
         path = folder / f"{name}.hdf5"
         header, sha256, size = read_header(path), file_sha256(path), path.stat().st_size
@@ -92,8 +94,11 @@ def _describe(folder: Path, names: Sequence[str]) -> None:
         _write_weights(folder / f"{name}.safetensors", header)
         if not (folder / f"{name}.parquet").exists():
             export(path, "parquet", folder)
+        described = croissant(name, DATASET_VERSION, date, header, folder)
+        _write(folder / f"{name}.croissant.json", json.dumps(described, indent=2) + "\n")
         stated[name] = _stated(header, sha256, size)
-    _write(folder / MANIFEST, json.dumps({"version": DATASET_VERSION, "files": stated}, indent=2) + "\n")
+    manifest = {"version": DATASET_VERSION, "date": date, "files": stated}
+    _write(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     _write(folder / LICENCE, LICENCE_TEXT)
     _write(folder / CITATION, CITATION_TEXT.format(version=DATASET_VERSION))
     others = (SUMS, "*.partial")
@@ -104,6 +109,13 @@ def _describe(folder: Path, names: Sequence[str]) -> None:
     )
     sums = [f"{file_sha256(path)}  {path.relative_to(folder).as_posix()}" for path in files]
     _write(folder / SUMS, "\n".join(sums) + "\n")
+
+
+def _date(manifest: Path) -> str:
+    """When the release was begun: as the manifest says, or today."""
+    if manifest.is_file():
+        return str(json.loads(manifest.read_text("utf-8"))["date"])
+    return datetime.now(UTC).date().isoformat()
 
 
 def _stated(header: Header, sha256: str, size: int) -> dict[str, Any]:

@@ -1,0 +1,115 @@
+"""Croissant 1.1 metadata of a data set, which machines read: its files, and what a row of the parquet holds.
+
+Source: docs.mlcommons.org/croissant, specification 1.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cartpole_phys.data.release.card import LICENCE_URL
+from cartpole_phys.data.storage.d4rl import Header
+from cartpole_phys.data.storage.sharded import file_sha256
+
+CONTEXT: Mapping[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "equivalentProperty": "cr:equivalentProperty",
+    "samplingRate": "cr:samplingRate",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileProperty": "cr:fileProperty",
+    "fileObject": "cr:fileObject",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isLiveDataset": "cr:isLiveDataset",
+    "isArray": "cr:isArray",
+    "arrayShape": "cr:arrayShape",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+FORMATS = {".hdf5": "application/x-hdf5", ".parquet": "application/x-parquet"}
+
+
+def croissant(name: str, version: str, date: str, header: Header, folder: Path) -> dict[str, Any]:
+    """The metadata as JSON-LD, of the files that lie in ``folder``; ``date`` of the release as YYYY-MM-DD."""
+    steps, env_id, command = (header.metadata[key] for key in ("summary", "env_id", "command"))
+    return {
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.1",
+        "name": name,
+        "description": f"{steps['transitions']:,} transitions of {env_id}, made by: {command}",
+        "license": LICENCE_URL,
+        "version": f"{version.removeprefix('v')}.0.0",
+        "datePublished": date,
+        "citeAs": f"The cartpole-phys developers: {name}.",
+        "distribution": [_file(folder / f"{name}{suffix}", kind) for suffix, kind in FORMATS.items()],
+        "recordSet": [_episodes(header, f"{name}.parquet")],
+    }
+
+
+def _file(path: Path, kind: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileObject",
+        "@id": path.name,
+        "name": path.name,
+        "contentUrl": path.name,
+        "contentSize": f"{path.stat().st_size} B",
+        "encodingFormat": kind,
+        "sha256": file_sha256(path),
+    }
+
+
+def _episodes(header: Header, file: str) -> dict[str, Any]:
+    """A record an episode."""
+    arrays = header.arrays
+    numbers = {name: arrays[name] for name in ("observations", "actions", "rewards")}
+    fields = [
+        _field(file, name, "sc:Integer" if spec.dtype.kind in "iu" else "sc:Float", spec.shape)
+        for name, spec in numbers.items()
+    ]
+    fields += [
+        _field(file, "dones", "sc:Boolean", arrays["terminals"].shape),
+        _field(file, "truncated", "sc:Boolean", ()),
+    ]
+    return {"@type": "cr:RecordSet", "@id": "episodes", "name": "episodes", "field": fields}
+
+
+def _field(file: str, column: str, kind: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    """A column; arrays have as many rows as the episode has steps."""
+    field: dict[str, Any] = {
+        "@type": "cr:Field",
+        "@id": f"episodes/{column}",
+        "name": column,
+        "dataType": kind,
+        "source": {"fileObject": {"@id": file}, "extract": {"column": column}},
+    }
+    if shape:
+        field |= {"isArray": True, "arrayShape": ",".join(["-1", *map(str, shape[1:])])}
+    return field
