@@ -20,6 +20,7 @@ from cartpole_phys.data.exports.export import FORMATS, export
 from cartpole_phys.data.rebuild import rebuild
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.release.fetching import fetch
+from cartpole_phys.data.release.publishing import publish_plan
 from cartpole_phys.data.release.release import release
 from cartpole_phys.data.report.show import show, write_page
 from cartpole_phys.data.tiers import TIERS
@@ -229,9 +230,15 @@ def release_catalogue(
     folder: Annotated[Path, typer.Argument(help="Where everything goes; what is there already is kept.")],
     only: Annotated[str, typer.Option(help="Only the data sets whose names match, such as '*-sac-*'.")] = "*",
     jobs: Annotated[int, typer.Option(help="Threads or processes; 0 for all processors.")] = 0,
+    plan: Annotated[
+        bool, typer.Option("--publish-plan", help="Build nothing; print the commands that upload the folder.")
+    ] = False,
     quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
 ) -> None:
     """Build the catalogue into a folder that is ready to be uploaded."""
+    if plan:
+        print("\n".join(publish_plan(folder)))
+        return
     with commands.ProgressBar(quiet) as progress:
         held = release(folder, only, jobs, progress)
     print("\n".join(held))

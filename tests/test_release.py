@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ from cartpole_phys.data.release import fetching
 from cartpole_phys.data.release import release as module
 from cartpole_phys.data.release.card import card
 from cartpole_phys.data.release.fetching import Registry, Released, fetch
+from cartpole_phys.data.release.publishing import publish_plan
 from cartpole_phys.data.release.release import release
 from cartpole_phys.data.storage.d4rl import read_header
 from cartpole_phys.errors import InputError
@@ -98,6 +102,21 @@ def test_a_released_file_is_fetched(folder: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(fetching, "registry", lambda: Registry("v0", (str(folder),), files))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert fetch(RANDOM).read_bytes() == (folder / f"{RANDOM}.hdf5").read_bytes()
+
+
+def test_the_plan_names_every_file(folder: Path, tmp_path: Path) -> None:
+    create, *hub = publish_plan(folder)
+    assert create.startswith("gh release create data-v0 --title 'Data sets v0'")
+    for name in NAMES:
+        assert f"{folder / name}.hdf5" in create
+    assert len(hub) == 3
+    for command in hub:  # Hugging Face's own command knows it, and every option
+        _, *words = shlex.split(command)
+        hf = str(Path(sys.executable).with_name("hf"))
+        told = subprocess.run([hf, *words, "--help"], capture_output=True, text=True, check=True, timeout=120)
+        assert all(word in told.stdout for word in words if word.startswith("--"))
+    with pytest.raises(InputError, match=r"there is no manifest\.json"):
+        publish_plan(tmp_path)
 
 
 def test_cards_say_what_the_file_says(folder: Path) -> None:

@@ -1,0 +1,37 @@
+"""The commands that upload a release; running them is left to whoever may."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+from cartpole_phys.data.release.release import CITATION, LICENCE, MANIFEST, SUMS
+from cartpole_phys.errors import InputError
+
+UPLOADED = ("*.hdf5", "*.safetensors", MANIFEST, SUMS, LICENCE, CITATION)  # to GitHub, which knows no folders
+HUB = "cartpole-phys"  # of whoever is logged in
+
+
+def publish_plan(folder: Path) -> list[str]:
+    """Commands for GitHub's ``gh`` and Hugging Face's ``hf``, in their order.
+
+    Raises:
+        InputError: if the folder holds no release.
+    """
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        raise InputError(
+            f"Expected a release in '{folder}', but there is no {MANIFEST}; build it without the flag."
+        )
+    version = json.loads(manifest.read_text("utf-8"))["version"]
+    files = [str(path) for pattern in UPLOADED for path in sorted(folder.glob(pattern))]
+    tag, title = f"data-{version}", f"Data sets {version}"
+    return [
+        shlex.join(["gh", "release", "create", tag, "--title", title, "--notes", f"See {SUMS}.", *files]),
+        shlex.join(["hf", "repos", "create", HUB, "--repo-type", "dataset", "--exist-ok"]),
+        shlex.join(
+            ["hf", "upload", HUB, str(folder), ".", "--repo-type", "dataset", "--commit-message", title]
+        ),
+        shlex.join(["hf", "repos", "tag", "create", HUB, version, "--repo-type", "dataset"]),
+    ]
