@@ -22,6 +22,8 @@ from benchmarks import (
     storage,
     transitions,
 )
+from benchmarks.full_suite import OUTCOMES
+from benchmarks.full_suite import RESULT as FULL_SUITE
 from cartpole_phys.errors import InputError
 
 ROOT = Path(__file__).parent.parent
@@ -221,7 +223,19 @@ def data_speed_summary() -> str:
     )
 
 
+def full_suite() -> str:
+    """When everything was last tested, and how it ended."""
+    result = _read(FULL_SUITE)
+    counts = ", ".join(f"{result[outcome]:,} {outcome}" for outcome in OUTCOMES if result[outcome])
+    return (
+        f"`make test-full` adds 100 builds that are killed at random moments, and every recipe of a trained "
+        f"agent: built, checked in both ways and rebuilt. It was last run on {result['date']}, in "
+        f"{result['seconds'] / 60:.0f} minutes on {result['machine']}: {counts}."
+    )
+
+
 BLOCKS = (
+    Block(README, "full-suite", full_suite),
     Block(README, "speed", speed_summary),
     Block(README, "data-speed", data_speed_summary),
     Block(README, "demo", demo_block),
