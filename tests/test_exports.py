@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import h5py
 import minari
 import numpy as np
 import pytest
@@ -244,6 +245,21 @@ def test_what_cannot_be_exported_is_refused(medium_file: Path, tmp_path: Path) -
         export(medium_file, "csv", tmp_path)
     with pytest.raises(InputError, match="There is no file"):
         export(tmp_path / "none.hdf5", "parquet", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "a/b", "..", "a..b"])
+@pytest.mark.parametrize("to", FORMATS)
+def test_what_a_file_calls_itself_leads_nowhere(
+    medium_file: Path, tmp_path: Path, name: str, to: str
+) -> None:
+    path, out = tmp_path / "mine.hdf5", tmp_path / "out"
+    path.write_bytes(medium_file.read_bytes())
+    with h5py.File(path, "r+") as file:
+        file.attrs["dataset_name"] = name
+    exported = export(path, to, out).path
+    assert exported.name.startswith("mine")
+    assert exported.is_relative_to(out)
+    assert {entry.name for entry in tmp_path.iterdir()} == {"mine.hdf5", "out"}
 
 
 def test_shards_are_exported_as_one(tmp_path: Path) -> None:

@@ -172,6 +172,11 @@ def _env_name(env_id: str) -> str:
     return name.removesuffix(f"_{DATASET_VERSION}") if env_id in CartPole.known_ids() else name
 
 
+def is_plain(name: str) -> bool:
+    """Whether a name is a plain file name, and no path."""
+    return NAME_PATTERN.fullmatch(name) is not None and ".." not in name
+
+
 def check_name(name: str, recipe: Recipe) -> str:
     """A name chosen by the user, as the file will carry it.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from cartpole_phys.data.building.writing import writing_to
 from cartpole_phys.data.exports import ogbench, parquet, pickled
 from cartpole_phys.data.loading import load_whole
+from cartpole_phys.data.recipe import is_plain
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
 from cartpole_phys.files import unfinished, unfinished_folder
@@ -53,7 +54,9 @@ def export(
         raise InputError(f"Unknown format {to!r}; choose --to from {', '.join(FORMATS)}.")
     source = Path(path)
     data = load_whole(source)
-    name = str(data.metadata.get("dataset_name", source.name.removesuffix(".hdf5")))
+    name = str(data.metadata.get("dataset_name"))
+    if not is_plain(name):  # the file is anyone's: what it calls itself must not lead elsewhere
+        name = source.name.removesuffix(".hdf5")
     if to == MINARI:
         return _to_minari(data, name, out, overwrite)
     suffix, write = FILES[to]

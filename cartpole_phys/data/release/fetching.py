@@ -19,7 +19,7 @@ from pathlib import Path
 import platformdirs
 
 from cartpole_phys.data.building.progress import Progress, Silent
-from cartpole_phys.data.recipe import NAME_PATTERN, released_recipes
+from cartpole_phys.data.recipe import is_plain, released_recipes
 from cartpole_phys.data.storage.sharded import file_sha256
 from cartpole_phys.errors import InputError
 from cartpole_phys.files import unfinished
@@ -114,7 +114,7 @@ def check_plain(name: str) -> str:
         InputError: if it is a path, or anything else than a plain name.
     """
     stem = name.removesuffix(".hdf5")
-    if not NAME_PATTERN.fullmatch(stem) or ".." in stem:
+    if not is_plain(stem):
         raise InputError(
             f"Expected the plain name of a data set, such as physcartpole-sac-medium-v0, got {name!r}."
         )
