@@ -15,7 +15,7 @@ from cartpole_phys import commands
 from cartpole_phys.data.build import Options
 from cartpole_phys.data.build import build as build_recipe
 from cartpole_phys.data.building.writing import Built
-from cartpole_phys.data.check import FAILED, PASSED, GateResult, check_with
+from cartpole_phys.data.check import FAILED, GateResult, check_with
 from cartpole_phys.data.exports.export import FORMATS, export
 from cartpole_phys.data.rebuild import rebuild
 from cartpole_phys.data.recipe import Recipe
@@ -148,8 +148,7 @@ def check_file(
 
 
 def _line(result: GateResult) -> str:
-    mark = {PASSED: "✓", FAILED: "✗"}.get(result.status, "–")
-    return f"{mark} {result.gate:<11} {result.status}: {result.detail}"
+    return f"{result.mark} {result.gate:<11} {result.status}: {result.detail}"
 
 
 @app.command("rebuild")

@@ -27,6 +27,11 @@ class GateResult:
     status: str  # PASSED, FAILED or NOT_APPLICABLE
     detail: str
 
+    @property
+    def mark(self) -> str:
+        """The status as one character."""
+        return {PASSED: "✓", FAILED: "✗"}.get(self.status, "–")
+
 
 class _Asked:
     """A gate that is asked until it has said something."""

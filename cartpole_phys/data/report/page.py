@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cartpole_phys.data.check import FAILED, PASSED, GateResult
+from cartpole_phys.data.check import FAILED, GateResult
 from cartpole_phys.data.report.charts import bars, cells, spans
 from cartpole_phys.data.report.statistics import Statistics
 from cartpole_phys.data.tiers import BANDS
@@ -68,8 +68,7 @@ def _table(rows: Sequence[tuple[str, str]]) -> str:
 
 
 def _verdict(gate: GateResult) -> str:
-    mark = {PASSED: "✓", FAILED: "✗"}.get(gate.status, "–")
-    text = escape(f"{mark} {gate.status}: {gate.detail}")
+    text = escape(f"{gate.mark} {gate.status}: {gate.detail}")
     return f'<span class="failed">{text}</span>' if gate.status == FAILED else text
 
 

@@ -79,8 +79,8 @@ def _gates(gates: Sequence[GateResult]) -> list[Text]:
 
 
 def _verdict(gate: GateResult) -> Text:
-    mark, style = ("✗", "bold red") if gate.status == FAILED else ("–", "dim")
-    return Text(printable(f"{mark} {gate.gate} {gate.status}: {gate.detail}"), style=style)
+    style = "bold red" if gate.status == FAILED else "dim"
+    return Text(printable(f"{gate.mark} {gate.gate} {gate.status}: {gate.detail}"), style=style)
 
 
 def printable(text: str) -> str:
