@@ -11,7 +11,6 @@ from typing import Any
 
 from cartpole_phys.data.release.card import LICENCE_URL
 from cartpole_phys.data.storage.d4rl import Header
-from cartpole_phys.data.storage.sharded import file_sha256
 
 CONTEXT: Mapping[str, Any] = {
     "@language": "en",
@@ -56,8 +55,10 @@ CONTEXT: Mapping[str, Any] = {
 FORMATS = {".hdf5": "application/x-hdf5", ".parquet": "application/x-parquet"}
 
 
-def croissant(name: str, version: str, date: str, header: Header, folder: Path) -> dict[str, Any]:
-    """The metadata as JSON-LD, of the files that lie in ``folder``; ``date`` of the release as YYYY-MM-DD."""
+def croissant(
+    name: str, version: str, date: str, header: Header, files: Mapping[Path, str]
+) -> dict[str, Any]:
+    """The metadata as JSON-LD; ``files`` are the set's own with their hashes, ``date`` is YYYY-MM-DD."""
     steps, env_id, command = (header.metadata[key] for key in ("summary", "env_id", "command"))
     return {
         "@context": CONTEXT,
@@ -69,20 +70,20 @@ def croissant(name: str, version: str, date: str, header: Header, folder: Path) 
         "version": f"{version.removeprefix('v')}.0.0",
         "datePublished": date,
         "citeAs": f"The cartpole-phys developers: {name}.",
-        "distribution": [_file(folder / f"{name}{suffix}", kind) for suffix, kind in FORMATS.items()],
+        "distribution": [_file(path, sha256) for path, sha256 in files.items()],
         "recordSet": [_episodes(header, f"{name}.parquet")],
     }
 
 
-def _file(path: Path, kind: str) -> dict[str, Any]:
+def _file(path: Path, sha256: str) -> dict[str, Any]:
     return {
         "@type": "cr:FileObject",
         "@id": path.name,
         "name": path.name,
         "contentUrl": path.name,
         "contentSize": f"{path.stat().st_size} B",
-        "encodingFormat": kind,
-        "sha256": file_sha256(path),
+        "encodingFormat": FORMATS[path.suffix],
+        "sha256": sha256,
     }
 
 

@@ -16,7 +16,7 @@ from cartpole_phys.data.check import FAILED, check_file
 from cartpole_phys.data.exports.export import export
 from cartpole_phys.data.recipe import DATASET_VERSION, released_recipes
 from cartpole_phys.data.release.card import card
-from cartpole_phys.data.release.croissant import croissant
+from cartpole_phys.data.release.croissant import FORMATS, croissant
 from cartpole_phys.data.storage.d4rl import Header, read_header
 from cartpole_phys.data.storage.sharded import file_sha256
 from cartpole_phys.errors import InputError
@@ -86,29 +86,38 @@ def _is_good(path: Path, name: str) -> bool:
 def _describe(folder: Path, names: Sequence[str]) -> None:
     """Write what stands beside the data: weights, parquet, cards, Croissant, manifest, hashes …."""
     (folder / CARDS).mkdir(exist_ok=True)
-    stated, date = {}, _date(folder / MANIFEST)
+    stated, date, hashes = {}, _date(folder / MANIFEST), dict[Path, str]()
     for name in names:
-        path = folder / f"{name}.hdf5"
-        header, sha256, size = read_header(path), file_sha256(path), path.stat().st_size
-        _write(folder / CARDS / f"{name}.md", card(name, header.metadata, size, sha256))
-        _write_weights(folder / f"{name}.safetensors", header)
-        if not (folder / f"{name}.parquet").exists():
+        path, rows = (folder / f"{name}{suffix}" for suffix in FORMATS)
+        if not rows.exists():
             export(path, "parquet", folder)
-        described = croissant(name, DATASET_VERSION, date, header, folder)
+        own = {file: file_sha256(file) for file in (path, rows)}
+        header, size = read_header(path), path.stat().st_size
+        _write(folder / CARDS / f"{name}.md", card(name, header.metadata, size, own[path]))
+        _write_weights(folder / f"{name}.safetensors", header)
+        described = croissant(name, DATASET_VERSION, date, header, own)
         _write(folder / f"{name}.croissant.json", json.dumps(described, indent=2) + "\n")
-        stated[name] = _stated(header, sha256, size)
+        stated[name] = _stated(header, own[path], size)
+        hashes |= own
     manifest = {"version": DATASET_VERSION, "date": date, "files": stated}
     _write(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     _write(folder / LICENCE, LICENCE_TEXT)
     _write(folder / CITATION, CITATION_TEXT.format(version=DATASET_VERSION))
+    _write_sums(folder, hashes)
+
+
+def _write_sums(folder: Path, known: Mapping[Path, str]) -> None:
+    """Write the hash of every file, those of the large ones being known."""
     others = (SUMS, "*.partial")
     files = sorted(
         path
         for path in folder.rglob("*")
         if path.is_file() and not any(fnmatch(path.name, other) for other in others)
     )
-    sums = [f"{file_sha256(path)}  {path.relative_to(folder).as_posix()}" for path in files]
-    _write(folder / SUMS, "\n".join(sums) + "\n")
+    lines = [
+        f"{known.get(path) or file_sha256(path)}  {path.relative_to(folder).as_posix()}" for path in files
+    ]
+    _write(folder / SUMS, "\n".join(lines) + "\n")
 
 
 def _date(manifest: Path) -> str:
