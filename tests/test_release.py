@@ -164,5 +164,8 @@ def test_every_released_recipe_has_a_card() -> None:
             "parts": parts,
             "scores": [measured] * len(parts),
             "versions": {"numpy": "2"},
+            "git_commit": "0123456789",
         }
-        assert f"# {name}" in card(name, metadata, 1, "0" * 64)
+        text = card(name, metadata, 1, "0" * 64)
+        assert f"# {name}" in text
+        assert "| commit | 0123456789 |" in text

@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import gymnasium
 
+from cartpole_phys.data.building.commit import git_commit
 from cartpole_phys.data.building.evaluating import evaluation_of, measured_score
 from cartpole_phys.data.building.parts import Part, Prepared
 from cartpole_phys.data.recipe import Recipe
@@ -77,15 +76,3 @@ def versions(env_id: str) -> dict[str, str]:
 def package_versions() -> dict[str, str]:
     """Versions of Python and of what every data set is made with."""
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
-
-
-def git_commit() -> str:
-    """The commit of the clone that this package runs from, or "" for an installed release."""
-    folder = Path(__file__).parent
-    if not (folder.parent.parent / ".git").exists():
-        return ""
-    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""

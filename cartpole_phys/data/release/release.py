@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cartpole_phys.data.build import Options, build
+from cartpole_phys.data.building.commit import commit_date
 from cartpole_phys.data.building.progress import Progress, Silent
 from cartpole_phys.data.building.writing import writing_to
 from cartpole_phys.data.check import FAILED, check_file
@@ -121,10 +122,10 @@ def _write_sums(folder: Path, known: Mapping[Path, str]) -> None:
 
 
 def _date(manifest: Path) -> str:
-    """When the release was begun: as the manifest says, or today."""
+    """Of the release: as the manifest says, or that of the commit it is made at, or today."""
     if manifest.is_file():
         return str(json.loads(manifest.read_text("utf-8"))["date"])
-    return datetime.now(UTC).date().isoformat()
+    return commit_date() or datetime.now(UTC).date().isoformat()
 
 
 def _stated(header: Header, sha256: str, size: int) -> dict[str, Any]:
