@@ -24,7 +24,7 @@ from cartpole_phys.data.release.publishing import publish_plan
 from cartpole_phys.data.release.release import release
 from cartpole_phys.data.report.show import show, write_page
 from cartpole_phys.data.tiers import TIERS
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, printable
 from cartpole_phys.play import DEFAULT_ENV, SHOVE_SHARE, Game, Playing, cast_for, play_in_window
 from cartpole_phys.policies.named import NAMES
 from cartpole_phys.processors import processors
@@ -148,7 +148,7 @@ def check_file(
 
 
 def _line(result: GateResult) -> str:
-    return f"{result.mark} {result.gate:<11} {result.status}: {result.detail}"
+    return printable(f"{result.mark} {result.gate:<11} {result.status}: {result.detail}")
 
 
 @app.command("rebuild")

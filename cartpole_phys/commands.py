@@ -6,6 +6,7 @@ import gc
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
@@ -14,7 +15,7 @@ from gymnasium.error import DependencyNotInstalled
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, printable
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 
@@ -32,13 +33,14 @@ def run(app: Callable[..., Any]) -> None:
 
     Signals raise an exception of our own because the command-line library answers Ctrl-C itself.
     """
+    warnings.simplefilter("ignore", RuntimeWarning)  # gates, not NumPy, say that numbers are not finite
     gc.freeze()  # what was imported stays, so no search for cycles needs to go through it
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
         app()
     except (InputError, OSError, DependencyNotInstalled) as error:
-        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        print("error: " + printable(" ".join(str(error).split())), file=sys.stderr)
         sys.exit(BAD_INPUT)
     except Interrupted:
         print("Interrupted; nothing half-written was left.", file=sys.stderr)

@@ -151,8 +151,9 @@ class Episodes(Sequence[Episode]):
         """Episodes from flat arrays under D4RL's keys; rows after the last flag count as a cut episode.
 
         Raises:
-            InputError: if there are no rows.
+            InputError: if there are no rows, or arrays of other shapes than D4RL's.
         """
+        _require_shapes(arrays)
         terminals, timeouts = arrays["terminals"].astype(np.bool_), arrays["timeouts"].astype(np.bool_)
         if not len(terminals):
             raise InputError("Expected at least one transition, got an empty data set.")
@@ -254,6 +255,20 @@ class Episodes(Sequence[Episode]):
             offsets=offsets,
             infos={name: _rows(values, rows) for name, values in self.infos.items()},
         )
+
+
+def _require_shapes(arrays: Mapping[str, Array]) -> None:
+    """Refuse rewards and flags that are not one value a row, and next observations unlike the observations.
+
+    Raises:
+        InputError: if there are such.
+    """
+    rows = arrays["rewards"].shape[:1]
+    expected = dict.fromkeys(("rewards", "terminals", "timeouts"), rows)
+    expected["next_observations"] = arrays["observations"].shape
+    for name, shape in expected.items():
+        if arrays[name].shape != shape:
+            raise InputError(f"Expected {name} of shape {shape}, got {arrays[name].shape}.")
 
 
 def _rows(array: Array, rows: slice | Array) -> Array:

@@ -1,4 +1,4 @@
-"""The one exception type for what a user can mend, and the checks that most often raise it."""
+"""The one exception type for what a user can mend, what most often raises it, and how it is shown."""
 
 from __future__ import annotations
 
@@ -23,3 +23,8 @@ def is_integer(value: Any) -> TypeGuard[int]:
 def is_number(value: Any) -> bool:
     """Whether something is a real number, and no truth value."""
     return isinstance(value, (int, float, np.floating, np.integer)) and not isinstance(value, bool)
+
+
+def printable(text: str) -> str:
+    """A text from a file without what would command a terminal, or cannot be encoded."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)

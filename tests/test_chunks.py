@@ -64,7 +64,7 @@ def test_rows_come_back_from_any_row_on(name: str) -> None:
     chunk = deflate(array, len(array))
     for first, stop in ((0, len(array)), (len(array) // 3, len(array) // 2 + 1)):
         rows = np.empty_like(array[first:stop])
-        inflate(chunk, rows, first)
+        inflate(chunk, len(array), rows, first)
         np.testing.assert_array_equal(rows, array[first:stop])
 
 
@@ -82,7 +82,7 @@ def test_damage_is_noticed() -> None:
     chunk = bytearray(deflate(WALK, ROWS))
     chunk[1_000] ^= 1
     with pytest.raises(ChunkError):
-        inflate(bytes(chunk), np.empty_like(WALK), 0)
+        inflate(bytes(chunk), ROWS, np.empty_like(WALK), 0)
     with pytest.raises(zlib.error):
         zlib.decompress(chunk)
 

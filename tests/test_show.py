@@ -12,7 +12,7 @@ import pytest
 from cartpole_phys import build_dataset
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.report.statistics import Column, coverage, histogram, statistics_of
-from cartpole_phys.data.report.terminal import printable
+from cartpole_phys.errors import printable
 
 FILES = ("medium_file", "discrete_file", "varied_file", "random_file", "mixed_file")
 

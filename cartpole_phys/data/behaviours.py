@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cartpole_phys.data.stated import stated_env
 from cartpole_phys.data.storage.d4rl import read_header
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies.behaviour import Behaviour, from_description
@@ -36,18 +37,12 @@ def behaviour_of(path: str | os.PathLike[str]) -> Acted:
     """
     header = read_header(path)
     parts = header.metadata.get("parts")
-    env_id, env_kwargs = header.metadata.get("env_id"), header.metadata.get("env_kwargs", {})
-    if (
-        not isinstance(parts, list)
-        or not parts
-        or not isinstance(parts[-1], Mapping)
-        or not isinstance(env_id, str)
-        or not isinstance(env_kwargs, Mapping)
-    ):
+    if not isinstance(parts, list) or not parts or not isinstance(parts[-1], Mapping):
         raise InputError(
             f"Expected a data set with its behaviour policy in it, but {os.fspath(path)!r} does not say what "
             "acted; use one from: build-dataset"
         )
+    env_id, env_kwargs = stated_env(header.metadata)
     last = len(parts) - 1
     behaviour = from_description(parts[last], header.weights.get(str(last), {}))
     return Acted(env_id, env_kwargs, behaviour)

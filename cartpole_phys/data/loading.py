@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
 from cartpole_phys.data.release.fetching import fetch, is_name
+from cartpole_phys.data.stated import stated_env
 from cartpole_phys.data.storage.d4rl import REQUIRED, Reader
 from cartpole_phys.data.storage.sharded import ShardedEpisodes
 from cartpole_phys.episodes import Episodes
@@ -62,14 +62,10 @@ def make_env_and_dataset(
         seed: decides which.
 
     Raises:
-        InputError: if there is no such data set, or it does not name its environment.
+        InputError: if there is no such data set, or it names no environment, or one that a
+            file may not ask for.
     """
     whole = load_whole(path)
-    env_id, env_kwargs = whole.metadata.get("env_id"), whole.metadata.get("env_kwargs", {})
-    if not isinstance(env_id, str) or not isinstance(env_kwargs, Mapping):
-        raise InputError(
-            f"Expected a data set that names its environment, {os.fspath(path)!r} does not; "
-            "use one from: build-dataset"
-        )
+    env_id, env_kwargs = stated_env(whole.metadata)
     train, validation = whole.split(share, seed)
     return gym.make(env_id, **env_kwargs), train, validation

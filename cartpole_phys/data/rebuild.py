@@ -13,6 +13,7 @@ from cartpole_phys.data.building.parts import Part, prepare
 from cartpole_phys.data.building.progress import Progress
 from cartpole_phys.data.building.writing import flat
 from cartpole_phys.data.recipe import Recipe, recipe_from
+from cartpole_phys.data.stated import stated_env
 from cartpole_phys.data.storage.d4rl import Header, read_header
 from cartpole_phys.data.storage.hashing import ARRAY_HASHES, TableHash
 from cartpole_phys.data.storage.sharded import verified_files
@@ -95,9 +96,15 @@ def _parts(header: Header, policy: str | None, progress: Progress) -> list[Part]
     Raises:
         InputError: if they are not described.
     """
-    recipe: Recipe = recipe_from(header.metadata.get("recipe"))
+    fields = header.metadata.get("recipe")
+    stated_env(fields if isinstance(fields, Mapping) else {})
+    recipe: Recipe = recipe_from(fields)
     described: Any = header.metadata.get("parts")
-    if not isinstance(described, list) or len(described) != len(recipe.parts):
+    if (
+        not isinstance(described, list)
+        or len(described) != len(recipe.parts)
+        or not all(isinstance(part, Mapping) for part in described)
+    ):
         raise InputError(
             "Expected a file that describes all parts of its recipe; use one from: build-dataset"
         )

@@ -72,7 +72,7 @@ def from_description(description: Mapping[str, Any], weights: Weights) -> Behavi
         InputError: if the kind is unknown or a number or weight that it needs is missing or misshaped.
     """
     kind = description.get("kind")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise InputError(f"Expected a policy kind out of {', '.join(_KINDS)}, got {kind!r}.")
     behaviour = Behaviour(dict(description), dict(weights))
     try:

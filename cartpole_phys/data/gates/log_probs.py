@@ -14,6 +14,8 @@ from cartpole_phys.data.gates.verdict import (
     Gate,
     GateFailure,
     first_row,
+    need,
+    stated_parts,
     stated_world,
 )
 from cartpole_phys.data.storage.blocks import Block
@@ -34,19 +36,17 @@ class LogProbs(Gate):
 
     def __init__(self, header: Header) -> None:
         super().__init__(header)
-        parts = header.metadata.get("parts")
-        if not isinstance(parts, list):
-            raise CannotTell("the file does not describe its behaviour policy")
-        self._parts: list[Mapping[str, Any]] = parts
+        self._parts = stated_parts(header)
         if LOG_PROBS not in header.arrays:
             raise CannotTell("the file holds no log-probabilities")
         self._world = stated_world(header)
         self._rows = 0
 
     def see(self, block: Block) -> None:
+        need(block, LOG_PROBS, "observations", "actions")
         first = 0
         for i, part in enumerate(self._parts):
-            end = first + int(part["rows"])
+            end = first + part["rows"]
             rows = block.between(first, end)
             if rows.rows:
                 self._check(i, rows)
@@ -55,7 +55,10 @@ class LogProbs(Gate):
 
     def _check(self, part: int, rows: Block) -> None:
         for name, expected in self._expected(part, rows.arrays).items():
-            wrong = different(rows.arrays[name], expected)
+            stored = rows.arrays[name]
+            if (stored.dtype, stored.shape) != (expected.dtype, expected.shape):
+                raise CannotTell(f"{name} are {stored.dtype} {stored.shape[1:]}, not {expected.dtype}")
+            wrong = different(stored, expected)
             if wrong.any():
                 row = rows.start + first_row(wrong)
                 raise GateFailure(f"{name} of row {row} is not what its policy gives")

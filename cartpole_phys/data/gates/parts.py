@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cartpole_phys.data.gates.verdict import CannotTell, Gate, GateFailure
+from collections.abc import Mapping
+
+from cartpole_phys.data.gates.verdict import CannotTell, Gate, GateFailure, stated_parts
 from cartpole_phys.data.storage.blocks import Block
 from cartpole_phys.data.storage.d4rl import Header
 from cartpole_phys.data.storage.hashing import TableHash
@@ -16,14 +18,16 @@ class Parts(Gate):
 
     def __init__(self, header: Header) -> None:
         super().__init__(header)
-        tier, parts = header.metadata.get("tier"), header.metadata.get("parts")
-        if not isinstance(tier, str) or tier not in COMPOSITES or not isinstance(parts, list):
+        tier = header.metadata.get("tier")
+        if not isinstance(tier, str) or tier not in COMPOSITES:
             raise CannotTell("the file is not made of several tiers")
-        found = [(part.get("tier"), part.get("rows")) for part in parts]
+        parts = stated_parts(header)
+        found = [(part.get("tier"), part["rows"]) for part in parts]
         expected = list(zip(COMPOSITES[tier], shares(header.rows, len(COMPOSITES[tier])), strict=True))
         if found != expected:
             raise GateFailure(f"{tier} means the parts {expected} (tier and rows), got {found}")
-        self._stated = [dict(part.get("sha256", {})) for part in parts]
+        stated = [part.get("sha256") for part in parts]
+        self._stated = [one if isinstance(one, Mapping) else {} for one in stated]
         self._ends = [sum(rows for _, rows in expected[: i + 1]) for i in range(len(expected))]
         self._hashes = [TableHash(rows) for _, rows in expected]
 

@@ -7,16 +7,26 @@ from typing import Any
 
 import numpy as np
 
-from cartpole_phys.data.gates.verdict import Array, CannotTell, Gate, GateFailure, stated_world
+from cartpole_phys.data.gates.verdict import (
+    Array,
+    CannotTell,
+    Gate,
+    GateFailure,
+    need,
+    stated_parts,
+    stated_world,
+)
 from cartpole_phys.data.score import mean_interval, references_of, score
 from cartpole_phys.data.storage.blocks import Block
-from cartpole_phys.data.storage.d4rl import Header
+from cartpole_phys.data.storage.d4rl import REQUIRED, Header
 from cartpole_phys.data.tiers import band
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, is_integer
 from cartpole_phys.policies.behaviour import from_description
+from cartpole_phys.worlds.world import World
 
 FOREIGN_CODE = "factory"  # the kind of a policy that MODULE:FACTORY made
+EVALUATED_STEPS = 5_000_000
 
 
 class Tier(Gate):
@@ -30,15 +40,16 @@ class Tier(Gate):
 
     def __init__(self, header: Header) -> None:
         super().__init__(header)
-        parts, evaluation = header.metadata.get("parts"), header.metadata.get("evaluation")
-        if not isinstance(parts, list) or not isinstance(evaluation, Mapping):
-            raise CannotTell("the file does not describe its behaviour policy")
-        self._parts, self._evaluation = parts, evaluation
+        self._parts, self._evaluation = stated_parts(header), header.metadata.get("evaluation")
         self._own_returns: list[Array] = []
 
     def see(self, block: Block) -> None:
         if any(part.get("kind") == FOREIGN_CODE for part in self._parts):
-            episodes = Episodes.from_d4rl(block.arrays)
+            need(block, *REQUIRED)
+            try:
+                episodes = Episodes.from_d4rl(block.arrays)
+            except InputError as error:
+                raise CannotTell(str(error)) from error
             self._own_returns.append(episodes.returns[episodes.complete])
 
     def verdict(self) -> str:
@@ -73,7 +84,24 @@ class Tier(Gate):
             return returns
         try:
             behaviour = from_description(part, self.header.weights.get(str(number), {}))
-            episodes, seed = int(self._evaluation["episodes"]), int(self._evaluation["seed"])
-            return stated_world(self.header).play(behaviour, episodes, seed).returns
-        except (InputError, KeyError, TypeError, ValueError) as error:
+        except InputError as error:
             raise CannotTell(f"the behaviour policy cannot be made again: {error}") from error
+        world = stated_world(self.header)
+        return world.play(behaviour, *self._episodes_and_seed(world)).returns
+
+    def _episodes_and_seed(self, world: World) -> tuple[int, int]:
+        """How the file says that its policy was evaluated.
+
+        Raises:
+            CannotTell: if it does not, or if that is more than a check has time for.
+        """
+        stated = self._evaluation if isinstance(self._evaluation, Mapping) else {}
+        episodes, seed = stated.get("episodes"), stated.get("seed")
+        if not is_integer(episodes) or not is_integer(seed) or episodes < 1 or seed < 0:
+            raise CannotTell("the file does not say how its behaviour policy was evaluated")
+        steps = episodes * world.max_episode_steps
+        if steps > EVALUATED_STEPS:
+            raise CannotTell(
+                f"the evaluation takes up to {steps:,} steps, and a check plays {EVALUATED_STEPS:,} at most"
+            )
+        return episodes, seed

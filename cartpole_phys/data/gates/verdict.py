@@ -9,12 +9,16 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.data import stated
 from cartpole_phys.data.storage.blocks import Block
 from cartpole_phys.data.storage.d4rl import Header
-from cartpole_phys.errors import InputError
-from cartpole_phys.worlds.world import World, world_of
+from cartpole_phys.errors import InputError, is_integer
+from cartpole_phys.worlds.world import World
 
 Array = npt.NDArray[Any]
+
+
+ONE_VALUE = ("rewards", "terminals", "timeouts", "infos/collection_cut")  # a row
 
 
 class GateFailure(Exception):  # noqa: N818 - it is a verdict, not an error
@@ -63,9 +67,9 @@ def need(block: Block, *names: str) -> list[Array]:
     Raises:
         CannotTell: if one is missing or has other rows.
     """
-    missing = [name for name in names if name not in block.arrays]
-    if missing:
-        raise CannotTell(f"there is no {missing[0]} with a value for each transition")
+    for name in names:
+        if name not in block.arrays or (name in ONE_VALUE and block.arrays[name].ndim != 1):
+            raise CannotTell(f"there is no {name} with a value for each transition")
     return [block.arrays[name] for name in names]
 
 
@@ -73,15 +77,28 @@ def stated_world(header: Header) -> World:
     """The environment that a file names.
 
     Raises:
-        CannotTell: if it names none that can be made.
+        CannotTell: if it names none that can be made, or that a file may ask for.
     """
-    env_id, env_kwargs = header.metadata.get("env_id"), header.metadata.get("env_kwargs")
-    if not isinstance(env_id, str) or not isinstance(env_kwargs, Mapping):
-        raise CannotTell("the file does not name its environment")
     try:
-        return world_of(env_id, env_kwargs)
+        return stated.stated_world(header.metadata)
     except InputError as error:
         raise CannotTell(str(error)) from error
+
+
+def stated_parts(header: Header) -> list[Mapping[str, Any]]:
+    """What a file says of each of its parts: rows that follow each other, and who acted in them.
+
+    Raises:
+        CannotTell: if it does not describe them.
+    """
+    parts = header.metadata.get("parts")
+    if not isinstance(parts, list) or not all(_is_part(part) for part in parts):
+        raise CannotTell("the file does not describe its behaviour policy")
+    return parts
+
+
+def _is_part(part: Any) -> bool:
+    return isinstance(part, Mapping) and is_integer(part.get("rows")) and part["rows"] >= 0
 
 
 def first_row(rows: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -16,6 +17,7 @@ from cartpole_phys.data.report.charts import bars, cells, spans
 from cartpole_phys.data.report.statistics import Statistics
 from cartpole_phys.data.tiers import BANDS
 from cartpole_phys.episodes import Episodes
+from cartpole_phys.errors import is_number, printable
 from cartpole_phys.system import CartPole
 
 PLAYED_ROWS = 100_000  # at most, so that the page stays small
@@ -40,7 +42,7 @@ def page(
     charts += _tiers(metadata)
     mean = "unknown" if statistics.mean_return is None else f"{statistics.mean_return:.1f}"
     body = [
-        f"<h1>{escape(name)}</h1>",
+        f"<h1>{_text(name)}</h1>",
         f"<p>{statistics.steps:,} transitions in {statistics.episodes:,} episodes; mean return {mean}, "
         f"normalized score {'unknown' if score is None else f'{score:.1f}'}.</p>",
         *(_player(data, system) if system is not None else []),
@@ -51,9 +53,14 @@ def page(
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(name)}</title><style>{_asset('page.css')}</style></head>"
+        f"<title>{_text(name)}</title><style>{_asset('page.css')}</style></head>"
         f"<body>{''.join(body)}</body></html>\n"
     )
+
+
+def _text(text: str) -> str:
+    """What a file says, as text and never as markup."""
+    return escape(printable(text))
 
 
 def _asset(name: str) -> str:
@@ -63,22 +70,22 @@ def _asset(name: str) -> str:
 
 def _table(rows: Sequence[tuple[str, str]]) -> str:
     """Names and cells that are HTML already."""
-    lines = [f'<tr><th scope="row">{escape(name)}</th><td>{cell}</td></tr>' for name, cell in rows]
+    lines = [f'<tr><th scope="row">{_text(name)}</th><td>{cell}</td></tr>' for name, cell in rows]
     return f"<table>{''.join(lines)}</table>"
 
 
 def _verdict(gate: GateResult) -> str:
-    text = escape(f"{gate.mark} {gate.status}: {gate.detail}")
+    text = _text(f"{gate.mark} {gate.status}: {gate.detail}")
     return f'<span class="failed">{text}</span>' if gate.status == FAILED else text
 
 
 def _stated(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the file says of itself, the long parts left out."""
-    rows = [(key, f"<code>{escape(str(metadata[key]))}</code>") for key in SHOWN if key in metadata]
+    rows = [(key, f"<code>{_text(str(metadata[key]))}</code>") for key in SHOWN if key in metadata]
     versions = metadata.get("versions")
     if isinstance(versions, Mapping):
         text = ", ".join(f"{package} {version}" for package, version in versions.items())
-        rows.append(("versions", escape(text)))
+        rows.append(("versions", _text(text)))
     return rows
 
 
@@ -88,12 +95,18 @@ def _tiers(metadata: Mapping[str, Any]) -> list[str]:
     if not isinstance(parts, list) or not isinstance(scores, list):
         return []
     rows = [
-        (str(part.get("tier")), float(own["score"]), float(own["score_low"]), float(own["score_high"]))
+        (printable(str(part.get("tier"))), own["score"], own["score_low"], own["score_high"])
         for part, own in zip(parts, scores, strict=False)
-        if isinstance(part, Mapping) and isinstance(own, Mapping) and "score_low" in own
+        if isinstance(part, Mapping) and isinstance(own, Mapping) and _is_interval(own)
     ]
     bands = [(tier, low, min(high, HIGHEST_SCORE)) for tier, (low, high) in BANDS.items()]
     return [spans(rows, bands)] if rows else []
+
+
+def _is_interval(scores: Mapping[str, Any]) -> bool:
+    """Whether a score, its lower and its upper end are finite."""
+    given: list[Any] = [scores.get(name) for name in ("score", "score_low", "score_high")]
+    return all(is_number(value) and abs(value) <= sys.float_info.max for value in given)
 
 
 def _player(data: Episodes, system: CartPole) -> list[str]:
@@ -140,7 +153,7 @@ def _embedded(data: Episodes, shown: Sequence[int], system: CartPole) -> dict[st
     if not system.continuous:
         force = (2.0 * actions - 1.0) * system.params.force_mag
     qpos, push = data.infos["qpos"][rows], data.infos["push"][rows]
-    values = np.stack([qpos[:, 0], qpos[:, 1], force, push], axis=1)  # (n,) × 4 -> (n, 4)
+    values = np.nan_to_num(np.stack([qpos[:, 0], qpos[:, 1], force, push], axis=1))  # (n,) × 4 -> (n, 4)
     scales = np.maximum(np.abs(values).max(axis=0), 1e-9)  # (4,)
     shares = np.round(values / scales * LARGEST).astype("<i2")
     lengths = data.lengths[list(shown)]

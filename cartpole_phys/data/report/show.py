@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import RenderableType
 
 from cartpole_phys.data.building.progress import Progress
@@ -16,14 +15,14 @@ from cartpole_phys.data.building.writing import writing_to
 from cartpole_phys.data.check import GateResult, check_with
 from cartpole_phys.data.loading import load_whole
 from cartpole_phys.data.report.page import page
-from cartpole_phys.data.report.statistics import Statistics, statistics_of
+from cartpole_phys.data.report.statistics import Statistics, holds_cart_and_pole, statistics_of
 from cartpole_phys.data.report.terminal import summary
 from cartpole_phys.data.score import references_of, score
+from cartpole_phys.data.stated import stated_world
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
 from cartpole_phys.files import unfinished
 from cartpole_phys.system import CartPole
-from cartpole_phys.worlds.world import world_of
 
 
 @dataclass(frozen=True)
@@ -69,12 +68,10 @@ def write_page(shown: Shown, path: Path) -> None:
 
 def system_of(data: Episodes) -> CartPole | None:
     """The cart and pole that a data set is of, with all that a player draws; None for anything else."""
-    env_id, env_kwargs = data.metadata.get("env_id"), data.metadata.get("env_kwargs")
-    has_states = data.infos.get("qpos", np.empty(0)).shape[1:] == (2,) and "push" in data.infos
-    if not has_states or not isinstance(env_id, str) or not isinstance(env_kwargs, Mapping):
+    if not holds_cart_and_pole(data) or data.actions[0].size != 1:
         return None
     try:
-        return world_of(env_id, env_kwargs).system
+        return stated_world(data.metadata).system
     except InputError:
         return None
 

@@ -49,7 +49,8 @@ class Column(NamedTuple):
     @property
     def quantiles(self) -> list[float]:
         """At ``QUANTILES``."""
-        return [float(value) for value in np.quantile(self.values, QUANTILES)]
+        finite = self.values[np.isfinite(self.values)].astype(np.float64)
+        return [float(value) for value in np.quantile(finite, QUANTILES)] if len(finite) else [np.nan] * 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,9 +89,8 @@ def statistics_of(data: Episodes) -> Statistics:
 
 def columns_of(data: Episodes) -> list[Column]:
     """The state of a cart and pole by its names, or else the observation by its numbers."""
-    infos: Mapping[str, Array] = data.infos
-    if "push" in infos and infos.get("qpos", np.empty(0)).shape[1:] == (2,):
-        qpos, qvel = infos["qpos"], infos["qvel"]
+    if holds_cart_and_pole(data):
+        qpos, qvel = data.infos["qpos"], data.infos["qvel"]
         return [
             Column("x", "m", qpos[:, 0]),
             Column("ẋ", "m/s", qvel[:, 0]),
@@ -101,16 +101,37 @@ def columns_of(data: Episodes) -> list[Column]:
     return [Column(f"observation {i}", "", flat[:, i]) for i in range(flat.shape[1])]
 
 
+def holds_cart_and_pole(data: Episodes) -> bool:
+    """Whether every row has the state of a cart and pole, and the push on it."""
+    shapes = {"qpos": (2,), "qvel": (2,), "push": ()}
+    infos: Mapping[str, Array] = data.infos
+    return all(name in infos and infos[name].shape[1:] == shape for name, shape in shapes.items())
+
+
 def histogram(name: str, unit: str, values: Array, bins: int = BINS) -> Histogram:
-    """Equal bins from the smallest to the largest value; whole numbers get no bins without one."""
+    """Equal bins from the smallest to the largest finite value; whole numbers get no bins without one."""
     if values.dtype.kind in "iu":
         bins = max(min(bins, int(values.max()) - int(values.min()) + 1), 1)
-    counts, edges = np.histogram(values.astype(np.float64), bins)
-    return Histogram(name, unit, counts, edges)
+    numbers = values.astype(np.float64)
+    finite = numbers[np.isfinite(numbers)]
+    edges = _edges(finite.min(), finite.max(), bins) if len(finite) else np.array([0.0, 1.0])
+    return Histogram(name, unit, np.histogram(finite, edges)[0], edges)
+
+
+def _edges(low: float, high: float, bins: int) -> npt.NDArray[np.float64]:
+    """Of equal bins; of a single one where numbers so close, or so far apart, have no others between them."""
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    with np.errstate(over="ignore", invalid="ignore"):
+        edges = np.linspace(low, high, bins + 1)
+        if np.isfinite(edges).all() and (np.diff(edges) > 0.0).all():
+            return edges
+    return np.array([low, np.nextafter(high, np.inf)])
 
 
 def coverage(across: Column, up: Column) -> Coverage:
     """Cells from the smallest to the largest values."""
     first, second = (histogram(column.name, column.unit, column.values) for column in (across, up))
-    counts, _, _ = np.histogram2d(across.values, up.values, (first.edges, second.edges))
+    finite = np.isfinite(across.values) & np.isfinite(up.values)
+    counts, _, _ = np.histogram2d(across.values[finite], up.values[finite], (first.edges, second.edges))
     return Coverage(first, second, counts.astype(np.int64))

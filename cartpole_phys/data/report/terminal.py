@@ -11,6 +11,7 @@ from rich.text import Text
 
 from cartpole_phys.data.check import FAILED, PASSED, GateResult
 from cartpole_phys.data.report.statistics import QUANTILES, Histogram, Statistics
+from cartpole_phys.errors import printable
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -81,8 +82,3 @@ def _gates(gates: Sequence[GateResult]) -> list[Text]:
 def _verdict(gate: GateResult) -> Text:
     style = "bold red" if gate.status == FAILED else "dim"
     return Text(printable(f"{gate.mark} {gate.gate} {gate.status}: {gate.detail}"), style=style)
-
-
-def printable(text: str) -> str:
-    """A text from a file without what would command a terminal."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)

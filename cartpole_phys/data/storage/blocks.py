@@ -35,7 +35,8 @@ class Block(NamedTuple):
 
 def flagged(arrays: Mapping[str, Array]) -> npt.NDArray[np.bool_]:
     """Which rows end an episode, shape (N,)."""
-    flags = [arrays[name].astype(np.bool_) for name in ("terminals", "timeouts") if name in arrays]
+    found = [arrays[name] for name in ("terminals", "timeouts") if name in arrays]
+    flags = [array.astype(np.bool_) for array in found if array.ndim == 1]
     return np.logical_or.reduce(flags) if flags else np.zeros(len(arrays["rewards"]), np.bool_)
 
 

@@ -69,13 +69,18 @@ def _stored(planes: Iterable[Array]) -> Iterator[Buffer]:
             yield piece.data
 
 
-def inflate(chunk: bytes, rows: Array, first: int) -> None:
-    """Write the rows of a chunk, from its row ``first`` on, into ``rows``, a contiguous array.
+def inflate(chunk: bytes, chunk_rows: int, rows: Array, first: int) -> None:
+    """Write rows of a chunk of ``chunk_rows``, from its row ``first`` on, into ``rows``, a contiguous array.
 
     Raises:
         ChunkError: if the chunk is damaged.
+        ValueError: if it holds more or fewer rows.
     """
-    planes = np.frombuffer(isal_zlib.decompress(chunk, bufsize=rows.nbytes), np.uint8)
+    size = chunk_rows * rows[:1].nbytes
+    stream = isal_zlib.decompressobj()
+    planes = np.frombuffer(stream.decompress(chunk, size + 1), np.uint8)  # one byte more than there should be
+    if len(planes) != size or not stream.eof:
+        raise ValueError(f"a chunk holds other than the {size:,} bytes that it should")
     planes = planes.reshape(rows.itemsize, -1)  # (bytes, values)
     start = first * rows[:1].size
     target = rows.reshape(-1).view(np.uint8)  # (rows, …) -> (values × bytes,)

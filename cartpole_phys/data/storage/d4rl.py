@@ -24,6 +24,8 @@ import numpy.typing as npt
 
 from cartpole_phys.data.storage.chunks import ChunkError, deflate, inflate
 from cartpole_phys.data.storage.hashing import TableHash, sealed
+from cartpole_phys.data.storage.heaps import require_sound_heaps
+from cartpole_phys.data.storage.inspection import WEIGHTS, numeric_datasets, read_attributes
 from cartpole_phys.errors import InputError
 
 Array = npt.NDArray[Any]
@@ -31,8 +33,6 @@ Weights = Mapping[str, Mapping[str, Array]]  # by part and name
 
 SCHEMA_VERSION = 1
 ROWS_PER_CHUNK = 16_384
-WEIGHTS = "policy_weights/"  # attributes under this name are a behaviour policy's weights
-V2_METADATA = "metadata/"  # what D4RL's own files have here says the same as our attributes, or less
 REQUIRED = ("observations", "next_observations", "actions", "rewards", "terminals", "timeouts")
 THREADS = os.cpu_count() or 1
 LIBRARY_VERSIONS = ("v108", "v108")  # of the format: older ones have no attributes above 64 KB
@@ -182,8 +182,9 @@ class Reader:
         with self._explained():
             self._file = h5py.File(path, "r")
             try:
-                self._datasets = _datasets(self._file)
-                metadata, weights = _attributes(self._file)
+                self._datasets = numeric_datasets(self._file)
+                require_sound_heaps(self._file, self._datasets.values())
+                metadata, weights = read_attributes(self._file)
             except BaseException:
                 self._file.close()
                 raise
@@ -204,6 +205,8 @@ class Reader:
                 running += self._inflate(dataset, wanted[name], start, end)
             for chunk in running:
                 chunk.result()
+            for name, rows in wanted.items():
+                _require_truth(name, rows)
             return wanted
 
     def __enter__(self) -> Reader:
@@ -219,9 +222,13 @@ class Reader:
         """Begin to write rows ``start`` to ``stop`` of a data set into ``rows``."""
         size, trailing, running = dataset.chunks[0], (0,) * (dataset.ndim - 1), []
         for first in range(start // size * size, stop, size):
-            _, chunk = dataset.id.read_direct_chunk((first, *trailing))
+            skipped, chunk = dataset.id.read_direct_chunk((first, *trailing))
             low, high = max(first, start), min(first + size, stop)
-            running.append(self._pool.submit(inflate, chunk, rows[low - start : high - start], low - first))
+            target = rows[low - start : high - start]
+            if skipped:  # a filter, as HDF5 does where it makes nothing smaller
+                target[:] = dataset[low:high]
+            else:
+                running.append(self._pool.submit(inflate, chunk, size, target, low - first))
         return running
 
     @contextmanager
@@ -229,12 +236,22 @@ class Reader:
         """Turn what HDF5 raises into one sentence."""
         try:
             yield
-        except (OSError, RuntimeError, ValueError, KeyError, ChunkError) as error:
-            reason = str(error).splitlines()[0]
+        except (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError, ChunkError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(
                 f"Expected a D4RL HDF5 file, but {os.fspath(self._path)!r} cannot be read ({reason}); "
                 "it may be truncated or of another format: fetch or build it again."
             ) from error
+
+
+def _require_truth(name: str, rows: Array) -> None:
+    """Refuse truth values that are neither, which would be true and false by turns.
+
+    Raises:
+        ValueError: if there are such.
+    """
+    if rows.dtype == np.bool_ and rows.size and rows.view(np.uint8).max() > 1:
+        raise ValueError(f"{name} holds values that are neither true nor false")
 
 
 def _is_ours(dataset: h5py.Dataset) -> bool:
@@ -246,33 +263,6 @@ def _is_ours(dataset: h5py.Dataset) -> bool:
         and dataset.id.get_num_chunks() == -(-len(dataset) // dataset.chunks[0])
         and dataset.dtype.isnative
     )
-
-
-def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
-    found: dict[str, h5py.Dataset] = {}
-
-    def keep(name: str, item: Any) -> None:
-        if name.startswith(V2_METADATA):
-            return
-        if isinstance(item, h5py.Dataset) and item.shape is not None and item.dtype.kind in "biuf":
-            found[name] = item
-
-    file.visititems(keep)
-    return found
-
-
-def _attributes(file: h5py.File) -> tuple[dict[str, Any], dict[str, dict[str, Array]]]:
-    metadata: dict[str, Any] = {}
-    weights: dict[str, dict[str, Array]] = {}
-    for name, value in file.attrs.items():
-        if name.startswith(WEIGHTS):
-            part, weight = name.removeprefix(WEIGHTS).split("/", 1)
-            weights.setdefault(part, {})[weight] = np.asarray(value)
-        elif isinstance(value, str) and value[:1] in ("{", "["):
-            metadata[name] = json.loads(value)
-        else:
-            metadata[name] = value.item() if isinstance(value, np.generic) else value
-    return metadata, weights
 
 
 @dataclass(frozen=True)

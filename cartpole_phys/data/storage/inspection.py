@@ -1,0 +1,151 @@
+"""What a file says that it holds, looked at before any of it is believed.
+
+A few bytes of HDF5 can claim a terabyte, lead in circles, or name other files to read from. What is kept of
+a file lies in that file, and is not larger than what lies there can be.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+from h5py import h5a, h5d, h5o, h5z
+
+Array = npt.NDArray[Any]
+
+WEIGHTS = "policy_weights/"  # attributes under this name are a behaviour policy's weights
+V2_METADATA = "metadata/"  # what D4RL's own files have here says the same as our attributes, or less
+FILTERS = {h5z.FILTER_SHUFFLE, h5z.FILTER_DEFLATE, h5z.FILTER_LZF, h5z.FILTER_FLETCHER32}
+EXPANSION = 1_032  # bytes that deflate can make of one, at most (zlib's technical details)
+DEEPEST = 8  # groups within groups
+NUMBERS = "biuf"  # kinds of NumPy's types
+
+
+def numeric_datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """Every array of numbers in a file, by its path.
+
+    Raises:
+        ValueError: if one lies in another file, is packed in a way that D4RL's are not, or claims more than
+            is there.
+    """
+    size, stored, found = os.path.getsize(file.filename), 0, {}
+    for name, dataset in _datasets(file):
+        if name.startswith(V2_METADATA):
+            continue
+        _require_own(name, dataset)
+        if dataset.shape is None or dataset.dtype.kind not in NUMBERS:
+            continue
+        _require_written(name, dataset)
+        stored += dataset.id.get_storage_size()
+        if stored > size:
+            raise ValueError(f"its arrays claim {stored:,} of its {size:,} bytes")
+        found[name] = dataset
+    return dict(sorted(found.items()))
+
+
+def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Every data set that is linked to from within, once, with its path; links elsewhere are not followed."""
+    seen, waiting = {_address(file)}, [("", file, 0)]
+    while waiting:
+        prefix, group, depth = waiting.pop()
+        for name in _texts(group):
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                continue
+            item = group[name]
+            if _address(item) in seen:
+                continue
+            seen.add(_address(item))
+            if isinstance(item, h5py.Dataset):
+                yield prefix + name, item
+            elif isinstance(item, h5py.Group) and depth < DEEPEST:
+                waiting.append((f"{prefix}{name}/", item, depth + 1))
+
+
+def _texts(names: Iterable[str | bytes]) -> Iterator[str]:
+    """The names that are text; of others h5py gives the bytes, and finds nothing under them."""
+    return (name for name in names if isinstance(name, str))
+
+
+def _address(item: h5py.HLObject) -> int:
+    """Where it lies in the file, which tells two names of one thing."""
+    return int(h5o.get_info(item.id).addr)
+
+
+def _require_own(name: str, dataset: h5py.Dataset) -> None:
+    """Refuse values that lie in other files, before a question makes HDF5 open these.
+
+    Raises:
+        ValueError: if they do, or are packed by a filter that HDF5 would look for on the disk.
+    """
+    creation = dataset.id.get_create_plist()
+    if creation.get_layout() == h5d.VIRTUAL or creation.get_external_count():
+        raise ValueError(f"the values of {name} are in other files")
+    filters = [creation.get_filter(i)[0] for i in range(creation.get_nfilters())]
+    if len(set(filters)) < len(filters) or not FILTERS.issuperset(filters):
+        raise ValueError(f"{name} is packed in a way that D4RL's arrays are not")
+
+
+def _require_written(name: str, dataset: h5py.Dataset) -> None:
+    """Refuse an array that claims more values than can have been written.
+
+    Raises:
+        ValueError: if it does.
+    """
+    stored, claimed = dataset.id.get_storage_size(), dataset.nbytes
+    if dataset.chunks is not None:
+        chunk = math.prod(dataset.chunks) * dataset.dtype.itemsize
+        claimed = max(claimed, chunk * dataset.id.get_num_chunks())
+    packed = dataset.id.get_create_plist().get_nfilters() > 0
+    if claimed > stored * (EXPANSION if packed else 1):
+        raise ValueError(f"{name} claims {claimed:,} bytes, and only {stored:,} were written")
+
+
+def read_attributes(file: h5py.File) -> tuple[dict[str, Any], dict[str, dict[str, Array]]]:
+    """The metadata, and the weights of the behaviour policies by part and name.
+
+    What is neither text nor numbers is nobody's metadata, and left out.
+
+    Raises:
+        ValueError: if one claims more than is there, or is no JSON though it begins like it.
+    """
+    size = os.path.getsize(file.filename)
+    metadata: dict[str, Any] = {}
+    weights: dict[str, dict[str, Array]] = {}
+    for name in _texts(file.attrs):
+        value = _attribute(file, name, size)
+        if name.startswith(WEIGHTS) and isinstance(value, np.ndarray):
+            part, _, weight = name.removeprefix(WEIGHTS).partition("/")
+            weights.setdefault(part, {})[weight] = value
+        elif value is not None:
+            metadata[name] = _decoded(name, value)
+    return metadata, weights
+
+
+def _attribute(file: h5py.File, name: str, size: int) -> Any:
+    """Text or numbers; None for anything else."""
+    attribute = h5a.open(file.id, name.encode())
+    if attribute.shape is None:
+        return None
+    claimed = math.prod(attribute.shape) * attribute.dtype.itemsize
+    if claimed > size:
+        raise ValueError(f"its attribute {name} claims {claimed:,} of its {size:,} bytes")
+    is_text = h5py.check_string_dtype(attribute.dtype) is not None and attribute.shape == ()
+    return file.attrs[name] if is_text or attribute.dtype.kind in NUMBERS else None
+
+
+def _decoded(name: str, value: Any) -> Any:
+    """What an attribute means in JSON's types."""
+    if isinstance(value, bytes):  # text of a fixed length
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"its attribute {name} is not the JSON that it begins like: {error}") from error
+    return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value
