@@ -20,6 +20,7 @@ from cartpole_phys.data.exports import pickled
 from cartpole_phys.data.exports.export import FORMATS, export
 from cartpole_phys.data.exports.minari import dataset_id
 from cartpole_phys.data.loading import load_file
+from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
 
 FILES = ("medium_file", "discrete_file", "varied_file", "random_file")
@@ -115,7 +116,8 @@ def test_pickles_are_what_the_decision_transformers_code_reads(file: Path, tmp_p
 
 
 def test_pickles_come_back(file: Path, tmp_path: Path) -> None:
-    data, back = load_file(file), pickled.read(export(file, "pickle", tmp_path).path)
+    data, back = load_file(file), load_dataset(export(file, "pickle", tmp_path).path)
+    assert isinstance(back, Episodes)
     for name, array in back.as_d4rl().items():
         _same_rows(array, data.as_d4rl()[name])
     np.testing.assert_array_equal(back.offsets, data.offsets)
@@ -175,6 +177,8 @@ def test_pickles_that_could_run_code_are_refused_by_name(
         pickled.read(_pickle(tmp_path / "eval.pkl", [eval]))
     with pytest.raises(InputError, match=r"numpy.*could run code"):
         pickled.read(_pickle(tmp_path / "load.pkl", [np.load]))
+    with pytest.raises(InputError, match="could run code"):
+        load_dataset(tmp_path / "0.pkl")
     assert not (tmp_path / "ran").exists()
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import gymnasium as gym
 
+from cartpole_phys.data.exports.pickled import SUFFIX as PICKLE_SUFFIX
+from cartpole_phys.data.exports.pickled import read as read_pickle
 from cartpole_phys.data.release.fetching import fetch, is_name
 from cartpole_phys.data.stated import stated_env
 from cartpole_phys.data.storage.d4rl import REQUIRED, Reader
@@ -21,6 +23,7 @@ def load_dataset(path: str | os.PathLike[str]) -> Episodes | ShardedEpisodes:
 
     Args:
         path: of a file or a folder, or the name of a released data set, which is fetched if it is not here.
+            A file that ends in .pkl is a list of episodes as the Decision Transformer's own code has them.
 
     Raises:
         InputError: if there is no such data set, or it does not hold D4RL's arrays with equally many rows.
@@ -28,6 +31,8 @@ def load_dataset(path: str | os.PathLike[str]) -> Episodes | ShardedEpisodes:
     place = Path(path)
     if not place.exists() and is_name(os.fspath(path)):
         place = fetch(os.fspath(path))
+    if place.suffix == PICKLE_SUFFIX:
+        return read_pickle(place)
     return ShardedEpisodes(place, load_file) if place.is_dir() else load_file(place)
 
 

@@ -19,7 +19,7 @@ MINARI = "minari"
 # format -> the ending of its files, and what writes one
 FILES: Mapping[str, tuple[str, Callable[[Episodes, Path], None]]] = {
     "parquet": (".parquet", parquet.write),
-    "pickle": (".pkl", pickled.write),
+    "pickle": (pickled.SUFFIX, pickled.write),
     "ogbench": (".npz", ogbench.write),
 }
 FORMATS = (MINARI, *FILES)

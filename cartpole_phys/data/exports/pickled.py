@@ -22,6 +22,7 @@ from cartpole_phys.errors import InputError
 
 Array = npt.NDArray[Any]
 
+SUFFIX = ".pkl"
 PROTOCOL = 4  # what Python 3.8 reads, which the Decision Transformer's own code needs
 REQUIRED = ("observations", "actions", "rewards")
 # What NumPy's arrays and numbers, of NumPy 1 and 2 alike, are made with.
