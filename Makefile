@@ -21,7 +21,7 @@ D3RLPY_REQUIREMENTS := tests/d3rlpy-requirements.txt
 # The page of a data set is tested in a real browser, from Debian's packages.
 CHROMIUM := $(if $(shell command -v chromedriver),,chromium)
 
-.PHONY: chromium demo test test-full test-clients lint bench endurance figures readme references clean help
+.PHONY: chromium demo test test-full test-clients lint bench endurance figures readme catalogue references clean help
 
 help:
 	@echo "make demo          SAC agent, data set, Decision Transformer and its score, in 2 to 3 minutes"
@@ -33,6 +33,7 @@ help:
 	@echo "make endurance     a billion random steps with random parameters, in a minute"
 	@echo "make figures       energy drift and random pushes: results and pictures, in a quarter of a minute"
 	@echo "make readme        write the committed figures into README.md and docs/"
+	@echo "make catalogue     take a built release into the repository: make catalogue RELEASE=DIR"
 	@echo "make references    measure the reference returns behind the scores anew"
 	@echo "make clean         remove the environments and what was built"
 
@@ -108,6 +109,11 @@ figures: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.shoves
 
 readme: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.readme
+
+# RELEASE is a folder from: cartpole-phys release
+catalogue: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.catalogue $(RELEASE)
 	@$(BIN)/python -m benchmarks.readme
 
 references: $(INSTALLED)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from benchmarks import (
     building,
+    catalogue,
     energy_drift,
     environment,
     exporting,
@@ -30,6 +31,7 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 ENVIRONMENT = ROOT / "docs" / "environment.md"
 DATASETS = ROOT / "docs" / "datasets.md"
+CATALOGUE = ROOT / "datasets" / "README.md"
 DEMOS = ROOT / "benchmarks" / "results" / "demo"
 OTHER_SEEDS = "seed-*.json"  # the same demo with another --seed, which decides the agent too
 
@@ -243,6 +245,7 @@ BLOCKS = (
     Block(ENVIRONMENT, "energy-drift", energy_drift_block),
     Block(ENVIRONMENT, "shoves", shoves_block),
     Block(DATASETS, "speed", data_speed_block),
+    Block(CATALOGUE, "catalogue", catalogue.table),
 )
 
 

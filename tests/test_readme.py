@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.readme import DATASETS, ENVIRONMENT, README, ROOT, render, updated, verdict
+from benchmarks.readme import CATALOGUE, DATASETS, ENVIRONMENT, README, ROOT, render, updated, verdict
 from cartpole_phys.data.recipe import released_recipes
 from cartpole_phys.errors import InputError
 
@@ -65,9 +65,6 @@ def test_verdict_names_what_is_not_beaten() -> None:
 
 
 def test_catalogue_lists_the_released_recipes() -> None:
-    listed = set(
-        re.findall(
-            r"^\| `([a-z0-9-]+)` \|", (ROOT / "datasets" / "README.md").read_text("utf-8"), re.MULTILINE
-        )
-    )
-    assert listed == {name for name in released_recipes() if not name.startswith("physcartpolediscrete")}
+    listed = re.findall(r"^\| \[([a-z0-9-]+)\]\((.+)\) \|", CATALOGUE.read_text("utf-8"), re.MULTILINE)
+    assert [name for name, _ in listed] == list(released_recipes())
+    assert all((CATALOGUE.parent / card).is_file() for _, card in listed)

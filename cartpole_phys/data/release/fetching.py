@@ -83,7 +83,7 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     released = known.files.get(stem)
     places = mirrors(known)
     if released is None or not places:
-        raise InputError(_unpublished(stem, released is not None))
+        raise InputError(_unpublished(stem))
     path = Path(platformdirs.user_cache_dir("cartpole-phys")) / "datasets" / known.version / released.file
     if path.is_file() and file_sha256(path) == released.sha256:
         return path
@@ -121,12 +121,14 @@ def check_plain(name: str) -> str:
     return stem
 
 
-def _unpublished(name: str, is_released: bool) -> str:
-    if is_released:
-        return f"{name} has no mirror; name one in {MIRRORS}, or build it: {_command(name)}"
-    if name in released_recipes():
-        return f"{name} is not published yet; build it: {_command(name)}"
-    return f"There is no released data set {name!r}; choose from: {', '.join(sorted(released_recipes()))}."
+def _unpublished(name: str) -> str:
+    if name not in released_recipes():
+        return (
+            f"There is no released data set {name!r}; choose from: {', '.join(sorted(released_recipes()))}."
+        )
+    return (
+        f"{name} is not published yet; build it: {_command(name)}, or name a place that has it in {MIRRORS}."
+    )
 
 
 def _command(name: str) -> str:
