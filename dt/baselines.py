@@ -31,7 +31,7 @@ class CloningConfig:
 class BehaviorCloning(Model):
     """A multilayer perceptron; it knows neither the history nor the return that is wanted."""
 
-    context = 1
+    window = context = 1
     uses_target = False
 
     def __init__(self, config: CloningConfig, spaces: Spaces) -> None:

@@ -30,7 +30,7 @@ from dt.optimization import TrainConfig
 from dt.source import Source
 from dt.windows import Normalization
 
-FORMAT, VERSION = "cartpole-phys dt checkpoint", 1
+FORMAT, VERSION = "cartpole-phys dt checkpoint", 2
 MODEL, TRAINING, CONFIG = "model.safetensors", "training.safetensors", "config.json"
 
 T = TypeVar("T")

@@ -1,28 +1,18 @@
-"""Decision Transformer (Chen et al., 2021): actions as what the wanted return and the history call for.
-
-::
-
-    tokens     R̂₀  s₀  a₀  R̂₁  s₁  a₁  …  R̂ₖ  sₖ       each looks at itself and what is left of it
-    predicts       a₀          a₁              aₖ       from the state token: the action is not seen yet
-
-The last action token is left out, since nothing may look at it.
-"""
+"""Decision Transformer (Chen et al., 2021): actions as what the wanted return and the history call for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cartpole_phys.errors import InputError
-from dt.gpt import Transformer, TransformerConfig, causal_mask, initialize
-from dt.heads import ActionHead, Model
+from dt.gpt import Transformer, TransformerConfig, causal_mask
+from dt.heads import ActionHead, Model, Stream
 from dt.source import Spaces
+from dt.stream import LayerStream, ring_masks, slots_for
+from dt.tokens import LAST, TOKENS
 from dt.windows import Batch
-
-STATE_TOKENS = slice(1, None, 3)
-LAST_STATE_TOKEN = slice(-1, None)
 
 
 @dataclass(frozen=True)
@@ -30,15 +20,26 @@ class DecisionConfig:
     """Shape of a Decision Transformer; the defaults are the authors' for the gym tasks.
 
     Raises:
-        InputError: if the context is below 1.
+        InputError: if a value is not possible.
     """
 
-    context: int = 20  # steps, of three tokens each
+    context: int = 20  # steps of a training window, and of what is seen when acting
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
+    tokens: str = "interleaved"  # return, observation and action apart, or "summed": one token a step
+    # Steps that a token may look back, its own included, so that acting can keep keys and values; None: the
+    # whole context, which is cut off behind and must be looked at anew at each step.
+    attention_window: int | None = None
 
     def __post_init__(self) -> None:
         if self.context < 1:
             raise InputError(f"Expected a context of at least 1 step, got {self.context}.")
+        if self.tokens not in TOKENS:
+            raise InputError(f"Unknown tokens {self.tokens!r}; choose {' or '.join(TOKENS)}.")
+        if self.attention_window is not None and not 1 <= self.attention_window <= self.context:
+            raise InputError(
+                f"Expected an attention window of 1 to {self.context} steps, the context, got "
+                f"{self.attention_window}."
+            )
 
 
 class DecisionTransformer(Model):
@@ -49,14 +50,11 @@ class DecisionTransformer(Model):
     def __init__(self, config: DecisionConfig, spaces: Spaces) -> None:
         super().__init__()
         width = config.transformer.width
+        self.config, self.spaces, self.window = config, spaces, config.context
+        self.tokens = TOKENS[config.tokens](width, spaces)
         self.context = config.context
-        self.embed_return = nn.Linear(1, width)
-        self.embed_observation = nn.Linear(spaces.observation_size, width)
-        self.embed_action = (nn.Linear if spaces.continuous else nn.Embedding)(spaces.action_size, width)
-        self.embed_timestep = nn.Embedding(spaces.max_episode_steps, width)
-        # PyTorch's normal(0, 1) would drown the other inputs: measured, the target was then ignored for long
-        self.embed_timestep.apply(initialize)
-        self.embedding_norm = nn.LayerNorm(width)
+        if config.attention_window is not None:  # what a feature of the last layer depends on
+            self.context = config.transformer.layers * (config.attention_window - 1) + self.tokens.steps_read
         self.transformer = Transformer(config.transformer)
         self.head = ActionHead(width, spaces)
 
@@ -66,22 +64,46 @@ class DecisionTransformer(Model):
 
     def act(self, history: Batch) -> Tensor:
         """The action for the last step."""
-        return self.head.decide(self.features(history, LAST_STATE_TOKEN)[:, 0])  # (B, 1, D) -> (B, D)
+        return self.head.decide(self.features(history, LAST)[:, 0])  # (B, 1, D) -> (B, D)
 
-    def features(self, batch: Batch, read: slice = STATE_TOKENS) -> Tensor:
-        """What the transformer makes of the tokens at the positions ``read``, (B, R, D)."""
-        valid = batch.valid.repeat_interleave(3, dim=1)[:, :-1]  # (B, K) -> (B, 3K − 1)
-        out: Tensor = self.transformer(self.embedding_norm(self._tokens(batch)), causal_mask(valid), read)
+    def features(self, batch: Batch, read: slice | None = None) -> Tensor:
+        """What the transformer makes of the tokens at the positions ``read``, (B, R, D).
+
+        By default of those that actions are predicted from, one a step.
+        """
+        mask = causal_mask(self.tokens.valid(batch.valid), self.tokens.per_step, self.config.attention_window)
+        wanted = self.tokens.read if read is None else read
+        out: Tensor = self.transformer(self.tokens(batch), mask, wanted)
         return out
 
-    def _tokens(self, batch: Batch) -> Tensor:
-        embedded = torch.stack(
-            [
-                self.embed_return(batch.returns_to_go[:, :, None]),  # (B, K) -> (B, K, 1) -> (B, K, D)
-                self.embed_observation(batch.observations),
-                self.embed_action(batch.actions),
-            ],
-            dim=2,
-        )  # (B, K, 3, D)
-        timed = embedded + self.embed_timestep(batch.timesteps)[:, :, None]  # + (B, K, 1, D)
-        return timed.flatten(1, 2)[:, :-1]  # (B, 3K, D) -> (B, 3K − 1, D)
+    def stream(self, batch_size: int) -> DecisionStream | None:
+        """Acts step by step where attention slides; None where only whole histories give the same actions."""
+        return None if self.config.attention_window is None else DecisionStream(self, batch_size)
+
+
+class DecisionStream(Stream):
+    """A batch of episodes in which a Decision Transformer with sliding attention acts."""
+
+    def __init__(self, model: DecisionTransformer, batch_size: int) -> None:
+        """Begin ``batch_size`` episodes at once."""
+        window, relative = model.config.attention_window, model.tokens.relative_steps
+        assert window is not None
+        like = model.head.linear.weight
+        self._model, self._slots = model, slots_for(relative, window)
+        self._masks = list(ring_masks(relative, window).to(like))  # 2S × (1, 1, n, S × n)
+        self._layers = [
+            LayerStream(block, batch_size, self._slots, len(relative)) for block in model.transformer.blocks
+        ]
+        self._times = model.tokens.times()
+        self._action: Tensor | None = None
+
+    def act(self, observation: Tensor, return_to_go: Tensor, timestep: int) -> Tensor:
+        """Actions for the next step of each episode."""
+        slot = timestep % self._slots
+        mask = self._masks[timestep if timestep < self._slots else self._slots + slot]
+        tokens = self._model.tokens.next(observation, return_to_go, self._action, self._times[timestep])
+        for layer in self._layers:
+            tokens = layer.advance(tokens, mask, slot)
+        features = self._model.transformer.final_norm(tokens[:, -1])  # (B, n, D) -> (B, D)
+        self._action = self._model.head.decide(features)
+        return self._action

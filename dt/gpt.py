@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's own documentation uses
@@ -10,6 +12,10 @@ from torch import Tensor, nn
 
 from cartpole_phys.errors import InputError
 
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "gelu": partial(F.gelu, approximate="tanh"),
+}
 INIT_STD = 0.02  # of all weight matrices, as in GPT-2
 ALL = slice(None)
 
@@ -35,27 +41,32 @@ class TransformerConfig:
                 f"Expected at least one layer and head and a width that the heads divide, got layers="
                 f"{self.layers}, heads={self.heads}, width={self.width}."
             )
-        if self.activation not in ("relu", "gelu"):
-            raise InputError(f"Unknown activation {self.activation!r}; choose relu or gelu.")
+        if self.activation not in ACTIVATIONS:
+            raise InputError(f"Unknown activation {self.activation!r}; choose {' or '.join(ACTIVATIONS)}.")
         if self.norm not in ("pre", "post"):
             raise InputError(f"Unknown norm {self.norm!r}; choose pre or post.")
         if not 0.0 <= self.dropout < 1.0:
             raise InputError(f"Expected 0 <= dropout < 1, got {self.dropout}.")
 
 
-def causal_mask(valid: Tensor) -> Tensor:
+def causal_mask(valid: Tensor, tokens_per_step: int = 1, window: int | None = None) -> Tensor:
     """Who may look at whom: True where query i may look at key j, namely j ≤ i and j is not padding.
 
     Every token also sees itself, so that padding has something to look at; nobody looks at padding.
 
     Args:
         valid: (B, T) bool, False on padding.
+        tokens_per_step: how many tokens in a row belong to a step.
+        window: how many steps back a token may look, its own included; None for all of them.
 
     Returns:
         (B, 1, T, T) bool: batch, every head, query, key.
     """
     tokens = valid.shape[1]
     earlier = torch.ones(tokens, tokens, dtype=torch.bool, device=valid.device).tril()
+    if window is not None:
+        step = torch.arange(tokens, device=valid.device) // tokens_per_step
+        earlier &= step[:, None] - step < window
     itself = torch.eye(tokens, dtype=torch.bool, device=valid.device)
     return (earlier & valid[:, None, None, :]) | itself  # (T, T) & (B, 1, 1, T) -> (B, 1, T, T)
 
@@ -92,11 +103,11 @@ class Block(nn.Module):
         super().__init__()
         self.pre_norm = config.norm == "pre"
         self.attention = Attention(config)
-        self.mlp = nn.Sequential(
+        self.inner, self.outer = (
             nn.Linear(config.width, 4 * config.width),
-            nn.ReLU() if config.activation == "relu" else nn.GELU(approximate="tanh"),
             nn.Linear(4 * config.width, config.width),
         )
+        self.activation = ACTIVATIONS[config.activation]
         self.attention_norm, self.mlp_norm = nn.LayerNorm(config.width), nn.LayerNorm(config.width)
         self.dropout = nn.Dropout(config.dropout)
 
@@ -108,11 +119,15 @@ class Block(nn.Module):
             hidden = tokens[:, read] + self.dropout(
                 self.attention(normed[:, read], normed, mask)
             )  # (B, R, D)
-            out: Tensor = hidden + self.dropout(self.mlp(self.mlp_norm(hidden)))
+            out: Tensor = hidden + self.dropout(self._mlp(self.mlp_norm(hidden)))
             return out
         attended = self.dropout(self.attention(tokens[:, read], tokens, mask))  # (B, R, D)
         hidden = self.attention_norm(tokens[:, read] + attended)
-        out = self.mlp_norm(hidden + self.dropout(self.mlp(hidden)))
+        out = self.mlp_norm(hidden + self.dropout(self._mlp(hidden)))
+        return out
+
+    def _mlp(self, tokens: Tensor) -> Tensor:
+        out: Tensor = self.outer(self.activation(self.inner(tokens)))
         return out
 
 
@@ -122,7 +137,8 @@ class Transformer(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        blocks = [Block(config) for _ in range(config.layers)]
+        self.blocks: Sequence[Block] = nn.ModuleList(blocks)  # type: ignore[assignment]
         self.final_norm = nn.LayerNorm(config.width) if config.norm == "pre" else nn.Identity()
         self.apply(initialize)
 

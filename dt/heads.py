@@ -12,10 +12,25 @@ from dt.source import Spaces
 from dt.windows import Batch
 
 
+class Stream(ABC):
+    """A batch of episodes in which a model acts step by step, and keeps what it needs of earlier steps."""
+
+    @abstractmethod
+    def act(self, observation: Tensor, return_to_go: Tensor, timestep: int) -> Tensor:
+        """Actions (B, act) or (B,) for the next step of each episode.
+
+        Args:
+            observation: (B, obs), normalised.
+            return_to_go: (B,), in units of the return scale.
+            timestep: steps since the episodes began.
+        """
+
+
 class Model(nn.Module, ABC):
     """A policy that learns from windows of episodes."""
 
-    context: int  # steps of history that it reads
+    window: int  # steps of a training window
+    context: int  # steps of history that ``act`` reads
     uses_target: bool  # whether the return that is wanted changes what it does
 
     @abstractmethod
@@ -25,6 +40,17 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def act(self, history: Batch) -> Tensor:
         """Actions (B, act) or (B,) for the last step of ``history``, whose own action is not looked at."""
+
+    def stream(self, batch_size: int) -> Stream | None:
+        """Something that acts faster, and exactly as ``act`` does on whole histories; None if nothing can."""
+        return None
+
+
+def no_action(spaces: Spaces, batch_size: int, device: torch.device) -> Tensor:
+    """What stands for an action that is yet to be chosen; nothing looks at it."""
+    if spaces.continuous:
+        return torch.zeros(batch_size, spaces.action_size, device=device)
+    return torch.zeros(batch_size, dtype=torch.int64, device=device)
 
 
 class ActionHead(nn.Module):

@@ -18,6 +18,8 @@ from cartpole_phys.memory import FloatArray
 from cartpole_phys.rollouts.policy import ActionBatch
 from dt import checkpoint as checkpoints
 from dt.checkpoint import Checkpoint
+from dt.heads import Model, Stream, no_action
+from dt.source import Spaces
 from dt.windows import Batch
 
 
@@ -43,10 +45,8 @@ class CheckpointPolicy:
         """Forget all earlier episodes; nothing is random."""
         self._wanted = np.full(batch_size, self.target)  # (B,) float64, raw return-to-go
         self._timestep = 0
-        # each holds the last steps, at most ``context``, as (B, …)
-        self._observations: deque[Tensor] = deque(maxlen=self.model.context)
-        self._returns_to_go: deque[Tensor] = deque(maxlen=self.model.context)
-        self._actions: deque[Tensor] = deque(maxlen=self.model.context)
+        with torch.inference_mode():
+            self._stream = self.model.stream(batch_size) or History(self.model, self.spaces, batch_size)
 
     @torch.inference_mode()
     def act(self, observations: npt.NDArray[np.float32], rewards: FloatArray) -> ActionBatch:
@@ -61,20 +61,42 @@ class CheckpointPolicy:
                 "longer one; train on data of this environment."
             )
         self._wanted = self._wanted - rewards
-        self._observations.append(self.normalization.observations(self._tensor(observations)))
-        self._returns_to_go.append(self.normalization.returns(self._tensor(self._wanted)))
-        self._actions.append(self._no_action(len(observations)))
-        actions = self.model.act(self._history())
-        self._actions[-1] = actions
+        actions = self._stream.act(
+            self.normalization.observations(self._tensor(observations)),
+            self.normalization.returns(self._tensor(self._wanted)),
+            self._timestep,
+        )
         self._timestep += 1
         return ActionBatch(actions.cpu().numpy(), {})
 
     def _tensor(self, array: npt.NDArray[Any]) -> Tensor:
         return torch.as_tensor(array, device=self._device)
 
-    def _history(self) -> Batch:
-        batch_size, steps = len(self._wanted), len(self._observations)
-        timesteps = torch.arange(self._timestep - steps + 1, self._timestep + 1, device=self._device)
+
+class History(Stream):
+    """Acts on the last ``context`` steps of each episode, all of which the model looks at anew."""
+
+    def __init__(self, model: Model, spaces: Spaces, batch_size: int) -> None:
+        """Begin ``batch_size`` episodes."""
+        self._model, self._device = model, next(model.parameters()).device
+        self._no_action = no_action(spaces, batch_size, self._device)
+        # each holds the last steps, at most ``context``, as (B, …)
+        self._observations: deque[Tensor] = deque(maxlen=model.context)
+        self._returns_to_go: deque[Tensor] = deque(maxlen=model.context)
+        self._actions: deque[Tensor] = deque(maxlen=model.context)
+
+    def act(self, observation: Tensor, return_to_go: Tensor, timestep: int) -> Tensor:
+        """Actions for the next step of each episode."""
+        self._observations.append(observation)
+        self._returns_to_go.append(return_to_go)
+        self._actions.append(self._no_action)
+        actions = self._model.act(self._batch(timestep))
+        self._actions[-1] = actions
+        return actions
+
+    def _batch(self, timestep: int) -> Batch:
+        batch_size, steps = len(self._no_action), len(self._observations)
+        timesteps = torch.arange(timestep - steps + 1, timestep + 1, device=self._device)
         return Batch(
             torch.stack(tuple(self._observations), dim=1),  # K × (B, obs) -> (B, K, obs)
             torch.stack(tuple(self._actions), dim=1),  # K × (B, …) -> (B, K, …)
@@ -82,12 +104,6 @@ class CheckpointPolicy:
             timesteps.expand(batch_size, steps),  # (K,) -> (B, K)
             torch.ones(batch_size, steps, dtype=torch.bool, device=self._device),
         )
-
-    def _no_action(self, batch_size: int) -> Tensor:
-        """What stands for the action that is yet to be chosen; nothing looks at it."""
-        if self.spaces.continuous:
-            return torch.zeros(batch_size, self.spaces.action_size, device=self._device)
-        return torch.zeros(batch_size, dtype=torch.int64, device=self._device)
 
 
 def load(checkpoint: str | PathLike[str] | Checkpoint, target: float | None = None) -> CheckpointPolicy:

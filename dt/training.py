@@ -106,7 +106,7 @@ class _Run:
         if recipe.train.dtype == AUTO:
             recipe = replace(recipe, train=replace(recipe.train, dtype=faster_dtype(model, device)))
         self.recipe, self.source, self.normalization = recipe, source, Normalization.of(episodes)
-        windows = Windows(episodes, self.normalization, model.context, device)
+        windows = Windows(episodes, self.normalization, model.window, device)
         self.trainer = Trainer(model, windows, recipe.train)
         if earlier is not None:
             self.trainer.restore(earlier.training, earlier.step)
