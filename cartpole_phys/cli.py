@@ -31,6 +31,7 @@ from cartpole_phys.processors import processors
 
 POLICIES = ", ".join(TIERS)
 TIER_HELP = "; ".join(f"{policy}: {', '.join(tiers)}" for policy, tiers in TIERS.items())
+FACTORY = "MODULE:FACTORY or MODULE:FACTORY(ARGUMENTS)"
 UNPROVEN = 1  # exit code: a gate failed, or an array came out otherwise
 
 app = typer.Typer(
@@ -61,7 +62,8 @@ def parse_env_kwargs(text: str) -> dict[str, Any]:
 @app.command("build")
 def build(
     policy: Annotated[
-        str, typer.Option(help=f"What acts: {POLICIES}, or anyone's policy as MODULE:FACTORY.")
+        str,
+        typer.Option(help=f"What acts: {POLICIES}, or anyone's policy as {FACTORY}."),
     ] = "sac",
     tier: Annotated[str | None, typer.Option(help=f"How well it acts. {TIER_HELP}.")] = None,
     env: Annotated[str, typer.Option(help="Any Gymnasium id.")] = DEFAULT_ENV,

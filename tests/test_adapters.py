@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies.adapters import FunctionPolicy, PredictPolicy, as_policy
+from cartpole_phys.policies.factory import factory_description, policy_from_factory
 from cartpole_phys.policies.heuristic import uniform
-from cartpole_phys.policies.named import (
-    factory_description,
-    named_policy,
-    names_for,
-    policy_from_factory,
-)
+from cartpole_phys.policies.named import named_policy, names_for
 from cartpole_phys.rollouts.laws import UNIFORM
 from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
@@ -59,6 +56,11 @@ def by_system(system: CartPole) -> Any:
     """A factory that needs to know the system, and returns a function."""
     assert isinstance(system, CartPole)
     return lambda observations: np.sign(observations[:, 2:3])
+
+
+def gained(gain: float, add: Sequence[float] = (0.0,)) -> Callable[[np.ndarray], np.ndarray]:
+    """A proportional policy."""
+    return lambda observations: gain * observations[:, 1:2] + add[0]
 
 
 def nothing() -> None:
@@ -127,6 +129,30 @@ def test_factories_are_given_the_place() -> None:
         policy_from_factory("test_adapters:by_system", pendulum)
     with pytest.raises(InputError, match=r"Expected 'test_adapters:nothing' to return a policy .*, got None"):
         policy_from_factory("test_adapters:nothing", pendulum)
+
+
+def test_factories_are_given_the_arguments() -> None:
+    world = world_of("Pendulum-v1")
+    observations = np.array([[0.0, 0.5, 0.0]], np.float32)
+    for text, expected in (
+        ("test_adapters:gained(2)", 1.0),
+        ("test_adapters:gained(gain=-3.0)", -1.5),
+        ("test_adapters:gained(2, add=[1])", 2.0),
+    ):
+        policy = policy_from_factory(text, world)
+        assert isinstance(policy, FunctionPolicy)
+        policy.begin(1, np.random.default_rng(0))
+        np.testing.assert_array_equal(policy.act(observations, np.zeros(1)).actions, [[expected]])
+    with pytest.raises(InputError, match=r"'test_adapters:gained\(\)' to return a policy .*TypeError"):
+        policy_from_factory("test_adapters:gained()", world)
+
+
+@pytest.mark.parametrize(
+    "rest", ["gained(", "gained(x)", "gained(1)(2)", "gained.more(1)", "gained(*[1])", "gained(**{})", "(1)"]
+)
+def test_arguments_that_are_no_literals_are_refused(rest: str) -> None:
+    with pytest.raises(InputError, match=r"Expected MODULE:FACTORY, or MODULE:FACTORY\(ARGUMENTS\) with"):
+        policy_from_factory(f"test_adapters:{rest}", world_of("Pendulum-v1"))
 
 
 def test_names_in_other_worlds() -> None:

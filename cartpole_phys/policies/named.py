@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import inspect
-import os
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
 
 from cartpole_phys.errors import InputError
-from cartpole_phys.policies.adapters import KINDS, as_policy
+from cartpole_phys.policies.factory import policy_from_factory
 from cartpole_phys.policies.heuristic import proportional, uniform
 from cartpole_phys.policies.lqr import regulator
 from cartpole_phys.policies.swing_up import swing_up
@@ -89,93 +82,3 @@ def _makers(system: CartPole | None) -> Mapping[str, Callable[[CartPole], Compil
     if system is None:
         return {"random": _random}
     return _SWING_UP if system.task.code == SWING_UP else _BALANCE
-
-
-def policy_from_factory(
-    factory_name: str, place: CartPole | World, source_sha256: str | None = None
-) -> Policy | CompiledPolicy:
-    """The policy that MODULE:FACTORY returns; modules in the working directory are found too.
-
-    The factory, a function or a class, is called without arguments where it needs none. Else its only
-    argument is the system (``CartPole``) in this package's environments, and the ``World`` in others, which
-    has the spaces. What it returns may be anything that ``adapters.as_policy`` takes.
-
-    Args:
-        factory_name: MODULE:FACTORY.
-        place: where the policy is to act.
-        source_sha256: the hash that the module's source must have, from ``factory_description``.
-
-    Raises:
-        InputError: if the module cannot be imported, has no such factory or another source, or if the
-            factory raises an exception or returns no policy.
-    """
-    factory = _factory(factory_name)
-    if source_sha256 is not None and source_sha256 != _source_sha256(factory_name):
-        raise InputError(
-            f"The source of {factory_name!r} is not the one that acted (sha256 {source_sha256}); "
-            "get that version of the module."
-        )
-    try:
-        policy = factory() if _needs_nothing(factory) else factory(_system(place) or place)
-    except Exception as error:  # it is not this package's code, so it may raise anything
-        raise InputError(
-            f"Expected {factory_name!r} to return a policy when called without arguments, or with the system "
-            f"or world alone, but it raised {error!r:.200}."
-        ) from error
-    try:
-        return as_policy(policy)
-    except InputError as error:
-        raise InputError(f"Expected {factory_name!r} to return {KINDS}, got {policy!r:.60}.") from error
-
-
-def factory_description(factory_name: str) -> dict[str, str]:
-    """The description of a behaviour that MODULE:FACTORY makes, with a hash of the module's source file.
-
-    Raises:
-        InputError: if the module cannot be imported, has no such factory or no source file.
-    """
-    _factory(factory_name)
-    return {"kind": "factory", "place": factory_name, "source_sha256": _source_sha256(factory_name)}
-
-
-def _factory(factory_name: str) -> Callable[..., Any]:
-    """The function or class that MODULE:FACTORY names."""
-    module_name, _, name = factory_name.partition(":")
-    factory: Any = getattr(_module(module_name), name, None)
-    if not callable(factory):
-        raise InputError(f"Module {module_name!r} has no function or class {name!r} to call.")
-    return factory
-
-
-def _source_sha256(factory_name: str) -> str:
-    """Hash of the file that a factory's module was loaded from."""
-    module = _module(factory_name.partition(":")[0])
-    path = getattr(module, "__file__", None)
-    if path is None:
-        raise InputError(f"Expected a module with a source file, but {module.__name__!r} has none.")
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-def _module(name: str) -> Any:
-    """A module by its name, also one in the working directory, where installed commands do not look."""
-    here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)
-    try:
-        return importlib.import_module(name)
-    except (ImportError, ValueError) as error:  # ValueError: an empty name
-        raise InputError(
-            f"Cannot import the module {name!r} ({error}); expected MODULE:FACTORY, with a module that can "
-            "be imported from the working directory."
-        ) from error
-
-
-def _needs_nothing(factory: Callable[..., Any]) -> bool:
-    """Whether a factory can be called without arguments."""
-    try:
-        inspect.signature(factory).bind()
-    except TypeError:
-        return False
-    except ValueError:  # built in, without a signature to look at
-        return True
-    return True

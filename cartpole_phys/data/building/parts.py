@@ -15,7 +15,7 @@ from cartpole_phys.data.score import all_references, references
 from cartpole_phys.data.tiers import is_own_policy
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.policies.behaviour import Behaviour
-from cartpole_phys.policies.named import factory_description, policy_from_factory
+from cartpole_phys.policies.factory import factory_description, policy_from_factory
 from cartpole_phys.rollout import cut, episodes_for
 from cartpole_phys.worlds.sources import PolicySource
 
