@@ -12,7 +12,7 @@ from gymnasium.wrappers import ClipAction, NormalizeObservation, RecordEpisodeSt
 import cartpole_phys
 from benchmarks.pendulum_reference import PendulumReference
 from cartpole_phys.data.evaluation import evaluate
-from cartpole_phys.data.score import mean_interval, references, return_of_score
+from cartpole_phys.data.score import mean_interval, references, references_of, return_of_score
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies.adapters import as_policy
 from cartpole_phys.policies.heuristic import uniform
@@ -42,6 +42,15 @@ def test_a_random_policy_scores_nothing(env_id: str) -> None:
     assert result.score == pytest.approx(0.0, abs=5.0)
     assert result.low < return_of_score(env_id, 0.0) < result.high
     assert evaluate("random", env_id, 5, 1).returns.tolist() == result.returns[:5].tolist()
+
+
+@pytest.mark.parametrize("end", [None, 3, {}, {"mean": "1"}, {"mean": np.inf}, {"mean": True}])
+def test_stated_references_that_are_none(end: Any) -> None:
+    good = {"mean": 1.0}
+    assert references_of("Some-v0", {"ref_min": good, "ref_max": good})
+    for stated in ({"ref_min": end, "ref_max": good}, {"ref_min": good, "ref_max": end}, end):
+        with pytest.raises(InputError, match="no score can be told"):
+            references_of("Some-v0", stated)
 
 
 def test_an_environment_without_references_has_no_score() -> None:

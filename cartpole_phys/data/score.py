@@ -7,6 +7,7 @@ measured by ``python -m benchmarks.references`` and kept beside this file.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
@@ -15,8 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, is_number
 
+ENDS = ("ref_min", "ref_max")
 RESAMPLES = 2_000  # bootstrap samples of a mean
 
 FloatArray = npt.NDArray[np.float64]
@@ -50,9 +52,13 @@ def references_of(env_id: str, stated: Any) -> Mapping[str, Any]:
     """
     if env_id in all_references():
         return references(env_id)
-    if not isinstance(stated, Mapping) or not all(end in stated for end in ("ref_min", "ref_max")):
+    if not isinstance(stated, Mapping) or not all(_is_measured(stated.get(end)) for end in ENDS):
         raise InputError(f"No reference returns for {env_id!r}: no score can be told.")
     return stated
+
+
+def _is_measured(end: Any) -> bool:
+    return isinstance(end, Mapping) and is_number(end.get("mean")) and abs(end["mean"]) < sys.float_info.max
 
 
 def score(measured: Mapping[str, Any], returns: Any) -> FloatArray:
