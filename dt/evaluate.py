@@ -14,10 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from cartpole_phys import commands
-from cartpole_phys.data.score import mean_interval, normalized_score
+from cartpole_phys.data.score import mean_interval, normalized_score, return_of_score
+from cartpole_phys.data.stated import stated_world
 from cartpole_phys.errors import InputError
-from cartpole_phys.rollout import play
-from cartpole_phys.system import CartPole
 from dt import checkpoint as checkpoints
 from dt.checkpoint import Checkpoint
 from dt.policy import load
@@ -58,15 +57,16 @@ def evaluate(
         seed: decides the start states and the bootstrap.
 
     Raises:
-        InputError: if the environment is not one of this package's, or a number is not possible.
+        InputError: if the environment cannot be made or has no reference returns, or a number is impossible.
     """
     if seed < 0:
         raise InputError(f"Expected a seed of at least 0, got {seed}.")
-    system = CartPole.from_id(checkpoint.source.env_id, checkpoint.source.env_kwargs)
+    source = checkpoint.source
+    world = stated_world({"env_id": source.env_id, "env_kwargs": source.env_kwargs})
     results = []
     for target in targets:
-        returns = play(system, load(checkpoint, target), episodes, seed).returns
-        scores = normalized_score(checkpoint.source.env_id, returns)
+        returns = world.play(load(checkpoint, target), episodes, seed).returns
+        scores = normalized_score(source.env_id, returns)
         results.append(Evaluation(target, float(returns.mean()), *mean_interval(scores, seed=seed)))
     return results
 
@@ -75,6 +75,9 @@ def evaluate(
 def evaluate_command(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint folder, from python -m dt.train.")],
     target: Annotated[list[float] | None, typer.Option(help="Wanted return; may be repeated.")] = None,
+    target_score: Annotated[
+        list[float] | None, typer.Option(help="The same as a normalised score: 0 random, 100 the best known.")
+    ] = None,
     episodes: Annotated[int, typer.Option(help="Episodes for each target.")] = 100,
     seed: Annotated[int, typer.Option(help="Decides the start states and the bootstrap.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
@@ -82,9 +85,10 @@ def evaluate_command(
 ) -> None:
     """Play a trained model and print its normalised scores."""
     loaded = checkpoints.load(checkpoint)
-    if target and not loaded.model.uses_target:
+    wanted = [*(target or []), *(return_of_score(loaded.source.env_id, one) for one in target_score or [])]
+    if wanted and not loaded.model.uses_target:
         raise InputError(f"A {loaded.recipe.kind} model cannot be asked for a return; leave out --target.")
-    targets = list(target) if target else default_targets(loaded)
+    targets = wanted or default_targets(loaded)
     console = Console(stderr=True, quiet=quiet or as_json)
     with console.status(f"Playing {episodes} episodes for each of {len(targets)} targets …"):
         results = evaluate(loaded, targets, episodes, seed)

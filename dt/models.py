@@ -26,8 +26,6 @@ class Recipe:
     train: TrainConfig
 
 
-SIZES = ("tiny", "paper")
-
 KINDS: Mapping[str, tuple[type[ModelConfig], Any]] = {
     "decision": (DecisionConfig, DecisionTransformer),
     "bc": (CloningConfig, BehaviorCloning),
@@ -40,6 +38,29 @@ RECIPES: Mapping[tuple[str, str], Recipe] = {
         TrainConfig(steps=4_000, learning_rate=1e-3, warmup_steps=200, schedule=COSINE),
     ),
     ("decision", "paper"): Recipe("decision", DecisionConfig(), TrainConfig()),
+    # Attention that slides over as many steps as the paper's context has: acting keeps keys and values.
+    ("decision", "sliding"): Recipe(
+        "decision", DecisionConfig(context=40, attention_window=20), TrainConfig(batch_size=32)
+    ),
+    ("decision", "post-norm"): Recipe(
+        "decision", DecisionConfig(transformer=TransformerConfig(heads=4, norm="post")), TrainConfig()
+    ),
+    ("decision", "summed"): Recipe(
+        "decision",
+        DecisionConfig(tokens="summed", transformer=TransformerConfig(heads=4, norm="post")),
+        TrainConfig(
+            epochs=100, batch_size=256, learning_rate=3e-4, warmup_steps=0, weight_decay=0.01, clip=1.0
+        ),
+    ),
+    # Bahri, "Transformers for Reinforcement Learning", table I: the best parameters on each Pendulum set.
+    **{
+        ("decision", f"pendulum-{name}"): Recipe(
+            "decision",
+            DecisionConfig(transformer=TransformerConfig(width=width)),
+            TrainConfig(steps=1_000_000, learning_rate=rate),
+        )
+        for name, width, rate in (("random", 128, 1e-4), ("replay", 32, 1e-2), ("trained", 64, 1e-2))
+    },
     ("bc", "tiny"): Recipe(
         "bc",
         CloningConfig(),
@@ -47,17 +68,27 @@ RECIPES: Mapping[tuple[str, str], Recipe] = {
     ),
     ("bc", "paper"): Recipe("bc", CloningConfig(), TrainConfig()),
 }
+SIZES = tuple(dict.fromkeys(size for _, size in RECIPES))
 
 
-def recipe(kind: str, size: str, steps: int | None = None, seed: int = 0, dtype: str = AUTO) -> Recipe:
-    """The recipe of a model in a size, "tiny" or "paper".
+def recipe(
+    kind: str,
+    size: str,
+    steps: int | None = None,
+    seed: int = 0,
+    dtype: str = AUTO,
+    best_share: float = 1.0,
+) -> Recipe:
+    """The recipe of a model in a size.
 
     Args:
         kind: a key of ``KINDS``.
-        size: "tiny" trains within about a minute on two CPU cores; "paper" has the published settings.
+        size: "tiny" trains within about a minute on two CPU cores; "paper" has the published settings; others
+            are variants of these.
         steps: optimisation steps, or None for the size's own number.
         seed: decides weights, windows and dropout.
         dtype: of the matrix products, see ``TrainConfig``.
+        best_share: of the rows, from the best episodes on; 0.1 with "bc" is what is known as 10 % BC.
 
     Raises:
         InputError: on a model or size that there is not, or an impossible number.
@@ -66,8 +97,8 @@ def recipe(kind: str, size: str, steps: int | None = None, seed: int = 0, dtype:
         known = ", ".join(f"{kind} {size}" for kind, size in RECIPES)
         raise InputError(f"Unknown model and size {kind!r} {size!r}; choose from {known}.")
     chosen = RECIPES[kind, size]
-    steps = chosen.train.steps if steps is None else steps
-    return replace(chosen, train=replace(chosen.train, steps=steps, seed=seed, dtype=dtype))
+    train = replace(chosen.train, seed=seed, dtype=dtype, best_share=best_share)
+    return replace(chosen, train=train if steps is None else replace(train, steps=steps, epochs=None))
 
 
 def create(kind: str, config: ModelConfig, spaces: Spaces) -> Model:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ class TrainConfig:
     """
 
     steps: int = 100_000
+    epochs: int | None = None  # in place of steps: as many as take so many rows as the data have, so often
+    best_share: float = 1.0  # of the rows, from the episodes of the highest returns on
     batch_size: int = 64  # windows
     learning_rate: float = 1e-4
     warmup_steps: int = 10_000  # over which the learning rate grows linearly from 0
@@ -45,10 +47,21 @@ class TrainConfig:
                 "Expected steps and batch_size of at least 1, warmup_steps and seed of at least 0, got "
                 f"{self.steps}, {self.batch_size}, {self.warmup_steps}, {self.seed}."
             )
+        if self.epochs is not None and self.epochs < 1:
+            raise InputError(f"Expected at least 1 epoch, got {self.epochs}.")
+        if not 0.0 < self.best_share <= 1.0:
+            raise InputError(f"Expected a best_share above 0 and at most 1, got {self.best_share}.")
         if self.schedule not in (CONSTANT, COSINE):
             raise InputError(f"Unknown schedule {self.schedule!r}; choose {CONSTANT} or {COSINE}.")
         if self.dtype not in (AUTO, FLOAT32, BFLOAT16):
             raise InputError(f"Unknown dtype {self.dtype!r}; choose {AUTO}, {FLOAT32} or {BFLOAT16}.")
+
+
+def with_steps(config: TrainConfig, rows: int) -> TrainConfig:
+    """The same, its epochs told in steps over data of so many rows."""
+    if config.epochs is None:
+        return config
+    return replace(config, steps=math.ceil(config.epochs * rows / config.batch_size), epochs=None)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

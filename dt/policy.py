@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from cartpole_phys.data.score import return_of_score
 from cartpole_phys.errors import InputError
 from cartpole_phys.memory import FloatArray
 from cartpole_phys.rollouts.policy import ActionBatch
@@ -67,7 +68,7 @@ class CheckpointPolicy:
             self._timestep,
         )
         self._timestep += 1
-        return ActionBatch(actions.cpu().numpy(), {})
+        return ActionBatch(self.normalization.raw_actions(actions).cpu().numpy(), {})
 
     def _tensor(self, array: npt.NDArray[Any]) -> Tensor:
         return torch.as_tensor(array, device=self._device)
@@ -106,16 +107,24 @@ class History(Stream):
         )
 
 
-def load(checkpoint: str | PathLike[str] | Checkpoint, target: float | None = None) -> CheckpointPolicy:
-    """The policy of a checkpoint.
+def load(
+    checkpoint: str | PathLike[str] | Checkpoint, target: float | None = None, score: float | None = None
+) -> CheckpointPolicy:
+    """The policy of a checkpoint; also for ``--policy 'dt.policy:load("checkpoints/mine", 450)'``.
 
     Args:
         checkpoint: its folder, or the checkpoint itself.
         target: the return that is wanted; by default the highest one in its data.
+        score: the same as a normalised score, in place of ``target``.
 
     Raises:
-        InputError: if it cannot be read, or the target is not finite.
+        InputError: if it cannot be read, the target is not finite or given twice, or there are no scores in
+            its environment.
     """
     if not isinstance(checkpoint, Checkpoint):
         checkpoint = checkpoints.load(Path(checkpoint))
+    if target is not None and score is not None:
+        raise InputError(f"Expected a target or a score, got both: {target} and {score}.")
+    if score is not None:
+        target = return_of_score(checkpoint.source.env_id, score)
     return CheckpointPolicy(checkpoint, checkpoint.source.max_return if target is None else target)

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium
 import numpy as np
+from gymnasium.spaces import Box
 
+from cartpole_phys.data.stated import stated_world
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
+from cartpole_phys.worlds.actions import ActionSpace
+from cartpole_phys.worlds.world import World
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,10 @@ class Spaces:
 
     observation_size: int
     action_size: int  # components of a continuous action, or number of discrete ones
-    continuous: bool  # components in [−1, 1], or one of 0, 1, …
+    continuous: bool  # or one of 0, 1, …
     max_episode_steps: int  # an episode's time steps are 0 to this − 1
+    action_low: tuple[float, ...]  # smallest continuous action by component
+    action_high: tuple[float, ...]  # largest
 
 
 @dataclass(frozen=True)
@@ -45,18 +50,14 @@ def describe(episodes: Episodes) -> Source:
         InputError: if the data are empty, not finite, without an environment or not possible in it.
     """
     _check_values(episodes)
-    env_id = episodes.metadata.get("env_id")
-    if env_id is None:
-        raise InputError(
-            "Expected metadata with an env_id, found none; build the data set with build-dataset."
-        )
+    world = stated_world(episodes.metadata)
     returns = episodes.returns[episodes.complete] if episodes.complete.any() else episodes.returns
     return Source(
-        env_id=env_id,
-        env_kwargs=dict(episodes.metadata.get("env_kwargs", {})),
+        env_id=world.env_id,
+        env_kwargs=dict(world.env_kwargs),
         dataset_name=str(episodes.metadata.get("dataset_name", "unnamed")),
         sha256=_fingerprint(episodes),
-        spaces=_spaces(episodes, env_id),
+        spaces=_spaces(episodes, world),
         min_return=float(returns.min()),
         mean_return=float(returns.mean()),
         max_return=float(returns.max()),
@@ -76,30 +77,49 @@ def _check_values(episodes: Episodes) -> None:
             )
 
 
-def _spaces(episodes: Episodes, env_id: str) -> Spaces:
-    try:
-        limit = gymnasium.spec(env_id).max_episode_steps
-    except gymnasium.error.Error as error:
-        raise InputError(f"Unknown environment {env_id!r} in the data set's metadata: {error}.") from None
+def _spaces(episodes: Episodes, world: World) -> Spaces:
+    """What the environment says, once it is clear that the data are possible in it.
+
+    Raises:
+        InputError: if they are not.
+    """
     longest = int(episodes.lengths.max())
-    if limit is not None and longest > limit:
+    if longest > world.max_episode_steps:
         raise InputError(
-            f"Expected episodes of at most {limit} steps, as {env_id} has, got one of {longest}; "
-            "cut it or register the environment with more steps."
+            f"Expected episodes of at most {world.max_episode_steps} steps, as {world.env_id} has, got one "
+            f"of {longest}; cut it or register the environment with more steps."
         )
-    actions = episodes.actions
-    continuous = actions.dtype.kind == "f"
-    if actions.ndim != (2 if continuous else 1):
-        raise InputError(f"Expected actions (N, size) of floats or (N,) of integers, got {actions.shape}.")
-    low, high = actions.min(), actions.max()
-    if (continuous and max(-low, high) > 1.0) or (not continuous and low < 0):
-        raise InputError(f"Expected actions in [-1, 1], or 0, 1, …; got some from {low} to {high}.")
-    return Spaces(
-        observation_size=episodes.observations.shape[1],
-        action_size=actions.shape[1] if continuous else max(int(high) + 1, 2),
-        continuous=continuous,
-        max_episode_steps=longest if limit is None else limit,
-    )
+    rows, space = episodes.steps, world.action_space
+    _check_shape("observations", episodes.observations, (rows, *(world.observation_space.shape or ())))
+    _check_shape("actions", episodes.actions, (rows, *(space.shape or ())))
+    low, high = _bounds(space)
+    outside = (episodes.actions < low) | (episodes.actions > high)
+    if outside.any() or (episodes.actions.dtype.kind == "f") != world.continuous:
+        row = int(np.argwhere(outside)[0, 0]) if outside.any() else 0
+        raise InputError(
+            f"Expected actions in {space}, as {world.env_id} has, got {episodes.actions[row]} in row {row}."
+        )
+    size = space.shape[0] if isinstance(space, Box) else int(space.n)
+    ends = (tuple(low.tolist()), tuple(high.tolist())) if isinstance(space, Box) else ((), ())
+    return Spaces(episodes.observations.shape[1], size, world.continuous, world.max_episode_steps, *ends)
+
+
+def _check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise InputError(f"Expected {name} of shape {shape}, as the environment has, got {array.shape}.")
+
+
+def _bounds(space: ActionSpace) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest and the largest action.
+
+    Raises:
+        InputError: if choices are not counted from 0.
+    """
+    if isinstance(space, Box):
+        return space.low, space.high
+    if space.start != 0:
+        raise InputError(f"Expected choices that are counted from 0, got {space}.")
+    return np.zeros(()), np.asarray(space.n - 1)
 
 
 def _fingerprint(episodes: Episodes) -> str:

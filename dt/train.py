@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -19,20 +20,25 @@ from cartpole_phys import commands
 from cartpole_phys.data.loading import load_whole
 from dt.checkpoint import Checkpoint
 from dt.models import KINDS, SIZES, recipe
-from dt.optimization import AUTO
-from dt.training import SAVE_EVERY, OnProgress, ShouldStop, train
+from dt.optimization import AUTO, with_steps
+from dt.training import SAVE_EVERY, OnProgress, ShouldStop, best, train
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
 def train_command(
-    dataset: Annotated[Path, typer.Argument(help="A D4RL HDF5 file.")],
+    dataset: Annotated[
+        Path, typer.Argument(help="A D4RL HDF5 file, a folder of shards or the name of a released set.")
+    ],
     model: Annotated[str, typer.Option(help=f"What to train: {', '.join(KINDS)}.")] = "decision",
     size: Annotated[
         str, typer.Option(help=f"How large, and how it is trained: {', '.join(SIZES)}.")
     ] = "tiny",
     steps: Annotated[int | None, typer.Option(help="Optimisation steps; by default the size's.")] = None,
+    best_share: Annotated[
+        float, typer.Option(help="Share of the rows to learn from, those of the best episodes.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(help="Decides weights, windows and dropout.")] = 0,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, or auto: the faster one here.")] = AUTO,
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint.")] = None,
@@ -44,10 +50,12 @@ def train_command(
     quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
 ) -> None:
     """Train a sequence model or a baseline on an offline data set."""
-    chosen = recipe(model, size, steps, seed, dtype)
+    chosen = recipe(model, size, steps, seed, dtype, best_share)
     episodes = load_whole(dataset)
+    chosen = replace(chosen, train=with_steps(chosen.train, best(episodes, best_share).steps))
     if out is None:
-        out = Path("checkpoints") / f"{dataset.stem}-{model}-{size}-seed{seed}"
+        share = "" if best_share == 1.0 else f"-best{best_share:g}"
+        out = Path("checkpoints") / f"{dataset.stem}-{model}{share}-{size}-seed{seed}"
     with _progress(chosen.train.steps, quiet) as on_progress, _stop_on_interrupt() as should_stop:
         trained = train(
             episodes,

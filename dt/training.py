@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,7 +17,7 @@ from cartpole_phys.errors import InputError
 from dt import checkpoint as checkpoints
 from dt.checkpoint import Checkpoint
 from dt.models import Recipe, create
-from dt.optimization import AUTO, Trainer, faster_dtype, seeds
+from dt.optimization import AUTO, Trainer, faster_dtype, seeds, with_steps
 from dt.source import Source, describe
 from dt.windows import Normalization, Windows
 
@@ -60,6 +61,8 @@ def train(
     if save_every < 1:
         raise InputError(f"Expected a checkpoint every 1 or more steps, got {save_every}.")
     source = describe(episodes)
+    episodes = best(episodes, recipe.train.best_share)
+    recipe = replace(recipe, train=with_steps(recipe.train, episodes.steps))
     earlier = _earlier(out, resume, overwrite)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -71,6 +74,19 @@ def train(
             if out is not None and (stopped or not run.remaining or run.trainer.step % save_every == 0):
                 checkpoints.save(out, run.checkpoint())
         return run.checkpoint()
+
+
+def best(episodes: Episodes, share: float) -> Episodes:
+    """The episodes of the highest returns, in their order: as few as hold so large a share of all rows.
+
+    Source: github.com/kzl/decision-transformer, ``gym/experiment.py``, ``--pct_traj``.
+    """
+    if share == 1.0:
+        return episodes
+    ranked = np.argsort(-episodes.returns, kind="stable")
+    rows = np.cumsum(episodes.lengths[ranked])
+    count = int(np.searchsorted(rows, share * episodes.steps)) + 1
+    return episodes.select(np.sort(ranked[:count]))
 
 
 def _earlier(out: Path | None, resume: bool, overwrite: bool) -> Checkpoint | None:
@@ -105,7 +121,11 @@ class _Run:
         model = (earlier.model if earlier else create(recipe.kind, recipe.model, source.spaces)).to(device)
         if recipe.train.dtype == AUTO:
             recipe = replace(recipe, train=replace(recipe.train, dtype=faster_dtype(model, device)))
-        self.recipe, self.source, self.normalization = recipe, source, Normalization.of(episodes)
+        self.recipe, self.source, self.normalization = (
+            recipe,
+            source,
+            Normalization.of(episodes, source.spaces),
+        )
         windows = Windows(episodes, self.normalization, model.window, device)
         self.trainer = Trainer(model, windows, recipe.train)
         if earlier is not None:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from cartpole_phys.episodes import Episodes
+from dt.source import Spaces
 
 SMALLEST_STD = 1e-6  # an observation that varies less than this is a constant and is not scaled up
 
@@ -29,7 +30,7 @@ class Batch(NamedTuple):
     """B windows of K steps; what lies on padded steps is never looked at."""
 
     observations: Tensor  # (B, K, obs) float32, normalised
-    actions: Tensor  # (B, K, act) float32 or (B, K) int64
+    actions: Tensor  # (B, K, act) float32 in [−1, 1] or (B, K) int64
     returns_to_go: Tensor  # (B, K) float32, in units of the return scale
     timesteps: Tensor  # (B, K) int64, steps since the episode began
     valid: Tensor  # (B, K) bool, False on padding
@@ -42,16 +43,20 @@ class Normalization:
     observation_mean: tuple[float, ...]
     observation_std: tuple[float, ...]
     return_scale: float  # the largest |return-to-go| of the data
+    action_center: tuple[float, ...] = ()  # by component; of continuous actions only
+    action_reach: tuple[float, ...] = ()  # from the center to either end
 
     @classmethod
-    def of(cls, episodes: Episodes) -> Normalization:
-        """Mean and standard deviation of all observations, and the scale of the returns."""
+    def of(cls, episodes: Episodes, spaces: Spaces) -> Normalization:
+        """Mean and standard deviation of all observations, scale of the returns, ends of the actions."""
         observations = episodes.observations.astype(np.float64)
         std = observations.std(axis=0)
         return cls(
             tuple(observations.mean(axis=0).tolist()),
             tuple(np.where(std > SMALLEST_STD, std, 1.0).tolist()),
             float(np.abs(episodes.returns_to_go).max()) or 1.0,
+            tuple((low + high) / 2 for low, high in zip(spaces.action_low, spaces.action_high, strict=True)),
+            tuple((high - low) / 2 for low, high in zip(spaces.action_low, spaces.action_high, strict=True)),
         )
 
     def observations(self, raw: Tensor) -> Tensor:
@@ -59,6 +64,21 @@ class Normalization:
         mean = torch.tensor(self.observation_mean, dtype=torch.float64, device=raw.device)
         std = torch.tensor(self.observation_std, dtype=torch.float64, device=raw.device)
         return ((raw - mean) / std).float()  # (…, obs)
+
+    def actions(self, raw: Tensor) -> Tensor:
+        """Continuous actions (…, act) as float32 in [−1, 1]; choices as they are."""
+        if not self.action_center:
+            return raw
+        center, reach = raw.new_tensor(self.action_center), raw.new_tensor(self.action_reach)
+        return (raw - center) / reach
+
+    def raw_actions(self, normalized: Tensor) -> Tensor:
+        """The way back from ``actions``."""
+        if not self.action_center:
+            return normalized
+        return normalized * normalized.new_tensor(self.action_reach) + normalized.new_tensor(
+            self.action_center
+        )
 
     def returns(self, raw: Tensor) -> Tensor:
         """Raw returns, float64, in units of the return scale, float32."""
@@ -77,7 +97,7 @@ class Windows:
         ends = np.repeat(episodes.offsets[1:], lengths)  # (E,) -> (N,)
         rows = np.arange(episodes.steps)
         self.observations = normalization.observations(torch.as_tensor(episodes.observations)).to(device)
-        self.actions = torch.as_tensor(episodes.actions).to(device)
+        self.actions = normalization.actions(torch.as_tensor(episodes.actions)).to(device)
         self.returns_to_go = normalization.returns(torch.as_tensor(episodes.returns_to_go)).to(device)
         self.timesteps = torch.as_tensor(rows - starts).to(device)  # (N,)
         self.remaining = torch.as_tensor(ends - rows).to(device)  # (N,), the row itself included

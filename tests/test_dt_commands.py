@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from cartpole_phys import build_dataset, check
+from cartpole_phys.data.loading import load_file
+from cartpole_phys.data.score import return_of_score
+from cartpole_phys.errors import InputError
+from cartpole_phys.policies.named import named_policy
+from cartpole_phys.system import CartPole
+from cartpole_phys.worlds.world import world_of
 from dt import checkpoint as checkpoints
+from dt.policy import CheckpointPolicy, load
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -43,6 +51,36 @@ def test_train_then_evaluate(medium_file: Path, tmp_path: Path) -> None:
     assert (code, errors) == (0, "")
     assert "95 % interval" in output
     assert f"{report['results'][0]['score']:.1f}" in output
+
+
+def test_a_checkpoint_is_a_policy_for_data_sets(medium_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert run("train", medium_file, "--size", "sliding", "--steps", 2, "--out", out)[0] == 0
+    policy = f"dt.policy:load({str(out)!r}, score=50)"
+    path = build_dataset(policy=policy, steps=300, out=tmp_path)
+    assert all(result.status != "failed" for result in check(path))
+    episodes = load_file(path)
+    assert episodes.metadata["recipe"]["policy"] == policy
+    target = return_of_score("PhysCartPole-v0", 50.0)
+    again = world_of("PhysCartPole-v0").play(load(out, target), 3, seed=0)
+    assert len(again) == 3
+    loaded = named_policy(policy, CartPole())
+    assert isinstance(loaded, CheckpointPolicy)
+    assert loaded.target == target
+    code, output, errors = run("evaluate", out, "--target-score", 50, "--episodes", 3, "--json")
+    assert (code, errors) == (0, "")
+    assert json.loads(output)["results"][0]["target"] == target
+    with pytest.raises(InputError, match="a target or a score, got both"):
+        load(out, 1.0, 1.0)
+
+
+def test_a_model_of_other_environments(tmp_path: Path) -> None:
+    path = build_dataset("Pendulum-v1", policy="random", steps=400, out=tmp_path)
+    assert run("train", path, "--steps", 2, "--out", tmp_path / "run")[0] == 0
+    code, output, errors = run("evaluate", tmp_path / "run", "--target", -200, "--episodes", 2, "--json")
+    assert (code, errors) == (0, "")
+    result = json.loads(output)["results"][0]
+    assert -2_000 < result["mean_return"] < 0
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,8 @@ def small_recipe(kind: str = "decision", **train: object) -> Recipe:
 
 def make_spaces(continuous: bool) -> Spaces:
     """The spaces of the two environments."""
-    return Spaces(4, 1 if continuous else 2, continuous, 500)
+    ends = ((-1.0,), (1.0,)) if continuous else ((), ())
+    return Spaces(4, 1 if continuous else 2, continuous, 500, *ends)
 
 
 def random_batch(continuous: bool, windows: int = 3, padding: int = 0, seed: int = 0) -> Batch:

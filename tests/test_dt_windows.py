@@ -7,10 +7,17 @@ from test_dt_support import CONTEXT, CONTINUOUS, DISCRETE, make_episodes
 
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
+from cartpole_phys.policies.heuristic import uniform
+from cartpole_phys.worlds.world import world_of
 from dt.source import describe
 from dt.windows import Normalization, Windows
 
 CPU = torch.device("cpu")
+
+
+def normalization_of(episodes: Episodes) -> Normalization:
+    """As training makes it."""
+    return Normalization.of(episodes, describe(episodes).spaces)
 
 
 def naive_window(episodes: Episodes, start_row: int) -> tuple[np.ndarray, ...]:
@@ -30,7 +37,7 @@ def naive_window(episodes: Episodes, start_row: int) -> tuple[np.ndarray, ...]:
 @pytest.mark.parametrize("env_id", [CONTINUOUS, DISCRETE])
 def test_windows_equal_slices_of_episodes(env_id: str) -> None:
     episodes = make_episodes(env_id, steps=400)
-    normalization = Normalization.of(episodes)
+    normalization = normalization_of(episodes)
     batch = Windows(episodes, normalization, CONTEXT, CPU).at(torch.arange(episodes.steps))
     for row in range(episodes.steps):
         observations, actions, returns_to_go, timesteps = naive_window(episodes, row)
@@ -49,7 +56,7 @@ def test_sampling_draws_all_complete_rows_alike_and_can_go_on() -> None:
     episodes = make_episodes(steps=700)
     complete = int(episodes.offsets[np.flatnonzero(episodes.complete)[-1] + 1])
     assert 0 < complete < episodes.steps
-    windows = Windows(episodes, Normalization.of(episodes), CONTEXT, CPU)
+    windows = Windows(episodes, normalization_of(episodes), CONTEXT, CPU)
     assert torch.equal(windows.start_rows, torch.arange(complete))
     generator = torch.Generator().manual_seed(0)
     drawn = windows.sample(60_000, generator).returns_to_go[:, -1]
@@ -65,7 +72,7 @@ def test_sampling_draws_all_complete_rows_alike_and_can_go_on() -> None:
 def test_where_every_episode_is_cut_all_rows_are_drawn() -> None:
     episodes = make_episodes(steps=20)
     assert not episodes.complete.any()
-    windows = Windows(episodes, Normalization.of(episodes), CONTEXT, CPU)
+    windows = Windows(episodes, normalization_of(episodes), CONTEXT, CPU)
     assert len(windows.start_rows) == 20
 
 
@@ -74,14 +81,14 @@ def test_normalization_standardizes_and_leaves_constants_alone() -> None:
     observations = episodes.observations.copy()
     observations[:, 0] = 7.0
     episodes = replace(episodes, observations=observations)
-    normalization = Normalization.of(episodes)
+    normalization = normalization_of(episodes)
     scaled = normalization.observations(torch.as_tensor(observations))
     assert torch.equal(scaled[:, 0], torch.zeros(len(scaled)))
     torch.testing.assert_close(scaled[:, 1:].mean(0), torch.zeros(3), atol=1e-4, rtol=0)
     torch.testing.assert_close(scaled[:, 1:].std(0), torch.ones(3), atol=1e-3, rtol=0)
     assert normalization.return_scale == episodes.returns_to_go.max()
     no_rewards = replace(episodes, rewards=np.zeros_like(episodes.rewards))
-    assert Normalization.of(no_rewards).return_scale == 1.0
+    assert normalization_of(no_rewards).return_scale == 1.0
 
 
 def test_a_source_tells_what_the_data_are() -> None:
@@ -114,13 +121,31 @@ def test_data_that_cannot_be_used_are_refused() -> None:
         (with_value(good, "observations", np.nan), "finite observations, got .* in row 3"),
         (with_value(good, "rewards", np.inf), "finite rewards"),
         (with_value(good, "actions", np.nan), "finite actions"),
-        (with_value(good, "actions", 1.5), r"actions in \[-1, 1\]"),
-        (with_value(make_episodes(DISCRETE), "actions", -1), "0, 1, "),
-        (replace(good, actions=good.actions[:, 0]), "floats"),
-        (replace(good, metadata={}), "env_id"),
+        (with_value(good, "actions", 1.5), r"actions in Box\(-1.0, 1.0, .*, got \[1.5\] in row 3"),
+        (with_value(make_episodes(DISCRETE), "actions", -1), r"actions in Discrete\(2\), .* got -1 in row 3"),
+        (replace(make_episodes(DISCRETE), metadata=good.metadata), r"actions of shape \(1500, 1\)"),
+        (replace(good, metadata={"env_id": DISCRETE}), r"actions of shape \(1500,\), .*, got \(1500, 1\)"),
+        (replace(good, actions=good.actions.astype(int)), "got .0. in row 0"),
+        (replace(good, observations=good.observations[:, :3]), r"observations of shape \(1500, 4\)"),
+        (replace(good, metadata={}), "names its environment"),
         (replace(good, metadata={"env_id": "NoSuch-v0"}), "Unknown environment 'NoSuch-v0'"),
         (endless, "at most 500 steps"),
     ]  # fmt: skip
     for episodes, message in cases:
         with pytest.raises(InputError, match=message):
             describe(episodes)
+
+
+def test_actions_of_any_size_are_seen_between_minus_one_and_one() -> None:
+    world = world_of("Pendulum-v1")
+    played = world.play(uniform(), 2, seed=0)
+    episodes = replace(played, metadata={"env_id": "Pendulum-v1", "env_kwargs": {}})
+    normalization = normalization_of(episodes)
+    raw = torch.as_tensor(episodes.actions)
+    seen = normalization.actions(raw)
+    assert raw.abs().max() > 1.9
+    torch.testing.assert_close(seen, raw / 2.0)
+    torch.testing.assert_close(normalization.raw_actions(seen), raw)
+    choices = torch.arange(2)
+    discrete = normalization_of(make_episodes(DISCRETE))
+    assert discrete.actions(choices) is discrete.raw_actions(choices) is choices
