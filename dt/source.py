@@ -51,13 +51,14 @@ def describe(episodes: Episodes) -> Source:
     """
     _check_values(episodes)
     world = stated_world(episodes.metadata)
+    _check_fit(episodes, world)
     returns = episodes.returns[episodes.complete] if episodes.complete.any() else episodes.returns
     return Source(
         env_id=world.env_id,
         env_kwargs=dict(world.env_kwargs),
         dataset_name=str(episodes.metadata.get("dataset_name", "unnamed")),
         sha256=_fingerprint(episodes),
-        spaces=_spaces(episodes, world),
+        spaces=spaces_of(world),
         min_return=float(returns.min()),
         mean_return=float(returns.mean()),
         max_return=float(returns.max()),
@@ -77,8 +78,25 @@ def _check_values(episodes: Episodes) -> None:
             )
 
 
-def _spaces(episodes: Episodes, world: World) -> Spaces:
-    """What the environment says, once it is clear that the data are possible in it.
+def spaces_of(world: World) -> Spaces:
+    """What an environment lets a model read and write.
+
+    Raises:
+        InputError: if choices are not counted from 0.
+    """
+    low, high = _bounds(world.action_space)
+    return Spaces(
+        observation_size=(world.observation_space.shape or (0,))[0],
+        action_size=len(low) if world.continuous else int(high) + 1,
+        continuous=world.continuous,
+        max_episode_steps=world.max_episode_steps,
+        action_low=tuple(low.tolist()) if world.continuous else (),
+        action_high=tuple(high.tolist()) if world.continuous else (),
+    )
+
+
+def _check_fit(episodes: Episodes, world: World) -> None:
+    """Make sure that data are possible in an environment.
 
     Raises:
         InputError: if they are not.
@@ -99,9 +117,6 @@ def _spaces(episodes: Episodes, world: World) -> Spaces:
         raise InputError(
             f"Expected actions in {space}, as {world.env_id} has, got {episodes.actions[row]} in row {row}."
         )
-    size = space.shape[0] if isinstance(space, Box) else int(space.n)
-    ends = (tuple(low.tolist()), tuple(high.tolist())) if isinstance(space, Box) else ((), ())
-    return Spaces(episodes.observations.shape[1], size, world.continuous, world.max_episode_steps, *ends)
 
 
 def _check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:

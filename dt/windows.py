@@ -51,13 +51,21 @@ class Normalization:
         """Mean and standard deviation of all observations, scale of the returns, ends of the actions."""
         observations = episodes.observations.astype(np.float64)
         std = observations.std(axis=0)
-        return cls(
+        return cls.between(
             tuple(observations.mean(axis=0).tolist()),
             tuple(np.where(std > SMALLEST_STD, std, 1.0).tolist()),
             float(np.abs(episodes.returns_to_go).max()) or 1.0,
-            tuple((low + high) / 2 for low, high in zip(spaces.action_low, spaces.action_high, strict=True)),
-            tuple((high - low) / 2 for low, high in zip(spaces.action_low, spaces.action_high, strict=True)),
+            spaces,
         )
+
+    @classmethod
+    def between(
+        cls, mean: tuple[float, ...], std: tuple[float, ...], return_scale: float, spaces: Spaces
+    ) -> Normalization:
+        """With these numbers, and actions between the ends of ``spaces``."""
+        ends = list(zip(spaces.action_low, spaces.action_high, strict=True))
+        center = tuple((low + high) / 2 for low, high in ends)
+        return cls(mean, std, return_scale, center, tuple((high - low) / 2 for low, high in ends))
 
     def observations(self, raw: Tensor) -> Tensor:
         """Raw observations (…, obs) as float32 of mean 0 and standard deviation 1."""

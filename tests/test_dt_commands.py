@@ -74,6 +74,27 @@ def test_a_checkpoint_is_a_policy_for_data_sets(medium_file: Path, tmp_path: Pat
         load(out, 1.0, 1.0)
 
 
+def test_a_model_goes_to_other_programs_and_comes_back(medium_file: Path, tmp_path: Path) -> None:
+    out, back = tmp_path / "run", tmp_path / "back"
+    assert run("train", medium_file, "--steps", 2, "--out", out)[0] == 0
+    for to, path in (("onnx", f"{out}.onnx"), ("hugging-face", f"{out}-hf")):
+        code, output, errors = run("exchange", "export", out, "--to", to)
+        assert (code, output.strip().splitlines()[-1]) == (0, path), errors
+        code, output, errors = run("exchange", "export", out, "--to", to)
+        assert (code, errors) == (BAD_INPUT, f"error: '{path}' exists; remove it, or choose another --out.\n")
+    code, output, errors = run("exchange", "import", f"{out}-hf", "--out", back)
+    assert code == 0, errors
+    first, second = (
+        run("evaluate", each, "--target", 300, "--episodes", 2, "--json") for each in (out, back)
+    )
+    assert json.loads(first[1])["results"] == json.loads(second[1])["results"]
+    code, _, errors = run("exchange", "import", tmp_path / "nothing", "--out", tmp_path / "new")
+    assert (code, errors.count("\n")) == (BAD_INPUT, 1)
+    assert errors.startswith("error: Expected a folder that transformers wrote")
+    code, _, errors = run("exchange", "export", out, "--to", "pickle")
+    assert (code, errors) == (BAD_INPUT, "error: Unknown format 'pickle'; choose from hugging-face, onnx.\n")
+
+
 def test_a_model_of_other_environments(tmp_path: Path) -> None:
     path = build_dataset("Pendulum-v1", policy="random", steps=400, out=tmp_path)
     assert run("train", path, "--steps", 2, "--out", tmp_path / "run")[0] == 0

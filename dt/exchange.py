@@ -1,0 +1,66 @@
+"""Models to and from other programs: ``python -m dt.exchange export CHECKPOINT --to onnx``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cartpole_phys import commands
+from cartpole_phys.errors import InputError
+from dt import checkpoint as checkpoints
+from dt.checkpoint import Checkpoint
+from dt.interchange import hugging_face, onnx
+
+FORMATS: dict[
+    str, tuple[str, Callable[[Checkpoint, Path], None]]
+] = {  # ending of the name, and what writes it
+    "hugging-face": ("-hf", hugging_face.save),
+    "onnx": (".onnx", onnx.save),
+}
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+
+
+@app.command("export")
+def export_command(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint folder, from python -m dt.train.")],
+    to: Annotated[str, typer.Option(help=f"What to write: {', '.join(FORMATS)}.")],
+    out: Annotated[Path | None, typer.Option(help="Where to; by default beside the checkpoint.")] = None,
+) -> None:
+    """Write a checkpoint for transformers, or as one ONNX file."""
+    if to not in FORMATS:
+        raise InputError(f"Unknown format {to!r}; choose from {', '.join(FORMATS)}.")
+    ending, write = FORMATS[to]
+    path = out or checkpoint.with_name(checkpoint.name + ending)
+    if path.exists():
+        raise InputError(f"{str(path)!r} exists; remove it, or choose another --out.")
+    write(checkpoints.load(checkpoint), path)
+    print(path)
+
+
+@app.command("import")
+def import_command(
+    source: Annotated[str, typer.Argument(help="A folder that transformers wrote, or a name on its hub.")],
+    out: Annotated[Path, typer.Option(help="Folder of the checkpoint.")],
+    env: Annotated[str | None, typer.Option(help="Its environment, where it does not say so.")] = None,
+    return_scale: Annotated[
+        float | None, typer.Option(help="What returns are divided by; 1000 where it does not say so.")
+    ] = None,
+) -> None:
+    """Take over a Decision Transformer of transformers, to evaluate it or to build data with it."""
+    if checkpoints.exists(out):
+        raise InputError(f"{str(out)!r} exists; remove it, or choose another --out.")
+    checkpoints.save(out, hugging_face.load(source, env, return_scale))
+    print(out)
+
+
+def main() -> None:
+    """Entry point of ``python -m dt.exchange``."""
+    commands.run(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,263 @@
+"""Decision Transformers to and from Hugging Face's ``transformers``: folders, and names on its hub."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cartpole_phys.data.stated import stated_world
+from cartpole_phys.errors import InputError
+from dt.checkpoint import Checkpoint, restore
+from dt.decision import DecisionConfig, DecisionTransformer
+from dt.gpt import TransformerConfig
+from dt.interchange.hugging_face_weights import to_ours, to_theirs
+from dt.models import Recipe, create
+from dt.optimization import TrainConfig
+from dt.source import Source, spaces_of
+from dt.windows import Normalization
+
+if TYPE_CHECKING:
+    from transformers import DecisionTransformerConfig, DecisionTransformerModel
+
+OWN = "cartpole_phys"  # in config.json: what transformers has no place for
+RETURN_SCALE = 1_000.0  # of the authors' own gym checkpoints
+ACTIVATIONS = {"relu": "relu", "gelu": "gelu_new"}  # ours and theirs
+FILES = ["config.json", "*.safetensors", "*.bin", "README.md"]
+CARD = """---
+library_name: transformers
+tags: [decision-transformer, offline-rl]
+---
+A Decision Transformer trained on `{dataset}` ({env_id}). Observations are to be normalised with
+
+mean = {mean}
+
+std = {std}
+
+and returns-to-go to be divided by {scale}.
+"""
+
+
+def save(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write a folder that ``DecisionTransformerModel.from_pretrained`` opens.
+
+    Raises:
+        InputError: if the model is something that transformers does not have.
+        OSError: if the folder cannot be written.
+    """
+    from transformers import DecisionTransformerModel
+
+    model = checkpoint.model
+    if not isinstance(model, DecisionTransformer) or not _is_theirs(model):
+        raise InputError(
+            "Expected a Decision Transformer with interleaved tokens, pre-norm blocks, continuous actions "
+            "and without sliding attention, which is what transformers has; this is another model."
+        )
+    theirs = DecisionTransformerModel(_config(model))
+    untrained = {name: torch.zeros_like(value) for name, value in theirs.state_dict().items()}
+    theirs.load_state_dict(untrained | to_theirs(model))
+    theirs.config.update({OWN: _stated(checkpoint)})
+    theirs.save_pretrained(folder)
+    (folder / "README.md").write_text(_card(checkpoint), "utf-8")
+
+
+def load(
+    source: str | os.PathLike[str], env_id: str | None = None, return_scale: float | None = None
+) -> Checkpoint:
+    """A checkpoint from a folder that transformers wrote, or a name on its hub.
+
+    Normalisation and environment are those that ``save`` wrote; else mean and std are read from the card, as
+    the ``edbeeching/decision-transformer-gym-*`` have them, and the caller names the environment.
+
+    Args:
+        source: a folder, or a name such as ``"edbeeching/decision-transformer-gym-hopper-medium"``.
+        env_id: the environment; may be left out where the checkpoint says it.
+        return_scale: what returns are divided by; by default as stated, or 1,000 as the authors have it.
+
+    Raises:
+        InputError: if there is no such checkpoint, or it is damaged, of another kind, or does not fit the
+            environment.
+    """
+    folder = _folder(os.fspath(source))
+    theirs = _opened(folder)
+    stated = getattr(theirs.config, OWN, None) or {}
+    origin = restore(Source, stated["source"]) if "source" in stated and env_id is None else None
+    origin = origin or _origin(os.fspath(source), env_id, theirs.config)
+    normalization = (
+        restore(Normalization, stated["normalization"])
+        if "normalization" in stated
+        else _normalization(folder, origin, RETURN_SCALE if return_scale is None else return_scale)
+    )
+    config = _our_config(theirs.config)
+    model = create("decision", config, origin.spaces)
+    model.load_state_dict(to_ours(theirs.state_dict(), config.transformer))
+    return Checkpoint(Recipe("decision", config, TrainConfig()), origin, normalization, 0, model.eval(), {})
+
+
+def _is_theirs(model: DecisionTransformer) -> bool:
+    config = model.config
+    plain = config.tokens == "interleaved" and config.attention_window is None
+    return plain and config.transformer.norm == "pre" and model.spaces.continuous
+
+
+def _config(model: DecisionTransformer) -> DecisionTransformerConfig:
+    from transformers import DecisionTransformerConfig
+
+    shape, spaces = model.config.transformer, model.spaces
+    return DecisionTransformerConfig(
+        state_dim=spaces.observation_size,
+        act_dim=spaces.action_size,
+        max_ep_len=spaces.max_episode_steps,
+        hidden_size=shape.width,
+        n_layer=shape.layers,
+        n_head=shape.heads,
+        n_positions=3 * model.config.context,
+        activation_function=ACTIVATIONS[shape.activation],
+        resid_pdrop=shape.dropout,
+        embd_pdrop=shape.dropout,
+        attn_pdrop=shape.dropout,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+
+
+def _our_config(theirs: DecisionTransformerConfig) -> DecisionConfig:
+    """The shape of their model as ours.
+
+    Raises:
+        InputError: if it has something that ours has not.
+    """
+    activations = {name: own for own, name in ACTIVATIONS.items()}
+    expected = {
+        "action_tanh": (True,),
+        "layer_norm_epsilon": (1e-5,),
+        "n_inner": (None, 4 * theirs.hidden_size),
+        "scale_attn_weights": (True,),
+        "scale_attn_by_inverse_layer_idx": (False,),
+        "activation_function": tuple(activations),
+    }
+    for name, allowed in expected.items():
+        if getattr(theirs, name) not in allowed:
+            raise InputError(
+                f"Expected {name} to be {' or '.join(map(str, allowed))}, got {getattr(theirs, name)!r}; "
+                "such a model cannot be taken over."
+            )
+    shape = TransformerConfig(
+        theirs.n_layer,
+        theirs.n_head,
+        theirs.hidden_size,
+        activations[theirs.activation_function],
+        dropout=theirs.resid_pdrop,
+    )
+    stated = getattr(theirs, OWN, None) or {}
+    return DecisionConfig(stated.get("context", DecisionConfig.context), shape)
+
+
+def _stated(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What only we know of a checkpoint."""
+    return {
+        "context": checkpoint.model.context,
+        "source": asdict(checkpoint.source),
+        "normalization": asdict(checkpoint.normalization),
+    }
+
+
+def _card(checkpoint: Checkpoint) -> str:
+    normalization, source = checkpoint.normalization, checkpoint.source
+    return CARD.format(
+        dataset=source.dataset_name,
+        env_id=source.env_id,
+        mean=list(normalization.observation_mean),
+        std=list(normalization.observation_std),
+        scale=normalization.return_scale,
+    )
+
+
+def _folder(source: str) -> Path:
+    """The folder itself, or what the hub has under a name.
+
+    Raises:
+        InputError: if there is neither.
+    """
+    if Path(source).is_dir():
+        return Path(source)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return Path(snapshot_download(source, allow_patterns=FILES))
+    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
+        raise InputError(
+            f"Expected a folder that transformers wrote, or a name on its hub, but {source!r} is no folder "
+            f"and could not be fetched ({' '.join(str(error).split())[:200]})."
+        ) from error
+
+
+def _opened(folder: Path) -> DecisionTransformerModel:
+    """Their model, every weight of it from the folder; pickled ones are read as tensors only.
+
+    Raises:
+        InputError: if it is of another kind, damaged or incomplete.
+    """
+    from transformers import DecisionTransformerModel
+
+    try:
+        opened: Any = DecisionTransformerModel.from_pretrained(
+            folder, output_loading_info=True, local_files_only=True
+        )
+        model, told = opened
+    except Exception as error:  # of transformers, torch and safetensors, which raise many kinds
+        raise InputError(
+            f"Expected a Decision Transformer of transformers in {str(folder)!r}, but it cannot be opened "
+            f"({' '.join(str(error).split())[:200]})."
+        ) from error
+    wrong = sorted({*told["missing_keys"], *(str(key) for key in told["mismatched_keys"])})
+    if wrong:
+        raise InputError(
+            f"Expected {wrong[0]} among the weights in {str(folder)!r}, but it is not, or another."
+        )
+    return model
+
+
+def _origin(source: str, env_id: str | None, theirs: DecisionTransformerConfig) -> Source:
+    """Where a checkpoint is from that says little about it.
+
+    Raises:
+        InputError: if nobody names its environment, or it does not fit that.
+    """
+    if env_id is None:
+        raise InputError(f"The checkpoint {source!r} does not say its environment; name it.")
+    spaces = spaces_of(stated_world({"env_id": env_id}))
+    expected = (spaces.observation_size, spaces.action_size if spaces.continuous else 0)
+    if (theirs.state_dim, theirs.act_dim) != expected:
+        raise InputError(
+            f"Expected a checkpoint for observations and actions of {expected[0]} and {expected[1]} numbers, "
+            f"as {env_id} has, got one for {theirs.state_dim} and {theirs.act_dim}."
+        )
+    unknown = float("nan")
+    spaces = replace(spaces, max_episode_steps=theirs.max_ep_len)
+    return Source(env_id, {}, source, "", spaces, unknown, unknown, unknown)
+
+
+def _normalization(folder: Path, origin: Source, return_scale: float) -> Normalization:
+    """Mean and std as a card tells them.
+
+    Raises:
+        InputError: if it does not, or tells too many or too few.
+    """
+    card = folder / "README.md"
+    text = card.read_text("utf-8") if card.is_file() else ""
+    numbers = {}
+    for name in ("mean", "std"):
+        found = re.search(rf"\b{name}\s*=\s*\[([^\]]*)\]", text)
+        numbers[name] = tuple(float(word) for word in re.findall(r"[-+0-9.e]+", found[1])) if found else ()
+        if len(numbers[name]) != origin.spaces.observation_size:
+            raise InputError(
+                f"Expected {name} of {origin.spaces.observation_size} numbers in the card of "
+                f"{origin.dataset_name!r}, got {len(numbers[name])}; put the right ones into its README.md."
+            )
+    return Normalization.between(numbers["mean"], numbers["std"], return_scale, origin.spaces)

@@ -1,0 +1,80 @@
+"""A model as one ONNX file: raw histories in, raw actions out, with normalisation and padding inside."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from cartpole_phys.files import unfinished
+from dt.checkpoint import Checkpoint
+from dt.windows import Batch
+
+INPUTS = ("observations", "actions", "returns_to_go", "timesteps", "valid")
+OPSET = 18  # what PyTorch's exporter writes
+
+
+class _Acting(nn.Module):
+    """What is exported."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__()
+        self.model, self.normalization = checkpoint.model.eval(), checkpoint.normalization
+
+    def forward(
+        self, observations: Tensor, actions: Tensor, returns_to_go: Tensor, timesteps: Tensor, valid: Tensor
+    ) -> Tensor:
+        """The action for the last step of each history."""
+        history = Batch(
+            self.normalization.observations(observations),
+            self.normalization.actions(actions),
+            self.normalization.returns(returns_to_go),
+            timesteps,
+            valid,
+        )
+        return self.normalization.raw_actions(self.model.act(history))
+
+
+def save(checkpoint: Checkpoint, path: Path) -> None:
+    """Write an ONNX file whose output ``action`` is what the model does, for any number B of histories.
+
+    Inputs are the last K steps of each history, K the model's context, padded in front: ``observations``
+    (B, K, obs) float32, ``actions`` (B, K, act) float32 or (B, K) int64, of which the last one is not looked
+    at, ``returns_to_go`` (B, K) float64, ``timesteps`` (B, K) int64 and ``valid`` (B, K) bool, False on
+    padding.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    example = _example(checkpoint)
+    batch = torch.export.Dim("batch", min=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, about its own parts
+        program = torch.onnx.export(
+            _Acting(checkpoint),
+            example,
+            input_names=INPUTS,
+            output_names=["action"],
+            dynamic_shapes=[{0: batch}] * len(example),
+            dynamo=True,
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    with unfinished(path) as partial:
+        program.save(partial)
+
+
+def _example(checkpoint: Checkpoint) -> tuple[Tensor, ...]:
+    """Two histories of nothing."""
+    spaces, steps = checkpoint.source.spaces, checkpoint.model.context
+    actions = torch.zeros(2, steps, spaces.action_size) if spaces.continuous else torch.zeros(2, steps).long()
+    return (
+        torch.zeros(2, steps, spaces.observation_size),
+        actions,
+        torch.zeros(2, steps, dtype=torch.float64),
+        torch.zeros(2, steps, dtype=torch.int64),
+        torch.ones(2, steps, dtype=torch.bool),
+    )

@@ -1,0 +1,317 @@
+"""What other programs make of our models, and we of theirs, is the same."""
+
+import json
+import logging
+import pickle
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_dt_support import CONTINUOUS, DISCRETE, make_episodes, random_batch, small_recipe
+from torch import Tensor
+
+from cartpole_phys.errors import InputError
+from cartpole_phys.worlds.world import world_of
+from dt.checkpoint import Checkpoint
+from dt.decision import DecisionConfig, DecisionTransformer
+from dt.gpt import TransformerConfig
+from dt.interchange import hugging_face, onnx
+from dt.models import Recipe
+from dt.policy import load
+from dt.training import train
+from dt.windows import Batch
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of transformers, ONNX and what they import
+
+NAME = "edbeeching/decision-transformer-gym-pole-medium"
+CARD = "use these coefficients: mean = [ 0.5, -0.25, 1e-2, 0.] std = [1.5, 2., 0.125, 1.0] with this model"
+
+
+@pytest.fixture(scope="module")
+def trained() -> Checkpoint:
+    """A Decision Transformer after some steps."""
+    return train(make_episodes(), small_recipe(steps=30))
+
+
+def _theirs(**changes: Any) -> Any:
+    """A model of transformers with random weights, its constant positions too."""
+    from transformers import DecisionTransformerConfig, DecisionTransformerModel
+
+    torch.manual_seed(0)
+    settings = {
+        "state_dim": 4, "act_dim": 1, "max_ep_len": 500, "hidden_size": 16, "n_layer": 2, "n_head": 2,
+        "activation_function": "gelu_new", "bos_token_id": None, "eos_token_id": None,
+    }  # fmt: skip
+    model = DecisionTransformerModel(DecisionTransformerConfig(**{**settings, **changes})).eval()
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return model
+
+
+def _their_actions(theirs: Any, batch: Batch) -> Tensor:
+    with torch.no_grad():
+        out = theirs(
+            states=batch.observations,
+            actions=batch.actions,
+            returns_to_go=batch.returns_to_go[:, :, None],
+            timesteps=batch.timesteps,
+            attention_mask=batch.valid.long(),
+        )
+    return torch.as_tensor(out.action_preds)
+
+
+def _our_actions(model: Any, batch: Batch) -> Tensor:
+    with torch.no_grad():
+        return torch.as_tensor(model.head(model.features(batch)))
+
+
+@pytest.mark.parametrize("padding", [0, 2])
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_transformers_opens_what_we_save(activation: str, padding: int, tmp_path: Path) -> None:
+    from transformers import DecisionTransformerModel
+
+    shape = TransformerConfig(layers=2, heads=2, width=16, activation=activation)
+    recipe = small_recipe(steps=3)
+    checkpoint = train(make_episodes(), Recipe("decision", DecisionConfig(5, shape), recipe.train))
+    hugging_face.save(checkpoint, tmp_path)
+    opened: Any = DecisionTransformerModel.from_pretrained(tmp_path, output_loading_info=True)
+    theirs, told = opened
+    assert not any(told.values())
+    batch = random_batch(True, padding=padding)
+    ours, others = _our_actions(checkpoint.model.eval(), batch), _their_actions(theirs.eval(), batch)
+    torch.testing.assert_close(ours[:, padding:], others[:, padding:], atol=1e-5, rtol=0)
+
+
+def test_what_we_save_comes_back(trained: Checkpoint, tmp_path: Path) -> None:
+    hugging_face.save(trained, tmp_path)
+    back = hugging_face.load(tmp_path)
+    assert (back.source, back.normalization) == (trained.source, trained.normalization)
+    assert back.model.context == trained.model.context
+    for name, weight in trained.model.state_dict().items():
+        assert torch.equal(back.model.state_dict()[name], weight)
+    text = (tmp_path / "README.md").read_text()
+    assert str(list(trained.normalization.observation_mean)) in text
+
+
+def _saved(folder: Path, theirs: Any, pickled: bool = False, card: str = CARD) -> Path:
+    """A folder as those of ``edbeeching`` are."""
+    theirs.save_pretrained(folder)
+    if pickled:
+        (folder / "model.safetensors").unlink()
+        torch.save(theirs.state_dict(), folder / "pytorch_model.bin")
+    (folder / "README.md").write_text(card)
+    return folder
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+def test_we_open_what_transformers_saves(pickled: bool, tmp_path: Path) -> None:
+    theirs = _theirs()
+    loaded = hugging_face.load(_saved(tmp_path, theirs, pickled), CONTINUOUS)
+    batch = random_batch(True)
+    assert isinstance(loaded.model, DecisionTransformer)
+    torch.testing.assert_close(
+        _our_actions(loaded.model, batch), _their_actions(theirs, batch), atol=1e-5, rtol=0
+    )
+    assert loaded.normalization.observation_mean == (0.5, -0.25, 0.01, 0.0)
+    assert loaded.normalization.observation_std == (1.5, 2.0, 0.125, 1.0)
+    assert loaded.normalization.return_scale == 1_000.0
+    episodes = world_of(CONTINUOUS).play(load(loaded, 100.0), 2, seed=0)
+    assert np.isfinite(episodes.actions).all()
+    with pytest.raises(InputError, match="finite target return, got nan"):
+        load(loaded)
+
+
+class Dangerous:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return subprocess.check_output, (["touch", "ran"],)
+
+
+def test_what_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    good = _saved(tmp_path / "good", _theirs())
+    # file -> what it holds instead, None for nothing, and what is said of that
+    cases: list[tuple[str, bytes | None, str]] = [
+        ("README.md", None, "mean of 4 numbers in the card .* got 0"),
+        ("README.md", CARD.replace("0.125,", "").encode(), "std of 4 numbers in the card .* got 3"),
+        ("config.json", None, "cannot be opened"),
+        ("config.json", b'{"model_type": "bert"}', "cannot be opened|Expected"),
+        ("model.safetensors", b"cut", "cannot be opened"),
+        ("model.safetensors", pickle.dumps({}), "cannot be opened"),
+    ]
+    for number, (name, content, message) in enumerate(cases):
+        file = Path(shutil.copytree(good, tmp_path / str(number))) / name
+        file.unlink()
+        if content is not None:
+            file.write_bytes(content)
+        with pytest.raises(InputError, match=message):
+            hugging_face.load(file.parent, CONTINUOUS)
+    with pytest.raises(InputError, match="does not say its environment"):
+        hugging_face.load(good)
+    with pytest.raises(InputError, match=r"of 3 and 1 numbers, as Pendulum-v1 has, got one for 4 and 1"):
+        hugging_face.load(good, "Pendulum-v1")
+    odd = _saved(tmp_path / "odd", _theirs(n_inner=20))
+    with pytest.raises(InputError, match="n_inner to be None or 64, got 20"):
+        hugging_face.load(odd, CONTINUOUS)
+    dangerous = _saved(tmp_path / "dangerous", _theirs(), pickled=True)
+    torch.save({"weights": Dangerous()}, dangerous / "pytorch_model.bin")
+    with pytest.raises(InputError, match="cannot be opened"):
+        hugging_face.load(dangerous, CONTINUOUS)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        DecisionConfig(5, attention_window=2),
+        DecisionConfig(5, tokens="summed"),
+        DecisionConfig(5, TransformerConfig(norm="post")),
+    ],
+    ids=["sliding", "summed", "post"],
+)
+def test_what_transformers_has_not_is_refused(config: DecisionConfig, tmp_path: Path) -> None:
+    recipe = small_recipe(steps=1)
+    for env_id, other in ((CONTINUOUS, Recipe("decision", config, recipe.train)), (DISCRETE, recipe)):
+        with pytest.raises(InputError, match="which is what transformers has"):
+            hugging_face.save(train(make_episodes(env_id), other), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+class Hub(BaseHTTPRequestHandler):
+    """What the hub answers about one model."""
+
+    folder: Path
+    commit = "0" * 40
+
+    def do_HEAD(self) -> None:
+        """A file's description."""
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        """The model's description, or a file."""
+        self._answer(body=True)
+
+    def _answer(self, body: bool) -> None:
+        content, name = b"", self.path.rsplit("/", 1)[-1].partition("?")[0]
+        paths = sorted(self.folder.iterdir())
+        if self.path.startswith(f"/api/models/{NAME}/tree/"):
+            files = [
+                {"type": "file", "path": path.name, "size": path.stat().st_size, "oid": self.commit}
+                for path in paths
+            ]
+            content = json.dumps(files).encode()
+        elif self.path.startswith(f"/api/models/{NAME}"):
+            siblings = [{"rfilename": path.name} for path in paths]
+            content = json.dumps({"id": NAME, "sha": self.commit, "siblings": siblings}).encode()
+        elif self.path.startswith(f"/{NAME}/resolve/") and (self.folder / name).is_file():
+            content = (self.folder / name).read_bytes()
+        self.send_response(200 if content else 404)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Type", "application/json")
+        self.send_header("X-Repo-Commit", self.commit)
+        self.send_header("ETag", f'"{name}"')
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+    def log_message(self, *arguments: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[str]:
+    """The address of a hub with one model."""
+    Hub.folder = _saved(tmp_path / "hub", _theirs())
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+LOAD = """
+import sys
+from dt.interchange import hugging_face
+from cartpole_phys.errors import InputError
+try:
+    print(hugging_face.load(sys.argv[1], "PhysCartPole-v0").normalization.observation_mean)
+except InputError as error:
+    print(error)
+"""
+
+
+def test_names_on_the_hub_are_fetched(hub: str, tmp_path: Path) -> None:
+    def said(name: str, address: str) -> str:
+        environment = {
+            "HF_ENDPOINT": address,
+            "HF_HOME": str(tmp_path / "home"),
+            "PATH": "",
+            "HF_HUB_DISABLE_XET": "1",
+        }
+        command = [sys.executable, "-W", "ignore", "-c", LOAD, name]
+        ran = subprocess.run(
+            command, capture_output=True, text=True, env=environment, timeout=100, check=True
+        )
+        return ran.stdout.strip().splitlines()[-1]
+
+    assert said(NAME, hub) == "(0.5, -0.25, 0.01, 0.0)"
+    assert "is no folder and could not be fetched" in said("nobody/nothing", hub)
+    assert "is no folder and could not be fetched" in said("no/such/name", hub)
+    assert "is no folder and could not be fetched" in said("other/model", "http://127.0.0.1:9")
+
+
+def _padded(array: np.ndarray, steps: int) -> np.ndarray:
+    """Zeros in front, up to so many steps."""
+    return np.concatenate([np.zeros((steps - len(array), *array.shape[1:]), array.dtype), array])
+
+
+@pytest.mark.parametrize(
+    ("env_id", "config"),
+    [
+        (CONTINUOUS, None),
+        (DISCRETE, None),
+        (CONTINUOUS, DecisionConfig(5, TransformerConfig(2, 2, 16), attention_window=3)),
+    ],
+    ids=["continuous", "discrete", "sliding"],
+)
+def test_onnx_acts_as_we_do(env_id: str, config: DecisionConfig | None, tmp_path: Path) -> None:
+    """On the recorded histories of whole episodes."""
+    import onnxruntime
+
+    recipe = small_recipe(steps=30)
+    checkpoint = train(make_episodes(env_id), replace(recipe, model=config or recipe.model))
+    logging.disable(logging.WARNING)
+    onnx.save(checkpoint, tmp_path / "model.onnx")
+    logging.disable(logging.NOTSET)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    target, context = 300.0, checkpoint.model.context
+    episodes = world_of(env_id).play(load(checkpoint, target), 3, seed=0)
+    for episode in episodes:
+        wanted = target - np.concatenate([[0.0], np.cumsum(episode.rewards[:-1], dtype=np.float64)])
+        for step in range(len(episode.rewards)):
+            rows = slice(max(step + 1 - context, 0), step + 1)
+            actions = episode.actions[rows].copy()
+            actions[-1] = 0
+            steps = np.arange(rows.start, rows.stop)
+            fields: tuple[np.ndarray, ...] = (
+                episode.observations[rows],
+                actions,
+                wanted[rows],
+                steps,
+                np.ones(len(steps), bool),
+            )
+            inputs = {
+                name: _padded(field, context)[None] for name, field in zip(onnx.INPUTS, fields, strict=True)
+            }
+            (action,) = session.run(None, inputs)
+            np.testing.assert_allclose(action[0], episode.actions[step], atol=1e-5)
