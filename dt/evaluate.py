@@ -19,6 +19,7 @@ from cartpole_phys.data.stated import stated_world
 from cartpole_phys.errors import InputError
 from dt import checkpoint as checkpoints
 from dt.checkpoint import Checkpoint
+from dt.plots import save_plot
 from dt.policy import load
 
 DEFAULT_TARGETS = 3  # from the data's mean return to its highest
@@ -32,6 +33,8 @@ class Evaluation:
 
     target: float | None  # the return that was wanted; None if the model takes no such wish
     mean_return: float
+    return_low: float  # ends of the 95 % bootstrap interval of the mean return
+    return_high: float
     score: float  # normalised: 0 random, 100 the best known policy
     score_low: float  # ends of the 95 % bootstrap interval of the mean score
     score_high: float
@@ -67,7 +70,8 @@ def evaluate(
     for target in targets:
         returns = world.play(load(checkpoint, target), episodes, seed).returns
         scores = normalized_score(source.env_id, returns)
-        results.append(Evaluation(target, float(returns.mean()), *mean_interval(scores, seed=seed)))
+        intervals = (*mean_interval(returns, seed=seed), *mean_interval(scores, seed=seed))
+        results.append(Evaluation(target, *intervals))
     return results
 
 
@@ -80,6 +84,7 @@ def evaluate_command(
     ] = None,
     episodes: Annotated[int, typer.Option(help="Episodes for each target.")] = 100,
     seed: Annotated[int, typer.Option(help="Decides the start states and the bootstrap.")] = 0,
+    plot: Annotated[Path | None, typer.Option(help="Draw return against target into this PNG.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
     quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
 ) -> None:
@@ -92,6 +97,8 @@ def evaluate_command(
     console = Console(stderr=True, quiet=quiet or as_json)
     with console.status(f"Playing {episodes} episodes for each of {len(targets)} targets …"):
         results = evaluate(loaded, targets, episodes, seed)
+    if plot is not None:
+        save_plot(loaded, results, plot)
     if as_json:
         print(json.dumps(_report(loaded, checkpoint, results, episodes, seed), indent=2))
     else:

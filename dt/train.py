@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from cartpole_phys import commands
 from cartpole_phys.data.loading import load_whole
 from dt.checkpoint import Checkpoint
+from dt.curves import learning_curves
 from dt.models import KINDS, SIZES, recipe
 from dt.optimization import AUTO, with_steps
 from dt.training import SAVE_EVERY, OnProgress, ShouldStop, best, train
@@ -47,6 +48,9 @@ def train_command(
         bool, typer.Option(help="Go on from the checkpoint; repeat the other options.")
     ] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace a checkpoint of the same name.")] = False,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Folder for learning curves: tensorboard --logdir FOLDER.")
+    ] = None,
     quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
 ) -> None:
     """Train a sequence model or a baseline on an offline data set."""
@@ -56,7 +60,11 @@ def train_command(
     if out is None:
         share = "" if best_share == 1.0 else f"-best{best_share:g}"
         out = Path("checkpoints") / f"{dataset.stem}-{model}{share}-{size}-seed{seed}"
-    with _progress(chosen.train.steps, quiet) as on_progress, _stop_on_interrupt() as should_stop:
+    with (
+        _progress(chosen.train.steps, quiet) as show,
+        learning_curves(tensorboard, chosen.train) as draw,
+        _stop_on_interrupt() as should_stop,
+    ):
         trained = train(
             episodes,
             chosen,
@@ -64,7 +72,7 @@ def train_command(
             resume=resume,
             overwrite=overwrite,
             save_every=save_every,
-            on_progress=on_progress,
+            on_progress=lambda step, loss: (show(step, loss), draw(step, loss))[0],
             should_stop=should_stop,
         )
     print(_summary(out, trained))

@@ -53,6 +53,28 @@ def test_train_then_evaluate(medium_file: Path, tmp_path: Path) -> None:
     assert f"{report['results'][0]['score']:.1f}" in output
 
 
+def test_curves_and_plots_show_what_was_done(medium_file: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out, curves, plot = tmp_path / "run", tmp_path / "curves", tmp_path / "sweep.png"
+    arguments = (medium_file, "--out", out, "--tensorboard", curves, "--quiet")
+    assert run("train", *arguments, "--steps", 20)[0] == 0
+    assert run("train", *arguments, "--steps", 40, "--resume")[0] == 0
+    events = EventAccumulator(str(curves))
+    events.Reload()
+    assert [event.step for event in events.Scalars("loss")] == [10, 20, 30, 40]
+    assert all(event.value > 0.0 for event in events.Scalars("learning rate"))
+    targets = ("--target", 100, "--target", 300, "--episodes", 3)
+    assert run("evaluate", out, *targets, "--plot", plot)[0] == 0
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert run("train", medium_file, "--model", "bc", "--steps", 1, "--out", tmp_path / "bc")[0] == 0
+    code, _, errors = run("evaluate", tmp_path / "bc", "--episodes", 2, "--plot", plot, "--quiet")
+    assert (code, errors) == (
+        BAD_INPUT,
+        "error: A bc model cannot be asked for a return; leave out --plot.\n",
+    )
+
+
 def test_a_checkpoint_is_a_policy_for_data_sets(medium_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert run("train", medium_file, "--size", "sliding", "--steps", 2, "--out", out)[0] == 0

@@ -1,0 +1,52 @@
+"""What a model does when it is asked for one return or another, as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cartpole_phys.errors import InputError
+from cartpole_phys.files import unfinished
+from dt.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from dt.evaluate import Evaluation
+
+BLUE, GREY = "#0072b2", "#777777"  # told apart by the colour-blind
+SIZE = (6.4, 4.0)  # inches
+
+
+def save_plot(checkpoint: Checkpoint, results: Sequence[Evaluation], path: Path) -> None:
+    """Draw the mean return against the wanted one, with 95 % intervals and the data's own returns.
+
+    Raises:
+        InputError: if the model takes no target.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    ordered = sorted((one.target, one) for one in results if one.target is not None)
+    if not ordered:
+        raise InputError(f"A {checkpoint.recipe.kind} model cannot be asked for a return; leave out --plot.")
+    targets, means = [target for target, _ in ordered], [one.mean_return for _, one in ordered]
+    below = [one.mean_return - one.return_low for _, one in ordered]
+    above = [one.return_high - one.mean_return for _, one in ordered]
+    figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
+    ends = [min(targets), max(targets)]
+    axes.plot(ends, ends, color=GREY, linestyle=":", label="what was asked for")
+    for value, name in ((checkpoint.source.mean_return, "mean"), (checkpoint.source.max_return, "highest")):
+        axes.axhline(value, color=GREY, linewidth=0.8, linestyle="--" if name == "mean" else "-.",
+                     label=f"{name} of the data")  # fmt: skip
+    axes.errorbar(
+        targets, means, yerr=(below, above), color=BLUE, marker="o", capsize=3, label="mean return, 95 %"
+    )
+    axes.set_xlabel("target return")
+    axes.set_ylabel("return")
+    axes.set_title(f"{checkpoint.recipe.kind} on {checkpoint.source.dataset_name}")
+    axes.legend()
+    with unfinished(path) as partial:
+        figure.savefig(partial, format="png", dpi=150)
+    plt.close(figure)
