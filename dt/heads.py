@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's own documentation uses
 from torch import Tensor, nn
 
+from cartpole_phys.episodes import Episodes
 from dt.source import Spaces
-from dt.windows import Batch
+from dt.windows import Batch, Normalization, Windows
+
+
+class Sampler(Protocol):
+    """Draws batches from a data set."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the data are."""
+        ...
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Any:
+        """A batch, drawn by a generator of the CPU."""
+        ...
 
 
 class Stream(ABC):
@@ -33,9 +48,20 @@ class Model(nn.Module, ABC):
     context: int  # steps of history that ``act`` reads
     uses_target: bool  # whether the return that is wanted changes what it does
 
+    def sampler(self, episodes: Episodes, normalization: Normalization, device: torch.device) -> Sampler:
+        """What it learns from: windows, unless it says otherwise."""
+        return Windows(episodes, normalization, self.window, device)
+
     @abstractmethod
-    def loss(self, batch: Batch) -> Tensor:
-        """The training loss, a scalar, as the mean over the steps of ``batch`` that are not padding."""
+    def loss(self, batch: Any) -> Tensor:
+        """The training loss, a scalar, as the mean over the steps of a batch that are not padding.
+
+        Args:
+            batch: from ``sampler``.
+        """
+
+    def after_step(self) -> None:
+        """Called after each optimisation step."""
 
     @abstractmethod
     def act(self, history: Batch) -> Tensor:

@@ -11,10 +11,19 @@ from dt.baselines import BehaviorCloning, CloningConfig
 from dt.decision import DecisionConfig, DecisionTransformer
 from dt.gpt import TransformerConfig
 from dt.heads import Model
-from dt.optimization import AUTO, COSINE, TrainConfig
+from dt.optimization import AUTO, COSINE, FLOAT32, TrainConfig
 from dt.source import Spaces
+from dt.value_based import (
+    ConservativeQLearning,
+    CQLConfig,
+    ImplicitQLearning,
+    IQLConfig,
+    TD3BCConfig,
+    TwinDelayedCloning,
+    ValueConfig,
+)
 
-ModelConfig = DecisionConfig | CloningConfig
+ModelConfig = DecisionConfig | CloningConfig | ValueConfig
 
 
 @dataclass(frozen=True)
@@ -29,7 +38,13 @@ class Recipe:
 KINDS: Mapping[str, tuple[type[ModelConfig], Any]] = {
     "decision": (DecisionConfig, DecisionTransformer),
     "bc": (CloningConfig, BehaviorCloning),
+    "iql": (IQLConfig, ImplicitQLearning),
+    "cql": (CQLConfig, ConservativeQLearning),
+    "td3bc": (TD3BCConfig, TwinDelayedCloning),
 }
+
+# What the authors of value-based methods do not do: warm-up, decay, clipping of any gradient.
+UNTOUCHED: Any = {"warmup_steps": 0, "weight_decay": 0.0, "clip": 1e9, "dtype": FLOAT32}
 
 RECIPES: Mapping[tuple[str, str], Recipe] = {
     ("decision", "tiny"): Recipe(
@@ -67,6 +82,14 @@ RECIPES: Mapping[tuple[str, str], Recipe] = {
         TrainConfig(steps=5_000, batch_size=256, learning_rate=1e-3, warmup_steps=200, schedule=COSINE),
     ),
     ("bc", "paper"): Recipe("bc", CloningConfig(), TrainConfig()),
+    **{
+        (kind, size): Recipe(kind, config, train)
+        for kind, config in (("iql", IQLConfig()), ("cql", CQLConfig()), ("td3bc", TD3BCConfig()))
+        for size, train in (
+            ("tiny", TrainConfig(steps=10_000, batch_size=256, learning_rate=3e-4, **UNTOUCHED)),
+            ("paper", TrainConfig(steps=1_000_000, batch_size=256, learning_rate=3e-4, **UNTOUCHED)),
+        )
+    },
 }
 SIZES = tuple(dict.fromkeys(size for _, size in RECIPES))
 

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from cartpole_phys.errors import InputError
-from dt.heads import Model
-from dt.windows import Windows
+from dt.heads import Model, Sampler
 
 AUTO, FLOAT32, BFLOAT16 = "auto", "float32", "bfloat16"
 CONSTANT, COSINE = "constant", "cosine"
@@ -96,8 +95,8 @@ class Trainer:
     Dropout draws from PyTorch's global generator, so nothing else may draw from it between two steps.
     """
 
-    def __init__(self, model: Model, windows: Windows, config: TrainConfig) -> None:
-        self.model, self.windows, self.config = model.train(), windows, config
+    def __init__(self, model: Model, sampler: Sampler, config: TrainConfig) -> None:
+        self.model, self.sampler, self.config = model.train(), sampler, config
         self.step = 0  # optimisation steps done
         self.generator = torch.Generator().manual_seed(seeds(config.seed)[1])
         self.optimizer = torch.optim.AdamW(
@@ -106,21 +105,22 @@ class Trainer:
 
     def advance(self) -> Tensor:
         """Do one optimisation step and return its loss, a scalar."""
-        batch = self.windows.sample(self.config.batch_size, self.generator)
-        with torch.autocast(self.windows.device.type, torch.bfloat16, enabled=self.config.dtype == BFLOAT16):
+        batch = self.sampler.sample(self.config.batch_size, self.generator)
+        with torch.autocast(self.sampler.device.type, torch.bfloat16, enabled=self.config.dtype == BFLOAT16):
             loss = self.model.loss(batch)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         self.optimizer.param_groups[0]["lr"] = learning_rate(self.config, self.step)
         self.optimizer.step()
+        self.model.after_step()
         self.step += 1
         return loss.detach()
 
     def state(self) -> dict[str, Tensor]:
         """Everything besides the weights and the step that decides how training goes on."""
         state = {DROPOUT_RANDOM: torch.get_rng_state(), SAMPLER_RANDOM: self.generator.get_state()}
-        if self.windows.device.type == "cuda":
+        if self.sampler.device.type == "cuda":
             state[CUDA_RANDOM] = torch.cuda.get_rng_state()
         for name, parameter in self.model.named_parameters():
             for moment, value in self.optimizer.state[parameter].items():
@@ -134,16 +134,21 @@ class Trainer:
             InputError: if something is missing.
         """
         names = [name for name, _ in self.model.named_parameters()]
-        wanted = {f"{moment}/{name}" for name in names for moment in MOMENTS}
+        moved = [name for name in names if any(f"{moment}/{name}" in state for moment in MOMENTS)]
+        wanted = {f"{moment}/{name}" for name in moved for moment in MOMENTS}
         missing = sorted((wanted | {DROPOUT_RANDOM, SAMPLER_RANDOM}) - set(state))
         if missing:
             raise InputError(f"Expected {missing[0]!r} in a checkpoint's training state; train anew.")
-        moments = {i: {m: state[f"{m}/{name}"].clone() for m in MOMENTS} for i, name in enumerate(names)}
+        moments = {
+            i: {moment: state[f"{moment}/{name}"].clone() for moment in MOMENTS}
+            for i, name in enumerate(names)
+            if name in moved  # the others have had no gradient yet
+        }
         self.optimizer.load_state_dict(
             {"state": moments, "param_groups": self.optimizer.state_dict()["param_groups"]}
         )
         torch.set_rng_state(state[DROPOUT_RANDOM])
         self.generator.set_state(state[SAMPLER_RANDOM])
-        if CUDA_RANDOM in state and self.windows.device.type == "cuda":
+        if CUDA_RANDOM in state and self.sampler.device.type == "cuda":
             torch.cuda.set_rng_state(state[CUDA_RANDOM])
         self.step = step

@@ -19,7 +19,7 @@ from dt.checkpoint import Checkpoint
 from dt.models import Recipe, create
 from dt.optimization import AUTO, Trainer, faster_dtype, seeds, with_steps
 from dt.source import Source, describe
-from dt.windows import Normalization, Windows
+from dt.windows import Normalization
 
 REPORT_EVERY = 10  # optimisation steps between two reports of progress
 SAVE_EVERY = 1_000  # optimisation steps between two checkpoints
@@ -126,8 +126,8 @@ class _Run:
             source,
             Normalization.of(episodes, source.spaces),
         )
-        windows = Windows(episodes, self.normalization, model.window, device)
-        self.trainer = Trainer(model, windows, recipe.train)
+        sampler = model.sampler(episodes, self.normalization, device)
+        self.trainer = Trainer(model, sampler, recipe.train)
         if earlier is not None:
             self.trainer.restore(earlier.training, earlier.step)
         self._losses: list[Tensor] = []

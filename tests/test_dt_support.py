@@ -15,6 +15,7 @@ from dt.gpt import TransformerConfig
 from dt.models import ModelConfig, Recipe
 from dt.optimization import TrainConfig
 from dt.source import Spaces
+from dt.value_based import CQLConfig, IQLConfig, TD3BCConfig
 from dt.windows import Batch
 
 # Models this small gain nothing from a second thread, and on a busy machine they wait for it.
@@ -37,6 +38,9 @@ def small_recipe(kind: str = "decision", **train: object) -> Recipe:
     models: dict[str, ModelConfig] = {
         "decision": DecisionConfig(CONTEXT, TransformerConfig(layers=2, heads=2, width=16, dropout=0.1)),
         "bc": CloningConfig((16,)),
+        "iql": IQLConfig((16,)),
+        "cql": CQLConfig((16,)),
+        "td3bc": TD3BCConfig((16,)),
     }
     settings = {"steps": 20, "batch_size": 8, "learning_rate": 3e-3, "warmup_steps": 5, "dtype": "float32"}
     return Recipe(kind, models[kind], TrainConfig(**{**settings, **train}))  # type: ignore[arg-type]

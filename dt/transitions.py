@@ -1,0 +1,54 @@
+"""The data set as single transitions on the device, drawn at random: what value-based methods learn from."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cartpole_phys.episodes import Episodes
+from dt.windows import Normalization
+
+RETURN_RANGE = 1_000.0  # of the rewards after scaling, as Kostrikov et al. (2022) have it for locomotion
+
+
+class TransitionBatch(NamedTuple):
+    """B transitions."""
+
+    observations: Tensor  # (B, obs) float32, normalised
+    actions: Tensor  # (B, act) float32 in [−1, 1] or (B,) int64
+    rewards: Tensor  # (B,) float32, scaled
+    next_observations: Tensor  # (B, obs) float32, normalised
+    terminated: Tensor  # (B,) bool: there is nothing to come
+
+
+class Transitions:
+    """All rows of a data set, drawn uniformly.
+
+    Rewards are scaled so that the returns of the data span ``RETURN_RANGE``.
+    """
+
+    def __init__(self, episodes: Episodes, normalization: Normalization, device: torch.device) -> None:
+        """Put ``episodes`` on ``device``."""
+        returns = episodes.returns[episodes.complete] if episodes.complete.any() else episodes.returns
+        scale = RETURN_RANGE / (np.ptp(returns) or 1.0)
+        self.observations = normalization.observations(torch.as_tensor(episodes.observations)).to(device)
+        self.actions = normalization.actions(torch.as_tensor(episodes.actions)).to(device)
+        self.rewards = torch.as_tensor(episodes.rewards * np.float32(scale)).to(device)
+        following = normalization.observations(torch.as_tensor(episodes.next_observations))
+        self.next_observations = following.to(device)
+        self.terminated = torch.as_tensor(episodes.terminations).to(device)
+        self.device = device
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> TransitionBatch:
+        """Rows that ``generator`` (of the CPU, so that devices agree) draws uniformly."""
+        rows = torch.randint(len(self.rewards), (batch_size,), generator=generator).to(self.device)  # (B,)
+        return TransitionBatch(
+            self.observations[rows],  # (N, obs) -> (B, obs)
+            self.actions[rows],
+            self.rewards[rows],
+            self.next_observations[rows],
+            self.terminated[rows],
+        )

@@ -1,0 +1,97 @@
+"""Value-based methods learn what is better than the data, from single transitions."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_dt_support import DISCRETE, make_episodes, small_recipe
+
+from cartpole_phys.errors import InputError
+from cartpole_phys.policies.heuristic import uniform
+from cartpole_phys.rollout import collect, play
+from cartpole_phys.system import CartPole
+from dt import checkpoint as checkpoints
+from dt.models import recipe
+from dt.policy import load
+from dt.source import describe
+from dt.training import train
+from dt.transitions import RETURN_RANGE, Transitions
+from dt.windows import Normalization
+
+METHODS = ("iql", "cql", "td3bc")
+pytestmark = pytest.mark.filterwarnings("ignore")  # of TorchRL, about its own parts
+
+
+def test_transitions_are_those_of_the_episodes() -> None:
+    episodes = make_episodes()
+    normalization = Normalization.of(episodes, describe(episodes).spaces)
+    batch = Transitions(episodes, normalization, torch.device("cpu")).sample(1_000, torch.Generator())
+    seen = normalization.observations(torch.as_tensor(episodes.observations))
+    rows = [int((seen == one).all(dim=1).nonzero()[0]) for one in batch.observations]
+    following = normalization.observations(torch.as_tensor(episodes.next_observations))
+    assert torch.equal(batch.next_observations, following[rows])
+    assert torch.equal(batch.actions, torch.as_tensor(episodes.actions)[rows])
+    assert torch.equal(batch.terminated, torch.as_tensor(episodes.terminations)[rows])
+    span = np.ptp(episodes.returns[episodes.complete])
+    np.testing.assert_allclose(batch.rewards, RETURN_RANGE / span, rtol=1e-6)
+    assert len(set(rows)) > 500
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_stopping_and_resuming_changes_no_bit(kind: str, tmp_path: Path) -> None:
+    episodes, wanted = make_episodes(steps=300), small_recipe(kind, steps=7)
+    whole = train(episodes, wanted)
+    train(episodes, small_recipe(kind, steps=3), tmp_path / "run")
+    resumed = train(episodes, wanted, tmp_path / "run", resume=True)
+    for one, other in (
+        (whole.model.state_dict(), resumed.model.state_dict()),
+        (whole.training, resumed.training),
+    ):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    loaded = checkpoints.load(tmp_path / "run")
+    observations = torch.randn(5, 4)
+    assert torch.equal(loaded.model.mean_action(observations), resumed.model.mean_action(observations))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_slow_copies_follow_and_gradients_stay_apart(kind: str) -> None:
+    trained = train(make_episodes(steps=300), small_recipe(kind, steps=4))
+    weights = trained.model.state_dict()
+    targets = [name for name in weights if "target_qvalue" in name]
+    assert targets
+    for name in targets:
+        fast = weights[name.replace("target_", "")]
+        assert 0.0 < (weights[name] - fast).abs().max() < 1.0
+    assert int(trained.model.updates) == 4  # type: ignore[arg-type]
+
+
+def test_the_policy_of_td3bc_moves_every_other_step() -> None:
+    episodes = make_episodes(steps=300)
+    actors = []
+    for steps in (1, 2, 3):
+        weights = train(episodes, small_recipe("td3bc", steps=steps)).model.state_dict()
+        own = [weight for name, weight in weights.items() if name.startswith("losses.actor_network_params")]
+        actors.append(torch.cat([weight.flatten() for weight in own]))
+    assert torch.equal(actors[0], actors[1])
+    assert not torch.equal(actors[1], actors[2])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", METHODS)
+def test_learning_from_chance_beats_it(kind: str) -> None:
+    """On uniformly random actions, whose returns are near 26 of 500."""
+    system = CartPole()
+    metadata = {"env_id": "PhysCartPole-v0", "env_kwargs": {}}
+    data = replace(collect(system, uniform(), 20_000, 0), metadata=metadata)
+    trained = train(data, recipe(kind, "tiny", steps=4_000))
+    returns = play(system, load(trained, 0.0), 100, seed=1).returns
+    assert returns.mean() > 2.0 * data.returns.mean()
+
+
+def test_choices_are_refused() -> None:
+    for kind in METHODS:
+        with pytest.raises(InputError, match="continuous actions"):
+            train(make_episodes(DISCRETE), small_recipe(kind))
