@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cartpole_phys.errors import InputError
+from dt import parallel
 from dt.heads import Model, Sampler
 
 AUTO, FLOAT32, BFLOAT16 = "auto", "float32", "bfloat16"
@@ -83,9 +84,10 @@ def faster_dtype(model: Model, device: torch.device) -> str:
     return BFLOAT16 if native and wide else FLOAT32
 
 
-def seeds(seed: int) -> tuple[int, int]:
+def seeds(seed: int, *further: int) -> tuple[int, int]:
     """Independent seeds of PyTorch's own generator (weights, dropout) and of the window sampler."""
-    weights, sampler = np.random.SeedSequence(seed).generate_state(2, np.uint64) >> np.uint64(1)
+    entropy = (seed, *further) if further else seed
+    weights, sampler = np.random.SeedSequence(entropy).generate_state(2, np.uint64) >> np.uint64(1)
     return int(weights), int(sampler)
 
 
@@ -105,17 +107,18 @@ class Trainer:
 
     def advance(self) -> Tensor:
         """Do one optimisation step and return its loss, a scalar."""
-        batch = self.sampler.sample(self.config.batch_size, self.generator)
+        batch, share = parallel.share_of(self.sampler.sample(self.config.batch_size, self.generator))
         with torch.autocast(self.sampler.device.type, torch.bfloat16, enabled=self.config.dtype == BFLOAT16):
-            loss = self.model.loss(batch)
+            loss = self.model.loss(batch) * share
         self.optimizer.zero_grad()
         loss.backward()
+        loss = parallel.add_up_gradients(self.model, loss.detach())
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         self.optimizer.param_groups[0]["lr"] = learning_rate(self.config, self.step)
         self.optimizer.step()
         self.model.after_step()
         self.step += 1
-        return loss.detach()
+        return loss
 
     def state(self) -> dict[str, Tensor]:
         """Everything besides the weights and the step that decides how training goes on."""

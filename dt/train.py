@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from cartpole_phys import commands
 from cartpole_phys.data.loading import load_whole
+from dt import parallel
 from dt.checkpoint import Checkpoint
 from dt.curves import learning_curves
 from dt.models import KINDS, SIZES, recipe
@@ -61,8 +62,9 @@ def train_command(
         share = "" if best_share == 1.0 else f"-best{best_share:g}"
         out = Path("checkpoints") / f"{dataset.stem}-{model}{share}-{size}-seed{seed}"
     with (
-        _progress(chosen.train.steps, quiet) as show,
-        learning_curves(tensorboard, chosen.train) as draw,
+        parallel.processes(),
+        _progress(chosen.train.steps, quiet or parallel.rank() > 0) as show,
+        learning_curves(tensorboard if parallel.rank() == 0 else None, chosen.train) as draw,
         _stop_on_interrupt() as should_stop,
     ):
         trained = train(
@@ -75,7 +77,8 @@ def train_command(
             on_progress=lambda step, loss: (show(step, loss), draw(step, loss))[0],
             should_stop=should_stop,
         )
-    print(_summary(out, trained))
+        if parallel.rank() == 0:
+            print(_summary(out, trained))
     if should_stop():
         raise typer.Exit(commands.INTERRUPTED)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
 from dt import checkpoint as checkpoints
+from dt import parallel
 from dt.checkpoint import Checkpoint
 from dt.models import Recipe, create
 from dt.optimization import AUTO, Trainer, faster_dtype, seeds, with_steps
@@ -63,15 +64,19 @@ def train(
     source = describe(episodes)
     episodes = best(episodes, recipe.train.best_share)
     recipe = replace(recipe, train=with_steps(recipe.train, episodes.steps))
-    earlier = _earlier(out, resume, overwrite)
+    earlier, first = _earlier(out, resume, overwrite), parallel.rank() == 0
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         run = _Run(episodes, source, recipe, earlier, device)
         stopped = False
         while run.remaining and not stopped:
             run.advance(on_progress)
-            stopped = should_stop()
-            if out is not None and (stopped or not run.remaining or run.trainer.step % save_every == 0):
+            stopped = parallel.any_of(should_stop())
+            if (
+                first
+                and out is not None
+                and (stopped or not run.remaining or run.trainer.step % save_every == 0)
+            ):
                 checkpoints.save(out, run.checkpoint())
         return run.checkpoint()
 
@@ -130,6 +135,8 @@ class _Run:
         self.trainer = Trainer(model, sampler, recipe.train)
         if earlier is not None:
             self.trainer.restore(earlier.training, earlier.step)
+        if parallel.rank():  # dropout of its own; what is stored is that of the first process
+            torch.manual_seed(seeds(recipe.train.seed, parallel.rank(), self.trainer.step)[0])
         self._losses: list[Tensor] = []
 
     @property

@@ -19,7 +19,7 @@ from mutations import mutated
 
 from cartpole_phys import build_dataset
 
-FILES, ALL_FILES, BATCH = 320, 10_000, 1_250
+FILES, ALL_FILES, BATCH = 160, 10_000, 1_250
 LIMIT = 10.0  # seconds for one command
 MEMORY = 1_000_000_000  # bytes
 WORKER = Path(__file__).with_name("hostile_worker.py")

@@ -1,0 +1,36 @@
+"""Trains on all processes that torchrun has started, and writes the losses of every step: FOLDER STEPS."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from test_dt_support import make_episodes, small_recipe
+
+from dt import parallel, training
+from dt.decision import DecisionConfig
+from dt.gpt import TransformerConfig
+from dt.models import Recipe
+
+torch.set_num_threads(1)
+
+
+def main() -> None:
+    """Train, and write."""
+    out, steps = Path(sys.argv[1]), int(sys.argv[2])
+    config = DecisionConfig(20, TransformerConfig(layers=2, heads=2, width=32, dropout=0.0))
+    recipe = Recipe("decision", config, small_recipe(steps=steps, batch_size=16).train)
+    losses: list[float] = []
+    training.REPORT_EVERY = 1
+    with parallel.processes():
+        trained = training.train(
+            make_episodes(), recipe, out / "run", on_progress=lambda step, loss: losses.append(loss)
+        )
+        norm = sum(
+            float(parameter.detach().double().square().sum()) for parameter in trained.model.parameters()
+        )
+        (out / f"losses-{parallel.rank()}.json").write_text(json.dumps([*losses, norm]))
+
+
+if __name__ == "__main__":
+    main()

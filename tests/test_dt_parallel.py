@@ -1,0 +1,81 @@
+"""Several processes train the model that one would."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_dt_support import random_batch
+
+from cartpole_phys.errors import InputError
+from dt import parallel
+from dt.transitions import TransitionBatch
+
+SCRIPT = Path(__file__).with_name("parallel_losses.py")
+STEPS = 100
+
+
+def _torchrun(processes: int, *command: object) -> subprocess.CompletedProcess[str]:
+    words = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        f"--nproc-per-node={processes}",
+        "--master-port=0",
+    ]
+    env = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(SCRIPT.parent), os.getcwd()]),
+    }
+    ran = [*words, "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", *map(str, command)]
+    return subprocess.run(ran, capture_output=True, text=True, env=env, timeout=200, check=False)
+
+
+def test_two_processes_have_the_losses_of_one(tmp_path: Path) -> None:
+    """Windows are padded differently, so that a mean of means would differ."""
+    found = {}
+    for processes in (1, 2):
+        out = tmp_path / str(processes)
+        out.mkdir()
+        ran = _torchrun(processes, SCRIPT, out, STEPS)
+        assert ran.returncode == 0, ran.stderr
+        found[processes] = [json.loads(file.read_text()) for file in sorted(out.glob("losses-*.json"))]
+        assert len(found[processes]) == processes
+        assert (out / "run" / "model.safetensors").is_file()
+    (one,), (first, second) = found[1], found[2]
+    assert len(one) == STEPS + 1
+    assert first == second
+    np.testing.assert_allclose(first, one, atol=1e-5, rtol=1e-5)
+
+
+def test_shares_of_a_batch_are_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = random_batch(True, windows=5, padding=2)
+    batch.valid.data = torch.arange(25).reshape(5, 5) % 3 != 0
+    assert parallel.share_of(batch) == (batch, 1.0)
+    monkeypatch.setattr(parallel, "world_size", lambda: 2)
+    shares, rows = [], []
+    for number in range(2):
+        monkeypatch.setattr(parallel, "rank", lambda number=number: number)
+        own, share = parallel.share_of(batch)
+        shares.append(share)
+        rows += own.observations[:, 0, 0].tolist()
+        assert share == pytest.approx(own.valid.sum() / batch.valid.sum())
+    assert sum(shares) == pytest.approx(1.0)
+    assert sorted(rows) == sorted(batch.observations[:, 0, 0].tolist())
+    with pytest.raises(InputError, match="at least 2 windows, one a process, got 1"):
+        parallel.share_of(type(batch)(*(field[:1] for field in batch)))
+    with pytest.raises(InputError, match="learns from windows"):
+        parallel.share_of(TransitionBatch(*[torch.zeros(1)] * 5))
+
+
+def test_the_command_saves_and_speaks_once(medium_file: Path, tmp_path: Path) -> None:
+    arguments = ("-m", "dt.train", medium_file, "--steps", 3, "--out", tmp_path / "run", "--quiet")
+    ran = _torchrun(2, *arguments)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("decision, 3 steps") == 1
+    assert (tmp_path / "run" / "config.json").is_file()
