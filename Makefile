@@ -26,7 +26,7 @@ CHROMIUM := $(if $(shell command -v chromedriver),,chromium)
 help:
 	@echo "make demo          SAC agent, data set, Decision Transformer and its score, in 2 to 3 minutes"
 	@echo "make test          the test suite"
-	@echo "make test-full     all of it, with 100 killed builds and every recipe of a trained agent, in half an hour"
+	@echo "make test-full     all of it, with 100 killed builds, every trained agent and 10,000 damaged files, in 40 minutes"
 	@echo "make test-clients  the tests beside D4RL and d3rlpy, in environments of their own, and in Chromium"
 	@echo "make lint          style, types and import rule"
 	@echo "make bench         speeds beside Gymnasium, EnvPool, C, Minari, h5py, Stable-Baselines3 and D4RL, in 10 minutes"
