@@ -4,75 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from cartpole_phys import commands
-from cartpole_phys.data.score import mean_interval, normalized_score, return_of_score
-from cartpole_phys.data.stated import stated_world
+from cartpole_phys.data.score import return_of_score
 from cartpole_phys.errors import InputError
 from dt import checkpoint as checkpoints
 from dt.checkpoint import Checkpoint
+from dt.evaluation import Evaluation, default_targets, evaluate
 from dt.plots import save_plot
-from dt.policy import load
-
-DEFAULT_TARGETS = 3  # from the data's mean return to its highest
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How a model did when asked for one return."""
-
-    target: float | None  # the return that was wanted; None if the model takes no such wish
-    mean_return: float
-    return_low: float  # ends of the 95 % bootstrap interval of the mean return
-    return_high: float
-    score: float  # normalised: 0 random, 100 the best known policy
-    score_low: float  # ends of the 95 % bootstrap interval of the mean score
-    score_high: float
-
-
-def default_targets(checkpoint: Checkpoint) -> list[float | None]:
-    """Returns between the data's mean and its highest, or only None if the model takes no target."""
-    if not checkpoint.model.uses_target:
-        return [None]
-    source = checkpoint.source
-    return [float(t) for t in np.unique(np.linspace(source.mean_return, source.max_return, DEFAULT_TARGETS))]
-
-
-def evaluate(
-    checkpoint: Checkpoint, targets: Sequence[float | None], episodes: int = 100, seed: int = 0
-) -> list[Evaluation]:
-    """Play ``episodes`` episodes for each target, the same start states for all of them.
-
-    Args:
-        checkpoint: a trained model.
-        targets: wanted returns, in the environment's units; None for the highest one in the data.
-        episodes: how many to play at once.
-        seed: decides the start states and the bootstrap.
-
-    Raises:
-        InputError: if the environment cannot be made or has no reference returns, or a number is impossible.
-    """
-    if seed < 0:
-        raise InputError(f"Expected a seed of at least 0, got {seed}.")
-    source = checkpoint.source
-    world = stated_world({"env_id": source.env_id, "env_kwargs": source.env_kwargs})
-    results = []
-    for target in targets:
-        returns = world.play(load(checkpoint, target), episodes, seed).returns
-        scores = normalized_score(source.env_id, returns)
-        intervals = (*mean_interval(returns, seed=seed), *mean_interval(scores, seed=seed))
-        results.append(Evaluation(target, *intervals))
-    return results
 
 
 @app.command()

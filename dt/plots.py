@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cartpole_phys.errors import InputError
 from cartpole_phys.files import unfinished
 from dt.checkpoint import Checkpoint
-
-if TYPE_CHECKING:
-    from dt.evaluate import Evaluation
+from dt.evaluation import Evaluation
 
 BLUE, GREY = "#0072b2", "#777777"  # told apart by the colour-blind
 SIZE = (6.4, 4.0)  # inches

@@ -23,6 +23,7 @@ from cartpole_phys.errors import InputError
 from cartpole_phys.worlds.world import world_of
 from dt.checkpoint import Checkpoint
 from dt.decision import DecisionConfig, DecisionTransformer
+from dt.evaluation import default_targets
 from dt.gpt import TransformerConfig
 from dt.interchange import hugging_face, onnx
 from dt.models import Recipe
@@ -128,6 +129,8 @@ def test_we_open_what_transformers_saves(pickled: bool, tmp_path: Path) -> None:
     assert np.isfinite(episodes.actions).all()
     with pytest.raises(InputError, match="finite target return, got nan"):
         load(loaded)
+    with pytest.raises(InputError, match="say what is wanted: --target"):
+        default_targets(loaded)
 
 
 class Dangerous:

@@ -11,7 +11,7 @@ from cartpole_phys.rollout import play
 from cartpole_phys.rollouts.policy import ActionBatch
 from cartpole_phys.system import CartPole
 from dt.checkpoint import Checkpoint
-from dt.evaluate import default_targets, evaluate
+from dt.evaluation import default_targets, evaluate
 from dt.policy import CheckpointPolicy, load
 from dt.training import train
 from dt.windows import Batch
