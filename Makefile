@@ -29,7 +29,7 @@ help:
 	@echo "make test-full     all of it, with 100 killed builds, every trained agent and 10,000 damaged files, in 40 minutes"
 	@echo "make test-clients  the tests beside D4RL and d3rlpy, in environments of their own, and in Chromium"
 	@echo "make lint          style, types and import rule"
-	@echo "make bench         speeds beside Gymnasium, EnvPool, C, Minari, h5py, Stable-Baselines3 and D4RL, in 10 minutes"
+	@echo "make bench         speeds beside Gymnasium, EnvPool, C, Minari, h5py, Stable-Baselines3, D4RL and transformers, in 15 minutes"
 	@echo "make endurance     a billion random steps with random parameters, in a minute"
 	@echo "make figures       energy drift and random pushes: results and pictures, in a quarter of a minute"
 	@echo "make readme        write the committed figures into README.md and docs/"
@@ -100,6 +100,7 @@ bench: $(INSTALLED) $(ENVPOOL) $(D4RL)
 	@$(BIN)/python -m benchmarks.sampling
 	@$(BIN)/python -m benchmarks.transitions
 	@$(BIN)/python -m benchmarks.exporting
+	@$(BIN)/python -m benchmarks.models
 
 endurance: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.endurance

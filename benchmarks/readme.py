@@ -16,6 +16,7 @@ from benchmarks import (
     energy_drift,
     environment,
     exporting,
+    models,
     rollout,
     sampling,
     shoves,
@@ -32,6 +33,7 @@ README = ROOT / "README.md"
 ENVIRONMENT = ROOT / "docs" / "environment.md"
 DATASETS = ROOT / "docs" / "datasets.md"
 CATALOGUE = ROOT / "datasets" / "README.md"
+MODELS = ROOT / "docs" / "models.md"
 DEMOS = ROOT / "benchmarks" / "results" / "demo"
 OTHER_SEEDS = "seed-*.json"  # the same demo with another --seed, which decides the agent too
 
@@ -205,6 +207,26 @@ def data_speed_block() -> str:
     return "\n".join([*lines, "", f"`make bench`: {', '.join(sorted(made))}."])
 
 
+def model_speed_block() -> str:
+    """Training and acting beside others'."""
+    result = _read(models.RESULT)
+    lines = ["| work | beside | ours, 1/s | ratio | spread |", "|---|---|---:|---:|---:|"]
+    lines += [
+        f"| {row['work']} | {row['peer']} | {row['ours_per_second']:,.0f} | {_times(row['ratio'])} | "
+        f"{_times(row['lowest_ratio'])} – {_times(row['highest_ratio'])} |"
+        for row in result["rows"]
+    ]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "Transitions, batches or actions a second, medians of rounds in turns. Both have 3 layers, 1 "
+            "head and width 128, with 20 steps of context "
+            f"(`make bench`: {result['machine']}, {result['date']}).",
+        ]
+    )
+
+
 def _times(ratio: float) -> str:
     """A ratio with three digits."""
     return f"{ratio:.3g}" if ratio < 1_000 else f"{ratio:,.0f}"
@@ -245,6 +267,7 @@ BLOCKS = (
     Block(ENVIRONMENT, "energy-drift", energy_drift_block),
     Block(ENVIRONMENT, "shoves", shoves_block),
     Block(DATASETS, "speed", data_speed_block),
+    Block(MODELS, "speed", model_speed_block),
     Block(CATALOGUE, "catalogue", catalogue.table),
 )
 

@@ -104,11 +104,16 @@ class Windows:
         starts = np.repeat(episodes.offsets[:-1], lengths)  # (E,) -> (N,)
         ends = np.repeat(episodes.offsets[1:], lengths)  # (E,) -> (N,)
         rows = np.arange(episodes.steps)
-        self.observations = normalization.observations(torch.as_tensor(episodes.observations)).to(device)
-        self.actions = normalization.actions(torch.as_tensor(episodes.actions)).to(device)
-        self.returns_to_go = normalization.returns(torch.as_tensor(episodes.returns_to_go)).to(device)
+        observations = normalization.observations(torch.as_tensor(episodes.observations))
+        actions = normalization.actions(torch.as_tensor(episodes.actions))
+        returns_to_go = normalization.returns(torch.as_tensor(episodes.returns_to_go))[:, None]  # (N, 1)
+        numbers = [observations, returns_to_go, *([actions] if actions.is_floating_point() else [])]
+        self.widths = [part.shape[1] for part in numbers]
+        self.numbers = torch.cat(numbers, dim=1).to(device)  # (N, obs + 1 + act): gathered at once
+        self.choices = None if actions.is_floating_point() else actions.to(device)  # (N,)
         self.timesteps = torch.as_tensor(rows - starts).to(device)  # (N,)
-        self.remaining = torch.as_tensor(ends - rows).to(device)  # (N,), the row itself included
+        remaining = torch.as_tensor(ends - rows)  # (N,), the row itself included
+        self.padding = (context - remaining).clamp(min=0).to(device)  # (N,), of a window that begins there
         known = np.repeat(episodes.complete | ~episodes.complete.any(), lengths)  # (E,) -> (N,)
         self.start_rows = torch.as_tensor(rows[known])  # (S,)
         self.slots = torch.arange(context, device=device)  # (K,)
@@ -121,15 +126,15 @@ class Windows:
 
     def at(self, start_rows: Tensor) -> Batch:
         """The windows that begin at ``start_rows`` (B,)."""
-        context = len(self.slots)
-        padding = (context - self.remaining[start_rows]).clamp(min=0)  # (B,)
-        step = self.slots - padding[:, None]  # (K,) − (B, 1) -> (B, K)
-        valid = step >= 0
-        rows = start_rows[:, None] + step.clamp(min=0)  # (B, K)
+        step = self.slots - self.padding[start_rows, None]  # (K,) − (B, 1) -> (B, K)
+        after = step.clamp(min=0)
+        rows = (start_rows[:, None] + after).flatten()  # (B, K) -> (B × K,)
+        numbers = self.numbers.index_select(0, rows).unflatten(0, step.shape)  # -> (B, K, obs + 1 + act)
+        observations, returns_to_go, *actions = numbers.split(self.widths, dim=2)
         return Batch(
-            self.observations[rows],  # (N, obs) -> (B, K, obs)
-            self.actions[rows],  # (N, …) -> (B, K, …)
-            self.returns_to_go[rows],
-            self.timesteps[rows],
-            valid,
+            observations,
+            actions[0] if self.choices is None else self.choices[rows].view_as(step),
+            returns_to_go[:, :, 0],  # (B, K, 1) -> (B, K)
+            self.timesteps[start_rows, None] + after,
+            step >= 0,
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.readme import CATALOGUE, DATASETS, ENVIRONMENT, README, ROOT, render, updated, verdict
+from benchmarks.readme import CATALOGUE, DATASETS, ENVIRONMENT, MODELS, README, ROOT, render, updated, verdict
 from cartpole_phys.data.recipe import released_recipes
 from cartpole_phys.errors import InputError
 
@@ -15,7 +15,7 @@ PAGES = [README, ENVIRONMENT, DATASETS]
 ILLUSTRATED = [README, ENVIRONMENT]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, MODELS, CATALOGUE], ids=lambda page: page.parent.name + page.name)
 def test_figures_are_those_of_the_committed_results(page: Path) -> None:
     assert page.read_text("utf-8") == render()[page]
 

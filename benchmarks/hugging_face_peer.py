@@ -1,0 +1,119 @@
+"""Training and acting as is usual: transformers' DecisionTransformerModel, and trajectories that are sliced.
+
+The sampler does what that of github.com/kzl/decision-transformer does, written anew: episodes by length, a
+uniform start, padding in front, one window at a time in NumPy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import DecisionTransformerConfig, DecisionTransformerModel
+
+from cartpole_phys.episodes import Episodes
+from dt.windows import Normalization
+
+CLIP = 0.25
+
+
+class SlicingSampler:
+    """Windows out of a list of trajectories."""
+
+    def __init__(self, episodes: Episodes, normalization: Normalization, context: int, limit: int) -> None:
+        self.episodes = [
+            (episode.observations, episode.actions, episode.rewards.astype(np.float64))
+            for episode in episodes
+        ]
+        lengths = episodes.lengths
+        self.shares, self.context, self.limit = lengths / lengths.sum(), context, limit
+        self.mean = np.array(normalization.observation_mean)
+        self.std = np.array(normalization.observation_std)
+        self.scale = normalization.return_scale
+        self.random = np.random.default_rng(0)
+
+    def sample(self, batch_size: int) -> dict[str, Tensor]:
+        """A batch as the model takes it."""
+        chosen = self.random.choice(len(self.episodes), batch_size, p=self.shares)
+        windows = [self._window(*self.episodes[index]) for index in chosen]
+        names = ("states", "actions", "rewards", "returns_to_go", "timesteps", "attention_mask")
+        return {
+            name: torch.from_numpy(np.concatenate(arrays))
+            for name, arrays in zip(names, zip(*windows, strict=True), strict=True)
+        }
+
+    def _window(self, observations: Any, actions: Any, rewards: Any) -> tuple[Any, ...]:
+        start = int(self.random.integers(len(rewards)))
+        stop = min(start + self.context, len(rewards))
+        padding = self.context - (stop - start)
+        seen = (observations[start:stop] - self.mean) / self.std
+        to_go = _sums_to_the_end(rewards[start:])[: stop - start] / self.scale
+        timesteps = np.minimum(np.arange(start, stop), self.limit - 1)
+
+        def padded(array: Any, value: float, dtype: Any) -> Any:
+            head = np.full((padding, *array.shape[1:]), value)
+            return np.concatenate([head, array])[None].astype(dtype)  # (K, …) -> (1, K, …)
+
+        return (
+            padded(seen, 0.0, np.float32),
+            padded(actions[start:stop], -10.0, np.float32),
+            padded(rewards[start:stop, None], 0.0, np.float32),
+            padded(to_go[:, None], 0.0, np.float32),
+            padded(timesteps, 0, np.int64),
+            padded(np.ones(stop - start), 0, np.int64),
+        )
+
+
+def _sums_to_the_end(rewards: Any) -> Any:
+    """Returns-to-go of the whole rest of an episode, step by step, as the original has it."""
+    sums = np.zeros_like(rewards)
+    sums[-1] = rewards[-1]
+    for step in reversed(range(len(rewards) - 1)):
+        sums[step] = rewards[step] + sums[step + 1]
+    return sums
+
+
+def model(episodes: Episodes, limit: int, layers: int, heads: int, width: int) -> DecisionTransformerModel:
+    """Their model for these data."""
+    return DecisionTransformerModel(
+        DecisionTransformerConfig(
+            state_dim=episodes.observations.shape[1],
+            act_dim=episodes.actions.shape[1],
+            max_ep_len=limit,
+            hidden_size=width,
+            n_layer=layers,
+            n_head=heads,
+            n_positions=1024,
+            activation_function="relu",
+            bos_token_id=None,
+            eos_token_id=None,
+        )
+    )
+
+
+class Loop:
+    """A training loop in the usual words."""
+
+    def __init__(self, theirs: DecisionTransformerModel, sampler: SlicingSampler, batch_size: int) -> None:
+        self.model, self.sampler, self.batch_size = theirs.train(), sampler, batch_size
+        self.optimizer = torch.optim.AdamW(theirs.parameters(), lr=1e-4, weight_decay=1e-4)
+
+    def advance(self) -> None:
+        """One optimisation step."""
+        batch = self.sampler.sample(self.batch_size)
+        out: Any = self.model(**batch)
+        valid = batch["attention_mask"].bool()
+        loss = ((out.action_preds - batch["actions"]) ** 2)[valid].mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+        self.optimizer.step()
+
+
+@torch.inference_mode()
+def act(theirs: DecisionTransformerModel, history: dict[str, Tensor]) -> Tensor:
+    """The last action of a history, padding masked."""
+    out: Any = theirs(**history)
+    return torch.as_tensor(out.action_preds[:, -1])

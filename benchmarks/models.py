@@ -1,0 +1,147 @@
+"""Training and acting with a Decision Transformer beside transformers' own: ``python -m benchmarks.models``.
+
+Both have 3 layers, 1 head, width 128 and 20 steps of context, the same data and cores; single actions are
+measured on one thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from benchmarks import hugging_face_peer as peer
+from benchmarks.side_by_side import compare, options, table, write
+from cartpole_phys.episodes import Episodes
+from cartpole_phys.policies.heuristic import proportional
+from cartpole_phys.rollout import collect
+from cartpole_phys.system import CartPole
+from dt.decision import DecisionConfig, DecisionTransformer
+from dt.models import recipe
+from dt.optimization import BFLOAT16, FLOAT32, Trainer, faster_dtype
+from dt.policy import History
+from dt.source import Spaces, describe
+from dt.windows import Normalization, Windows
+
+ROWS, BATCH, CONTEXT, EPISODES, STEPS = 200_000, 64, 20, 100, 500
+GAIN = 1.11  # of the data's policy, of medium score
+SHAPE = {"layers": 3, "heads": 1, "width": 128}
+CPU = torch.device("cpu")
+RESULT = Path(__file__).parent / "results" / "models.json"
+HUGGING_FACE = "transformers, sdpa, fp32"
+
+
+def data() -> Episodes:
+    """What both learn from."""
+    episodes = collect(CartPole(), proportional(GAIN, True), ROWS, 0)
+    return replace(episodes, metadata={"env_id": "PhysCartPole-v0", "env_kwargs": {}})
+
+
+def rate(work: Callable[[], Any], count: int, each: int = 1) -> float:
+    """How many of something a second, ``each`` a call."""
+    start = time.perf_counter()
+    for _ in range(count):
+        work()
+    return count * each / (time.perf_counter() - start)
+
+
+def training(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
+    """Transitions a second, the sampler included, in each type of number that is to be had here."""
+    spaces, wanted = describe(episodes).spaces, recipe("decision", "paper")
+    normalization = Normalization.of(episodes, spaces)
+    windows = Windows(episodes, normalization, CONTEXT, CPU)
+    slicing = peer.SlicingSampler(episodes, normalization, CONTEXT, spaces.max_episode_steps)
+    theirs = peer.Loop(peer.model(episodes, spaces.max_episode_steps, **SHAPE), slicing, BATCH)
+    rows = []
+    native = faster_dtype(DecisionTransformer(DecisionConfig(), spaces), CPU) == BFLOAT16
+    for dtype in (BFLOAT16, FLOAT32) if native else (FLOAT32,):
+        config = replace(wanted.train, dtype=dtype)
+        trainer = Trainer(DecisionTransformer(DecisionConfig(), spaces), windows, config)
+        rows.append(
+            compare(
+                f"training, batch {BATCH}, {dtype}",
+                HUGGING_FACE + ", trajectories sliced",
+                lambda trainer=trainer: rate(trainer.advance, 10, BATCH * CONTEXT),  # type: ignore[misc]
+                lambda: rate(theirs.advance, 10, BATCH * CONTEXT),
+                rounds,
+            )
+        )
+    generator = torch.Generator()
+    rows.append(
+        compare(
+            f"sampling {BATCH} windows",
+            "trajectories sliced in NumPy",
+            lambda: rate(lambda: windows.sample(BATCH, generator), 200),
+            lambda: rate(lambda: slicing.sample(BATCH), 20),
+            rounds,
+        )
+    )
+    return rows
+
+
+def _acting(spaces: Spaces, window: int | None) -> DecisionTransformer:
+    return DecisionTransformer(DecisionConfig(CONTEXT, attention_window=window), spaces).eval()
+
+
+@torch.inference_mode()
+def _play(model: DecisionTransformer, spaces: Spaces, episodes: int, steps: int) -> None:
+    """Act on made-up observations, from the beginning of episodes on."""
+    stream = model.stream(episodes) or History(model, spaces, episodes)
+    observation, wanted = torch.zeros(episodes, spaces.observation_size), torch.ones(episodes)
+    for step in range(steps):
+        stream.act(observation, wanted, step)
+
+
+def _their_history(spaces: Spaces) -> dict[str, torch.Tensor]:
+    return {
+        "states": torch.zeros(1, CONTEXT, spaces.observation_size),
+        "actions": torch.zeros(1, CONTEXT, spaces.action_size),
+        "returns_to_go": torch.ones(1, CONTEXT, 1),
+        "timesteps": torch.arange(CONTEXT)[None],
+        "attention_mask": torch.ones(1, CONTEXT),
+    }
+
+
+def acting(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
+    """Actions a second of one episode, on one thread, and of a hundred at once, on all."""
+    spaces, threads, rows = describe(episodes).spaces, torch.get_num_threads(), []
+    theirs, history = peer.model(episodes, spaces.max_episode_steps, **SHAPE).eval(), _their_history(spaces)
+    for window, how in ((CONTEXT, "keys and values kept"), (None, "nothing kept")):
+        model = _acting(spaces, window)
+        for count, on, work in (
+            (1, 1, f"one action, one thread, {how}"),
+            (EPISODES, threads, f"{EPISODES} episodes of {STEPS} steps, {how}"),
+        ):
+            torch.set_num_threads(on)
+            steps = STEPS if window or count == 1 else STEPS // 10
+            rows.append(
+                compare(
+                    work,
+                    HUGGING_FACE + ", one episode at a time",
+                    lambda model=model, count=count, steps=steps: rate(  # type: ignore[misc]
+                        lambda: _play(model, spaces, count, steps), 1, count * steps
+                    ),
+                    lambda: rate(lambda: peer.act(theirs, history), 200),
+                    rounds,
+                )
+            )
+    torch.set_num_threads(threads)
+    return rows
+
+
+def main() -> None:
+    """Measure, print and write the result."""
+    rounds = options("benchmarks.models").parse_args().rounds
+    episodes = data()
+    rows = [*training(episodes, rounds), *acting(episodes, rounds)]
+    write(RESULT, rows)
+    Console().print(table("Decision Transformer", rows))
+
+
+if __name__ == "__main__":
+    main()
