@@ -80,7 +80,7 @@ def test_the_policy_of_td3bc_moves_every_other_step() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", METHODS)
+@pytest.mark.parametrize("kind", ["iql", "td3bc"])  # a step of CQL takes a tenth of a second
 def test_learning_from_chance_beats_it(kind: str) -> None:
     """On uniformly random actions, whose returns are near 26 of 500."""
     system = CartPole()
