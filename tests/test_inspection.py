@@ -188,6 +188,7 @@ ASKED: list[tuple[Any, Any, str]] = [
     ("HalfCheetah-v5", {"xml_file": "/etc/passwd"}, "the argument '/etc/passwd', which may name a file"),
     ("HalfCheetah-v5", {"a": [{"b": "..\\x"}]}, "which may name a file"),
     ("HalfCheetah-v5", {"xml_file": "~root"}, "which may name a file"),
+    ("PhysCartPole-v0", {"substeps": 10**9}, "takes 1,000,000,000 substeps to a step, above the 1,000"),
     (3, {}, "names its environment"),
     (None, {}, "names its environment"),
     ("PhysCartPole-v0", [], "names its environment"),

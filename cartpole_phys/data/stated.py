@@ -10,8 +10,10 @@ from typing import Any
 
 import gymnasium as gym
 
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, is_integer
 from cartpole_phys.worlds.world import OWN_MODULE, World, world_of
+
+MOST_SUBSTEPS = 1_000  # each takes its time, whoever asks
 
 
 def stated_env(metadata: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
@@ -40,6 +42,12 @@ def _require_harmless(env_id: str, env_kwargs: Mapping[str, Any]) -> None:
         raise InputError(
             f"The data set's environment {name!r} is in the module {module!r}, which is not imported because "
             "a file says so; import it yourself, then ask again."
+        )
+    substeps = env_kwargs.get("substeps", 1)
+    if is_integer(substeps) and substeps > MOST_SUBSTEPS:
+        raise InputError(
+            f"The data set's environment takes {substeps:,} substeps to a step, above the {MOST_SUBSTEPS:,} "
+            "that a file may ask for."
         )
     for text in _texts(env_kwargs):
         if text.startswith((".", "~")) or "/" in text or "\\" in text:

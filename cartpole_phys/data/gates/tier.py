@@ -99,7 +99,7 @@ class Tier(Gate):
         episodes, seed = stated.get("episodes"), stated.get("seed")
         if not is_integer(episodes) or not is_integer(seed) or episodes < 1 or seed < 0:
             raise CannotTell("the file does not say how its behaviour policy was evaluated")
-        steps = episodes * world.max_episode_steps
+        steps = episodes * world.max_episode_steps * int(world.env_kwargs.get("substeps", 1))
         if steps > EVALUATED_STEPS:
             raise CannotTell(
                 f"the evaluation takes up to {steps:,} steps, and a check plays {EVALUATED_STEPS:,} at most"
