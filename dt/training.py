@@ -26,6 +26,7 @@ REPORT_EVERY = 10  # optimisation steps between two reports of progress
 SAVE_EVERY = 1_000  # optimisation steps between two checkpoints
 
 OnProgress = Callable[[int, float], None]  # steps done, mean loss since the last report
+OnCheckpoint = Callable[[Checkpoint], None]
 ShouldStop = Callable[[], bool]
 
 
@@ -37,7 +38,9 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     save_every: int = SAVE_EVERY,
+    normalization: Normalization | None = None,
     on_progress: OnProgress = lambda step, loss: None,
+    on_checkpoint: OnCheckpoint = lambda checkpoint: None,
     should_stop: ShouldStop = lambda: False,
 ) -> Checkpoint:
     """Train a model, and keep it in the folder ``out`` if one is given.
@@ -47,12 +50,14 @@ def train(
     Args:
         episodes: the data, with ``env_id`` in their metadata.
         recipe: which model and how, from ``dt.models.recipe``.
-        out: where checkpoints go, every ``save_every`` steps and at the end.
+        out: where checkpoints are kept.
         resume: go on from the checkpoint in ``out``, which must be of this recipe and these data; only the
             number of steps may differ.
         overwrite: replace a checkpoint in ``out``.
-        save_every: optimisation steps between two checkpoints.
+        save_every: optimisation steps between two checkpoints; the last step has one, too.
+        normalization: how numbers are scaled; by default as the data and the bounds of the actions suggest.
         on_progress: called every ``REPORT_EVERY`` steps.
+        on_checkpoint: called with each checkpoint, whose model may be played and goes on being trained.
         should_stop: asked after each step; when true, training saves and ends early.
 
     Raises:
@@ -67,17 +72,18 @@ def train(
     earlier, first = _earlier(out, resume, overwrite), parallel.rank() == 0
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        run = _Run(episodes, source, recipe, earlier, device)
+        normalization = normalization or Normalization.of(episodes, source.spaces)
+        run = _Run(episodes, source, recipe, normalization, earlier, device)
         stopped = False
         while run.remaining and not stopped:
             run.advance(on_progress)
             stopped = parallel.any_of(should_stop())
-            if (
-                first
-                and out is not None
-                and (stopped or not run.remaining or run.trainer.step % save_every == 0)
-            ):
-                checkpoints.save(out, run.checkpoint())
+            if first and (stopped or not run.remaining or run.trainer.step % save_every == 0):
+                current = run.checkpoint()
+                if out is not None:
+                    checkpoints.save(out, current)
+                on_checkpoint(current)
+                current.model.train()
         return run.checkpoint()
 
 
@@ -117,6 +123,7 @@ class _Run:
         episodes: Episodes,
         source: Source,
         recipe: Recipe,
+        normalization: Normalization,
         earlier: Checkpoint | None,
         device: torch.device,
     ) -> None:
@@ -126,12 +133,8 @@ class _Run:
         model = (earlier.model if earlier else create(recipe.kind, recipe.model, source.spaces)).to(device)
         if recipe.train.dtype == AUTO:
             recipe = replace(recipe, train=replace(recipe.train, dtype=faster_dtype(model, device)))
-        self.recipe, self.source, self.normalization = (
-            recipe,
-            source,
-            Normalization.of(episodes, source.spaces),
-        )
-        sampler = model.sampler(episodes, self.normalization, device)
+        self.recipe, self.source, self.normalization = recipe, source, normalization
+        sampler = model.sampler(episodes, normalization, device)
         self.trainer = Trainer(model, sampler, recipe.train)
         if earlier is not None:
             self.trainer.restore(earlier.training, earlier.step)
