@@ -1,0 +1,1 @@
+"""Studies: many models trained on many data sets, cell by cell, and what follows from their scores."""

@@ -1,0 +1,62 @@
+"""Those whom methods have to beat: whoever made the data, as it acted and by its mean action."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.machine import describe
+from benchmarks.studies.cell import EVALUATION_SEED, Protocol, data_path
+from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.data.storage.d4rl import read_header
+from cartpole_phys.policies.behaviour import Behaviour, from_description
+from cartpole_phys.policies.heuristic import uniform
+from cartpole_phys.worlds.sources import PolicySource
+
+RANDOM, SAMPLED, MEAN_ACTION = "random", "behaviour, sampled", "behaviour, mean action"
+
+
+def path(data: Recipe, results: Path) -> Path:
+    """Where the result of a data set's behaviours is kept."""
+    return results / data.name / "behaviours.json"
+
+
+def measure(data: Recipe, protocol: Protocol, folder: Path) -> dict[str, Any]:
+    """The returns of each part's policy on the episodes that models play, seed by seed.
+
+    Args:
+        data: a data set of ``folder``; each of its parts has a policy.
+        protocol: how many episodes and seeds.
+        folder: where the data are.
+    """
+    header = read_header(data_path(data, folder))
+    parts = []
+    for number, described in enumerate(header.metadata["parts"]):
+        weights = header.weights.get(str(number), {})
+        for name in (SAMPLED, MEAN_ACTION):
+            policy = from_description({**described, "deterministic": name == MEAN_ACTION}, weights)
+            played = _played(data, policy, protocol)
+            parts.append({"name": name, "tier": described["tier"], "rows": described["rows"], **played})
+    parts.append({"name": RANDOM, "tier": "random", "rows": 0, **_played(data, uniform(), protocol)})
+    return {"data": data.name, "parts": parts, "evaluation_seed": EVALUATION_SEED, **describe()}
+
+
+def _played(data: Recipe, policy: PolicySource | Behaviour, protocol: Protocol) -> dict[str, Any]:
+    """Returns (seeds, episodes) and the mean length of the episodes, which says how many the data have."""
+    played = [
+        data.world.play(policy, protocol.episodes, EVALUATION_SEED + seed) for seed in range(protocol.seeds)
+    ]
+    return {
+        "mean_length": float(np.mean([one.lengths for one in played])),
+        "returns": [[round(float(value), 3) for value in one.returns] for one in played],
+    }
+
+
+def run_returns(result: dict[str, Any], name: str) -> np.ndarray:
+    """The mean return (seeds,) of one of the names above; parts count as often as they have episodes."""
+    parts = [part for part in result["parts"] if part["name"] == name]
+    weights = [max(part["rows"], 1) / part["mean_length"] for part in parts]
+    means = np.array([np.mean(part["returns"], axis=1) for part in parts])  # (parts, seeds)
+    return np.average(means, axis=0, weights=weights)

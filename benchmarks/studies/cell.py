@@ -1,0 +1,182 @@
+"""One cell of a study: one method, trained with one seed on one data set, and played."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.machine import describe
+from cartpole_phys.data.loading import load_file
+from cartpole_phys.data.recipe import Recipe as DataRecipe
+from cartpole_phys.data.score import return_of_score
+from cartpole_phys.episodes import Episodes
+from cartpole_phys.files import unfinished
+from dt.checkpoint import Checkpoint
+from dt.models import Recipe
+from dt.policy import load
+from dt.source import describe as source_of
+from dt.training import best, train
+from dt.windows import Normalization
+
+EVALUATION_SEED = 1_000  # of the start states of training seed 0; seed 1 has the next one
+WANTED_SCORE = 100.0  # what models that can be asked for a return are asked for: the best known policy's
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to learn from data, under the name that tables have for it."""
+
+    name: str
+    recipe: Recipe
+    scaling: Mapping[str, Any] = field(default_factory=dict)  # what of dt's ``Normalization`` is otherwise
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How every model of a study is measured, always from its last checkpoint."""
+
+    episodes: int = 100
+    seeds: int = 5
+    curve_points: int = 10  # times that a model is played while it learns, the end included
+    swept_scores: tuple[float, ...] = (25.0, 50.0, 75.0)  # further wishes, besides the data's best return
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """Equal cells give equal results, on one machine."""
+
+    data: DataRecipe
+    method: Method
+    seed: int  # of training
+
+    @property
+    def name(self) -> str:
+        """In words."""
+        return f"{self.data.name}, {self.method.name}, seed {self.seed}"
+
+    def path(self, results: Path) -> Path:
+        """Where its result is kept."""
+        return results / self.data.name / f"{plain(self.method.name)}-seed{self.seed}.json"
+
+
+def plain(name: str) -> str:
+    """A method's name as a file name."""
+    return re.sub("[^a-z0-9]+", "-", name.lower().replace("%", "percent")).strip("-")
+
+
+def data_path(data: DataRecipe, folder: Path) -> Path:
+    """Where a study keeps a data set."""
+    return folder / f"{data.name}.hdf5"
+
+
+def measure(cell: Cell, protocol: Protocol, folder: Path) -> dict[str, Any]:
+    """Train and play one cell; what it is worth stands in the result, nothing is written.
+
+    Args:
+        cell: what to train, and on what.
+        protocol: how to play.
+        folder: where the data are.
+    """
+    torch.set_num_threads(1)  # as many cells as there are processors; sums do not depend on their number
+    return _Measurement(cell, protocol, load_file(data_path(cell.data, folder))).result()
+
+
+class _Measurement:
+    """A cell while it is measured."""
+
+    def __init__(self, cell: Cell, protocol: Protocol, data: Episodes) -> None:
+        self.cell, self.protocol, self.data = cell, protocol, data
+        self.curve: list[dict[str, float]] = []
+        self.losses: list[float] = []
+        self.playing = 0.0  # s, not counted as training
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The method's, with the cell's seed."""
+        given = self.cell.method.recipe
+        return replace(given, train=replace(given.train, seed=self.cell.seed))
+
+    def result(self) -> dict[str, Any]:
+        """Everything that is to be kept."""
+        start, steps = time.perf_counter(), self.recipe.train.steps
+        trained = train(
+            self.data,
+            self.recipe,
+            save_every=-(-steps // self.protocol.curve_points),
+            on_progress=lambda step, loss: self.losses.append(loss),
+            on_checkpoint=self._look,
+            normalization=self._normalization(),
+        )
+        seconds = time.perf_counter() - start - self.playing
+        return {
+            "data": self.cell.data.name,
+            "data_sha256": trained.source.sha256,
+            "method": self.cell.method.name,
+            "seed": self.cell.seed,
+            "evaluation_seed": EVALUATION_SEED + self.cell.seed,
+            "recipe": asdict(trained.recipe),
+            **({"scaling": dict(self.cell.method.scaling)} if self.cell.method.scaling else {}),
+            "train_seconds": round(seconds, 1),
+            "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
+            "curve": self.curve,
+            "played": self._played(trained),
+            **_with_torch(describe()),
+        }
+
+    def _normalization(self) -> Normalization:
+        data = best(self.data, self.recipe.train.best_share)
+        return replace(Normalization.of(data, source_of(self.data).spaces), **self.cell.method.scaling)
+
+    def _look(self, checkpoint: Checkpoint) -> None:
+        """A point of the learning curve."""
+        start = time.perf_counter()
+        returns = self._returns(checkpoint, self._wanted(WANTED_SCORE))
+        loss = float(np.mean(self.losses[-10:]))
+        self.curve.append({"step": checkpoint.step, "loss": loss, "mean_return": float(np.mean(returns))})
+        self.playing += time.perf_counter() - start
+
+    def _played(self, trained: Checkpoint) -> list[dict[str, Any]]:
+        """The returns for each wish; the first is what tables show."""
+        if not trained.model.uses_target:
+            return [{"wish": None, "target": None, "returns": self._returns(trained, None)}]
+        swept = {f"score {score:g}": self._wanted(score) for score in self.protocol.swept_scores}
+        wishes = {f"score {WANTED_SCORE:g}": self._wanted(WANTED_SCORE), **swept}
+        wishes["best return of the data"] = trained.source.max_return
+        return [
+            {"wish": wish, "target": target, "returns": self._returns(trained, target)}
+            for wish, target in wishes.items()
+        ]
+
+    def _wanted(self, score: float) -> float:
+        return return_of_score(self.cell.data.env_id, score)
+
+    def _returns(self, checkpoint: Checkpoint, target: float | None) -> list[float]:
+        world, seed = self.cell.data.world, EVALUATION_SEED + self.cell.seed
+        returns = world.play(load(checkpoint, target), self.protocol.episodes, seed).returns
+        return [round(float(one), 3) for one in returns]
+
+
+def _with_torch(described: dict[str, Any]) -> dict[str, Any]:
+    return {**described, "versions": {**described["versions"], "torch": torch.__version__}}
+
+
+def write(result: Mapping[str, Any], path: Path) -> None:
+    """Keep a result, whole or not at all: JSON with one line a field."""
+    lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in result.items()]
+    with unfinished(path) as partial:
+        partial.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A result that ``write`` kept."""
+    loaded: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return loaded

@@ -1,0 +1,75 @@
+"""Runs what a study still lacks, cell by cell, on all processors; each finished cell is a file at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.studies import behaviours
+from benchmarks.studies.cell import Cell, Protocol, data_path, measure, write
+from cartpole_phys import commands
+from cartpole_phys.data.build import Options, build
+from cartpole_phys.data.recipe import Recipe
+
+console = Console(stderr=True)
+
+
+def run(cells: Sequence[Cell], protocol: Protocol, results: Path, folder: Path, jobs: int) -> None:
+    """Build the data that are not there, then measure what has no result yet.
+
+    Args:
+        cells: in the order in which they are begun.
+        protocol: how they are measured.
+        results: where their results go, and may be already.
+        folder: where data sets go.
+        jobs: how many cells are trained at once, each on one thread.
+    """
+    missing = [cell for cell in cells if not cell.path(results).exists()]
+    for data in {cell.data.name: cell.data for cell in cells}.values():
+        _prepare(data, protocol, results, folder, needed=any(cell.data == data for cell in missing))
+    console.print(f"{len(cells) - len(missing):,} of {len(cells):,} cells are there")
+    with _pool(jobs) as pool:
+        running = {pool.submit(measure, cell, protocol, folder): cell for cell in missing}
+        for done, future in enumerate(as_completed(running), start=1):
+            cell, result = running[future], future.result()
+            write(result, cell.path(results))
+            returns = result["played"][0]["returns"]
+            console.print(
+                f"{done:,} of {len(missing):,}: {cell.name}, mean return {sum(returns) / len(returns):.1f}, "
+                f"trained in {result['train_seconds']:.0f} s"
+            )
+
+
+def _prepare(data: Recipe, protocol: Protocol, results: Path, folder: Path, needed: bool) -> None:
+    """The data set of some cells, and its behaviours' result."""
+    kept = behaviours.path(data, results)
+    if (needed or not kept.exists()) and not data_path(data, folder).exists():
+        console.print(f"Building {data.name}")
+        with commands.ProgressBar() as progress:
+            build(data, Options(folder), progress)
+    if not kept.exists():
+        write(behaviours.measure(data, protocol, folder), kept)
+
+
+@contextmanager
+def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that leave Ctrl-C to this one, which ends them, whatever they are at."""
+    with ProcessPoolExecutor(
+        jobs,
+        multiprocessing.get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    ) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise

@@ -1,0 +1,74 @@
+"""What the finished cells of a study say, method by method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.studies import behaviours
+from benchmarks.studies.cell import Cell, Method, read
+from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.errors import InputError
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Summary:
+    """The results of a study's cells that are finished."""
+
+    def __init__(self, cells: Sequence[Cell], results: Path) -> None:
+        """Read them.
+
+        Raises:
+            InputError: if cells of one data set were trained on different rows.
+        """
+        self.cells, self._results = cells, results
+        self._finished = {cell: read(cell.path(results)) for cell in cells if cell.path(results).exists()}
+        self.missing = [cell for cell in cells if cell not in self._finished]
+        hashes: dict[str, str] = {}
+        for cell, result in self._finished.items():
+            first = hashes.setdefault(cell.data.name, result["data_sha256"])
+            if result["data_sha256"] != first:
+                raise InputError(
+                    f"Expected all cells of {cell.data.name} to be trained on rows with hash {first}, got "
+                    f"{result['data_sha256']} for {cell.name}; delete its file and run the study again."
+                )
+
+    @property
+    def data(self) -> list[Recipe]:
+        """The data sets with results, in order."""
+        return list({cell.data.name: cell.data for cell in self._finished}.values())
+
+    def methods(self, data: Recipe) -> list[Method]:
+        """The methods with results on a data set, in order."""
+        return list(dict.fromkeys(cell.method for cell in self._finished if cell.data == data))
+
+    def of(self, data: Recipe, method: Method) -> list[dict[str, Any]]:
+        """The results of a method on a data set, seed by seed."""
+        return [
+            result for cell, result in self._finished.items() if cell.data == data and cell.method == method
+        ]
+
+    def run_returns(self, data: Recipe, method: Method, wish: int = 0) -> FloatArray:
+        """The mean return of each run (runs,), asked for the wish of this number."""
+        return np.array([np.mean(result["played"][wish]["returns"]) for result in self.of(data, method)])
+
+    def behaviour_returns(self, data: Recipe, name: str) -> FloatArray:
+        """The mean return of a behaviour (runs,), by one of the names in ``behaviours``."""
+        return behaviours.run_returns(read(behaviours.path(data, self._results)), name)
+
+    def rows(self, data: Recipe) -> int:
+        """How many transitions a data set has."""
+        parts = read(behaviours.path(data, self._results))["parts"]
+        return sum(part["rows"] for part in parts if part["name"] == behaviours.SAMPLED)
+
+    def made(self) -> tuple[str, str]:
+        """On which machines, and in which days."""
+        results = list(self._finished.values())
+        machines = "; ".join(sorted({result["machine"] for result in results}))
+        dates = sorted({result["date"] for result in results})
+        return machines, dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"

@@ -1,0 +1,141 @@
+"""A study goes on where it was, weighs everybody by the same rules, and its intervals are what they say."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import trim_mean
+
+from benchmarks.studies import behaviours
+from benchmarks.studies.cell import Cell, Method, Protocol, data_path, measure, plain, read, write
+from benchmarks.studies.running import run
+from benchmarks.studies.statistics import difference, interquartile_mean
+from benchmarks.studies.summary import Summary
+from benchmarks.studies.tables import listed, minus
+from cartpole_phys.data.build import build_dataset
+from cartpole_phys.data.loading import load_file
+from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.errors import InputError
+from cartpole_phys.policies.heuristic import proportional, uniform
+from dt.models import recipe
+
+MIXED = Recipe(policy="heuristic", tier="mixed", steps=3_000)
+WEAK = Recipe(policy="heuristic", tier="weak", steps=1_000)
+PROTOCOL = Protocol(episodes=4, seeds=2, curve_points=2, swept_scores=(50.0,))
+UNTIMED = ("train_seconds",)
+
+
+def _method(kind: str, **changes: Any) -> Method:
+    given = recipe(kind, "tiny")
+    return Method(kind, replace(given, train=replace(given.train, steps=20, warmup_steps=2)), **changes)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("data")
+    for data in (MIXED, WEAK):
+        build_dataset(policy=data.policy, tier=data.tier, steps=data.steps, out=made)
+    return made
+
+
+def _timeless(result: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in result.items() if name not in UNTIMED}
+
+
+def test_a_study_goes_on_where_it_was_and_gives_the_same(folder: Path, tmp_path: Path) -> None:
+    cells = [Cell(MIXED, _method("bc"), seed) for seed in range(2)]
+    run(cells, PROTOCOL, tmp_path, folder, jobs=2)
+    first, second = (read(cell.path(tmp_path)) for cell in cells)
+    assert first["played"] != second["played"]
+    cells[1].path(tmp_path).unlink()
+    kept = cells[0].path(tmp_path).stat().st_mtime_ns
+    run(cells, PROTOCOL, tmp_path, folder, jobs=1)
+    assert cells[0].path(tmp_path).stat().st_mtime_ns == kept
+    assert _timeless(read(cells[1].path(tmp_path))) == _timeless(second)
+
+
+def test_a_cell_tells_its_curve_its_wishes_and_its_recipe(folder: Path) -> None:
+    result = measure(Cell(WEAK, _method("decision"), 1), PROTOCOL, folder)
+    assert [point["step"] for point in result["curve"]] == [10, 20]
+    asked, half, best = result["played"]
+    assert result["curve"][-1]["mean_return"] == pytest.approx(np.mean(asked["returns"]))
+    assert (asked["wish"], half["wish"], best["wish"]) == ("score 100", "score 50", "best return of the data")
+    assert asked["target"] > half["target"] > 0
+    assert best["target"] == load_file(data_path(WEAK, folder)).returns.max() < asked["target"]
+    assert result["recipe"]["train"]["seed"] == 1
+
+
+def test_a_method_may_scale_otherwise_and_plays_the_episodes_of_its_seed(folder: Path) -> None:
+    """With outputs that stand for next to no force, a model leaves the cart alone, whatever it learned."""
+    idle = measure(Cell(MIXED, _method("bc", scaling={"action_reach": (1e-9,)}), 1), PROTOCOL, folder)
+    alone = MIXED.world.play(proportional(0.0, continuous=True), PROTOCOL.episodes, 1_001)
+    assert idle["played"][0]["returns"] == alone.returns.tolist()
+
+
+def test_behaviours_play_what_models_play_and_count_as_in_the_data(folder: Path) -> None:
+    many = replace(PROTOCOL, episodes=200)
+    result = behaviours.measure(MIXED, many, folder)
+    world, by_name = MIXED.world, {(part["name"], part["tier"]): part for part in result["parts"]}
+    weak = by_name[behaviours.SAMPLED, "weak"]
+    assert weak["rows"] == 1_000
+    assert by_name[behaviours.RANDOM, "random"]["returns"][1] == pytest.approx(
+        world.play(uniform(), 200, 1_001).returns, abs=1e-3
+    )
+    weighed = behaviours.run_returns(result, behaviours.SAMPLED)
+    assert weighed.shape == (2,)
+    lengths = [by_name[behaviours.SAMPLED, tier]["mean_length"] for tier in ("weak", "medium", "expert")]
+    assert weighed.mean() == pytest.approx(3 / sum(1 / length for length in lengths), rel=0.02)
+
+
+def test_cells_of_other_rows_are_not_put_into_one_table(tmp_path: Path) -> None:
+    cells = [Cell(MIXED, _method("bc"), seed) for seed in range(2)]
+    for cell, rows in zip(cells, ("a", "b"), strict=True):
+        write({"data_sha256": rows}, cell.path(tmp_path))
+    with pytest.raises(InputError, match="seed 1; delete its file"):
+        Summary(cells, tmp_path)
+
+
+def test_a_summary_names_what_is_missing(tmp_path: Path) -> None:
+    cells = [Cell(MIXED, _method("bc"), seed) for seed in range(2)]
+    write({"data_sha256": "a", "played": [{"returns": [1.0, 2.0]}]}, cells[1].path(tmp_path))
+    summary = Summary(cells, tmp_path)
+    assert summary.missing == [cells[0]]
+    assert summary.run_returns(MIXED, cells[0].method).tolist() == [1.5]
+
+
+def test_interquartile_mean_leaves_out_a_quarter_on_either_side() -> None:
+    scores = np.array([[0.0], [10.0], [20.0], [30.0], [1000.0]])
+    assert interquartile_mean(scores).value == trim_mean(scores.ravel(), 0.25) == 20.0
+
+
+def test_runs_are_drawn_within_their_task() -> None:
+    """Tasks of different difficulty, whose runs all agree, leave nothing uncertain."""
+    told = interquartile_mean(np.tile([0.0, 50.0, 60.0, 100.0], (5, 1)))
+    assert told == (55.0, 55.0, 55.0)
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
+    generator = np.random.default_rng(0)
+    held = [
+        estimate.low <= 50.0 <= estimate.high
+        for estimate in (interquartile_mean(generator.normal(50, 5, (20, 1))) for _ in range(200))
+    ]
+    assert 0.86 <= np.mean(held) <= 0.99
+
+
+def test_a_difference_is_clear_only_where_there_is_one() -> None:
+    generator = np.random.default_rng(0)
+    low, high = generator.normal(50, 2, (5, 1)), generator.normal(60, 2, (5, 1))
+    assert difference(high, low).low > 0 > difference(low, high).high
+    same = difference(low, low)
+    assert same.low < 0 < same.high
+    assert same.value == 0.0
+
+
+def test_words() -> None:
+    assert plain("10 % BC") == "10-percent-bc"
+    assert [minus("-1.0"), minus("-0.0"), minus("2.5")] == ["−1.0", "0.0", "2.5"]
+    assert listed(["one"]) == "one"
+    assert listed(["one", "two", "three"]) == "one, two and three"
