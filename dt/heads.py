@@ -47,6 +47,7 @@ class Model(nn.Module, ABC):
     window: int  # steps of a training window
     context: int  # steps of history that ``act`` reads
     uses_target: bool  # whether the return that is wanted changes what it does
+    compiles = True  # whether PyTorch can make one graph of its loss
 
     def sampler(self, episodes: Episodes, normalization: Normalization, device: torch.device) -> Sampler:
         """What it learns from: windows, unless it says otherwise."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cartpole_phys.errors import InputError
 from dt import parallel
+from dt.compiling import CompiledLoss
 from dt.heads import Model, Sampler
 
 AUTO, FLOAT32, BFLOAT16 = "auto", "float32", "bfloat16"
@@ -97,8 +98,10 @@ class Trainer:
     Dropout draws from PyTorch's global generator, so nothing else may draw from it between two steps.
     """
 
-    def __init__(self, model: Model, sampler: Sampler, config: TrainConfig) -> None:
+    def __init__(self, model: Model, sampler: Sampler, config: TrainConfig, compiled: bool = False) -> None:
+        """Train ``model``, with its loss compiled or not."""
         self.model, self.sampler, self.config = model.train(), sampler, config
+        self._loss = CompiledLoss(model) if compiled else model.loss
         self.step = 0  # optimisation steps done
         self.generator = torch.Generator().manual_seed(seeds(config.seed)[1])
         self.optimizer = torch.optim.AdamW(
@@ -107,9 +110,11 @@ class Trainer:
 
     def advance(self) -> Tensor:
         """Do one optimisation step and return its loss, a scalar."""
+        if parallel.rank():  # dropout of its own at every step, since only the first one's state is stored
+            torch.manual_seed(seeds(self.config.seed, parallel.rank(), self.step)[0])
         batch, share = parallel.share_of(self.sampler.sample(self.config.batch_size, self.generator))
         with torch.autocast(self.sampler.device.type, torch.bfloat16, enabled=self.config.dtype == BFLOAT16):
-            loss = self.model.loss(batch) * share
+            loss = self._loss(batch) * share  # the product is kept; a replayed graph's own result is not
         self.optimizer.zero_grad()
         loss.backward()
         loss = parallel.add_up_gradients(self.model, loss.detach())

@@ -52,6 +52,10 @@ def train_command(
     tensorboard: Annotated[
         Path | None, typer.Option(help="Folder for learning curves: tensorboard --logdir FOLDER.")
     ] = None,
+    compiled: Annotated[
+        bool | None,
+        typer.Option("--compile/--no-compile", help="Compile the loss; by default on a GPU only."),
+    ] = None,
     quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
 ) -> None:
     """Train a sequence model or a baseline on an offline data set."""
@@ -74,6 +78,7 @@ def train_command(
             resume=resume,
             overwrite=overwrite,
             save_every=save_every,
+            compiled=compiled,
             on_progress=lambda step, loss: (show(step, loss), draw(step, loss))[0],
             should_stop=should_stop,
         )

@@ -70,7 +70,7 @@ class ValueBased(Model):
     """A policy, critics and their slow copies, all inside a loss module of TorchRL."""
 
     window = context = 1
-    uses_target = False
+    uses_target = compiles = False
     updates: Tensor  # int64, optimisation steps done
 
     def __init__(self, config: ValueConfig, spaces: Spaces) -> None:

@@ -1,4 +1,7 @@
-"""Trains on all processes that torchrun has started, and writes the losses of every step: FOLDER STEPS."""
+"""Trains on all processes of torchrun, and writes the losses of every step: FOLDER STEPS DROPOUT.
+
+Goes on from the checkpoint in the folder, if there is one.
+"""
 
 import json
 import sys
@@ -17,14 +20,18 @@ torch.set_num_threads(1)
 
 def main() -> None:
     """Train, and write."""
-    out, steps = Path(sys.argv[1]), int(sys.argv[2])
-    config = DecisionConfig(20, TransformerConfig(layers=2, heads=2, width=32, dropout=0.0))
+    out, steps, dropout = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    config = DecisionConfig(20, TransformerConfig(layers=2, heads=2, width=32, dropout=dropout))
     recipe = Recipe("decision", config, small_recipe(steps=steps, batch_size=16).train)
     losses: list[float] = []
     training.REPORT_EVERY = 1
     with parallel.processes():
         trained = training.train(
-            make_episodes(), recipe, out / "run", on_progress=lambda step, loss: losses.append(loss)
+            make_episodes(),
+            recipe,
+            out / "run",
+            resume=(out / "run").exists(),
+            on_progress=lambda step, loss: losses.append(loss),
         )
         norm = sum(
             float(parameter.detach().double().square().sum()) for parameter in trained.model.parameters()

@@ -9,11 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_dt_support import random_batch
+from test_dt_support import make_episodes, random_batch, small_recipe
 
 from cartpole_phys.errors import InputError
 from dt import parallel
+from dt.models import create
+from dt.optimization import Trainer
+from dt.source import describe
 from dt.transitions import TransitionBatch
+from dt.windows import Normalization
 
 SCRIPT = Path(__file__).with_name("parallel_losses.py")
 STEPS = 100
@@ -36,21 +40,54 @@ def _torchrun(processes: int, *command: object) -> subprocess.CompletedProcess[s
     return subprocess.run(ran, capture_output=True, text=True, env=env, timeout=200, check=False)
 
 
+def _losses(processes: int, out: Path, steps: int, dropout: float) -> list[list[float]]:
+    """Of every step, and the norm of the weights at the end, process by process."""
+    ran = _torchrun(processes, SCRIPT, out, steps, dropout)
+    assert ran.returncode == 0, ran.stderr
+    told = [json.loads(file.read_text()) for file in sorted(out.glob("losses-*.json"))]
+    assert len(told) == processes
+    return told
+
+
 def test_two_processes_have_the_losses_of_one(tmp_path: Path) -> None:
     """Windows are padded differently, so that a mean of means would differ."""
     found = {}
     for processes in (1, 2):
         out = tmp_path / str(processes)
         out.mkdir()
-        ran = _torchrun(processes, SCRIPT, out, STEPS)
-        assert ran.returncode == 0, ran.stderr
-        found[processes] = [json.loads(file.read_text()) for file in sorted(out.glob("losses-*.json"))]
-        assert len(found[processes]) == processes
+        found[processes] = _losses(processes, out, STEPS, dropout=0.0)
         assert (out / "run" / "model.safetensors").is_file()
     (one,), (first, second) = found[1], found[2]
     assert len(one) == STEPS + 1
     assert first == second
     np.testing.assert_allclose(first, one, atol=1e-5, rtol=1e-5)
+
+
+def test_two_processes_go_on_as_if_they_had_not_stopped(tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for out in (whole, parts):
+        out.mkdir()
+    uninterrupted = _losses(2, whole, 8, dropout=0.5)
+    first, second = _losses(2, parts, 5, dropout=0.5), _losses(2, parts, 8, dropout=0.5)
+    assert [*first[0][:-1], *second[0]] == uninterrupted[0]
+    weights = [(out / "run" / "model.safetensors").read_bytes() for out in (whole, parts)]
+    assert weights[0] == weights[1]
+
+
+def test_every_process_and_step_has_dropout_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    episodes = make_episodes()
+    recipe, source = small_recipe(), describe(episodes)
+    found: list[list[int]] = []
+    for number in range(3):
+        monkeypatch.setattr(parallel, "rank", lambda number=number: number)
+        with torch.random.fork_rng():
+            torch.manual_seed(7)
+            model = create(recipe.kind, recipe.model, source.spaces)
+            windows = model.sampler(episodes, Normalization.of(episodes, source.spaces), torch.device("cpu"))
+            trainer = Trainer(model, windows, recipe.train)
+            found.append([(trainer.advance(), torch.initial_seed())[1] for _ in range(2)])
+    assert found[0] == [7, 7]  # goes on where it is
+    assert len({seed for pair in found[1:] for seed in pair} | {7}) == 5
 
 
 def test_shares_of_a_batch_are_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
