@@ -21,7 +21,7 @@ D3RLPY_REQUIREMENTS := tests/d3rlpy-requirements.txt
 # The page of a data set is tested in a real browser, from Debian's packages.
 CHROMIUM := $(if $(shell command -v chromedriver),,chromium)
 
-.PHONY: chromium demo test test-full test-clients lint bench endurance figures readme catalogue references clean help
+.PHONY: chromium demo test test-full test-clients lint bench bench-gpu scores pendulum endurance figures readme catalogue references clean help
 
 help:
 	@echo "make demo          SAC agent, data set, Decision Transformer and its score, in 2 to 3 minutes"
@@ -30,6 +30,9 @@ help:
 	@echo "make test-clients  the tests beside D4RL and d3rlpy, in environments of their own, and in Chromium"
 	@echo "make lint          style, types and import rule"
 	@echo "make bench         speeds beside Gymnasium, EnvPool, C, Minari, h5py, Stable-Baselines3, D4RL and transformers, in 15 minutes"
+	@echo "make bench-gpu     training and acting on a GPU beside transformers, where there is one"
+	@echo "make scores        which method learns more than the makers of the data knew, in hours; goes on where it was"
+	@echo "make pendulum      a report's Decision Transformers on Pendulum and ours, likewise"
 	@echo "make endurance     a billion random steps with random parameters, in a minute"
 	@echo "make figures       energy drift and random pushes: results and pictures, in a quarter of a minute"
 	@echo "make readme        write the committed figures into README.md and docs/"
@@ -101,6 +104,15 @@ bench: $(INSTALLED) $(ENVPOOL) $(D4RL)
 	@$(BIN)/python -m benchmarks.transitions
 	@$(BIN)/python -m benchmarks.exporting
 	@$(BIN)/python -m benchmarks.models
+
+bench-gpu: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.gpu
+
+scores: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.scores
+
+pendulum: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.pendulum
 
 endurance: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.endurance

@@ -17,6 +17,7 @@ from cartpole_phys.episodes import Episodes
 from dt.windows import Normalization
 
 CLIP = 0.25
+CPU = torch.device("cpu")
 
 
 class SlicingSampler:
@@ -96,13 +97,21 @@ def model(episodes: Episodes, limit: int, layers: int, heads: int, width: int) -
 class Loop:
     """A training loop in the usual words."""
 
-    def __init__(self, theirs: DecisionTransformerModel, sampler: SlicingSampler, batch_size: int) -> None:
-        self.model, self.sampler, self.batch_size = theirs.train(), sampler, batch_size
+    def __init__(
+        self,
+        theirs: DecisionTransformerModel,
+        sampler: SlicingSampler,
+        batch_size: int,
+        device: torch.device = CPU,
+    ) -> None:
+        theirs.train().to(device)
+        self.model, self.sampler, self.batch_size, self.device = theirs, sampler, batch_size, device
         self.optimizer = torch.optim.AdamW(theirs.parameters(), lr=1e-4, weight_decay=1e-4)
 
     def advance(self) -> None:
         """One optimisation step."""
-        batch = self.sampler.sample(self.batch_size)
+        sampled = self.sampler.sample(self.batch_size)
+        batch = {name: values.to(self.device) for name, values in sampled.items()}
         out: Any = self.model(**batch)
         valid = batch["attention_mask"].bool()
         loss = ((out.action_preds - batch["actions"]) ** 2)[valid].mean()

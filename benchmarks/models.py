@@ -84,15 +84,18 @@ def training(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _acting(spaces: Spaces, window: int | None) -> DecisionTransformer:
+def acting_model(spaces: Spaces, window: int | None) -> DecisionTransformer:
+    """A model that acts, its attention sliding over so many steps or over a window that is cut off."""
     return DecisionTransformer(DecisionConfig(CONTEXT, attention_window=window), spaces).eval()
 
 
 @torch.inference_mode()
-def _play(model: DecisionTransformer, spaces: Spaces, episodes: int, steps: int) -> None:
+def play(model: DecisionTransformer, spaces: Spaces, episodes: int, steps: int) -> None:
     """Act on made-up observations, from the beginning of episodes on."""
+    device = next(model.parameters()).device
     stream = model.stream(episodes) or History(model, spaces, episodes)
-    observation, wanted = torch.zeros(episodes, spaces.observation_size), torch.ones(episodes)
+    observation = torch.zeros(episodes, spaces.observation_size, device=device)
+    wanted = torch.ones(episodes, device=device)
     for step in range(steps):
         stream.act(observation, wanted, step)
 
@@ -112,7 +115,7 @@ def acting(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
     spaces, threads, rows = describe(episodes).spaces, torch.get_num_threads(), []
     theirs, history = peer.model(episodes, spaces.max_episode_steps, **SHAPE).eval(), _their_history(spaces)
     for window, how in ((CONTEXT, "keys and values kept"), (None, "nothing kept")):
-        model = _acting(spaces, window)
+        model = acting_model(spaces, window)
         for count, on, work in (
             (1, 1, f"one action, one thread, {how}"),
             (EPISODES, threads, f"{EPISODES} episodes of {STEPS} steps, {how}"),
@@ -124,7 +127,7 @@ def acting(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
                     work,
                     HUGGING_FACE + ", one episode at a time",
                     lambda model=model, count=count, steps=steps: rate(  # type: ignore[misc]
-                        lambda: _play(model, spaces, count, steps), 1, count * steps
+                        lambda: play(model, spaces, count, steps), 1, count * steps
                     ),
                     lambda: rate(lambda: peer.act(theirs, history), 200),
                     rounds,

@@ -142,3 +142,21 @@ def test_arrays_that_are_read_otherwise_are_named() -> None:
     for read in ({"rewards": rows + 1}, {}):
         with pytest.raises(SystemExit, match="rewards"):
             storage.check_equal({"rewards": rows}, read)
+
+
+def test_the_gpu_benchmark_does_its_work_on_any_device_and_says_where_it_needs_a_gpu() -> None:
+    import torch
+    from test_dt_support import make_episodes
+
+    from benchmarks import gpu
+
+    episodes, processor = make_episodes(), torch.device("cpu")
+    row = gpu.training(episodes, processor, rounds=1, updates=1)
+    assert min(row["ours_per_second"], row["peer_per_second"]) > 0.0
+    assert gpu.acting(episodes, processor, count=3, steps=2) > 0.0
+    if not torch.cuda.is_available():
+        ran = subprocess.run(
+            [sys.executable, "-m", "benchmarks.gpu"], capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 2
+        assert ran.stderr.startswith("error: Expected a GPU that PyTorch can use, got none")

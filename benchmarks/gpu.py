@@ -1,0 +1,97 @@
+"""Training and acting on a GPU, where there is one: ``python -m benchmarks.gpu``.
+
+The models are those of ``benchmarks.models``. Training is compiled and in the faster type of number;
+transformers' loop is the usual one, its sampler on the processor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from benchmarks import hugging_face_peer as peer
+from benchmarks.models import BATCH, CONTEXT, HUGGING_FACE, SHAPE, acting_model, data, play, rate
+from benchmarks.side_by_side import compare, options, table, write
+from cartpole_phys import commands
+from cartpole_phys.episodes import Episodes
+from cartpole_phys.errors import InputError
+from dt.decision import DecisionConfig, DecisionTransformer
+from dt.models import recipe
+from dt.optimization import Trainer, faster_dtype
+from dt.source import describe
+from dt.windows import Normalization, Windows
+
+RESULT = Path(__file__).parent / "results" / "gpu.json"
+EPISODES, STEPS, UPDATES = 4_096, 500, 100
+
+
+def training(episodes: Episodes, device: torch.device, rounds: int, updates: int = UPDATES) -> dict[str, Any]:
+    """Transitions a second of both, samplers included."""
+    spaces = describe(episodes).spaces
+    normalization = Normalization.of(episodes, spaces)
+    model = DecisionTransformer(DecisionConfig(), spaces).to(device)
+    config = replace(recipe("decision", "paper").train, dtype=faster_dtype(model, device))
+    windows = Windows(episodes, normalization, CONTEXT, device)
+    ours = Trainer(model, windows, config, compiled=device.type == "cuda")
+    slicing = peer.SlicingSampler(episodes, normalization, CONTEXT, spaces.max_episode_steps)
+    theirs = peer.Loop(peer.model(episodes, spaces.max_episode_steps, **SHAPE), slicing, BATCH, device)
+
+    def timed(loop: Trainer | peer.Loop) -> float:
+        def advance() -> None:
+            for _ in range(updates):
+                loop.advance()
+            _wait(device)
+
+        return rate(advance, 1, updates * BATCH * CONTEXT)
+
+    return compare(
+        f"training, batch {BATCH}, {config.dtype}",
+        HUGGING_FACE + ", trajectories sliced",
+        lambda: timed(ours),
+        lambda: timed(theirs),
+        rounds,
+    )
+
+
+def acting(episodes: Episodes, device: torch.device, count: int = EPISODES, steps: int = STEPS) -> float:
+    """Actions a second of so many episodes at once, keys and values kept."""
+    spaces = describe(episodes).spaces
+    model = acting_model(spaces, CONTEXT).to(device)
+
+    def work() -> None:
+        play(model, spaces, count, steps)
+        _wait(device)
+
+    work()
+    return rate(work, 1, count * steps)
+
+
+def _wait(device: torch.device) -> None:
+    """For all that was begun on the device."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def main() -> None:
+    """Measure, print and write the result.
+
+    Raises:
+        InputError: if there is no GPU.
+    """
+    rounds = options("benchmarks.gpu").parse_args().rounds
+    if not torch.cuda.is_available():
+        raise InputError("Expected a GPU that PyTorch can use, got none; the other benchmarks need no GPU.")
+    device, episodes = torch.device("cuda"), data()
+    row, actions = training(episodes, device, rounds), acting(episodes, device)
+    card = torch.cuda.get_device_name(device)
+    write(RESULT, [row], card=card, actions_per_second=actions, episodes_at_once=EPISODES)
+    Console().print(table(f"Decision Transformer on {card}", [row]))
+    Console().print(f"{EPISODES:,} episodes at once: {actions:,.0f} actions a second")
+
+
+if __name__ == "__main__":
+    commands.run(main)
