@@ -16,7 +16,8 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -33,6 +34,8 @@ from dt.windows import Normalization
 FORMAT, VERSION = "cartpole-phys dt checkpoint", 2
 MODEL, TRAINING, CONFIG = "model.safetensors", "training.safetensors", "config.json"
 
+# What JSON has for a type besides values of the type itself.
+_WIDER: Mapping[type, tuple[type, ...]] = {float: (int,), Mapping: (dict,)}
 T = TypeVar("T")
 
 
@@ -122,7 +125,7 @@ def load(path: Path) -> Checkpoint:
         model = create(recipe.kind, recipe.model, source.spaces)
         model.load_state_dict(load_file(found / MODEL))
         training = load_file(found / TRAINING)
-        step = int(description["step"])
+        step = _restore_value(int, description["step"])
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
         raise _unusable(path, str(error).splitlines()[0]) from error
     return Checkpoint(recipe, source, normalization, step, model.eval(), training)
@@ -183,4 +186,9 @@ def restore(kind: type[T], values: Any) -> T:
 def _restore_value(kind: Any, value: Any) -> Any:
     if dataclasses.is_dataclass(kind):
         return restore(kind, value)  # type: ignore[arg-type]
-    return tuple(value) if get_origin(kind) is tuple else value
+    if get_origin(kind) is tuple and isinstance(value, list | tuple):
+        return tuple(_restore_value(get_args(kind)[0], one) for one in value)
+    allowed = get_args(kind) if get_origin(kind) is UnionType else (get_origin(kind) or kind,)
+    if type(value) not in allowed and not isinstance(value, _WIDER.get(allowed[0], ())):
+        raise ValueError(f"expected {kind}, got {value!r:.100}")
+    return value

@@ -1,4 +1,7 @@
+import copy
+import functools
 import json
+import operator
 import os
 import shutil
 import subprocess
@@ -87,6 +90,29 @@ def test_a_description_that_does_not_fit_is_refused(change: Any, saved: Path) ->
 
 
 @pytest.mark.parametrize("trained", ["bc"], indirect=True)
+def _leaves(values: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The places of all values in nested mappings and lists, those of an environment's arguments left out."""
+    if isinstance(values, dict) and path[-1:] != ("env_kwargs",):
+        return [leaf for name, value in values.items() for leaf in _leaves(value, (*path, name))]
+    if isinstance(values, list):
+        return [leaf for number, value in enumerate(values) for leaf in _leaves(value, (*path, number))]
+    return [path]
+
+
+def test_no_value_of_another_type_is_taken(saved: Path) -> None:
+    description = json.loads((saved / "config.json").read_text())
+    places = _leaves(description)
+    assert len(places) > 30
+    for place in places:
+        changed = copy.deepcopy(description)
+        *way, last = place
+        holder = functools.reduce(operator.getitem, way, changed)
+        holder[last] = 1.5 if isinstance(holder[last], str) else "1"
+        (saved / "config.json").write_text(json.dumps(changed))
+        with pytest.raises(InputError, match="truncated or of another program"):
+            checkpoints.load(saved)
+
+
 def test_weights_of_another_shape_are_refused(saved: Path) -> None:
     config = json.loads((saved / CONFIG).read_text())
     config["source"]["spaces"]["action_size"] = 3

@@ -173,6 +173,39 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not (tmp_path / "ran").exists()
 
 
+def test_nothing_is_written_over_and_nothing_half_written_stays(
+    trained: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "thesis.tex").write_text("")
+    with pytest.raises(InputError, match="Expected a new or empty folder"):
+        hugging_face.save(trained, full)
+    monkeypatch.setattr(hugging_face, "_card", lambda checkpoint: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        hugging_face.save(trained, tmp_path / "new")
+    assert [path.name for path in tmp_path.rglob("*")] == ["full", "thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda own: [],
+        lambda own: {**own, "context": "5"},
+        lambda own: {**own, "normalization": {**own["normalization"], "observation_mean": ["a"]}},
+        lambda own: {**own, "source": None},
+    ],
+    ids=["list", "context", "mean", "source"],
+)
+def test_a_damaged_part_of_our_own_is_told(damage: Any, trained: Checkpoint, tmp_path: Path) -> None:
+    hugging_face.save(trained, tmp_path / "run")
+    config = tmp_path / "run" / "config.json"
+    told = json.loads(config.read_text())
+    config.write_text(json.dumps({**told, hugging_face.OWN: damage(told[hugging_face.OWN])}))
+    with pytest.raises(InputError, match="but they are damaged"):
+        hugging_face.load(tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     "config",
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import torch
 
 from cartpole_phys.data.stated import stated_world
 from cartpole_phys.errors import InputError
+from cartpole_phys.files import unfinished_folder
 from dt.checkpoint import Checkpoint, restore
 from dt.decision import DecisionConfig, DecisionTransformer
 from dt.gpt import TransformerConfig
@@ -46,11 +47,15 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     """Write a folder that ``DecisionTransformerModel.from_pretrained`` opens.
 
     Raises:
-        InputError: if the model is something that transformers does not have.
+        InputError: if transformers has no such model, or the folder has something in it.
         OSError: if the folder cannot be written.
     """
     from transformers import DecisionTransformerModel
 
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            f"Expected a new or empty folder, got {str(folder)!r}; remove it, or choose another."
+        )
     model = checkpoint.model
     if not isinstance(model, DecisionTransformer) or not _is_theirs(model):
         raise InputError(
@@ -60,9 +65,11 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     theirs = DecisionTransformerModel(_config(model))
     untrained = {name: torch.zeros_like(value) for name, value in theirs.state_dict().items()}
     theirs.load_state_dict(untrained | to_theirs(model))
-    theirs.config.update({OWN: _stated(checkpoint)})
-    theirs.save_pretrained(folder)
-    (folder / "README.md").write_text(_card(checkpoint), "utf-8")
+    own = _Own(model.context, checkpoint.source, checkpoint.normalization)
+    theirs.config.update({OWN: asdict(own)})
+    with unfinished_folder(folder) as partial:
+        theirs.save_pretrained(partial)
+        (partial / "README.md").write_text(_card(checkpoint), "utf-8")
 
 
 def load(
@@ -84,15 +91,11 @@ def load(
     """
     folder = _folder(os.fspath(source))
     theirs = _opened(folder)
-    stated = getattr(theirs.config, OWN, None) or {}
-    origin = restore(Source, stated["source"]) if "source" in stated and env_id is None else None
-    origin = origin or _origin(os.fspath(source), env_id, theirs.config)
-    normalization = (
-        restore(Normalization, stated["normalization"])
-        if "normalization" in stated
-        else _normalization(folder, origin, RETURN_SCALE if return_scale is None else return_scale)
-    )
-    config = _our_config(theirs.config)
+    own = _own_part(theirs.config, folder)
+    origin = own.source if own and env_id is None else _origin(os.fspath(source), env_id, theirs.config)
+    scale = RETURN_SCALE if return_scale is None else return_scale
+    normalization = own.normalization if own else _normalization(folder, origin, scale)
+    config = _our_config(theirs.config, own.context if own else DecisionConfig.context)
     model = create("decision", config, origin.spaces)
     model.load_state_dict(to_ours(theirs.state_dict(), config.transformer))
     return Checkpoint(Recipe("decision", config, TrainConfig()), origin, normalization, 0, model.eval(), {})
@@ -125,7 +128,7 @@ def _config(model: DecisionTransformer) -> DecisionTransformerConfig:
     )
 
 
-def _our_config(theirs: DecisionTransformerConfig) -> DecisionConfig:
+def _our_config(theirs: DecisionTransformerConfig, context: int) -> DecisionConfig:
     """The shape of their model as ours.
 
     Raises:
@@ -153,17 +156,34 @@ def _our_config(theirs: DecisionTransformerConfig) -> DecisionConfig:
         activations[theirs.activation_function],
         dropout=theirs.resid_pdrop,
     )
-    stated = getattr(theirs, OWN, None) or {}
-    return DecisionConfig(stated.get("context", DecisionConfig.context), shape)
+    return DecisionConfig(context, shape)
 
 
-def _stated(checkpoint: Checkpoint) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Own:
     """What only we know of a checkpoint."""
-    return {
-        "context": checkpoint.model.context,
-        "source": asdict(checkpoint.source),
-        "normalization": asdict(checkpoint.normalization),
-    }
+
+    context: int
+    source: Source
+    normalization: Normalization
+
+
+def _own_part(theirs: DecisionTransformerConfig, folder: Path) -> _Own | None:
+    """What ``save`` wrote beside their own settings; nothing in others' checkpoints.
+
+    Raises:
+        InputError: if it is not as ``save`` writes it.
+    """
+    stated = getattr(theirs, OWN, None)
+    if stated is None:
+        return None
+    try:
+        return restore(_Own, stated)
+    except ValueError as error:
+        raise InputError(
+            f"Expected context, source and normalization under {OWN!r} in {str(folder / 'config.json')!r}, "
+            f"but they are damaged ({error!s:.200}); export the checkpoint again."
+        ) from error
 
 
 def _card(checkpoint: Checkpoint) -> str:
