@@ -47,6 +47,7 @@ class Protocol:
     episodes: int = 100
     seeds: int = 5
     curve_points: int = 10  # times that a model is played while it learns, the end included
+    curve_episodes: int = 100  # each time
     swept_scores: tuple[float, ...] = (25.0, 50.0, 75.0)  # further wishes, besides the data's best return
 
 
@@ -139,7 +140,8 @@ class _Measurement:
     def _look(self, checkpoint: Checkpoint) -> None:
         """A point of the learning curve."""
         start = time.perf_counter()
-        returns = self._returns(checkpoint, self._wanted(WANTED_SCORE))
+        wanted = self._wanted(WANTED_SCORE)
+        returns = self._returns(checkpoint, wanted, self.protocol.curve_episodes)
         loss = float(np.mean(self.losses[-10:]))
         self.curve.append({"step": checkpoint.step, "loss": loss, "mean_return": float(np.mean(returns))})
         self.playing += time.perf_counter() - start
@@ -159,9 +161,9 @@ class _Measurement:
     def _wanted(self, score: float) -> float:
         return return_of_score(self.cell.data.env_id, score)
 
-    def _returns(self, checkpoint: Checkpoint, target: float | None) -> list[float]:
+    def _returns(self, checkpoint: Checkpoint, target: float | None, episodes: int = 0) -> list[float]:
         world, seed = self.cell.data.world, EVALUATION_SEED + self.cell.seed
-        returns = world.play(load(checkpoint, target), self.protocol.episodes, seed).returns
+        returns = world.play(load(checkpoint, target), episodes or self.protocol.episodes, seed).returns
         return [round(float(one), 3) for one in returns]
 
 
