@@ -54,8 +54,13 @@ class CheckpointPolicy:
         """Actions for observations (B, obs), after the rewards (B,) of the previous step.
 
         Raises:
-            InputError: if the episode is longer than those that the model was made for.
+            InputError: if observations or episodes are longer than those that the model was made for.
         """
+        if observations.shape[1:] != (self.spaces.observation_size,):
+            raise InputError(
+                f"Expected observations of {self.spaces.observation_size} numbers, as in training, got "
+                f"{observations.shape[1:]}; play it in the environment of its data."
+            )
         if self._timestep >= self.spaces.max_episode_steps:
             raise InputError(
                 f"Expected episodes of at most {self.spaces.max_episode_steps} steps, as in training, got a "

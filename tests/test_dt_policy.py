@@ -10,6 +10,7 @@ from cartpole_phys.errors import InputError
 from cartpole_phys.rollout import play
 from cartpole_phys.rollouts.policy import ActionBatch
 from cartpole_phys.system import CartPole
+from cartpole_phys.worlds.world import world_of
 from dt.checkpoint import Checkpoint
 from dt.evaluation import default_targets, evaluate
 from dt.policy import CheckpointPolicy, load
@@ -93,6 +94,12 @@ def test_an_episode_longer_than_the_timestep_table_is_refused() -> None:
     policy = load(replace(checkpoint, source=short))
     with pytest.raises(InputError, match="at most 3 steps"):
         actions_of(policy, np.zeros((4, 1, 4), dtype=np.float32), 1.0)
+
+
+def test_an_environment_with_other_observations_is_refused() -> None:
+    policy = load(trained_on(CONTINUOUS))
+    with pytest.raises(InputError, match=r"observations of 4 numbers, as in training, got \(3,\)"):
+        world_of("Pendulum-v1").play(policy, 2, 0)
 
 
 def test_evaluation_plays_each_target_on_the_same_episodes() -> None:
