@@ -1,95 +1,190 @@
 """A report's Decision Transformers on Pendulum, and ours beside them: ``python -m benchmarks.pendulum``.
 
-The report is O. Bahri, "Transformers for Reinforcement Learning" (Utah State University): table I has its
-parameters, table II the mean rewards. What it calls medium is its trained agent, here the expert. Every
-finished cell is a file of its own, so that a run that was stopped goes on where it was.
+Every finished cell is a file of its own, so that a run that was stopped goes on where it was. Tables and
+picture in docs/pendulum.md come from those files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import matplotlib
+import numpy as np
 import typer
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 
-from benchmarks.studies.cell import Cell, Method, Protocol
-from benchmarks.studies.running import run
+from benchmarks.studies.behaviours import RANDOM as RANDOM_AGENT
+from benchmarks.studies.behaviours import SAMPLED
+from benchmarks.studies.cell import Method, data_path
+from benchmarks.studies.report import (
+    CELLS,
+    CHANGED,
+    CLONING,
+    DECISION,
+    FULL_REPLAY,
+    PROTOCOL,
+    RANDOM,
+    REPLAY,
+    REPORTED,
+    REPORTED_RANDOM_AGENT,
+    REPORTED_SAC,
+    REPORTS,
+    RESULTS,
+    TRAINED,
+    VALUE_BASED,
+)
+from benchmarks.studies.running import DATA, run
+from benchmarks.studies.statistics import interquartile_mean
+from benchmarks.studies.summary import Summary
+from benchmarks.studies.tables import interval, minus, table
 from cartpole_phys import commands
+from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.files import unfinished
 from cartpole_phys.processors import processors
-from dt.models import Recipe as ModelRecipe
-from dt.models import recipe
-from dt.value_based import TD3BCConfig
 
-RESULTS = Path(__file__).parent / "results" / "pendulum"
-DATA = Path("benchmark-data")
-ENV_ID = "Pendulum-v1"
-PROTOCOL = Protocol(episodes=200, seeds=5, curve_episodes=50, swept_scores=(0.0, 50.0))
+matplotlib.use("Agg")
 
-RANDOM = Recipe(ENV_ID, "random", steps=1_000_000)
-REPLAY = Recipe(ENV_ID, "sac", "medium-replay", steps=1_000)
-TRAINED = Recipe(ENV_ID, "sac", "expert", steps=200_000)
-MEDIUM = Recipe(ENV_ID, "sac", "medium", steps=200_000)
-FULL_REPLAY = Recipe(ENV_ID, "sac", "full-replay")
-
-# table II, by the name of our data
-REPORTED: Mapping[str, float] = {RANDOM.name: -1235.27, REPLAY.name: -1025.76, TRAINED.name: -607.84}
-REPORTED_RANDOM_AGENT, REPORTED_SAC = -1228.31, -138.44
-STEPS = 2_000  # of optimisation, where the report has a million, which it calls epochs
+PLOT = RESULTS / "learning-curves.png"
+LABELS = {RANDOM.name: "random", REPLAY.name: "replay", TRAINED.name: "trained SAC"}
+COLOURS = {"ours": "#0072b2", "report": "#d55e00", "reference": "#555555"}
 
 
-def _shortened(given: ModelRecipe) -> ModelRecipe:
-    """The same in fewer steps, of which as large a share is the warm-up."""
-    warmup = round(given.train.warmup_steps * STEPS / given.train.steps)
-    return replace(given, train=replace(given.train, steps=STEPS, warmup_steps=warmup))
+def results_table() -> str:
+    """Table II of the report beside ours."""
+    summary = Summary(CELLS, RESULTS)
+    headings = ["data", "transitions", "their mean", "in the report", "its parameters", "ours", "BC"]
+    sac, random = (interquartile_mean(summary.behaviour_returns(TRAINED, name)[:, None])
+                   for name in (SAMPLED, RANDOM_AGENT))  # fmt: skip
+    agents = [
+        ["random agent", "", "", minus(f"{REPORTED_RANDOM_AGENT}"), "", interval(random), ""],
+        ["SAC agent", "", "", minus(f"{REPORTED_SAC}"), "", interval(sac), ""],
+    ]
+    rows = [_row(summary, data) for data in summary.data]
+    return "\n".join([table(headings, [*agents, *rows]), "", _note(summary)])
 
 
-def _with_rate(given: ModelRecipe, rate: float) -> ModelRecipe:
-    return replace(given, train=replace(given.train, learning_rate=rate))
+def _row(summary: Summary, data: Recipe) -> list[str]:
+    methods = [REPORTS.get(data.name), DECISION, CLONING]
+    cells = ["" if method is None else _told(summary, data, method) for method in methods]
+    reported = minus(f"{REPORTED[data.name]}") if data.name in REPORTED else ""
+    made = summary.made_by(data)
+    return [label(data), f"{made['rows']:,}", minus(f"{made['mean_return']:.1f}"), reported, *cells]
 
 
-OURS = recipe("decision", "tiny")
-THEIRS = {
-    data.name: _shortened(recipe("decision", f"pendulum-{size}"))
-    for data, size in ((RANDOM, "random"), (REPLAY, "replay"), (TRAINED, "trained"))
-}
-TWIN_DELAYED = recipe("td3bc", "tiny")
-HALF_TORQUE = {"action_reach": (1.0,)}  # N·m: tanh as it is, where the environment takes up to 2
-
-DECISION = Method("Decision Transformer", OURS)
-CLONING = Method("BC", recipe("bc", "tiny"))
-REPORTS = {name: Method("Decision Transformer, the report's parameters", one) for name, one in THEIRS.items()}
-VALUE_BASED = (
-    Method("IQL", recipe("iql", "tiny")),
-    Method("TD3+BC", TWIN_DELAYED),
-    Method("TD3+BC, value weight 100", replace(TWIN_DELAYED, model=TD3BCConfig(value_weight=100.0))),
-)
-# From our parameters and from the report's, one thing changed at a time; with fewer seeds.
-CHANGED_SEEDS = 3
-CHANGED = (
-    Method("ours, learning rate 0.01", _with_rate(OURS, 0.01)),
-    Method("ours, torque of at most 1 N·m", OURS, HALF_TORQUE),
-    Method("ours, returns not scaled", OURS, {"return_scale": 1.0}),
-    Method("the report's, learning rate 0.001", _with_rate(THEIRS[TRAINED.name], 0.001)),
-    Method("the report's, torque of at most 1 N·m", THEIRS[TRAINED.name], HALF_TORQUE),
-)
+def label(data: Recipe) -> str:
+    """A data set in words."""
+    return LABELS.get(data.name, data.tier.replace("-", " "))
 
 
-def _methods(data: Recipe, seed: int) -> list[Method]:
-    """What is trained on a data set."""
-    methods = [CLONING, DECISION, *([REPORTS[data.name]] if data.name in REPORTS else [])]
-    methods += VALUE_BASED if data == RANDOM else ()
-    return [*methods, *(CHANGED if data == TRAINED and seed < CHANGED_SEEDS else ())]
+def _told(summary: Summary, data: Recipe, method: Method, wish: int = 0) -> str:
+    returns = summary.run_returns(data, method, wish)
+    return interval(interquartile_mean(returns[:, None])) if len(returns) else ""
 
 
-CELLS = tuple(
-    Cell(data, method, seed)
-    for seed in range(PROTOCOL.seeds)
-    for data in (RANDOM, REPLAY, TRAINED, MEDIUM, FULL_REPLAY)
-    for method in _methods(data, seed)
-)
+def _note(summary: Summary) -> str:
+    machines, dates = summary.made()
+    missing = f" {len(summary.missing)} cells are missing." if summary.missing else ""
+    return (
+        f"Mean return of {PROTOCOL.episodes} episodes on the same start states for all; interquartile mean "
+        f"of {PROTOCOL.seeds} seeds with its 95 % interval, last checkpoint. Decision Transformers are asked "
+        f"for the best known policy's return. `python -m benchmarks.pendulum`: {machines}, {dates}.{missing}"
+    )
+
+
+def value_table() -> str:
+    """Value-based methods beside the Decision Transformer, on random data."""
+    summary = Summary(CELLS, RESULTS)
+    rows = [[one.name, _told(summary, RANDOM, one)] for one in (CLONING, DECISION, *VALUE_BASED)]
+    return table(["on random data", "mean return"], rows)
+
+
+def changes_table() -> str:
+    """What each change alone does, on the trained agent's data."""
+    summary = Summary(CELLS, RESULTS)
+    methods = (DECISION, *CHANGED[:3], REPORTS[TRAINED.name], *CHANGED[3:])
+    rows = [[one.name, _told(summary, TRAINED, one)] for one in methods]
+    asked = summary.of(TRAINED, DECISION)[0]["played"]
+    rows += [
+        [f"ours, asked for {_wish(one)}", _told(summary, TRAINED, DECISION, number)]
+        for number, one in enumerate(asked)
+        if number
+    ]
+    return table(["on the trained agent's data", "mean return"], rows)
+
+
+def _wish(played: dict[str, Any]) -> str:
+    return f"{minus(format(played['target'], '.0f'))} ({played['wish']})"
+
+
+def parameters_table() -> str:
+    """The report's parameters and ours, as they stand in the results."""
+    summary = Summary(CELLS, RESULTS)
+    recipes = {label(data): summary.of(data, REPORTS[data.name])[0]["recipe"]
+               for data in (RANDOM, REPLAY, TRAINED)}  # fmt: skip
+    recipes = {f"report, {name}": one for name, one in recipes.items()}
+    recipes["ours, on all"] = summary.of(TRAINED, DECISION)[0]["recipe"]
+    settings = (
+        ("batch size", lambda one: one["train"]["batch_size"]),
+        ("width", lambda one: one["model"]["transformer"]["width"]),
+        ("layers", lambda one: one["model"]["transformer"]["layers"]),
+        ("steps of context", lambda one: one["model"]["context"]),
+        ("dropout", lambda one: one["model"]["transformer"]["dropout"]),
+        ("learning rate", lambda one: one["train"]["learning_rate"]),
+        ("schedule", lambda one: one["train"]["schedule"]),
+        ("weight decay", lambda one: one["train"]["weight_decay"]),
+        ("warm-up, steps", lambda one: one["train"]["warmup_steps"]),
+        ("steps", lambda one: f"{one['train']['steps']:,}"),
+    )
+    rows = [[name, *(str(value(one)) for one in recipes.values())] for name, value in settings]
+    return table(["", *recipes], rows)
+
+
+def draw(folder: Path) -> None:
+    """Learning curves like the report's figures 5 to 8; the agent's own is from its replay in ``folder``."""
+    summary = Summary(CELLS, RESULTS)
+    figure, axes = plt.subplots(2, 2, figsize=(8, 6), sharey=True, layout="constrained")
+    _draw_agent(axes[0, 1], folder)
+    for panel, data in zip((axes[0, 0], axes[1, 0], axes[1, 1]), (RANDOM, REPLAY, TRAINED), strict=True):
+        _draw_curves(panel, summary, data)
+    figure.supylabel("mean return")
+    with unfinished(PLOT) as partial:
+        figure.savefig(partial, format="png", dpi=110)
+    plt.close(figure)
+
+
+def _draw_agent(panel: Axes, folder: Path) -> None:
+    training = load_file(data_path(FULL_REPLAY, folder))
+    panel.plot(training.offsets[1:], training.returns, color=COLOURS["reference"], label="each episode")
+    panel.axhline(REPORTED_SAC, color=COLOURS["report"], linestyle="--", label="report, trained")
+    panel.set(title="SAC while it learns", xlabel="environment steps")
+    panel.legend(fontsize=8)
+
+
+def _draw_curves(panel: Axes, summary: Summary, data: Recipe) -> None:
+    told = {"ours": DECISION, "report": REPORTS[data.name]}
+    names = {"ours": "ours", "report": "its parameters"}
+    for key, method in told.items():
+        _draw_band(panel, [one["curve"] for one in summary.of(data, method)], COLOURS[key], names[key])
+    panel.axhline(REPORTED[data.name], color=COLOURS["report"], linestyle="--", label="report, at its end")
+    sac = summary.behaviour_returns(TRAINED, SAMPLED).mean()
+    panel.axhline(sac, color=COLOURS["reference"], linestyle=":", label="SAC")
+    panel.set(title=f"on {label(data)} data", xlabel="optimisation steps")
+    panel.legend(fontsize=8)
+
+
+def _draw_band(panel: Axes, curves: Sequence[Sequence[dict[str, float]]], colour: str, name: str) -> None:
+    """The mean over seeds, between the worst and the best seed."""
+    if not curves:
+        return
+    steps = [point["step"] for point in curves[0]]
+    returns = np.array([[point["mean_return"] for point in curve] for curve in curves])  # (seeds, points)
+    panel.plot(steps, returns.mean(axis=0), color=colour, label=name)
+    panel.fill_between(steps, returns.min(axis=0), returns.max(axis=0), color=colour, alpha=0.2, linewidth=0)
+
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -101,6 +196,7 @@ def pendulum(
 ) -> None:
     """Train and play what the report did, and ours beside it; what is done already stays."""
     run(CELLS, PROTOCOL, RESULTS, data, jobs)
+    draw(data)
 
 
 if __name__ == "__main__":

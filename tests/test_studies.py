@@ -85,6 +85,9 @@ def test_behaviours_play_what_models_play_and_count_as_in_the_data(folder: Path)
     )
     weighed = behaviours.run_returns(result, behaviours.SAMPLED)
     assert weighed.shape == (2,)
+    data = load_file(data_path(MIXED, folder))
+    assert result["rows"] == data.steps
+    assert result["mean_return"] == pytest.approx(data.returns[data.complete].mean())
     lengths = [by_name[behaviours.SAMPLED, tier]["mean_length"] for tier in ("weak", "medium", "expert")]
     assert weighed.mean() == pytest.approx(3 / sum(1 / length for length in lengths), rel=0.02)
 

@@ -24,7 +24,7 @@ def path(data: Recipe, results: Path) -> Path:
 
 
 def measure(data: Recipe, protocol: Protocol, folder: Path) -> dict[str, Any]:
-    """The returns of each part's policy on the episodes that models play, seed by seed.
+    """What the data hold, and the returns of each part's policy on the episodes that models play.
 
     Args:
         data: a data set of ``folder``; each of its parts has a policy.
@@ -40,7 +40,15 @@ def measure(data: Recipe, protocol: Protocol, folder: Path) -> dict[str, Any]:
             played = _played(data, policy, protocol)
             parts.append({"name": name, "tier": described["tier"], "rows": described["rows"], **played})
     parts.append({"name": RANDOM, "tier": "random", "rows": 0, **_played(data, uniform(), protocol)})
-    return {"data": data.name, "parts": parts, "evaluation_seed": EVALUATION_SEED, **describe()}
+    summary = header.metadata["summary"]
+    return {
+        "data": data.name,
+        "rows": summary["transitions"],
+        "mean_return": summary["return_sum"] / summary["complete_episodes"],
+        "parts": parts,
+        "evaluation_seed": EVALUATION_SEED,
+        **describe(),
+    }
 
 
 def _played(data: Recipe, policy: PolicySource | Behaviour, protocol: Protocol) -> dict[str, Any]:

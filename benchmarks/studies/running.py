@@ -17,6 +17,8 @@ from cartpole_phys import commands
 from cartpole_phys.data.build import Options, build
 from cartpole_phys.data.recipe import Recipe
 
+DATA = Path("benchmark-data")  # where data sets are built, beside the clone's own folders
+
 console = Console(stderr=True)
 
 

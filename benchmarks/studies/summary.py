@@ -57,14 +57,13 @@ class Summary:
         """The mean return of each run (runs,), asked for the wish of this number."""
         return np.array([np.mean(result["played"][wish]["returns"]) for result in self.of(data, method)])
 
+    def made_by(self, data: Recipe) -> dict[str, Any]:
+        """The data set itself and its behaviours, as ``behaviours.measure`` found them."""
+        return read(behaviours.path(data, self._results))
+
     def behaviour_returns(self, data: Recipe, name: str) -> FloatArray:
         """The mean return of a behaviour (runs,), by one of the names in ``behaviours``."""
-        return behaviours.run_returns(read(behaviours.path(data, self._results)), name)
-
-    def rows(self, data: Recipe) -> int:
-        """How many transitions a data set has."""
-        parts = read(behaviours.path(data, self._results))["parts"]
-        return sum(part["rows"] for part in parts if part["name"] == behaviours.SAMPLED)
+        return behaviours.run_returns(self.made_by(data), name)
 
     def made(self) -> tuple[str, str]:
         """On which machines, and in which days."""
