@@ -24,7 +24,6 @@ from cartpole_phys.system import CartPole
 from dt.decision import DecisionConfig, DecisionTransformer
 from dt.models import recipe
 from dt.optimization import BFLOAT16, FLOAT32, Trainer, faster_dtype
-from dt.policy import History
 from dt.source import Spaces, describe
 from dt.windows import Normalization, Windows
 
@@ -93,11 +92,11 @@ def acting_model(spaces: Spaces, window: int | None) -> DecisionTransformer:
 def play(model: DecisionTransformer, spaces: Spaces, episodes: int, steps: int) -> None:
     """Act on made-up observations, from the beginning of episodes on."""
     device = next(model.parameters()).device
-    stream = model.stream(episodes) or History(model, spaces, episodes)
+    stream = model.stream(episodes, torch.Generator(device))
     observation = torch.zeros(episodes, spaces.observation_size, device=device)
-    wanted = torch.ones(episodes, device=device)
+    wanted = rewards = torch.ones(episodes, device=device)
     for step in range(steps):
-        stream.act(observation, wanted, step)
+        stream.act(observation, wanted, rewards, step)
 
 
 def _their_history(spaces: Spaces) -> dict[str, torch.Tensor]:

@@ -8,7 +8,8 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from cartpole_phys.errors import InputError
-from dt.heads import ActionHead, Model
+from dt.heads import ActionHead
+from dt.history import HistoryModel
 from dt.source import Spaces
 from dt.windows import Batch
 
@@ -28,7 +29,7 @@ class CloningConfig:
             raise InputError(f"Expected hidden layers of at least 1 unit, got {self.hidden}.")
 
 
-class BehaviorCloning(Model):
+class BehaviorCloning(HistoryModel):
     """A multilayer perceptron; it knows neither the history nor the return that is wanted."""
 
     window = context = 1
@@ -36,6 +37,7 @@ class BehaviorCloning(Model):
 
     def __init__(self, config: CloningConfig, spaces: Spaces) -> None:
         super().__init__()
+        self.spaces = spaces
         sizes = (spaces.observation_size, *config.hidden)
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(sizes):

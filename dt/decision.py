@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from cartpole_phys.errors import InputError
 from dt.gpt import Transformer, TransformerConfig, causal_mask
-from dt.heads import ActionHead, Model, Stream
+from dt.heads import ActionHead, Stream
+from dt.history import HistoryModel
 from dt.source import Spaces
 from dt.stream import LayerStream, ring_masks, slots_for
 from dt.tokens import LAST, TOKENS
@@ -42,7 +44,7 @@ class DecisionConfig:
             )
 
 
-class DecisionTransformer(Model):
+class DecisionTransformer(HistoryModel):
     """Predicts each action from the return still wanted, the time, and what was seen and done so far."""
 
     uses_target = True
@@ -76,9 +78,11 @@ class DecisionTransformer(Model):
         out: Tensor = self.transformer(self.tokens(batch), mask, wanted)
         return out
 
-    def stream(self, batch_size: int) -> DecisionStream | None:
-        """Acts step by step where attention slides; None where only whole histories give the same actions."""
-        return None if self.config.attention_window is None else DecisionStream(self, batch_size)
+    def stream(self, batch_size: int, generator: torch.Generator) -> Stream:
+        """Acts step by step where attention slides; elsewhere only whole histories give the same actions."""
+        if self.config.attention_window is None:
+            return super().stream(batch_size, generator)
+        return DecisionStream(self, batch_size)
 
 
 class DecisionStream(Stream):
@@ -97,7 +101,7 @@ class DecisionStream(Stream):
         self._times = model.tokens.times()
         self._action: Tensor | None = None
 
-    def act(self, observation: Tensor, return_to_go: Tensor, timestep: int) -> Tensor:
+    def act(self, observation: Tensor, return_to_go: Tensor, reward: Tensor, timestep: int) -> Tensor:
         """Actions for the next step of each episode."""
         slot = timestep % self._slots
         mask = self._masks[timestep if timestep < self._slots else self._slots + slot]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cartpole_phys.episodes import Episodes
 from dt.source import Spaces
-from dt.windows import Batch, Normalization, Windows
+from dt.windows import Normalization, Windows
 
 
 class Sampler(Protocol):
@@ -31,23 +31,26 @@ class Stream(ABC):
     """A batch of episodes in which a model acts step by step, and keeps what it needs of earlier steps."""
 
     @abstractmethod
-    def act(self, observation: Tensor, return_to_go: Tensor, timestep: int) -> Tensor:
+    def act(self, observation: Tensor, return_to_go: Tensor, reward: Tensor, timestep: int) -> Tensor:
         """Actions (B, act) or (B,) for the next step of each episode.
 
         Args:
             observation: (B, obs), normalised.
             return_to_go: (B,), in units of the return scale.
+            reward: (B,) of the step before, as the environment gave it; 0 at the first step.
             timestep: steps since the episodes began.
         """
 
 
 class Model(nn.Module, ABC):
-    """A policy that learns from windows of episodes."""
+    """A policy that learns from a data set."""
 
     window: int  # steps of a training window
-    context: int  # steps of history that ``act`` reads
     uses_target: bool  # whether the return that is wanted changes what it does
     compiles = True  # whether PyTorch can make one graph of its loss
+
+    def prepare(self, episodes: Episodes, normalization: Normalization) -> None:
+        """Called once, before training: what it takes from the data besides gradients."""
 
     def sampler(self, episodes: Episodes, normalization: Normalization, device: torch.device) -> Sampler:
         """What it learns from: windows, unless it says otherwise."""
@@ -65,19 +68,8 @@ class Model(nn.Module, ABC):
         """Called after each optimisation step."""
 
     @abstractmethod
-    def act(self, history: Batch) -> Tensor:
-        """Actions (B, act) or (B,) for the last step of ``history``, whose own action is not looked at."""
-
-    def stream(self, batch_size: int) -> Stream | None:
-        """Something that acts faster, and exactly as ``act`` does on whole histories; None if nothing can."""
-        return None
-
-
-def no_action(spaces: Spaces, batch_size: int, device: torch.device) -> Tensor:
-    """What stands for an action that is yet to be chosen; nothing looks at it."""
-    if spaces.continuous:
-        return torch.zeros(batch_size, spaces.action_size, device=device)
-    return torch.zeros(batch_size, dtype=torch.int64, device=device)
+    def stream(self, batch_size: int, generator: torch.Generator) -> Stream:
+        """Begin to act in ``batch_size`` episodes at once; what is random comes from ``generator``."""
 
 
 class ActionHead(nn.Module):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,15 +18,12 @@ from cartpole_phys.memory import FloatArray
 from cartpole_phys.rollouts.policy import ActionBatch
 from dt import checkpoint as checkpoints
 from dt.checkpoint import Checkpoint
-from dt.heads import Model, Stream, no_action
-from dt.source import Spaces
-from dt.windows import Batch
 
 
 class CheckpointPolicy:
     """Plays a batch of episodes in lockstep with the last ``context`` steps of each as history.
 
-    Deterministic: the predicted action, or the most likely one. After each step the wanted return-to-go
+    The predicted action, or the most likely one. After each step the wanted return-to-go
     falls by the reward (Chen et al., 2021, algorithm 1).
 
     Raises:
@@ -43,11 +39,11 @@ class CheckpointPolicy:
         self._device = next(self.model.parameters()).device
 
     def begin(self, batch_size: int, generator: np.random.Generator) -> None:
-        """Forget all earlier episodes; nothing is random."""
+        """Forget all earlier episodes."""
         self._wanted = np.full(batch_size, self.target)  # (B,) float64, raw return-to-go
         self._timestep = 0
         with torch.inference_mode():
-            self._stream = self.model.stream(batch_size) or History(self.model, self.spaces, batch_size)
+            self._stream = self.model.stream(batch_size, self._random(generator))
 
     @torch.inference_mode()
     def act(self, observations: npt.NDArray[np.float32], rewards: FloatArray) -> ActionBatch:
@@ -70,46 +66,18 @@ class CheckpointPolicy:
         actions = self._stream.act(
             self.normalization.observations(self._tensor(observations)),
             self.normalization.returns(self._tensor(self._wanted)),
+            self._tensor(rewards),
             self._timestep,
         )
         self._timestep += 1
         return ActionBatch(self.normalization.raw_actions(actions).cpu().numpy(), {})
 
+    def _random(self, generator: np.random.Generator) -> torch.Generator:
+        """Where the model's random choices come from; models without any draw nothing."""
+        return torch.Generator(self._device).manual_seed(int(generator.integers(2**63)))
+
     def _tensor(self, array: npt.NDArray[Any]) -> Tensor:
         return torch.as_tensor(array, device=self._device)
-
-
-class History(Stream):
-    """Acts on the last ``context`` steps of each episode, all of which the model looks at anew."""
-
-    def __init__(self, model: Model, spaces: Spaces, batch_size: int) -> None:
-        """Begin ``batch_size`` episodes."""
-        self._model, self._device = model, next(model.parameters()).device
-        self._no_action = no_action(spaces, batch_size, self._device)
-        # each holds the last steps, at most ``context``, as (B, …)
-        self._observations: deque[Tensor] = deque(maxlen=model.context)
-        self._returns_to_go: deque[Tensor] = deque(maxlen=model.context)
-        self._actions: deque[Tensor] = deque(maxlen=model.context)
-
-    def act(self, observation: Tensor, return_to_go: Tensor, timestep: int) -> Tensor:
-        """Actions for the next step of each episode."""
-        self._observations.append(observation)
-        self._returns_to_go.append(return_to_go)
-        self._actions.append(self._no_action)
-        actions = self._model.act(self._batch(timestep))
-        self._actions[-1] = actions
-        return actions
-
-    def _batch(self, timestep: int) -> Batch:
-        batch_size, steps = len(self._no_action), len(self._observations)
-        timesteps = torch.arange(timestep - steps + 1, timestep + 1, device=self._device)
-        return Batch(
-            torch.stack(tuple(self._observations), dim=1),  # K × (B, obs) -> (B, K, obs)
-            torch.stack(tuple(self._actions), dim=1),  # K × (B, …) -> (B, K, …)
-            torch.stack(tuple(self._returns_to_go), dim=1),  # K × (B,) -> (B, K)
-            timesteps.expand(batch_size, steps),  # (K,) -> (B, K)
-            torch.ones(batch_size, steps, dtype=torch.bool, device=self._device),
-        )
 
 
 def load(

@@ -17,32 +17,17 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's own documentation uses
 from torch import Tensor
 
+from dt.folded import FoldedBlock
 from dt.gpt import Block
 
 
-class LayerStream:
-    """One layer of a transformer, with the keys and values of the last tokens in a ring.
-
-    The sums are those of ``gpt.Block`` without dropout. They are written out because calls of modules took a
-    third of the time of a single episode's step.
-    """
+class LayerStream(FoldedBlock):
+    """One layer of a transformer, with the keys and values of the last tokens in a ring."""
 
     def __init__(self, block: Block, batch_size: int, slots: int, tokens: int) -> None:
         """Begin with nothing in ``slots`` slots of ``tokens`` tokens each."""
-        attention, inner, outer = block.attention, block.inner, block.outer
-        self._pre_norm, self._tokens, self._heads = block.pre_norm, tokens, attention.heads
-        parts = attention.query, attention.key_value
-        self._projection = [torch.cat([getattr(part, name) for part in parts]) for name in ("weight", "bias")]
-        self._output = attention.output.weight, attention.output.bias
-        self._inner, self._outer = (inner.weight, inner.bias), (outer.weight, outer.bias)
-        self._activation = block.activation
-        self._norms = [
-            (norm.normalized_shape, norm.weight, norm.bias, norm.eps)
-            for norm in (block.attention_norm, block.mlp_norm)
-        ]
-        width = len(attention.output.bias)
-        self._widths = width, 2 * width
-        self._held = inner.weight.new_zeros(batch_size, slots * tokens, 2, self._heads, width // self._heads)
+        super().__init__(block)
+        self._held = block.inner.weight.new_zeros(batch_size, slots * tokens, 2, self.heads, self.head_width)
 
     def advance(self, tokens: Tensor, mask: Tensor, slot: int) -> Tensor:
         """New values of tokens (B, n, D), which take the place of the oldest ones in ``slot``.
@@ -52,25 +37,14 @@ class LayerStream:
             mask: (1, 1, n, slots × n) float, 0 where a token may look and −∞ where not.
             slot: where the oldest ones are.
         """
-        first, second = self._norms
-        if self._pre_norm:
-            hidden = tokens + self._attend(F.layer_norm(tokens, *first), mask, slot)
-            return hidden + self._mlp(F.layer_norm(hidden, *second))
-        hidden = F.layer_norm(tokens + self._attend(tokens, mask, slot), *first)
-        return F.layer_norm(hidden + self._mlp(hidden), *second)
+        count = tokens.shape[1]
 
-    def _attend(self, tokens: Tensor, mask: Tensor, slot: int) -> Tensor:
-        batch, count, _ = tokens.shape
-        projected = F.linear(tokens, *self._projection).split(self._widths, dim=2)  # (B, n, 3D) -> D and 2D
-        query = projected[0].view(batch, count, self._heads, -1).transpose(1, 2)  # (B, H, n, D/H)
-        place = slice(slot * count, (slot + 1) * count)
-        self._held[:, place] = projected[1].view(batch, count, 2, self._heads, -1)
-        keys, values = self._held.transpose(1, 3).unbind(2)  # each (B, H, slots × n, D/H)
-        mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
-        return F.linear(mixed.transpose(1, 2).reshape(batch, count, -1), *self._output)  # (B, n, D)
+        def look(query: Tensor, key_value: Tensor) -> Tensor:
+            self._held[:, slot * count : (slot + 1) * count] = key_value
+            keys, values = self._held.transpose(1, 3).unbind(2)  # each (B, H, slots × n, D/H)
+            return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
 
-    def _mlp(self, tokens: Tensor) -> Tensor:
-        return F.linear(self._activation(F.linear(tokens, *self._inner)), *self._outer)
+        return self.apply(tokens, look)
 
 
 def slots_for(relative_steps: Sequence[int], window: int) -> int:

@@ -135,6 +135,8 @@ class _Run:
             recipe = _resumed(earlier, recipe, source)
         torch.manual_seed(seeds(recipe.train.seed)[0])
         model = (earlier.model if earlier else create(recipe.kind, recipe.model, source.spaces)).to(device)
+        if earlier is None:
+            model.prepare(episodes, normalization)
         if recipe.train.dtype == AUTO:
             recipe = replace(recipe, train=replace(recipe.train, dtype=faster_dtype(model, device)))
         self.recipe, self.source, self.normalization = recipe, source, normalization

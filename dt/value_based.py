@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
-from dt.heads import Model
+from dt.history import HistoryModel
 from dt.source import Spaces
 from dt.transitions import TransitionBatch, Transitions
 from dt.windows import Batch, Normalization
@@ -66,7 +66,7 @@ class TD3BCConfig(ValueConfig):
     actor_every: int = 2  # steps
 
 
-class ValueBased(Model):
+class ValueBased(HistoryModel):
     """A policy, critics and their slow copies, all inside a loss module of TorchRL."""
 
     window = context = 1

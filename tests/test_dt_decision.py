@@ -9,9 +9,10 @@ from torch import Tensor
 import dt.decision
 from cartpole_phys.errors import InputError
 from dt.baselines import BehaviorCloning, CloningConfig
-from dt.decision import DecisionConfig, DecisionTransformer
+from dt.decision import DecisionConfig, DecisionStream, DecisionTransformer
 from dt.gpt import TransformerConfig, causal_mask
 from dt.heads import ActionHead
+from dt.history import History
 from dt.tokens import LAST, InterleavedTokens
 from dt.windows import Batch
 
@@ -158,10 +159,11 @@ def test_a_stream_acts_as_on_the_whole_history(config: DecisionConfig, continuou
     parts = [random_batch(continuous, seed=seed) for seed in range(4)]
     whole = Batch(*(torch.cat(fields, dim=1) for fields in zip(*parts, strict=True)))
     whole = whole._replace(timesteps=torch.arange(steps).expand(len(whole.timesteps), -1))
-    stream = model.stream(len(whole.timesteps))
-    assert stream is not None
+    stream = model.stream(len(whole.timesteps), torch.Generator())
+    assert isinstance(stream, DecisionStream)
+    rewards = torch.zeros(len(whole.timesteps))
     for step in range(steps):
-        acted = stream.act(whole.observations[:, step], whole.returns_to_go[:, step], step)
+        acted = stream.act(whole.observations[:, step], whole.returns_to_go[:, step], rewards, step)
         whole.actions[:, step] = acted
         for first in {0, max(step + 1 - model.context, 0)}:
             history = Batch(*(field[:, first : step + 1] for field in whole))
@@ -169,8 +171,8 @@ def test_a_stream_acts_as_on_the_whole_history(config: DecisionConfig, continuou
 
 
 def test_only_sliding_attention_streams() -> None:
-    assert make_model(True).stream(1) is None
-    assert BehaviorCloning(CloningConfig((8,)), make_spaces(True)).stream(1) is None
+    for model in (make_model(True), BehaviorCloning(CloningConfig((8,)), make_spaces(True))):
+        assert isinstance(model.stream(1, torch.Generator()), History)
 
 
 @variants

@@ -13,6 +13,7 @@ from cartpole_phys.system import CartPole
 from cartpole_phys.worlds.world import world_of
 from dt.checkpoint import Checkpoint
 from dt.evaluation import default_targets, evaluate
+from dt.history import HistoryModel
 from dt.policy import CheckpointPolicy, load
 from dt.training import train
 from dt.windows import Batch
@@ -41,6 +42,7 @@ def test_closed_loop_equals_feeding_the_recorded_history(env_id: str) -> None:
                 torch.arange(steps.start, steps.stop)[None],
                 torch.ones(1, steps.stop - steps.start, dtype=torch.bool),
             )
+            assert isinstance(checkpoint.model, HistoryModel)
             predicted = checkpoint.model.act(history)[0].detach().numpy()
             np.testing.assert_allclose(predicted, episode.actions[step], atol=1e-6)
 

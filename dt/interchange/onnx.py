@@ -8,9 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from cartpole_phys.errors import InputError
 from cartpole_phys.files import unfinished
 from dt.checkpoint import Checkpoint
-from dt.windows import Batch
+from dt.history import HistoryModel
+from dt.windows import Batch, Normalization
 
 INPUTS = ("observations", "actions", "returns_to_go", "timesteps", "valid")
 OPSET = 18  # what PyTorch's exporter writes
@@ -19,9 +21,9 @@ OPSET = 18  # what PyTorch's exporter writes
 class _Acting(nn.Module):
     """What is exported."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, model: HistoryModel, normalization: Normalization) -> None:
         super().__init__()
-        self.model, self.normalization = checkpoint.model.eval(), checkpoint.normalization
+        self.model, self.normalization = model.eval(), normalization
 
     def forward(
         self, observations: Tensor, actions: Tensor, returns_to_go: Tensor, timesteps: Tensor, valid: Tensor
@@ -46,14 +48,21 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     padding.
 
     Raises:
+        InputError: if the model does not act on a window of history.
         OSError: if the file cannot be written.
     """
-    example = _example(checkpoint)
+    model = checkpoint.model
+    if not isinstance(model, HistoryModel):
+        raise InputError(
+            f"Expected a model that acts on a window of history, got {checkpoint.recipe.kind}, which plans; "
+            "ONNX has no place for that."
+        )
+    example = _example(model)
     batch = torch.export.Dim("batch", min=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about its own parts
         program = torch.onnx.export(
-            _Acting(checkpoint),
+            _Acting(model, checkpoint.normalization),
             example,
             input_names=INPUTS,
             output_names=["action"],
@@ -67,9 +76,9 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
         program.save(partial)
 
 
-def _example(checkpoint: Checkpoint) -> tuple[Tensor, ...]:
+def _example(model: HistoryModel) -> tuple[Tensor, ...]:
     """Two histories of nothing."""
-    spaces, steps = checkpoint.source.spaces, checkpoint.model.context
+    spaces, steps = model.spaces, model.context
     actions = torch.zeros(2, steps, spaces.action_size) if spaces.continuous else torch.zeros(2, steps).long()
     return (
         torch.zeros(2, steps, spaces.observation_size),
