@@ -11,8 +11,9 @@ from dt.baselines import BehaviorCloning, CloningConfig
 from dt.decision import DecisionConfig, DecisionTransformer
 from dt.gpt import TransformerConfig
 from dt.heads import Model
-from dt.optimization import AUTO, COSINE, FLOAT32, TrainConfig
+from dt.optimization import AUTO, COSINE, FLOAT32, MATRICES, TrainConfig
 from dt.source import Spaces
+from dt.trajectory import PlanConfig, TrajectoryConfig, TrajectoryTransformer
 from dt.value_based import (
     ConservativeQLearning,
     CQLConfig,
@@ -23,7 +24,7 @@ from dt.value_based import (
     ValueConfig,
 )
 
-ModelConfig = DecisionConfig | CloningConfig | ValueConfig
+ModelConfig = DecisionConfig | TrajectoryConfig | CloningConfig | ValueConfig
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Recipe:
 
 KINDS: Mapping[str, tuple[type[ModelConfig], Any]] = {
     "decision": (DecisionConfig, DecisionTransformer),
+    "trajectory": (TrajectoryConfig, TrajectoryTransformer),
     "bc": (CloningConfig, BehaviorCloning),
     "iql": (IQLConfig, ImplicitQLearning),
     "cql": (CQLConfig, ConservativeQLearning),
@@ -45,6 +47,9 @@ KINDS: Mapping[str, tuple[type[ModelConfig], Any]] = {
 
 # What the authors of value-based methods do not do: warm-up, decay, clipping of any gradient.
 UNTOUCHED: Any = {"warmup_steps": 0, "weight_decay": 0.0, "clip": 1e9, "dtype": FLOAT32}
+
+# As language models are trained, Trajectory Transformers among them.
+LANGUAGE: Any = {"weight_decay": 0.1, "decaying": MATRICES, "betas": (0.9, 0.95), "clip": 1.0}
 
 RECIPES: Mapping[tuple[str, str], Recipe] = {
     ("decision", "tiny"): Recipe(
@@ -76,6 +81,24 @@ RECIPES: Mapping[tuple[str, str], Recipe] = {
         )
         for name, width, rate in (("random", 128, 1e-4), ("replay", 32, 1e-2), ("trained", 64, 1e-2))
     },
+    ("trajectory", "tiny"): Recipe(
+        "trajectory",
+        TrajectoryConfig(
+            context=8,
+            bins=50,
+            transformer=TransformerConfig(layers=2, heads=2, width=64, activation="gelu", dropout=0.0),
+            plan=PlanConfig(horizon=5, beam_width=4, context=3),
+        ),
+        TrainConfig(steps=2_000, learning_rate=1e-3, warmup_steps=100, schedule=COSINE, **LANGUAGE),
+    ),
+    # The authors train 50 times as many steps as a million rows have batches.
+    ("trajectory", "paper"): Recipe(
+        "trajectory",
+        TrajectoryConfig(),
+        TrainConfig(
+            steps=195_000, batch_size=256, learning_rate=6e-4, warmup_steps=3_900, schedule=COSINE, **LANGUAGE
+        ),
+    ),
     ("bc", "tiny"): Recipe(
         "bc",
         CloningConfig(),

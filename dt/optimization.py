@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cartpole_phys.errors import InputError
 from dt import parallel
@@ -17,6 +17,7 @@ from dt.heads import Model, Sampler
 
 AUTO, FLOAT32, BFLOAT16 = "auto", "float32", "bfloat16"
 CONSTANT, COSINE = "constant", "cosine"
+ALL, MATRICES = "all", "matrices"
 FEW_PARAMETERS = 500_000  # below this, casting to bfloat16 costs on a CPU what its products save (measured)
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps for each parameter
 DROPOUT_RANDOM, SAMPLER_RANDOM, CUDA_RANDOM = "random/dropout", "random/sampler", "random/cuda"
@@ -38,6 +39,8 @@ class TrainConfig:
     warmup_steps: int = 10_000  # over which the learning rate grows linearly from 0
     schedule: str = CONSTANT  # after the warm-up, or "cosine": down to 0 at the last step
     weight_decay: float = 1e-4
+    decaying: str = ALL  # weights that decay, or "matrices": those of linear layers only
+    betas: tuple[float, float] = (0.9, 0.999)  # of Adam's moments
     clip: float = 0.25  # largest norm of the gradient
     seed: int = 0  # decides weights, windows and dropout
     dtype: str = AUTO  # of the matrix products: float32, bfloat16 (autocast), or whichever is faster
@@ -54,6 +57,10 @@ class TrainConfig:
             raise InputError(f"Expected a best_share above 0 and at most 1, got {self.best_share}.")
         if self.schedule not in (CONSTANT, COSINE):
             raise InputError(f"Unknown schedule {self.schedule!r}; choose {CONSTANT} or {COSINE}.")
+        if self.decaying not in (ALL, MATRICES):
+            raise InputError(f"Unknown decaying {self.decaying!r}; choose {ALL} or {MATRICES}.")
+        if len(self.betas) != 2 or not 0.0 <= min(self.betas) <= max(self.betas) < 1.0:
+            raise InputError(f"Expected two betas of at least 0 and below 1, got {self.betas}.")
         if self.dtype not in (AUTO, FLOAT32, BFLOAT16):
             raise InputError(f"Unknown dtype {self.dtype!r}; choose {AUTO}, {FLOAT32} or {BFLOAT16}.")
 
@@ -104,9 +111,22 @@ class Trainer:
         self._loss = CompiledLoss(model) if compiled else model.loss
         self.step = 0  # optimisation steps done
         self.generator = torch.Generator().manual_seed(seeds(config.seed)[1])
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-        )
+        groups = [
+            {"params": [parameter for _, parameter in named], "weight_decay": decay}
+            for named, decay in self._groups()
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
+
+    def _groups(self) -> list[tuple[list[tuple[str, nn.Parameter]], float]]:
+        """Named parameters that decay equally, and how fast."""
+        decay, named = self.config.weight_decay, list(self.model.named_parameters())
+        if self.config.decaying == ALL:
+            return [(named, decay)]
+        matrices = {id(module.weight) for module in self.model.modules() if isinstance(module, nn.Linear)}
+        return [
+            ([(name, one) for name, one in named if (id(one) in matrices) == decays], decay * decays)
+            for decays in (True, False)
+        ]
 
     def advance(self) -> Tensor:
         """Do one optimisation step and return its loss, a scalar."""
@@ -119,7 +139,8 @@ class Trainer:
         loss.backward()
         loss = parallel.add_up_gradients(self.model, loss.detach())
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
-        self.optimizer.param_groups[0]["lr"] = learning_rate(self.config, self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, self.step)
         self.optimizer.step()
         self.model.after_step()
         self.step += 1
@@ -141,7 +162,7 @@ class Trainer:
         Raises:
             InputError: if something is missing.
         """
-        names = [name for name, _ in self.model.named_parameters()]
+        names = [name for named, _ in self._groups() for name, _ in named]  # as the optimizer counts them
         moved = [name for name in names if any(f"{moment}/{name}" in state for moment in MOMENTS)]
         wanted = {f"{moment}/{name}" for name in moved for moment in MOMENTS}
         missing = sorted((wanted | {DROPOUT_RANDOM, SAMPLER_RANDOM}) - set(state))

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from cartpole_phys.errors import InputError
 from dt.heads import Model
-from dt.windows import Batch
 
 
 def rank() -> int:
@@ -64,13 +63,13 @@ def share_of(batch: Any) -> tuple[Any, float]:
     """
     if world_size() == 1:
         return batch, 1.0
-    if not isinstance(batch, Batch):
+    if not hasattr(batch, "valid"):
         raise InputError("Expected a model that learns from windows; train this one by a single process.")
     if len(batch.valid) < world_size():
         raise InputError(
             f"Expected a batch of at least {world_size()} windows, one a process, got {len(batch.valid)}."
         )
-    own = Batch(*(field[rank() :: world_size()] for field in batch))
+    own = type(batch)(*(field[rank() :: world_size()] for field in batch))
     return own, float(own.valid.sum() / batch.valid.sum())
 
 

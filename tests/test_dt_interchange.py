@@ -25,6 +25,7 @@ from dt.checkpoint import Checkpoint
 from dt.decision import DecisionConfig, DecisionTransformer
 from dt.evaluation import default_targets
 from dt.gpt import TransformerConfig
+from dt.history import HistoryModel
 from dt.interchange import hugging_face, onnx
 from dt.models import Recipe
 from dt.policy import load
@@ -223,6 +224,11 @@ def test_what_transformers_has_not_is_refused(config: DecisionConfig, tmp_path: 
     assert not (tmp_path / "out").exists()
 
 
+def test_onnx_has_no_place_for_plans(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="got trajectory, which plans; ONNX has no place for that"):
+        onnx.save(train(make_episodes(), small_recipe("trajectory", steps=1)), tmp_path / "model.onnx")
+
+
 class Hub(BaseHTTPRequestHandler):
     """What the hub answers about one model."""
 
@@ -330,6 +336,7 @@ def test_onnx_acts_as_we_do(env_id: str, config: DecisionConfig | None, tmp_path
     onnx.save(checkpoint, tmp_path / "model.onnx")
     logging.disable(logging.NOTSET)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    assert isinstance(checkpoint.model, HistoryModel)
     target, context = 300.0, checkpoint.model.context
     episodes = world_of(env_id).play(load(checkpoint, target), 3, seed=0)
     for episode in episodes:

@@ -15,6 +15,7 @@ from dt.gpt import TransformerConfig
 from dt.models import ModelConfig, Recipe
 from dt.optimization import TrainConfig
 from dt.source import Spaces
+from dt.trajectory import PlanConfig, TrajectoryConfig
 from dt.value_based import CQLConfig, IQLConfig, TD3BCConfig
 from dt.windows import Batch
 
@@ -37,6 +38,12 @@ def small_recipe(kind: str = "decision", **train: object) -> Recipe:
     """A model that trains in seconds, with dropout."""
     models: dict[str, ModelConfig] = {
         "decision": DecisionConfig(CONTEXT, TransformerConfig(layers=2, heads=2, width=16, dropout=0.1)),
+        "trajectory": TrajectoryConfig(
+            context=5,
+            bins=8,
+            transformer=TransformerConfig(layers=2, heads=2, width=16, dropout=0.1),
+            plan=PlanConfig(horizon=2, beam_width=2, context=2),
+        ),
         "bc": CloningConfig((16,)),
         "iql": IQLConfig((16,)),
         "cql": CQLConfig((16,)),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from test_dt_support import CONTINUOUS, DISCRETE, make_episodes, small_recipe
+from torch import Tensor
 
 from cartpole_phys.errors import InputError
 from dt import checkpoint as checkpoints
@@ -29,7 +30,7 @@ def assert_same(first: Checkpoint, second: Checkpoint) -> None:
         assert torch.equal(first.training[name], second.training[name]), name
 
 
-@pytest.mark.parametrize("kind", ["decision", "bc"])
+@pytest.mark.parametrize("kind", ["decision", "trajectory", "bc"])
 @pytest.mark.parametrize("dtype", [FLOAT32, BFLOAT16])
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_stopping_and_resuming_changes_no_bit(kind: str, dtype: str, schedule: str, tmp_path: Path) -> None:
@@ -77,6 +78,30 @@ def test_the_loss_falls(env_id: str, kind: str) -> None:
     # pushes to the left and right are random here: an angle tells little of them, and ln 2 is knowing nothing
     limit = 0.3 * losses[0] if env_id == CONTINUOUS else 0.995 * math.log(2)
     assert np.mean(losses[-3:]) < limit
+
+
+def test_a_trajectory_transformer_learns_what_comes_next() -> None:
+    losses: list[float] = []
+    recipe = small_recipe("trajectory", steps=150, batch_size=32)
+    train(make_episodes(), recipe, on_progress=lambda step, loss: losses.append(loss))
+    assert np.mean(losses[-3:]) < 0.7 * losses[0]
+
+
+@pytest.mark.parametrize("decaying", ["all", "matrices"])
+def test_only_matrices_decay_where_they_alone_are_to(decaying: str) -> None:
+    """By a rate that is too small for gradients to move anything far."""
+
+    def trained(decay: float) -> dict[str, Tensor]:
+        recipe = small_recipe(
+            steps=1, weight_decay=decay, decaying=decaying, learning_rate=1e-6, warmup_steps=0
+        )
+        return dict(train(make_episodes(steps=300), recipe).model.named_parameters())
+
+    without, with_decay = trained(0.0), trained(1e5)
+    moved = {name for name in without if (without[name] - with_decay[name]).abs().max() > 1e-4}
+    assert "transformer.blocks.0.inner.weight" in moved
+    assert ("tokens.embed_timestep.weight" in moved) == (decaying == "all")
+    assert ("tokens.norm.weight" in moved) == (decaying == "all")
 
 
 def test_the_learning_rate_warms_up_and_then_follows_its_schedule() -> None:

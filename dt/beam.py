@@ -1,0 +1,175 @@
+"""Beam search for plans of high return (Janner et al., 2021, algorithm 1), for many episodes at once.
+
+At each step every plan is continued by some actions that the model finds likely, with the most likely reward
+and value; those plans are kept whose mean rewards so far and mean value promise most. The rules are those of
+github.com/jannerm/trajectory-transformer, ``trajectory/search/core.py``, which computes every token anew and
+drops the oldest steps of a long plan; here keys and values are kept, and so is every step.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from dt.branches import LayerBranches
+
+if TYPE_CHECKING:
+    from dt.trajectory import PlanConfig, TrajectoryTransformer
+
+
+class Plans(NamedTuple):
+    """The best plan of each of E episodes."""
+
+    tokens: Tensor  # (E, horizon, P) int64; observations after the last step are not planned
+    worth: Tensor  # (E,) discounted rewards and value
+
+
+@torch.inference_mode()
+def search(
+    model: TrajectoryTransformer, history: Tensor, config: PlanConfig, generator: torch.Generator
+) -> Plans:
+    """The best plan that goes on from ``history`` (E, T), whose last tokens are the observation of now."""
+    return _Search(model, history, config, generator).run()
+
+
+class _Search:
+    """A search: W plans of each of E episodes, all of them in rows."""
+
+    def __init__(
+        self, model: TrajectoryTransformer, history: Tensor, config: PlanConfig, generator: torch.Generator
+    ) -> None:
+        self.model, self.config, self.generator = model, config, generator
+        self.episodes, self.place = history.shape  # the next token's place
+        self.layers = [LayerBranches(block) for block in model.transformer.blocks]
+        self.rows = self.episodes * config.beam_width
+        hidden = self._root(history)  # (E, N + 1)
+        self.logits = hidden.repeat_interleave(config.beam_width, dim=0)  # of the next token, (E × W, N + 1)
+        steps = self.config.horizon
+        self.plans = history.new_zeros(self.rows, steps, model.per_step)
+        self.rewards = torch.zeros(self.rows, steps + 1, device=history.device)  # the value after the last
+        self.discounts = model.config.discount ** torch.arange(steps + 1, device=history.device)
+        self.names = torch.zeros(
+            self.rows, dtype=torch.int64, device=history.device
+        )  # equal plans have equal
+        for layer in self.layers:
+            layer.branch(self.rows)
+
+    def run(self) -> Plans:
+        """Plan step by step."""
+        horizon, first = self.config.horizon, self.model.spaces.observation_size
+        for step in range(horizon):
+            if step:
+                self.plans[:, step, :first] = self._likeliest(first)
+            worth = self._continue(step)
+        best = worth.argmax(dim=1) + torch.arange(self.episodes, device=worth.device) * worth.shape[1]
+        return Plans(self.plans[best], worth.amax(dim=1))
+
+    def _continue(self, step: int) -> Tensor:
+        """Continue every plan by some actions, and keep the best: their worth, (E, W)."""
+        config, model = self.config, self.model
+        self._branch()
+        drawn = [self._draw() for _ in range(model.action_tokens)]
+        reward, expected = self._likely()
+        value, promised = self._likely(last=step == config.horizon - 1)
+        first = model.spaces.observation_size
+        self.plans[:, step, first:] = torch.stack([*drawn, reward, value], dim=1)  # (R, P − first)
+        self.rewards[:, step], self.rewards[:, step + 1] = expected, promised
+        worth = (self.rewards * self.discounts).sum(dim=1).view(self.episodes, -1)  # (R,) -> (E, W × X)
+        first_alike = self._first_alike(torch.stack(drawn, dim=1))
+        worth = worth.masked_fill(first_alike < torch.arange(worth.shape[1], device=worth.device), -torch.inf)
+        kept, twigs = worth.topk(config.beam_width, dim=1)  # each (E, W)
+        offset = torch.arange(self.episodes, device=twigs.device)[:, None] * worth.shape[1]
+        self.names = first_alike.gather(1, twigs).flatten()  # (E, W) -> (E × W,)
+        self._keep((twigs + offset).flatten())  # (E, W) -> (E × W,)
+        return kept
+
+    def _first_alike(self, actions: Tensor) -> Tensor:
+        """The first continuation (E, W × X) that goes on from an equal plan by equal ``actions`` (R, A).
+
+        Copies would crowd other plans out.
+        """
+        names = self.names.repeat_interleave(self.config.expansions)  # (E × W,) -> (R,)
+        told = torch.cat([names[:, None], actions], dim=1).view(self.episodes, -1, 1 + actions.shape[1])
+        alike = (told[:, :, None] == told[:, None]).all(dim=3)  # (E, W × X, W × X)
+        return alike.int().argmax(dim=2)
+
+    def _branch(self) -> None:
+        """A row for each continuation."""
+        times = self.config.expansions
+        for layer in self.layers:
+            layer.branch(self.rows * times)
+        self.plans, self.rewards, self.logits = (
+            tensor.repeat_interleave(times, dim=0) for tensor in (self.plans, self.rewards, self.logits)
+        )
+
+    def _keep(self, twigs: Tensor) -> None:
+        """Only these continuations, as plans."""
+        for layer in self.layers:
+            layer.keep(twigs, twigs // self.config.expansions)
+        self.plans, self.rewards, self.logits = (
+            tensor[twigs] for tensor in (self.plans, self.rewards, self.logits)
+        )
+
+    def _draw(self) -> Tensor:
+        """A likely token (R,) for each row, by chance; the stop token is no action."""
+        logits = likely(self.logits[:, :-1], self.config.action_share, self.config.top_actions)
+        token = torch.multinomial(logits.softmax(dim=1), 1, generator=self.generator)  # (R, 1)
+        self._append(token)
+        return token[:, 0]
+
+    def _likely(self, last: bool = False) -> tuple[Tensor, Tensor]:
+        """The likeliest token (R,) for each row, and the mean (R,) of what tokens stand for."""
+        dimension = self.place % self.model.per_step
+        shares = self.logits.softmax(dim=1)[:, :-1]  # the stop token is worth nothing
+        mean = shares @ self.model.discretizer.values[dimension]  # (R, N) @ (N,)
+        token = self.logits.argmax(dim=1, keepdim=True)
+        if not last:
+            self._append(token)
+        return token[:, 0], mean
+
+    def _likeliest(self, count: int) -> Tensor:
+        """The likeliest tokens (R, count), one after another."""
+        return torch.stack([self._likely()[0] for _ in range(count)], dim=1)
+
+    def _root(self, history: Tensor) -> Tensor:
+        """Logits (E, N + 1) of the token after the history, whose keys and values are kept."""
+        model, count = self.model, history.shape[1]
+        mask = model.mask[:, :, :count, :count]
+        hidden = model.embed(history)
+        for layer in self.layers:
+            hidden = layer.root(hidden, mask, mask[0, 0, -1])
+        return self._read(hidden[:, -1], count - 1)
+
+    def _append(self, token: Tensor) -> None:
+        """Go on by a token (R, 1) in each row; its logits are those of the next one."""
+        hidden = self.model.embed(token, self.place)
+        is_value = self.place % self.model.per_step == self.model.per_step - 1
+        for layer in self.layers:
+            hidden = layer.advance(hidden, keep=not is_value)
+        self.logits = self._read(hidden[:, 0], self.place)
+        self.place += 1
+
+    def _read(self, hidden: Tensor, place: int) -> Tensor:
+        features = self.model.transformer.final_norm(hidden)  # (R, D)
+        return features @ self.model.heads[place % self.model.per_step].T  # (R, D) @ (D, N + 1)
+
+
+def likely(logits: Tensor, share: float | None, top: int | None) -> Tensor:
+    """The same logits (R, N), −∞ for the least likely tokens.
+
+    Args:
+        logits: of tokens.
+        share: of the probability, that the least likely tokens have together, goes; the likeliest one stays.
+        top: so many of the likeliest stay.
+    """
+    if share is not None:
+        ascending, order = logits.softmax(dim=1).sort(dim=1)
+        goes = ascending.cumsum(dim=1) < share
+        goes[:, -1] = False
+        logits = logits.masked_fill(torch.zeros_like(goes).scatter(1, order, goes), -torch.inf)
+    if top is not None:
+        lowest = logits.topk(min(top, logits.shape[1]), dim=1).values[:, -1:]
+        logits = logits.masked_fill(logits < lowest, -torch.inf)
+    return logits

@@ -1,0 +1,92 @@
+"""Numbers as tokens: every dimension cut into bins, by quantiles of the data or evenly."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from cartpole_phys.errors import InputError
+
+QUANTILE, UNIFORM = "quantile", "uniform"
+FloatArray = npt.NDArray[np.float64]
+
+
+class Discretizer(nn.Module):
+    """Cuts each of P dimensions into at most N bins.
+
+    ::
+
+        edges    e₁   e₂   e₃  ∞  …        between the bins; a dimension of fewer bins has none further on
+        token   0   1    2    3            how many edges are at most the value
+        value   v₀  v₁   v₂   v₃           what a token stands for: the mean of its data
+
+    A dimension of at most N different values has a bin for each, so that constants, choices and sparse
+    rewards come back exactly. Quantiles follow Janner et al. (2021), where a token stands for the middle of
+    its bin, and a dimension with equal quantiles is refused.
+    """
+
+    edges: Tensor  # (P, N − 1) float32, ascending
+    values: Tensor  # (P, N) float32
+    used: Tensor  # (P, N) bool
+
+    def __init__(self, dimensions: int, bins: int) -> None:
+        super().__init__()
+        if bins < 2:
+            raise InputError(f"Expected at least 2 bins, got {bins}.")
+        self.bins = bins
+        self.register_buffer("edges", torch.full((dimensions, bins - 1), torch.inf))
+        self.register_buffer("values", torch.zeros(dimensions, bins))
+        self.register_buffer("used", torch.zeros(dimensions, bins, dtype=torch.bool))
+
+    def fit(self, data: FloatArray, binning: str = QUANTILE) -> None:
+        """Cut dimensions as suits ``data`` (N, P).
+
+        Raises:
+            InputError: if there is no such way to cut.
+        """
+        if binning not in (QUANTILE, UNIFORM):
+            raise InputError(f"Unknown binning {binning!r}; choose {QUANTILE} or {UNIFORM}.")
+        for dimension, column in enumerate(data.astype(np.float32).T):
+            edges = _edges(column, self.bins, binning)
+            count = len(edges) + 1
+            values = _means(column, edges)
+            self.edges[dimension] = torch.inf
+            self.edges[dimension, : count - 1] = torch.as_tensor(edges)
+            self.values[dimension, :count] = torch.as_tensor(values)
+            self.used[dimension] = torch.arange(self.bins, device=self.used.device) < count
+
+    def encode(self, numbers: Tensor, first: int = 0) -> Tensor:
+        """Tokens (…, n) int64 of the numbers (…, n) of the n dimensions from ``first`` on."""
+        edges = self.edges[first : first + numbers.shape[-1]]
+        columns = numbers.float().flatten(0, -2).T.contiguous()  # (…, n) -> (M, n) -> (n, M)
+        return torch.searchsorted(edges, columns, right=True).T.reshape(numbers.shape)  # -> (…, n)
+
+    def decode(self, tokens: Tensor, first: int = 0) -> Tensor:
+        """The numbers (…, n) float32 that tokens (…, n) stand for."""
+        dimensions = torch.arange(first, first + tokens.shape[-1], device=tokens.device)  # (n,)
+        return self.values[dimensions, tokens]
+
+
+def _edges(column: npt.NDArray[np.float32], bins: int, binning: str) -> FloatArray:
+    """Where the bins of one dimension meet, strictly ascending."""
+    different = np.unique(column)
+    if len(different) <= bins:
+        return (different[1:].astype(np.float64) + different[:-1]) / 2
+    if binning == UNIFORM:
+        return np.linspace(different[0], different[-1], bins + 1)[1:-1]
+    ranks = np.linspace(0, len(column) - 1, bins + 1).astype(int)
+    edges = np.unique(np.sort(column)[ranks[1:-1]])
+    return edges[edges > different[0]].astype(
+        np.float64
+    )  # at most the smallest, an edge would leave a bin empty
+
+
+def _means(column: npt.NDArray[np.float32], edges: FloatArray) -> FloatArray:
+    """The mean of the data of each bin, or its middle where it has none."""
+    tokens = np.searchsorted(edges.astype(np.float32), column, side="right")
+    counts = np.bincount(tokens, minlength=len(edges) + 1)
+    sums = np.bincount(tokens, weights=column, minlength=len(edges) + 1)
+    ends = np.concatenate([[column.min()], edges, [column.max()]])
+    return np.where(counts > 0, sums / np.maximum(counts, 1), (ends[1:] + ends[:-1]) / 2)
