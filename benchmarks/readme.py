@@ -17,6 +17,7 @@ from benchmarks import (
     environment,
     exporting,
     models,
+    pendulum,
     rollout,
     sampling,
     scores,
@@ -35,6 +36,7 @@ ENVIRONMENT = ROOT / "docs" / "environment.md"
 DATASETS = ROOT / "docs" / "datasets.md"
 CATALOGUE = ROOT / "datasets" / "README.md"
 MODELS = ROOT / "docs" / "models.md"
+PENDULUM = ROOT / "docs" / "pendulum.md"
 DEMOS = ROOT / "benchmarks" / "results" / "demo"
 OTHER_SEEDS = "seed-*.json"  # the same demo with another --seed, which decides the agent too
 
@@ -270,6 +272,10 @@ BLOCKS = (
     Block(ENVIRONMENT, "shoves", shoves_block),
     Block(DATASETS, "speed", data_speed_block),
     Block(MODELS, "speed", model_speed_block),
+    Block(PENDULUM, "results", pendulum.results_table),
+    Block(PENDULUM, "changes", pendulum.changes_table),
+    Block(PENDULUM, "random", pendulum.value_table),
+    Block(PENDULUM, "parameters", pendulum.parameters_table),
     Block(CATALOGUE, "catalogue", catalogue.table),
 )
 

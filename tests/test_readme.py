@@ -7,15 +7,28 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.readme import CATALOGUE, DATASETS, ENVIRONMENT, MODELS, README, ROOT, render, updated, verdict
+from benchmarks.readme import (
+    CATALOGUE,
+    DATASETS,
+    ENVIRONMENT,
+    MODELS,
+    PENDULUM,
+    README,
+    ROOT,
+    render,
+    updated,
+    verdict,
+)
 from cartpole_phys.data.recipe import released_recipes
 from cartpole_phys.errors import InputError
 
 PAGES = [README, ENVIRONMENT, DATASETS]
-ILLUSTRATED = [README, ENVIRONMENT]
+ILLUSTRATED = [README, ENVIRONMENT, PENDULUM]
 
 
-@pytest.mark.parametrize("page", [*PAGES, MODELS, CATALOGUE], ids=lambda page: page.parent.name + page.name)
+@pytest.mark.parametrize(
+    "page", [*PAGES, MODELS, PENDULUM, CATALOGUE], ids=lambda page: page.parent.name + page.name
+)
 def test_figures_are_those_of_the_committed_results(page: Path) -> None:
     assert page.read_text("utf-8") == render()[page]
 
