@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import building, rollout, storage
 from benchmarks.side_by_side import Child, PeerUnavailableError, compare, left_out, table, write
+from cartpole_phys.errors import InputError
 from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.rollout import run_compiled
 from cartpole_phys.rollouts.laws import PROPORTIONAL
@@ -144,7 +145,9 @@ def test_arrays_that_are_read_otherwise_are_named() -> None:
             storage.check_equal({"rewards": rows}, read)
 
 
-def test_the_gpu_benchmark_does_its_work_on_any_device_and_says_where_it_needs_a_gpu() -> None:
+def test_the_gpu_benchmark_does_its_work_on_any_device_and_says_where_it_needs_a_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import torch
     from test_dt_support import make_episodes
 
@@ -154,9 +157,7 @@ def test_the_gpu_benchmark_does_its_work_on_any_device_and_says_where_it_needs_a
     row = gpu.training(episodes, processor, rounds=1, updates=1)
     assert min(row["ours_per_second"], row["peer_per_second"]) > 0.0
     assert gpu.acting(episodes, processor, count=3, steps=2) > 0.0
-    if not torch.cuda.is_available():
-        ran = subprocess.run(
-            [sys.executable, "-m", "benchmarks.gpu"], capture_output=True, text=True, check=False
-        )
-        assert ran.returncode == 2
-        assert ran.stderr.startswith("error: Expected a GPU that PyTorch can use, got none")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["benchmarks.gpu"])
+    with pytest.raises(InputError, match="Expected a GPU that PyTorch can use, got none"):
+        gpu.main()

@@ -96,15 +96,26 @@ def test_a_checkpoint_is_a_policy_for_data_sets(medium_file: Path, tmp_path: Pat
         load(out, 1.0, 1.0)
 
 
+@pytest.mark.slow
+def test_a_model_becomes_an_onnx_file(medium_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert run("train", medium_file, "--steps", 2, "--out", out)[0] == 0
+    _exported(out, "onnx", f"{out}.onnx")
+
+
+def _exported(checkpoint: Path, to: str, path: str) -> None:
+    """By the command, which does not do it twice."""
+    code, output, errors = run("exchange", "export", checkpoint, "--to", to)
+    assert (code, output.strip().splitlines()[-1]) == (0, path), errors
+    code, output, errors = run("exchange", "export", checkpoint, "--to", to)
+    assert (code, errors) == (BAD_INPUT, f"error: '{path}' exists; remove it, or choose another --out.\n")
+
+
 def test_a_model_goes_to_other_programs_and_comes_back(medium_file: Path, tmp_path: Path) -> None:
     out, back = tmp_path / "run", tmp_path / "back"
     assert run("train", medium_file, "--steps", 2, "--out", out)[0] == 0
-    for to, path in (("onnx", f"{out}.onnx"), ("hugging-face", f"{out}-hf")):
-        code, output, errors = run("exchange", "export", out, "--to", to)
-        assert (code, output.strip().splitlines()[-1]) == (0, path), errors
-        code, output, errors = run("exchange", "export", out, "--to", to)
-        assert (code, errors) == (BAD_INPUT, f"error: '{path}' exists; remove it, or choose another --out.\n")
-    code, output, errors = run("exchange", "import", f"{out}-hf", "--out", back)
+    _exported(out, "hugging-face", f"{out}-hf")
+    code, _, errors = run("exchange", "import", f"{out}-hf", "--out", back)
     assert code == 0, errors
     first, second = (
         run("evaluate", each, "--target", 300, "--episodes", 2, "--json") for each in (out, back)

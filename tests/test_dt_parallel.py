@@ -63,6 +63,7 @@ def test_two_processes_have_the_losses_of_one(tmp_path: Path) -> None:
     np.testing.assert_allclose(first, one, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_as_if_they_had_not_stopped(tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for out in (whole, parts):
