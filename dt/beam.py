@@ -8,15 +8,64 @@ drops the oldest steps of a long plan; here keys and values are kept, and so is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from cartpole_phys.errors import InputError
 from dt.branches import LayerBranches
+from dt.discretizer import Discretizer
+from dt.gpt import Transformer
+from dt.source import Spaces
 
-if TYPE_CHECKING:
-    from dt.trajectory import PlanConfig, TrajectoryTransformer
+
+@dataclass(frozen=True)
+class PlanConfig:
+    """How a plan is searched for; the defaults are the authors' for the gym tasks, with a narrower beam.
+
+    Raises:
+        InputError: if a value is not possible.
+    """
+
+    horizon: int = 15  # steps that are planned
+    beam_width: int = 32  # plans that are kept after each step
+    expansions: int = 2  # actions that are drawn for each plan
+    context: int = 5  # steps before now that are looked at
+    action_share: float | None = 0.6  # of the probability, that of the least likely actions, is not drawn
+    top_actions: int | None = None  # only so many of the likeliest tokens are drawn
+
+    def __post_init__(self) -> None:
+        counts = (self.horizon, self.beam_width, self.expansions, self.top_actions or 1)
+        if min(counts) < 1 or self.context < 0:
+            raise InputError(
+                "Expected horizon, beam_width, expansions and top_actions of at least 1 and context of at "
+                f"least 0, got {self.horizon}, {self.beam_width}, {self.expansions}, {self.top_actions} and "
+                f"{self.context}."
+            )
+        if self.action_share is not None and not 0.0 <= self.action_share < 1.0:
+            raise InputError(f"Expected 0 <= action_share < 1, got {self.action_share}.")
+
+
+class TokenModel(Protocol):
+    """A model of trajectories whose every number is a token: P a step, N values each, and a stop token."""
+
+    spaces: Spaces
+    per_step: int  # P
+    action_tokens: int  # of them
+    discretizer: Discretizer
+    transformer: Transformer
+    mask: Tensor  # (1, 1, T, T) bool, who may look at whom
+
+    @property
+    def heads(self) -> Tensor:
+        """The weights (P, N + 1, D) that make logits of the next token, by the place in a step."""
+        ...
+
+    def embed(self, tokens: Tensor, first: int = 0) -> Tensor:
+        """What the transformer sees (B, T, D) of tokens (B, T) at the places from ``first`` on."""
+        ...
 
 
 class Plans(NamedTuple):
@@ -28,17 +77,30 @@ class Plans(NamedTuple):
 
 @torch.inference_mode()
 def search(
-    model: TrajectoryTransformer, history: Tensor, config: PlanConfig, generator: torch.Generator
+    model: TokenModel, history: Tensor, config: PlanConfig, discount: float, generator: torch.Generator
 ) -> Plans:
-    """The best plan that goes on from ``history`` (E, T), whose last tokens are the observation of now."""
-    return _Search(model, history, config, generator).run()
+    """The best plan for each of E episodes.
+
+    Args:
+        model: what plans are judged by.
+        history: (E, T) tokens, the last ones the observation of now.
+        config: how to search.
+        discount: of the reward a step later.
+        generator: draws the actions.
+    """
+    return _Search(model, history, config, discount, generator).run()
 
 
 class _Search:
     """A search: W plans of each of E episodes, all of them in rows."""
 
     def __init__(
-        self, model: TrajectoryTransformer, history: Tensor, config: PlanConfig, generator: torch.Generator
+        self,
+        model: TokenModel,
+        history: Tensor,
+        config: PlanConfig,
+        discount: float,
+        generator: torch.Generator,
     ) -> None:
         self.model, self.config, self.generator = model, config, generator
         self.episodes, self.place = history.shape  # the next token's place
@@ -49,7 +111,7 @@ class _Search:
         steps = self.config.horizon
         self.plans = history.new_zeros(self.rows, steps, model.per_step)
         self.rewards = torch.zeros(self.rows, steps + 1, device=history.device)  # the value after the last
-        self.discounts = model.config.discount ** torch.arange(steps + 1, device=history.device)
+        self.discounts = discount ** torch.arange(steps + 1, device=history.device)
         self.names = torch.zeros(
             self.rows, dtype=torch.int64, device=history.device
         )  # equal plans have equal

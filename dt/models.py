@@ -8,12 +8,13 @@ from typing import Any
 
 from cartpole_phys.errors import InputError
 from dt.baselines import BehaviorCloning, CloningConfig
+from dt.beam import PlanConfig
 from dt.decision import DecisionConfig, DecisionTransformer
 from dt.gpt import TransformerConfig
 from dt.heads import Model
 from dt.optimization import AUTO, COSINE, FLOAT32, MATRICES, TrainConfig
 from dt.source import Spaces
-from dt.trajectory import PlanConfig, TrajectoryConfig, TrajectoryTransformer
+from dt.trajectory import TrajectoryConfig, TrajectoryTransformer
 from dt.value_based import (
     ConservativeQLearning,
     CQLConfig,

@@ -10,40 +10,13 @@ from torch import Tensor, nn
 
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
-from dt.beam import search
+from dt.beam import PlanConfig, search
 from dt.discretizer import QUANTILE, Discretizer, FloatArray
 from dt.gpt import INIT_STD, Transformer, TransformerConfig
 from dt.heads import Model, Stream
 from dt.source import Spaces
 from dt.token_windows import TokenBatch, TokenWindows, numbers_of
 from dt.windows import Normalization
-
-
-@dataclass(frozen=True)
-class PlanConfig:
-    """How a plan is searched for; the defaults are the authors' for the gym tasks, with a narrower beam.
-
-    Raises:
-        InputError: if a value is not possible.
-    """
-
-    horizon: int = 15  # steps that are planned
-    beam_width: int = 32  # plans that are kept after each step
-    expansions: int = 2  # actions that are drawn for each plan
-    context: int = 5  # steps before now that are looked at
-    action_share: float | None = 0.6  # of the probability, that of the least likely actions, is not drawn
-    top_actions: int | None = None  # only so many of the likeliest tokens are drawn
-
-    def __post_init__(self) -> None:
-        counts = (self.horizon, self.beam_width, self.expansions, self.top_actions or 1)
-        if min(counts) < 1 or self.context < 0:
-            raise InputError(
-                "Expected horizon, beam_width, expansions and top_actions of at least 1 and context of at "
-                f"least 0, got {self.horizon}, {self.beam_width}, {self.expansions}, {self.top_actions} and "
-                f"{self.context}."
-            )
-        if self.action_share is not None and not 0.0 <= self.action_share < 1.0:
-            raise InputError(f"Expected 0 <= action_share < 1, got {self.action_share}.")
 
 
 @dataclass(frozen=True)
@@ -188,7 +161,8 @@ class TrajectoryStream(Stream):
             self._steps[:, -1, -2:-1] = rewarded  # the value stays 0: nobody looks at it
         self._steps = self._steps[:, max(self._steps.shape[1] - self._plan.context, 0) :]
         now = model.discretizer.encode(observation)  # (B, obs)
-        best = search(model, torch.cat([self._steps.flatten(1), now], dim=1), self._plan, self._generator)
+        history = torch.cat([self._steps.flatten(1), now], dim=1)  # (B, c × P + obs)
+        best = search(model, history, self._plan, model.config.discount, self._generator)
         self._steps = torch.cat([self._steps, best.tokens[:, :1]], dim=1)  # (B, c + 1, P)
         self._steps[:, -1, :seen] = now
         actions = model.discretizer.decode(best.tokens[:, 0, seen:-2], first=seen)  # (B, act)

@@ -10,12 +10,13 @@ from cartpole_phys.rollouts.laws import BERNOULLI, PROPORTIONAL
 from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
 from dt.baselines import CloningConfig
+from dt.beam import PlanConfig
 from dt.decision import DecisionConfig
 from dt.gpt import TransformerConfig
 from dt.models import ModelConfig, Recipe
 from dt.optimization import TrainConfig
 from dt.source import Spaces
-from dt.trajectory import PlanConfig, TrajectoryConfig
+from dt.trajectory import TrajectoryConfig
 from dt.value_based import CQLConfig, IQLConfig, TD3BCConfig
 from dt.windows import Batch
 

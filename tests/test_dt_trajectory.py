@@ -13,13 +13,13 @@ from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
 from cartpole_phys.rollout import play
 from cartpole_phys.system import CartPole
-from dt.beam import likely, search
+from dt.beam import PlanConfig, likely, search
 from dt.gpt import TransformerConfig
 from dt.policy import load
 from dt.source import Spaces, describe
 from dt.token_windows import TokenBatch, TokenWindows, discounted_after, numbers_of
 from dt.training import train
-from dt.trajectory import PlanConfig, TrajectoryConfig, TrajectoryTransformer
+from dt.trajectory import TrajectoryConfig, TrajectoryTransformer
 from dt.windows import Normalization
 
 SHAPE = TransformerConfig(layers=2, heads=2, width=16, dropout=0.0)
@@ -123,7 +123,7 @@ def test_kept_keys_and_values_give_what_computing_anew_gives(env_id: str, steps_
     model, windows, _ = make_model(env_id)
     history = windows.at(torch.tensor([0, 40, 200])).tokens.flatten(1)
     history = history[:, : steps_before * model.per_step + model.spaces.observation_size]
-    plans = search(model, history, PLAN, torch.Generator().manual_seed(0))
+    plans = search(model, history, PLAN, CONFIG.discount, torch.Generator().manual_seed(0))
     assert plans.tokens.shape == (3, PLAN.horizon, model.per_step)
     for episode in range(3):
         anew = _uncached_worth(model, history[episode : episode + 1], plans.tokens[episode], PLAN.horizon)
@@ -138,7 +138,9 @@ def test_a_wide_search_finds_the_best_of_all_plans() -> None:
         model, windows, _ = make_model(config=config, seed=seed)
         history = windows.at(torch.tensor([0, 40])).tokens[:, 0, : model.spaces.observation_size]
         found, greedy = (
-            search(model, history, replace(wide, beam_width=width), torch.Generator().manual_seed(0)).worth
+            search(
+                model, history, replace(wide, beam_width=width), 0.99, torch.Generator().manual_seed(0)
+            ).worth
             for width in (27, 1)
         )
         for episode in range(2):
