@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -128,11 +127,9 @@ def run(out: Path, seed: int) -> dict[str, Any]:
         figures.plot_targets(out / PLOT, swept, [r for r in rows if r["target"] is None], data.returns.max())
         shown = play(CartPole.from_id(ENV_ID), load(transformer, best["target"]), 1, EVALUATION_SEED)
         figures.animate(out / GIF, CartPole.from_id(ENV_ID), shown[0], GIF_STEPS)
-    described = describe()
-    described["versions"]["torch"] = metadata.version("torch")
     return {
         "command": f"python -m benchmarks.demo --seed {seed}",
-        **described,
+        **describe("torch"),
         "seconds": seconds,
         "data": {
             "name": built.path.stem,

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import platform
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from cartpole_phys.data.building.metadata import package_versions
 
 
-def describe() -> dict[str, Any]:
-    """Machine, versions and date, to stand in every result file."""
+def describe(*packages: str) -> dict[str, Any]:
+    """Machine, versions, also of ``packages``, and date, to stand in every result file."""
     return {
         "machine": machine(),
-        "versions": package_versions(),
+        "versions": package_versions() | {name: metadata.version(name) for name in packages},
         "date": datetime.now(UTC).date().isoformat(),
     }
 

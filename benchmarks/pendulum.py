@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -36,7 +36,7 @@ from benchmarks.studies.report import (
     TRAINED,
     VALUE_BASED,
 )
-from benchmarks.studies.running import DATA, run
+from benchmarks.studies.running import DATA, JOBS, DataOption, JobsOption, run
 from benchmarks.studies.statistics import interquartile_mean
 from benchmarks.studies.summary import Summary
 from benchmarks.studies.tables import interval, minus, table
@@ -44,7 +44,6 @@ from cartpole_phys import commands
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.files import unfinished
-from cartpole_phys.processors import processors
 
 matplotlib.use("Agg")
 
@@ -190,10 +189,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
-def pendulum(
-    data: Annotated[Path, typer.Option(help="Folder for the data sets.")] = DATA,
-    jobs: Annotated[int, typer.Option(help="Models trained at once, each on one thread.")] = processors(),
-) -> None:
+def pendulum(data: DataOption = DATA, jobs: JobsOption = JOBS) -> None:
     """Train and play what the report did, and ours beside it; what is done already stays."""
     run(CELLS, PROTOCOL, RESULTS, data, jobs)
     draw(data)

@@ -7,8 +7,6 @@ and picture come from those files.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Annotated
 
 import matplotlib
 import numpy as np
@@ -20,15 +18,15 @@ from matplotlib.typing import LineStyleType
 from benchmarks.studies.behaviours import MEAN_ACTION, SAMPLED
 from benchmarks.studies.cell import WANTED_SCORE, Method
 from benchmarks.studies.question import CELLS, CLONING, DECISION, METHODS, PROTOCOL, RESULTS, TIERS
-from benchmarks.studies.running import DATA, run
-from benchmarks.studies.statistics import Estimate, FloatArray, difference, interquartile_mean
+from benchmarks.studies.running import DATA, JOBS, DataOption, JobsOption, run
+from benchmarks.studies.statistics import Estimate, difference, interquartile_mean
 from benchmarks.studies.summary import Summary
 from benchmarks.studies.tables import interval, listed, table
 from cartpole_phys import commands
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import normalized_score
 from cartpole_phys.files import unfinished
-from cartpole_phys.processors import processors
+from cartpole_phys.memory import FloatArray
 
 matplotlib.use("Agg")
 
@@ -171,10 +169,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
-def scores(
-    data: Annotated[Path, typer.Option(help="Folder for the data sets.")] = DATA,
-    jobs: Annotated[int, typer.Option(help="Models trained at once, each on one thread.")] = processors(),
-) -> None:
+def scores(data: DataOption = DATA, jobs: JobsOption = JOBS) -> None:
     """Train every method on every tier with every seed, and play them; what is done already stays."""
     run(CELLS, PROTOCOL, RESULTS, data, jobs)
     draw()

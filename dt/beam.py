@@ -112,9 +112,7 @@ class _Search:
         self.plans = history.new_zeros(self.rows, steps, model.per_step)
         self.rewards = torch.zeros(self.rows, steps + 1, device=history.device)  # the value after the last
         self.discounts = discount ** torch.arange(steps + 1, device=history.device)
-        self.names = torch.zeros(
-            self.rows, dtype=torch.int64, device=history.device
-        )  # equal plans have equal
+        self.names = self.plans.new_zeros(self.rows)  # equal plans have equal ones
         for layer in self.layers:
             layer.branch(self.rows)
 

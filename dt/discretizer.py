@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from cartpole_phys.errors import InputError
+from cartpole_phys.memory import FloatArray
 
 QUANTILE, UNIFORM = "quantile", "uniform"
-FloatArray = npt.NDArray[np.float64]
 
 
 class Discretizer(nn.Module):

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from cartpole_phys.episodes import Episodes
+from cartpole_phys.memory import FloatArray
 from dt.discretizer import Discretizer
 from dt.source import Spaces
 from dt.windows import Normalization
@@ -35,7 +36,7 @@ class TokenBatch(NamedTuple):
 
 def numbers_of(
     episodes: Episodes, normalization: Normalization, discount: float, end_reward: float | None
-) -> npt.NDArray[np.float64]:
+) -> FloatArray:
     """A step as numbers (N, P): observation, action, reward, and what comes after it.
 
     Args:
@@ -55,17 +56,13 @@ def numbers_of(
     )
 
 
-def discounted_after(
-    rewards: npt.NDArray[np.float64], offsets: npt.NDArray[np.int64], discount: float
-) -> npt.NDArray[np.float64]:
+def discounted_after(rewards: FloatArray, offsets: npt.NDArray[np.int64], discount: float) -> FloatArray:
     """V = r' + γ r'' + …, the discounted return (N,) of the steps that follow each step in its episode."""
     lengths = np.diff(offsets)
-    order = np.argsort(
-        -lengths, kind="stable"
-    )  # long episodes first, so that those still running are in front
-    ends, after = offsets[1:][order] - 1, np.zeros(len(rewards))
+    order = np.argsort(-lengths, kind="stable")  # long episodes first: those that still run are in front
+    descending, ends, after = -lengths[order], offsets[1:][order] - 1, np.zeros(len(rewards))
     for back in range(1, int(lengths.max(initial=1))):
-        rows = ends[: np.searchsorted(-lengths[order], -back)] - back
+        rows = ends[: np.searchsorted(descending, -back)] - back
         after[rows] = rewards[rows + 1] + discount * after[rows + 1]
     return after
 
@@ -80,7 +77,7 @@ class TokenWindows:
     def __init__(
         self,
         episodes: Episodes,
-        numbers: npt.NDArray[np.float64],
+        numbers: FloatArray,
         discretizer: Discretizer,
         window: int,
         spaces: Spaces,

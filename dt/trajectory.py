@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
+from cartpole_phys.memory import FloatArray
 from dt.beam import PlanConfig, search
-from dt.discretizer import QUANTILE, Discretizer, FloatArray
+from dt.discretizer import QUANTILE, Discretizer
 from dt.gpt import INIT_STD, Transformer, TransformerConfig
 from dt.heads import Model, Stream
 from dt.source import Spaces

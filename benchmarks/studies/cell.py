@@ -23,7 +23,7 @@ from cartpole_phys.files import unfinished
 from dt.checkpoint import Checkpoint
 from dt.models import Recipe
 from dt.policy import load
-from dt.source import describe as source_of
+from dt.source import spaces_of
 from dt.training import best, train
 from dt.windows import Normalization
 
@@ -130,12 +130,16 @@ class _Measurement:
             "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
             "curve": self.curve,
             "played": self._played(trained),
-            **_with_torch(describe()),
+            **describe("torch"),
         }
 
-    def _normalization(self) -> Normalization:
+    def _normalization(self) -> Normalization | None:
+        """Where the method scales otherwise; training itself knows what is usual."""
+        scaling = self.cell.method.scaling
+        if not scaling:
+            return None
         data = best(self.data, self.recipe.train.best_share)
-        return replace(Normalization.of(data, source_of(self.data).spaces), **self.cell.method.scaling)
+        return replace(Normalization.of(data, spaces_of(self.cell.data.world)), **scaling)
 
     def _look(self, checkpoint: Checkpoint) -> None:
         """A point of the learning curve."""
@@ -148,27 +152,24 @@ class _Measurement:
 
     def _played(self, trained: Checkpoint) -> list[dict[str, Any]]:
         """The returns for each wish; the first is what tables show."""
+        episodes = self.protocol.episodes
         if not trained.model.uses_target:
-            return [{"wish": None, "target": None, "returns": self._returns(trained, None)}]
+            return [{"wish": None, "target": None, "returns": self._returns(trained, None, episodes)}]
         swept = {f"score {score:g}": self._wanted(score) for score in self.protocol.swept_scores}
         wishes = {f"score {WANTED_SCORE:g}": self._wanted(WANTED_SCORE), **swept}
         wishes["best return of the data"] = trained.source.max_return
         return [
-            {"wish": wish, "target": target, "returns": self._returns(trained, target)}
+            {"wish": wish, "target": target, "returns": self._returns(trained, target, episodes)}
             for wish, target in wishes.items()
         ]
 
     def _wanted(self, score: float) -> float:
         return return_of_score(self.cell.data.env_id, score)
 
-    def _returns(self, checkpoint: Checkpoint, target: float | None, episodes: int = 0) -> list[float]:
+    def _returns(self, checkpoint: Checkpoint, target: float | None, episodes: int) -> list[float]:
         world, seed = self.cell.data.world, EVALUATION_SEED + self.cell.seed
-        returns = world.play(load(checkpoint, target), episodes or self.protocol.episodes, seed).returns
+        returns = world.play(load(checkpoint, target), episodes, seed).returns
         return [round(float(one), 3) for one in returns]
-
-
-def _with_torch(described: dict[str, Any]) -> dict[str, Any]:
-    return {**described, "versions": {**described["versions"], "torch": torch.__version__}}
 
 
 def write(result: Mapping[str, Any], path: Path) -> None:

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
 from benchmarks.studies import behaviours
@@ -16,8 +18,12 @@ from benchmarks.studies.cell import Cell, Protocol, data_path, measure, write
 from cartpole_phys import commands
 from cartpole_phys.data.build import Options, build
 from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.processors import processors
 
 DATA = Path("benchmark-data")  # where data sets are built, beside the clone's own folders
+JOBS = processors()
+DataOption = Annotated[Path, typer.Option(help="Folder for the data sets.")]
+JobsOption = Annotated[int, typer.Option(help="Models trained at once, each on one thread.")]
 
 console = Console(stderr=True)
 

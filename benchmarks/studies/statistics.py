@@ -11,15 +11,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import trim_mean
+
+from cartpole_phys.memory import FloatArray
 
 RESAMPLES = 10_000
 SEED = 0
 CUT = 0.25  # of the runs, on either side
 ENDS = (2.5, 97.5)  # % of the resampled values that the ends of an interval lie above
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class Estimate(NamedTuple):

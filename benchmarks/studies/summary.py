@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.studies import behaviours
 from benchmarks.studies.cell import Cell, Method, read
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.errors import InputError
-
-FloatArray = npt.NDArray[np.float64]
+from cartpole_phys.memory import FloatArray
 
 
 class Summary:
@@ -42,10 +40,6 @@ class Summary:
     def data(self) -> list[Recipe]:
         """The data sets with results, in order."""
         return list({cell.data.name: cell.data for cell in self._finished}.values())
-
-    def methods(self, data: Recipe) -> list[Method]:
-        """The methods with results on a data set, in order."""
-        return list(dict.fromkeys(cell.method for cell in self._finished if cell.data == data))
 
     def of(self, data: Recipe, method: Method) -> list[dict[str, Any]]:
         """The results of a method on a data set, seed by seed."""
