@@ -1,12 +1,11 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from commands import Command
 
 from cartpole_phys import build_dataset, check
 from cartpole_phys.data.loading import load_file
@@ -21,15 +20,8 @@ from dt.policy import CheckpointPolicy, load
 BAD_INPUT, INTERRUPTED = 2, 130
 
 
-def start(module: str, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", f"dt.{module}", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def run(module: str, *arguments: object) -> tuple[int, str, str]:
-    process = start(module, *arguments)
-    output, errors = process.communicate(timeout=60)
-    return process.returncode, output, errors
+    return Command(f"dt.{module}", *arguments).finish()
 
 
 def test_train_then_evaluate(medium_file: Path, tmp_path: Path) -> None:
@@ -160,13 +152,13 @@ def test_bad_input_ends_with_one_line(arguments: tuple[str, ...], message: str) 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as on POSIX systems")
 def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(medium_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    process = start("train", medium_file, "--steps", 1_000_000, "--save-every", 5, "--out", out, "--quiet")
+    train = Command("dt.train", medium_file, "--steps", 1_000_000, "--save-every", 5, "--out", out, "--quiet")
     deadline = time.monotonic() + 60
-    while not out.exists() and time.monotonic() < deadline and process.poll() is None:
+    while not out.exists() and time.monotonic() < deadline and train.runs:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (INTERRUPTED, "")
+    train.send_signal(signal.SIGINT)
+    code, output, errors = train.finish()
+    assert (code, errors) == (INTERRUPTED, "")
     assert "of 1,000,000; add --resume to go on" in output
     assert checkpoints.load(out).step > 0
     assert [entry.name for entry in tmp_path.iterdir()] == ["run"]

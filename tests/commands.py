@@ -1,0 +1,57 @@
+"""Commands as processes of their own, forked from one that has imported what takes seconds to import."""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+MODULES = ("dt.train", "dt.evaluate", "dt.exchange", "torch._dynamo")  # which optimizers import
+SECONDS = 60
+
+_forking = multiprocessing.get_context("forkserver")
+_forking.set_forkserver_preload(list(MODULES))
+
+
+class Command:
+    """A command that runs, such as ``python -m dt.train`` with what a user adds."""
+
+    def __init__(self, module: str, *arguments: object) -> None:
+        """Start the ``main`` of ``module``."""
+        self._folder = tempfile.TemporaryDirectory()
+        self._outputs = [Path(self._folder.name, name) for name in ("output", "errors")]
+        words = [module, *map(str, arguments)]
+        self._process = _forking.Process(target=_run, args=(words, self._outputs))
+        self._process.start()
+
+    def send_signal(self, number: int) -> None:
+        """As Ctrl-C does, for one."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.is_alive()
+
+    def finish(self) -> tuple[int, str, str]:
+        """Its exit code, what it printed, and what it printed as errors."""
+        self._process.join(SECONDS)
+        code = self._process.exitcode
+        if code is None:
+            self._process.kill()
+            self._process.join()
+        output, errors = (path.read_text("utf-8") for path in self._outputs)
+        self._folder.cleanup()
+        assert code is not None, f"still running after {SECONDS} s: {errors}"
+        return code, output, errors
+
+
+def _run(words: list[str], outputs: list[Path]) -> None:
+    for number, path in enumerate(outputs, start=1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    sys.argv = words
+    importlib.import_module(words[0]).main()
