@@ -10,9 +10,11 @@ from cartpole_phys.errors import InputError
 from dt.baselines import BehaviorCloning, CloningConfig
 from dt.beam import PlanConfig
 from dt.decision import DecisionConfig, DecisionTransformer
+from dt.energy import EnergyConfig, EnergyModel
 from dt.gpt import TransformerConfig
 from dt.heads import Model
 from dt.optimization import AUTO, COSINE, FLOAT32, MATRICES, TrainConfig
+from dt.refinement import RefinementConfig
 from dt.source import Spaces
 from dt.trajectory import TrajectoryConfig, TrajectoryTransformer
 from dt.value_based import (
@@ -25,7 +27,7 @@ from dt.value_based import (
     ValueConfig,
 )
 
-ModelConfig = DecisionConfig | TrajectoryConfig | CloningConfig | ValueConfig
+ModelConfig = DecisionConfig | TrajectoryConfig | EnergyConfig | CloningConfig | ValueConfig
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Recipe:
 KINDS: Mapping[str, tuple[type[ModelConfig], Any]] = {
     "decision": (DecisionConfig, DecisionTransformer),
     "trajectory": (TrajectoryConfig, TrajectoryTransformer),
+    "energy": (EnergyConfig, EnergyModel),
     "bc": (CloningConfig, BehaviorCloning),
     "iql": (IQLConfig, ImplicitQLearning),
     "cql": (CQLConfig, ConservativeQLearning),
@@ -49,7 +52,7 @@ KINDS: Mapping[str, tuple[type[ModelConfig], Any]] = {
 # What the authors of value-based methods do not do: warm-up, decay, clipping of any gradient.
 UNTOUCHED: Any = {"warmup_steps": 0, "weight_decay": 0.0, "clip": 1e9, "dtype": FLOAT32}
 
-# As language models are trained, Trajectory Transformers among them.
+# As language models are trained, Trajectory Transformers and energy models among them.
 LANGUAGE: Any = {"weight_decay": 0.1, "decaying": MATRICES, "betas": (0.9, 0.95), "clip": 1.0}
 
 RECIPES: Mapping[tuple[str, str], Recipe] = {
@@ -99,6 +102,21 @@ RECIPES: Mapping[tuple[str, str], Recipe] = {
         TrainConfig(
             steps=195_000, batch_size=256, learning_rate=6e-4, warmup_steps=3_900, schedule=COSINE, **LANGUAGE
         ),
+    ),
+    ("energy", "tiny"): Recipe(
+        "energy",
+        EnergyConfig(
+            horizon=8,
+            bins=50,
+            transformer=TransformerConfig(layers=2, heads=2, width=64, activation="gelu", dropout=0.0),
+            refinement=RefinementConfig(iterations=16, executed=1),
+        ),
+        TrainConfig(steps=2_000, learning_rate=1e-3, warmup_steps=100, schedule=COSINE, **LANGUAGE),
+    ),
+    ("energy", "paper"): Recipe(
+        "energy",
+        EnergyConfig(),
+        TrainConfig(epochs=200, learning_rate=6e-4, warmup_steps=0, **LANGUAGE),
     ),
     ("bc", "tiny"): Recipe(
         "bc",

@@ -12,9 +12,11 @@ from cartpole_phys.system import CartPole
 from dt.baselines import CloningConfig
 from dt.beam import PlanConfig
 from dt.decision import DecisionConfig
+from dt.energy import EnergyConfig
 from dt.gpt import TransformerConfig
 from dt.models import ModelConfig, Recipe
 from dt.optimization import TrainConfig
+from dt.refinement import RefinementConfig
 from dt.source import Spaces
 from dt.trajectory import TrajectoryConfig
 from dt.value_based import CQLConfig, IQLConfig, TD3BCConfig
@@ -44,6 +46,12 @@ def small_recipe(kind: str = "decision", **train: object) -> Recipe:
             bins=8,
             transformer=TransformerConfig(layers=2, heads=2, width=16, dropout=0.1),
             plan=PlanConfig(horizon=2, beam_width=2, context=2),
+        ),
+        "energy": EnergyConfig(
+            horizon=4,
+            bins=8,
+            transformer=TransformerConfig(layers=2, heads=2, width=16, dropout=0.1),
+            refinement=RefinementConfig(iterations=4, executed=2),
         ),
         "bc": CloningConfig((16,)),
         "iql": IQLConfig((16,)),
