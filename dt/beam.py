@@ -114,7 +114,7 @@ class _Search:
         self.discounts = discount ** torch.arange(steps + 1, device=history.device)
         self.names = self.plans.new_zeros(self.rows)  # equal plans have equal ones
         for layer in self.layers:
-            layer.branch(self.rows)
+            layer.branch(self.rows, steps * model.per_step)
 
     def run(self) -> Plans:
         """Plan step by step."""
@@ -159,7 +159,7 @@ class _Search:
         """A row for each continuation."""
         times = self.config.expansions
         for layer in self.layers:
-            layer.branch(self.rows * times)
+            layer.branch(self.rows * times, self.model.action_tokens + 2)
         self.plans, self.rewards, self.logits = (
             tensor.repeat_interleave(times, dim=0) for tensor in (self.plans, self.rewards, self.logits)
         )

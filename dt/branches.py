@@ -12,10 +12,30 @@ Tokens look at all three; copying happens only where continuations become plans.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's own documentation uses
 from torch import Tensor
 
 from dt.folded import FoldedBlock
 from dt.gpt import Block
+
+
+class _Level:
+    """Keys and values of the tokens that rows have seen, with room for more."""
+
+    def __init__(self, room: Tensor) -> None:
+        """Begin with no tokens in ``room`` (2, R, H, T, D/H)."""
+        self.room, self.tokens = room, 0
+
+    def add(self, key_value: Tensor) -> None:
+        """Tokens (R, n, 2, H, D/H) more."""
+        after = self.tokens + key_value.shape[1]
+        self.room[:, :, :, self.tokens : after] = key_value.permute(2, 0, 3, 1, 4)  # -> (2, R, H, n, D/H)
+        self.tokens = after
+
+    @property
+    def held(self) -> Tensor:
+        """(2, R, H, t, D/H)."""
+        return self.room[:, :, :, : self.tokens]
 
 
 class LayerBranches(FoldedBlock):
@@ -23,7 +43,7 @@ class LayerBranches(FoldedBlock):
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
-        self._parts: list[Tensor] = []  # of each level (rows, t, 2, H, D/H), fewer rows first
+        self._levels: list[_Level] = []  # fewer rows first
 
     def root(self, tokens: Tensor, mask: Tensor, kept: Tensor) -> Tensor:
         """Begin with a stem of tokens (E, n, D), of which later ones see those ``kept`` (n,).
@@ -35,46 +55,53 @@ class LayerBranches(FoldedBlock):
         """
 
         def look(query: Tensor, key_value: Tensor) -> Tensor:
-            self._parts = [key_value[:, kept]]
+            self._levels.clear()
+            self.branch(len(key_value), int(kept.sum()))
+            self._levels[0].add(key_value[:, kept])
             keys, values = key_value.transpose(1, 3).unbind(2)  # each (E, H, n, D/H)
-            return torch.nn.functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+            return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
 
         return self.apply(tokens, look)
 
-    def branch(self, rows: int) -> None:
-        """Begin a level of ``rows`` rows, equally many for each row of the level before."""
-        stem = self._parts[0]
-        self._parts.append(stem.new_empty(rows, 0, *stem.shape[2:]))
+    def branch(self, rows: int, room: int) -> None:
+        """Begin a level of ``rows`` rows, equally many for each row of the level before.
+
+        Each of them has room for ``room`` tokens.
+        """
+        weight, _ = self._output
+        self._levels.append(_Level(weight.new_empty(2, rows, self.heads, room, self.head_width)))
 
     def keep(self, twigs: Tensor, plans: Tensor) -> None:
         """Make plans of the ``twigs`` (W',), each of which continues the row of ``plans`` (W',)."""
-        stem, grown, added = self._parts
-        self._parts = [stem, torch.cat([grown[plans], added[twigs]], dim=1)]
+        added, grown = self._levels.pop(), self._levels[-1]
+        grown.held[:] = grown.held[:, plans]
+        after = grown.tokens + added.tokens
+        grown.room[:, :, :, grown.tokens : after] = added.held[:, twigs]
+        grown.tokens = after
 
     def advance(self, tokens: Tensor, keep: bool) -> Tensor:
         """New values of a token (R, 1, D) of each row of the last level, seen by later ones if ``keep``."""
 
         def look(query: Tensor, key_value: Tensor) -> Tensor:
             if keep:
-                self._parts[-1] = torch.cat([self._parts[-1], key_value], dim=1)
+                self._levels[-1].add(key_value)
             return self._look(query)
 
         return self.apply(tokens, look)
 
     def _look(self, query: Tensor) -> Tensor:
         """What queries (R, H, 1, D/H) see of all levels, (R, H, 1, D/H)."""
-        grouped = [(_grouped(query, len(part)), part) for part in self._parts if part.shape[1]]
+        held = [level.held for level in self._levels if level.tokens]
         scores = [
-            _ungrouped(torch.einsum("rhgd,rthd->rhgt", queries, part[:, :, 0]), len(query))
-            for queries, part in grouped
-        ]  # each (R, H, t)
-        weights = torch.softmax(torch.cat(scores, dim=2) * self.head_width**-0.5, dim=2)
-        shares = weights[:, :, None].split([part.shape[1] for _, part in grouped], dim=3)  # (R, H, 1, t)
+            _ungrouped(_grouped(query, one.shape[1]) @ one[0].transpose(2, 3), len(query)) for one in held
+        ]  # each (R, H, 1, t)
+        weights = torch.softmax(torch.cat(scores, dim=3) * self.head_width**-0.5, dim=3)
+        shares = weights.split([one.shape[3] for one in held], dim=3)  # each (R, H, 1, t)
         seen = [
-            _ungrouped(torch.einsum("rhgt,rthd->rhgd", _grouped(share, len(part)), part[:, :, 1]), len(query))
-            for share, (_, part) in zip(shares, grouped, strict=True)
-        ]  # each (R, H, D/H)
-        return torch.stack(seen).sum(dim=0)[:, :, None]
+            _ungrouped(_grouped(share, one.shape[1]) @ one[1], len(query))
+            for share, one in zip(shares, held, strict=True)
+        ]  # each (R, H, 1, D/H)
+        return torch.stack(seen).sum(dim=0)
 
 
 def _grouped(rows: Tensor, groups: int) -> Tensor:
@@ -83,5 +110,5 @@ def _grouped(rows: Tensor, groups: int) -> Tensor:
 
 
 def _ungrouped(grouped: Tensor, rows: int) -> Tensor:
-    """The way back, (groups, H, R / groups, d) -> (R, H, d)."""
-    return grouped.transpose(1, 2).reshape(rows, grouped.shape[1], -1)
+    """The way back, (groups, H, R / groups, d) -> (R, H, 1, d)."""
+    return grouped.transpose(1, 2).reshape(rows, grouped.shape[1], 1, -1)
