@@ -45,9 +45,12 @@ class History(Stream):
         self._observations.append(observation)
         self._returns_to_go.append(return_to_go)
         self._actions.append(self._no_action)
-        actions = self._model.act(self._batch(timestep))
+        actions = self._act(timestep)
         self._actions[-1] = actions
         return actions
+
+    def _act(self, timestep: int) -> Tensor:
+        return self._model.act(self._batch(timestep))
 
     def _batch(self, timestep: int) -> Batch:
         batch_size, steps = len(self._no_action), len(self._observations)

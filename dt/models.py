@@ -15,6 +15,7 @@ from dt.gpt import TransformerConfig
 from dt.heads import Model
 from dt.optimization import AUTO, COSINE, FLOAT32, MATRICES, TrainConfig
 from dt.refinement import RefinementConfig
+from dt.reinformer import Reinformer, ReinformerConfig
 from dt.source import Spaces
 from dt.trajectory import TrajectoryConfig, TrajectoryTransformer
 from dt.value_based import (
@@ -27,7 +28,9 @@ from dt.value_based import (
     ValueConfig,
 )
 
-ModelConfig = DecisionConfig | TrajectoryConfig | EnergyConfig | CloningConfig | ValueConfig
+ModelConfig = (
+    DecisionConfig | ReinformerConfig | TrajectoryConfig | EnergyConfig | CloningConfig | ValueConfig
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Recipe:
 
 KINDS: Mapping[str, tuple[type[ModelConfig], Any]] = {
     "decision": (DecisionConfig, DecisionTransformer),
+    "reinformer": (ReinformerConfig, Reinformer),
     "trajectory": (TrajectoryConfig, TrajectoryTransformer),
     "energy": (EnergyConfig, EnergyModel),
     "bc": (CloningConfig, BehaviorCloning),
@@ -85,6 +89,18 @@ RECIPES: Mapping[tuple[str, str], Recipe] = {
         )
         for name, width, rate in (("random", 128, 1e-4), ("replay", 32, 1e-2), ("trained", 64, 1e-2))
     },
+    ("reinformer", "tiny"): Recipe(
+        "reinformer",
+        ReinformerConfig(
+            transformer=TransformerConfig(
+                layers=2, heads=4, width=64, activation="gelu", norm="post", dropout=0.0
+            )
+        ),
+        TrainConfig(steps=4_000, learning_rate=1e-3, warmup_steps=200, schedule=COSINE),
+    ),
+    ("reinformer", "paper"): Recipe(
+        "reinformer", ReinformerConfig(), TrainConfig(steps=50_000, batch_size=128, warmup_steps=5_000)
+    ),
     ("trajectory", "tiny"): Recipe(
         "trajectory",
         TrajectoryConfig(

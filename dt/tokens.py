@@ -73,14 +73,9 @@ class InterleavedTokens(Tokens):
 
     def forward(self, batch: Batch) -> Tensor:
         """The tokens (B, 3K − 1, D) of a window."""
-        embedded = torch.stack(
-            [
-                self.embed_return(batch.returns_to_go[:, :, None]),  # (B, K) -> (B, K, 1) -> (B, K, D)
-                self.embed_observation(batch.observations),
-                self.embed_action(batch.actions),
-            ],
-            dim=2,
-        )  # (B, K, 3, D)
+        wanted = self.embed_return(batch.returns_to_go[:, :, None])  # (B, K) -> (B, K, 1) -> (B, K, D)
+        inputs = self._ordered(wanted, self.embed_observation(batch.observations))
+        embedded = torch.stack([*inputs, self.embed_action(batch.actions)], dim=2)  # (B, K, 3, D)
         timed = embedded + self.embed_timestep(batch.timesteps)[:, :, None]  # + (B, K, 1, D)
         out: Tensor = self.norm(timed.flatten(1, 2)[:, :-1])  # (B, K, 3, D) -> (B, 3K, D) -> (B, 3K − 1, D)
         return out
@@ -89,12 +84,31 @@ class InterleavedTokens(Tokens):
         """The action before, the return-to-go and the observation, (B, 3, D)."""
         wanted, seen = self.embed_return(return_to_go[:, None]), self.embed_observation(observation)
         done = wanted if action is None else self.embed_action(action)  # nobody looks at what stands for none
-        out: Tensor = self.norm(torch.stack((done, wanted, seen), dim=1) + time)  # 3 × (B, D) -> (B, 3, D)
+        tokens = torch.stack((done, *self._ordered(wanted, seen)), dim=1)  # 3 × (B, D) -> (B, 3, D)
+        out: Tensor = self.norm(tokens + time)
         return out
+
+    def _ordered(self, wanted: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Return-to-go and observation in the order of their tokens."""
+        return wanted, seen
 
     def valid(self, steps: Tensor) -> Tensor:
         """Which tokens (B, 3K − 1) belong to valid ``steps`` (B, K)."""
         return steps.repeat_interleave(3, dim=1)[:, :-1]
+
+
+class StateFirstTokens(InterleavedTokens):
+    """The observation comes before the return-to-go, which can be predicted from it (Zhuang et al., 2024).
+
+    ::
+
+        s₀  R̂₀  a₀  s₁  R̂₁  a₁  …  sₖ  R̂ₖ      returns read at each s, actions at each R̂
+    """
+
+    read_returns = slice(0, None, 3)
+
+    def _ordered(self, wanted: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        return seen, wanted
 
 
 class SummedTokens(Tokens):

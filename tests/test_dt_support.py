@@ -17,6 +17,7 @@ from dt.gpt import TransformerConfig
 from dt.models import ModelConfig, Recipe
 from dt.optimization import TrainConfig
 from dt.refinement import RefinementConfig
+from dt.reinformer import ReinformerConfig
 from dt.source import Spaces
 from dt.trajectory import TrajectoryConfig
 from dt.value_based import CQLConfig, IQLConfig, TD3BCConfig
@@ -41,6 +42,9 @@ def small_recipe(kind: str = "decision", **train: object) -> Recipe:
     """A model that trains in seconds, with dropout."""
     models: dict[str, ModelConfig] = {
         "decision": DecisionConfig(CONTEXT, TransformerConfig(layers=2, heads=2, width=16, dropout=0.1)),
+        "reinformer": ReinformerConfig(
+            CONTEXT, TransformerConfig(layers=2, heads=2, width=16, norm="post", dropout=0.1)
+        ),
         "trajectory": TrajectoryConfig(
             context=5,
             bins=8,

@@ -30,7 +30,7 @@ def assert_same(first: Checkpoint, second: Checkpoint) -> None:
         assert torch.equal(first.training[name], second.training[name]), name
 
 
-@pytest.mark.parametrize("kind", ["decision", "trajectory", "energy", "bc"])
+@pytest.mark.parametrize("kind", ["decision", "reinformer", "trajectory", "energy", "bc"])
 @pytest.mark.parametrize("dtype", [FLOAT32, BFLOAT16])
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_stopping_and_resuming_changes_no_bit(kind: str, dtype: str, schedule: str, tmp_path: Path) -> None:
