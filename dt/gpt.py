@@ -92,6 +92,13 @@ class Attention(nn.Module):
         out: Tensor = self.output(mixed.transpose(1, 2).reshape(batch, count, width))  # -> (B, Q, D)
         return out
 
+    def weights(self, queries: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
+        """How much each query looks at each token, (B, H, Q, T), each row of sum 1."""
+        query = self._split(self.query(queries))  # (B, Q, D) -> (B, H, Q, D/H)
+        key = self._split(self.key_value(tokens)[:, :, : tokens.shape[2]])  # (B, T, 2D) -> (B, H, T, D/H)
+        scores = query @ key.transpose(2, 3) * query.shape[3] ** -0.5  # (B, H, Q, T)
+        return scores.masked_fill(~mask, -torch.inf).softmax(dim=3)
+
     def _split(self, tokens: Tensor) -> Tensor:
         return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)  # (B, T, D) -> (B, H, T, D/H)
 

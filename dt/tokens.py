@@ -18,6 +18,7 @@ class Tokens(nn.Module, ABC):
     """Embeds returns-to-go, observations, actions and times; what is read has not seen its own action."""
 
     per_step: int  # tokens
+    kinds: tuple[str, ...]  # of a step's tokens, in words
     steps_read: int  # by the tokens of one step
     read: slice  # the tokens of a window that actions are predicted from
     relative_steps: tuple[int, ...]  # of the tokens of ``next``: 0 for the step itself, −1 for the one before
@@ -67,6 +68,7 @@ class InterleavedTokens(Tokens):
     """
 
     per_step = 3
+    kinds = ("return", "observation", "action")
     steps_read = 1
     read = slice(1, None, 3)
     relative_steps = (-1, 0, 0)
@@ -105,6 +107,7 @@ class StateFirstTokens(InterleavedTokens):
         s₀  R̂₀  a₀  s₁  R̂₁  a₁  …  sₖ  R̂ₖ      returns read at each s, actions at each R̂
     """
 
+    kinds = ("observation", "return", "action")
     read_returns = slice(0, None, 3)
 
     def _ordered(self, wanted: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
@@ -119,6 +122,7 @@ class SummedTokens(Tokens):
     """
 
     per_step = 1
+    kinds = ("step",)
     steps_read = 2
     read = slice(None)
     relative_steps = (0,)

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-MODULES = ("dt.train", "dt.evaluate", "dt.exchange", "torch._dynamo")  # which optimizers import
+MODULES = ("dt.train", "dt.evaluate", "dt.exchange", "dt.attention.__main__", "torch._dynamo")
 SECONDS = 60
 
 _forking = multiprocessing.get_context("forkserver")

@@ -1,0 +1,69 @@
+"""Show what a trained model looks at when it decides: ``python -m dt.attention CHECKPOINT``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cartpole_phys import commands
+from dt import checkpoint as checkpoints
+from dt.attention.maps import look, played_windows, untrained
+from dt.attention.measures import Measure, measure
+from dt.attention.pictures import save_maps
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def attention(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint folder, from python -m dt.train.")],
+    episodes: Annotated[int, typer.Option(help="How many to play; a window of each is looked at.")] = 50,
+    seed: Annotated[int, typer.Option(help="Decides start states and windows.")] = 0,
+    plot: Annotated[Path | None, typer.Option(help="Draw each layer and head into this PNG.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the measures as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
+) -> None:
+    """Play a trained model and measure what it looks at, beside the same model untrained."""
+    loaded = checkpoints.load(checkpoint)
+    with Console(stderr=True, quiet=quiet or as_json).status(f"Playing {episodes} episodes …"):
+        windows = played_windows(loaded, episodes, seed)
+        maps = look(loaded.model, windows)
+    measures = measure(maps, look(untrained(loaded), windows))
+    title = f"{loaded.recipe.kind} on {loaded.source.dataset_name}"
+    if plot is not None:
+        save_maps(maps, title, plot)
+    if as_json:
+        print(
+            json.dumps(
+                {"checkpoint": str(checkpoint), "measures": [asdict(one) for one in measures]}, indent=2
+            )
+        )
+    else:
+        Console().print(_table(title, measures))
+
+
+def _table(title: str, measures: Sequence[Measure]) -> Table:
+    table = Table(title=title)
+    table.add_column("attention to")
+    for heading in ("trained", "95 % interval", "untrained", "uniform"):
+        table.add_column(heading, justify="right")
+    for one in measures:
+        interval = f"{one.low:.3f} to {one.high:.3f}"
+        table.add_row(one.name, f"{one.trained:.3f}", interval, f"{one.untrained:.3f}", f"{one.uniform:.3f}")
+    return table
+
+
+def main() -> None:
+    """Entry point of ``python -m dt.attention``."""
+    commands.run(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""What a transformer looks at when it decides, layer by layer and head by head.
+
+A map has a row for each token that an action is predicted from and a column for each token that it may look
+at, in windows of episodes that the model itself has played, one an episode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cartpole_phys.data.stated import stated_world
+from cartpole_phys.episodes import Episodes
+from cartpole_phys.errors import InputError
+from dt.checkpoint import Checkpoint
+from dt.decision import DecisionTransformer
+from dt.energy import EnergyModel, at_the_front
+from dt.gpt import ALL, Transformer
+from dt.heads import Model
+from dt.models import create
+from dt.optimization import seeds
+from dt.policy import load
+from dt.reinformer import Reinformer
+from dt.tokens import Tokens
+from dt.trajectory import TrajectoryTransformer
+
+OBSERVATION, ACTION, REWARD, VALUE = "observation", "action", "reward", "value"
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The attention of E windows in L layers of H heads, from Q tokens to T tokens."""
+
+    weights: Tensor  # (E, L, H, Q, T) float32, each row of sum 1
+    allowed: Tensor  # (Q, T) bool, who may look at whom
+    kinds: tuple[str, ...]  # of the T tokens
+    query_steps: Tensor  # (Q,) int64, steps since the window's first
+    key_steps: Tensor  # (T,) int64
+
+    @property
+    def uniform(self) -> Tensor:
+        """The same attention (Q, T) to all tokens that one may look at."""
+        return self.allowed / self.allowed.sum(dim=1, keepdim=True)
+
+
+def played_windows(checkpoint: Checkpoint, episodes: int, seed: int) -> Any:
+    """A window out of the middle of each episode that the model plays, as its loss takes them.
+
+    Raises:
+        InputError: if no episode is as long as a window, or the model has no attention.
+    """
+    model, source = checkpoint.model.eval(), checkpoint.source
+    if not hasattr(model, "transformer"):
+        raise InputError(f"A {checkpoint.recipe.kind} model has no attention; choose one of a transformer.")
+    world = stated_world({"env_id": source.env_id, "env_kwargs": source.env_kwargs})
+    played = world.play(load(checkpoint), episodes, seed)
+    sampler = model.sampler(played, checkpoint.normalization, next(model.parameters()).device)
+    return sampler.at(_starts(played, model.window, seed))  # type: ignore[attr-defined]
+
+
+def _starts(episodes: Episodes, window: int, seed: int) -> Tensor:
+    """A row of each episode that is long enough, from which a whole window follows."""
+    room = episodes.lengths - window + 1
+    if not (room > 0).any():
+        raise InputError(
+            f"Expected an episode of at least {window} steps, a window of the model, got at most "
+            f"{episodes.lengths.max()}; train it longer, or play more episodes."
+        )
+    drawn = np.random.default_rng(seed).integers(np.maximum(room, 1))
+    return torch.as_tensor((episodes.offsets[:-1] + drawn)[room > 0])
+
+
+def untrained(checkpoint: Checkpoint) -> Model:
+    """The model as it was before its first step, with what it took from the data besides gradients."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seeds(checkpoint.recipe.train.seed)[0])
+        model = create(checkpoint.recipe.kind, checkpoint.recipe.model, checkpoint.source.spaces)
+    for name, values in checkpoint.model.named_buffers():
+        model.get_buffer(name).copy_(values)
+    return model.eval()
+
+
+@singledispatch
+def look(model: Model, batch: Any) -> Maps:
+    """What a model looks at in whole windows, as its sampler gives them."""
+    raise NotImplementedError(f"how {type(model).__name__} lays out its tokens")
+
+
+@look.register(DecisionTransformer)
+@look.register(Reinformer)
+def _(model: DecisionTransformer | Reinformer, batch: Any) -> Maps:
+    tokens: Tokens = model.tokens
+    with _watched(model.transformer) as seen:
+        model.features(batch, ALL)
+    weights = torch.stack(seen, dim=1)  # L × (E, H, T, T) -> (E, L, H, T, T)
+    steps = torch.arange(weights.shape[4]) // tokens.per_step
+    kinds = tuple(tokens.kinds[place % tokens.per_step] for place in range(len(steps)))
+    window = getattr(model.config, "attention_window", None) or len(steps)
+    near = steps[:, None] - steps < window
+    allowed = torch.ones(len(steps), len(steps), dtype=torch.bool).tril() & near
+    return Maps(weights[:, :, :, tokens.read], allowed[tokens.read], kinds, steps[tokens.read], steps)
+
+
+@look.register
+def _(model: TrajectoryTransformer, batch: Any) -> Maps:
+    with _watched(model.transformer) as seen:
+        model.logits(batch.tokens.flatten(1))
+    weights = torch.stack(seen, dim=1)  # L × (E, H, T, T) -> (E, L, H, T, T)
+    places = torch.arange(weights.shape[4])
+    first = model.spaces.observation_size
+    step = (*[OBSERVATION] * first, *[ACTION] * model.action_tokens, REWARD, VALUE)
+    following = (places + 1) % model.per_step
+    read = (following >= first) & (following < first + model.action_tokens)  # an action's token comes next
+    steps = places // model.per_step
+    kinds = step * model.window
+    return Maps(weights[:, :, :, read], model.mask[0, 0].cpu()[read], kinds, steps[read], steps)
+
+
+@look.register
+def _(model: EnergyModel, batch: Any) -> Maps:
+    batch = at_the_front(batch)
+    plans = model.tokens(batch.actions)
+    with _watched(model.transformer) as seen:
+        model.energies(batch.observations[:, 0], plans)
+    rows = [one[:, :, 0].unflatten(0, plans.shape) for one in seen]  # L × (E, T, H, T + 1)
+    weights = torch.stack(rows, dim=1).transpose(2, 3)  # -> (E, L, H, T, T + 1)
+    places = torch.arange(model.size)
+    turned = torch.cat([places[:, None], model.others.cpu()], dim=1).argsort(dim=1)  # (T, T)
+    columns = torch.where(turned == 0, 0, turned + 1)  # the masked one comes first, the observation second
+    columns = torch.cat([torch.ones(model.size, 1, dtype=torch.int64), columns], dim=1)  # (T, T + 1)
+    steps = places // model.per_step
+    return Maps(
+        weights.gather(4, columns.to(weights.device).expand_as(weights)),
+        torch.ones(model.size, model.size + 1, dtype=torch.bool),
+        (OBSERVATION, *[ACTION] * model.size),
+        steps,
+        torch.cat([torch.zeros(1, dtype=torch.int64), steps]),
+    )
+
+
+@contextmanager
+def _watched(transformer: Transformer) -> Iterator[list[Tensor]]:
+    """The attention of each layer (B, H, Q, T), in a list that fills while the transformer works."""
+    seen: list[Tensor] = []
+
+    def note(attention: nn.Module, inputs: tuple[Any, ...]) -> None:
+        seen.append(attention.weights(*inputs))  # type: ignore[operator]
+
+    handles = [block.attention.register_forward_pre_hook(note) for block in transformer.blocks]
+    try:
+        with torch.inference_mode():
+            yield seen
+    finally:
+        for handle in handles:
+            handle.remove()

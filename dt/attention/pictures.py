@@ -1,0 +1,63 @@
+"""Attention as a picture: a panel for each layer and head."""
+
+from __future__ import annotations
+
+from itertools import groupby, pairwise
+from pathlib import Path
+
+from cartpole_phys.files import unfinished
+from dt.attention.maps import ACTION, OBSERVATION, REWARD, VALUE, Maps
+
+COLOURS = {
+    OBSERVATION: "#56b4e9",
+    ACTION: "#e69f00",
+    "return": "#009e73",
+    REWARD: "#cc79a7",
+    VALUE: "#999999",
+    "step": "#777777",
+}
+PANEL = 2.4  # inches
+
+
+def save_maps(maps: Maps, title: str, path: Path) -> None:
+    """Draw what each head looks at, in the mean over episodes, above a strip with the kinds of tokens."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+    from matplotlib.patches import Patch, Rectangle
+
+    mean = maps.weights.float().mean(dim=0).cpu()  # (L, H, Q, T)
+    layers, heads, queries, _ = mean.shape
+    figure, axes = plt.subplots(
+        layers, heads, figsize=(PANEL * heads + 1, PANEL * layers + 1), squeeze=False, layout="constrained"
+    )
+    strip = max(queries // 12, 1)  # rows
+    for layer, head in ((layer, head) for layer in range(layers) for head in range(heads)):
+        panel = axes[layer, head]
+        shown = mean[layer, head]
+        panel.imshow(shown, aspect="auto", cmap="magma", vmin=0.0, vmax=float(shown.max()))
+        for kind, first, last in _runs(maps.kinds):
+            panel.add_patch(Rectangle((first - 0.5, queries - 0.5), last - first, strip, color=COLOURS[kind]))
+        panel.set(ylim=(queries + strip - 0.5, -0.5), yticks=[], xticks=[])
+        panel.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=8)
+    figure.supylabel("deciding tokens, oldest first", fontsize=9)
+    figure.suptitle(title, fontsize=10)
+    figure.legend(
+        handles=[Patch(color=COLOURS[kind], label=kind) for kind in dict.fromkeys(maps.kinds)],
+        title="tokens that are looked at, oldest first",
+        loc="outside lower center",
+        ncols=len(COLOURS),
+        fontsize=8,
+        title_fontsize=9,
+    )
+    with unfinished(path) as partial:
+        figure.savefig(partial, format="png", dpi=110)
+    plt.close(figure)
+
+
+def _runs(kinds: tuple[str, ...]) -> list[tuple[str, int, int]]:
+    """Tokens of one kind beside each other: the kind, the first one's place, and the place after the last."""
+    names = [(kind, len(list(run))) for kind, run in groupby(kinds)]
+    ends = [sum(count for _, count in names[:number]) for number in range(len(names) + 1)]
+    return [(kind, *ends) for (kind, _), ends in zip(names, pairwise(ends), strict=True)]
