@@ -31,7 +31,7 @@ from dt.optimization import TrainConfig
 from dt.source import Source
 from dt.windows import Normalization
 
-FORMAT, VERSION = "cartpole-phys dt checkpoint", 3
+FORMAT, VERSION = "cartpole-phys dt checkpoint", 4
 MODEL, TRAINING, CONFIG = "model.safetensors", "training.safetensors", "config.json"
 
 # What JSON has for a type besides values of the type itself.

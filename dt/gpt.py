@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from cartpole_phys.errors import InputError
 
-ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {  # by the names that transformers has
     "relu": F.relu,
-    "gelu": partial(F.gelu, approximate="tanh"),
+    "gelu": F.gelu,
+    "gelu_new": partial(F.gelu, approximate="tanh"),
 }
 INIT_STD = 0.02  # of all weight matrices, as in GPT-2
 ALL = slice(None)
@@ -31,7 +32,7 @@ class TransformerConfig:
     layers: int = 3
     heads: int = 1
     width: int = 128  # of a token; the hidden layer of each block is 4 times as wide
-    activation: str = "relu"  # or "gelu"
+    activation: str = "relu"  # or "gelu", or GPT-2's approximation of it, "gelu_new"
     norm: str = "pre"  # LayerNorm before each sublayer (GPT-2), or "post": after it (Vaswani et al., 2017)
     dropout: float = 0.1
 
@@ -42,7 +43,7 @@ class TransformerConfig:
                 f"{self.layers}, heads={self.heads}, width={self.width}."
             )
         if self.activation not in ACTIVATIONS:
-            raise InputError(f"Unknown activation {self.activation!r}; choose {' or '.join(ACTIVATIONS)}.")
+            raise InputError(f"Unknown activation {self.activation!r}; choose from {', '.join(ACTIVATIONS)}.")
         if self.norm not in ("pre", "post"):
             raise InputError(f"Unknown norm {self.norm!r}; choose pre or post.")
         if not 0.0 <= self.dropout < 1.0:

@@ -77,7 +77,7 @@ def _our_actions(model: Any, batch: Batch) -> Tensor:
 
 
 @pytest.mark.parametrize("padding", [0, 2])
-@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("activation", ["relu", "gelu", "gelu_new"])
 def test_transformers_opens_what_we_save(activation: str, padding: int, tmp_path: Path) -> None:
     from transformers import DecisionTransformerModel
 

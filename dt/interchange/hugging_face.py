@@ -15,7 +15,7 @@ from cartpole_phys.errors import InputError
 from cartpole_phys.files import unfinished_folder
 from dt.checkpoint import Checkpoint, restore
 from dt.decision import DecisionConfig, DecisionTransformer
-from dt.gpt import TransformerConfig
+from dt.gpt import ACTIVATIONS, TransformerConfig
 from dt.interchange.hugging_face_weights import to_ours, to_theirs
 from dt.models import Recipe, create
 from dt.optimization import TrainConfig
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 OWN = "cartpole_phys"  # in config.json: what transformers has no place for
 RETURN_SCALE = 1_000.0  # of the authors' own gym checkpoints
-ACTIVATIONS = {"relu": "relu", "gelu": "gelu_new"}  # ours and theirs
 FILES = ["config.json", "*.safetensors", "*.bin", "README.md"]
 CARD = """---
 library_name: transformers
@@ -119,7 +118,7 @@ def _config(model: DecisionTransformer) -> DecisionTransformerConfig:
         n_layer=shape.layers,
         n_head=shape.heads,
         n_positions=3 * model.config.context,
-        activation_function=ACTIVATIONS[shape.activation],
+        activation_function=shape.activation,
         resid_pdrop=shape.dropout,
         embd_pdrop=shape.dropout,
         attn_pdrop=shape.dropout,
@@ -134,14 +133,13 @@ def _our_config(theirs: DecisionTransformerConfig, context: int) -> DecisionConf
     Raises:
         InputError: if it has something that ours has not.
     """
-    activations = {name: own for own, name in ACTIVATIONS.items()}
     expected = {
         "action_tanh": (True,),
         "layer_norm_epsilon": (1e-5,),
         "n_inner": (None, 4 * theirs.hidden_size),
         "scale_attn_weights": (True,),
         "scale_attn_by_inverse_layer_idx": (False,),
-        "activation_function": tuple(activations),
+        "activation_function": tuple(ACTIVATIONS),
     }
     for name, allowed in expected.items():
         if getattr(theirs, name) not in allowed:
@@ -153,7 +151,7 @@ def _our_config(theirs: DecisionTransformerConfig, context: int) -> DecisionConf
         theirs.n_layer,
         theirs.n_head,
         theirs.hidden_size,
-        activations[theirs.activation_function],
+        theirs.activation_function,
         dropout=theirs.resid_pdrop,
     )
     return DecisionConfig(context, shape)
