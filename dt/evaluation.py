@@ -14,6 +14,13 @@ from dt.checkpoint import Checkpoint
 from dt.policy import load
 
 DEFAULT_TARGETS = 3  # from the data's mean return to its highest
+# What Chen et al. (2021) ask for, by the environment's name: github.com/kzl/decision-transformer
+AUTHORS_TARGETS = {
+    "HalfCheetah": (12_000.0, 6_000.0),
+    "Hopper": (3_600.0, 1_800.0),
+    "Walker2d": (5_000.0, 2_500.0),
+    "Reacher": (76.0, 40.0),
+}
 
 
 @dataclass(frozen=True)
@@ -32,13 +39,18 @@ class Evaluation:
 def default_targets(checkpoint: Checkpoint) -> list[float | None]:
     """Returns between the data's mean and its highest, or only None if the model takes no target.
 
+    Where the returns of the data are not known, as in others' checkpoints, those that their authors ask for.
+
     Raises:
-        InputError: if the returns of the data are not known.
+        InputError: if neither is known.
     """
     if not checkpoint.model.uses_target:
         return [None]
     source = checkpoint.source
     if not np.isfinite([source.mean_return, source.max_return]).all():
+        name = source.env_id.rpartition("-v")[0]
+        if name in AUTHORS_TARGETS:
+            return list(AUTHORS_TARGETS[name])
         raise InputError("The checkpoint does not say the returns of its data; say what is wanted: --target")
     return [float(t) for t in np.unique(np.linspace(source.mean_return, source.max_return, DEFAULT_TARGETS))]
 

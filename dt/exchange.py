@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from cartpole_phys import commands
+from cartpole_phys.data.loading import load_whole
 from cartpole_phys.errors import InputError
 from dt import checkpoint as checkpoints
 from dt.checkpoint import Checkpoint
-from dt.interchange import hugging_face, onnx
+from dt.interchange import hub, hugging_face, onnx, trajectory_transformer
 
 FORMATS: dict[
     str, tuple[str, Callable[[Checkpoint, Path], None]]
@@ -49,11 +50,21 @@ def import_command(
     return_scale: Annotated[
         float | None, typer.Option(help="What returns are divided by; 1000 where it does not say so.")
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="What a Trajectory Transformer was trained on, for its bins.")
+    ] = None,
 ) -> None:
-    """Take over a Decision Transformer of transformers, to evaluate it or to build data with it."""
+    """Take over a Decision or Trajectory Transformer of transformers, to evaluate it or to build data."""
     if checkpoints.exists(out):
         raise InputError(f"{str(out)!r} exists; remove it, or choose another --out.")
-    checkpoints.save(out, hugging_face.load(source, env, return_scale))
+    kind = hub.settings(hub.folder_of(source)).get("model_type")
+    if kind != trajectory_transformer.MODEL_TYPE:
+        checkpoint = hugging_face.load(source, env, return_scale)
+    elif data is None:
+        raise InputError("A Trajectory Transformer's bins are cut by its data; name them: --data")
+    else:
+        checkpoint = trajectory_transformer.load(source, load_whole(data))
+    checkpoints.save(out, checkpoint)
     print(out)
 
 

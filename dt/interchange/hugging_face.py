@@ -16,6 +16,7 @@ from cartpole_phys.files import unfinished_folder
 from dt.checkpoint import Checkpoint, restore
 from dt.decision import DecisionConfig, DecisionTransformer
 from dt.gpt import ACTIVATIONS, TransformerConfig
+from dt.interchange import hub
 from dt.interchange.hugging_face_weights import to_ours, to_theirs
 from dt.models import Recipe, create
 from dt.optimization import TrainConfig
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 OWN = "cartpole_phys"  # in config.json: what transformers has no place for
 RETURN_SCALE = 1_000.0  # of the authors' own gym checkpoints
-FILES = ["config.json", "*.safetensors", "*.bin", "README.md"]
 CARD = """---
 library_name: transformers
 tags: [decision-transformer, offline-rl]
@@ -88,7 +88,7 @@ def load(
         InputError: if there is no such checkpoint, or it is damaged, of another kind, or does not fit the
             environment.
     """
-    folder = _folder(os.fspath(source))
+    folder = hub.folder_of(os.fspath(source))
     theirs = _opened(folder)
     own = _own_part(theirs.config, folder)
     origin = own.source if own and env_id is None else _origin(os.fspath(source), env_id, theirs.config)
@@ -179,7 +179,7 @@ def _own_part(theirs: DecisionTransformerConfig, folder: Path) -> _Own | None:
         return restore(_Own, stated)
     except ValueError as error:
         raise InputError(
-            f"Expected context, source and normalization under {OWN!r} in {str(folder / 'config.json')!r}, "
+            f"Expected context, source and normalization under {OWN!r} in {str(folder / hub.SETTINGS)!r}, "
             f"but they are damaged ({error!s:.200}); export the checkpoint again."
         ) from error
 
@@ -193,26 +193,6 @@ def _card(checkpoint: Checkpoint) -> str:
         std=list(normalization.observation_std),
         scale=normalization.return_scale,
     )
-
-
-def _folder(source: str) -> Path:
-    """The folder itself, or what the hub has under a name.
-
-    Raises:
-        InputError: if there is neither.
-    """
-    if Path(source).is_dir():
-        return Path(source)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    try:
-        return Path(snapshot_download(source, allow_patterns=FILES))
-    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
-        raise InputError(
-            f"Expected a folder that transformers wrote, or a name on its hub, but {source!r} is no folder "
-            f"and could not be fetched ({' '.join(str(error).split())[:200]})."
-        ) from error
 
 
 def _opened(folder: Path) -> DecisionTransformerModel:
