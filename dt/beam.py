@@ -121,6 +121,7 @@ class _Search:
         horizon, first = self.config.horizon, self.model.spaces.observation_size
         for step in range(horizon):
             if step:
+                self._append(self.plans[:, step - 1, -1:])  # the value, which opens the next step
                 self.plans[:, step, :first] = self._likeliest(first)
             worth = self._continue(step)
         best = worth.argmax(dim=1) + torch.arange(self.episodes, device=worth.device) * worth.shape[1]
@@ -132,12 +133,13 @@ class _Search:
         self._branch()
         drawn = [self._draw() for _ in range(model.action_tokens)]
         reward, expected = self._likely()
-        value, promised = self._likely(last=step == config.horizon - 1)
+        self._append(reward)
+        value, promised = self._likely()
         first = model.spaces.observation_size
-        self.plans[:, step, first:] = torch.stack([*drawn, reward, value], dim=1)  # (R, P − first)
+        self.plans[:, step, first:] = torch.cat([*drawn, reward, value], dim=1)  # (R, P − first)
         self.rewards[:, step], self.rewards[:, step + 1] = expected, promised
         worth = (self.rewards * self.discounts).sum(dim=1).view(self.episodes, -1)  # (R,) -> (E, W × X)
-        first_alike = self._first_alike(torch.stack(drawn, dim=1))
+        first_alike = self._first_alike(torch.cat(drawn, dim=1))
         worth = worth.masked_fill(first_alike < torch.arange(worth.shape[1], device=worth.device), -torch.inf)
         kept, twigs = worth.topk(config.beam_width, dim=1)  # each (E, W)
         offset = torch.arange(self.episodes, device=twigs.device)[:, None] * worth.shape[1]
@@ -168,30 +170,29 @@ class _Search:
         """Only these continuations, as plans."""
         for layer in self.layers:
             layer.keep(twigs, twigs // self.config.expansions)
-        self.plans, self.rewards, self.logits = (
-            tensor[twigs] for tensor in (self.plans, self.rewards, self.logits)
-        )
+        self.plans, self.rewards = self.plans[twigs], self.rewards[twigs]
 
     def _draw(self) -> Tensor:
-        """A likely token (R,) for each row, by chance; the stop token is no action."""
+        """A likely token (R, 1) for each row, by chance; the stop token is no action."""
         logits = likely(self.logits[:, :-1], self.config.action_share, self.config.top_actions)
-        token = torch.multinomial(logits.softmax(dim=1), 1, generator=self.generator)  # (R, 1)
+        token = torch.multinomial(logits.softmax(dim=1), 1, generator=self.generator)
         self._append(token)
-        return token[:, 0]
+        return token
 
-    def _likely(self, last: bool = False) -> tuple[Tensor, Tensor]:
-        """The likeliest token (R,) for each row, and the mean (R,) of what tokens stand for."""
+    def _likely(self) -> tuple[Tensor, Tensor]:
+        """The likeliest token (R, 1) for each row, and the mean (R,) of what tokens stand for."""
         dimension = self.place % self.model.per_step
         shares = self.logits.softmax(dim=1)[:, :-1]  # the stop token is worth nothing
         mean = shares @ self.model.discretizer.values[dimension]  # (R, N) @ (N,)
-        token = self.logits.argmax(dim=1, keepdim=True)
-        if not last:
-            self._append(token)
-        return token[:, 0], mean
+        return self.logits.argmax(dim=1, keepdim=True), mean
 
     def _likeliest(self, count: int) -> Tensor:
         """The likeliest tokens (R, count), one after another."""
-        return torch.stack([self._likely()[0] for _ in range(count)], dim=1)
+        tokens = []
+        for _ in range(count):
+            tokens.append(self.logits.argmax(dim=1, keepdim=True))
+            self._append(tokens[-1])
+        return torch.cat(tokens, dim=1)
 
     def _root(self, history: Tensor) -> Tensor:
         """Logits (E, N + 1) of the token after the history, whose keys and values are kept."""

@@ -92,23 +92,28 @@ class LayerBranches(FoldedBlock):
     def _look(self, query: Tensor) -> Tensor:
         """What queries (R, H, 1, D/H) see of all levels, (R, H, 1, D/H)."""
         held = [level.held for level in self._levels if level.tokens]
+        query = query * self.head_width**-0.5
         scores = [
             _ungrouped(_grouped(query, one.shape[1]) @ one[0].transpose(2, 3), len(query)) for one in held
         ]  # each (R, H, 1, t)
-        weights = torch.softmax(torch.cat(scores, dim=3) * self.head_width**-0.5, dim=3)
+        weights = torch.cat(scores, dim=3).softmax(dim=3)
         shares = weights.split([one.shape[3] for one in held], dim=3)  # each (R, H, 1, t)
         seen = [
             _ungrouped(_grouped(share, one.shape[1]) @ one[1], len(query))
             for share, one in zip(shares, held, strict=True)
         ]  # each (R, H, 1, D/H)
-        return torch.stack(seen).sum(dim=0)
+        return sum(seen[1:], start=seen[0])
 
 
 def _grouped(rows: Tensor, groups: int) -> Tensor:
     """Rows (R, H, 1, d) that share keys, beside each other: (groups, H, R / groups, d)."""
+    if len(rows) == groups:
+        return rows
     return rows.unflatten(0, (groups, -1))[:, :, :, 0].transpose(1, 2)
 
 
 def _ungrouped(grouped: Tensor, rows: int) -> Tensor:
     """The way back, (groups, H, R / groups, d) -> (R, H, 1, d)."""
+    if len(grouped) == rows:
+        return grouped
     return grouped.transpose(1, 2).reshape(rows, grouped.shape[1], 1, -1)

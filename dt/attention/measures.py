@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cartpole_phys.data.score import mean_interval
+from cartpole_phys.memory import FloatArray
 from dt.attention.maps import Maps
 
 RECENT = "this step or the one before"
@@ -30,17 +31,24 @@ class Measure:
 
 def measure(trained: Maps, untrained: Maps) -> list[Measure]:
     """Shares by kind of token, of recent steps and by distance in steps, and how evenly it is spread."""
-    rest = dict(shares(untrained.weights, untrained))
-    even = dict(shares(trained.uniform, trained))
+    begun, even = by_episode(untrained), evenly(trained)
     return [
-        Measure(
-            name,
-            *mean_interval(_by_episode(values).numpy()),
-            float(_by_episode(rest[name]).mean()),
-            float(even[name]),
-        )
-        for name, values in shares(trained.weights, trained)
+        Measure(name, *mean_interval(values), float(begun[name].mean()), even[name])
+        for name, values in by_episode(trained).items()
     ]
+
+
+def by_episode(maps: Maps) -> dict[str, FloatArray]:
+    """Every measure (E,), in the mean over layers and heads."""
+    return {
+        name: values.double().mean(dim=(1, 2)).cpu().numpy()  # (E, L, H) -> (E,)
+        for name, values in shares(maps.weights, maps)
+    }
+
+
+def evenly(maps: Maps) -> dict[str, float]:
+    """Every measure of the same attention to all tokens that may be looked at."""
+    return {name: float(value) for name, value in shares(maps.uniform, maps)}
 
 
 def shares(weights: Tensor, maps: Maps) -> Iterator[tuple[str, Tensor]]:
@@ -63,8 +71,3 @@ def _spread(weights: Tensor, allowed: Tensor) -> Tensor:
     """e^entropy as a share of the tokens that may be looked at: 1 if all get the same."""
     entropy = -torch.xlogy(weights, weights).sum(dim=-1)
     return (entropy.exp() / allowed.sum(dim=1).to(weights.device)).mean(dim=-1)
-
-
-def _by_episode(values: Tensor) -> Tensor:
-    """(E, L, H) -> (E,)."""
-    return values.double().mean(dim=(1, 2)).cpu()
