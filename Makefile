@@ -104,6 +104,7 @@ bench: $(INSTALLED) $(ENVPOOL) $(D4RL)
 	@$(BIN)/python -m benchmarks.transitions
 	@$(BIN)/python -m benchmarks.exporting
 	@$(BIN)/python -m benchmarks.models
+	@$(BIN)/python -m benchmarks.planning
 
 bench-gpu: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.gpu

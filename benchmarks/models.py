@@ -142,7 +142,7 @@ def main() -> None:
     episodes = data()
     rows = [*training(episodes, rounds), *acting(episodes, rounds)]
     write(RESULT, rows)
-    Console().print(table("Decision Transformer", rows))
+    Console().print(table("Decision Transformer", rows, millions=False))
 
 
 if __name__ == "__main__":

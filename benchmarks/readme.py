@@ -18,6 +18,7 @@ from benchmarks import (
     exporting,
     models,
     pendulum,
+    planning,
     rollout,
     sampling,
     scores,
@@ -212,22 +213,36 @@ def data_speed_block() -> str:
 
 def model_speed_block() -> str:
     """Training and acting beside others'."""
-    result = _read(models.RESULT)
+    return _speeds(
+        _read(models.RESULT),
+        "Transitions, batches or actions a second, medians of rounds in turns. Both have 3 layers, 1 head "
+        "and width 128, with 20 steps of context",
+    )
+
+
+def planning_speed_block() -> str:
+    """Planning and training of planners beside their authors' way."""
+    return _speeds(
+        _read(planning.RESULT),
+        "Plans or optimisation steps a second, medians of rounds in turns. Both have the authors' shapes: 4 "
+        "layers, 4 heads and width 128 for plans, 3 layers for masked actions",
+    )
+
+
+def _speeds(result: dict[str, Any], note: str) -> str:
+    """A table of comparisons, and what was compared."""
     lines = ["| work | beside | ours, 1/s | ratio | spread |", "|---|---|---:|---:|---:|"]
     lines += [
-        f"| {row['work']} | {row['peer']} | {row['ours_per_second']:,.0f} | {_times(row['ratio'])} | "
+        f"| {row['work']} | {row['peer']} | {_rate(row['ours_per_second'])} | {_times(row['ratio'])} | "
         f"{_times(row['lowest_ratio'])} – {_times(row['highest_ratio'])} |"
         for row in result["rows"]
     ]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            "Transitions, batches or actions a second, medians of rounds in turns. Both have 3 layers, 1 "
-            "head and width 128, with 20 steps of context "
-            f"(`make bench`: {result['machine']}, {result['date']}).",
-        ]
-    )
+    return "\n".join([*lines, "", f"{note} (`make bench`: {result['machine']}, {result['date']})."])
+
+
+def _rate(per_second: float) -> str:
+    """A rate with three digits, or all before the point."""
+    return f"{per_second:.3g}" if per_second < 100 else f"{per_second:,.0f}"
 
 
 def _times(ratio: float) -> str:
@@ -272,6 +287,7 @@ BLOCKS = (
     Block(ENVIRONMENT, "shoves", shoves_block),
     Block(DATASETS, "speed", data_speed_block),
     Block(MODELS, "speed", model_speed_block),
+    Block(MODELS, "planning", planning_speed_block),
     Block(PENDULUM, "results", pendulum.results_table),
     Block(PENDULUM, "changes", pendulum.changes_table),
     Block(PENDULUM, "random", pendulum.value_table),

@@ -121,13 +121,14 @@ def write(path: Path, rows: Sequence[dict[str, Any]], **more: Any) -> None:
     path.write_text(text + "\n", "utf-8")
 
 
-def table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
-    """The comparisons for the terminal, in millions of steps a second."""
+def table(title: str, rows: Sequence[dict[str, Any]], millions: bool = True) -> Table:
+    """The comparisons for the terminal, in steps or millions of steps a second."""
+    unit, scale = ("M/s", 1e6) if millions else ("1/s", 1.0)
     missing = [
         f"Left out: {row['work']} ({row['peer']}): {row['left_out']}" for row in rows if "left_out" in row
     ]
     drawn = Table(title=title, caption="\n".join(missing) or None, caption_justify="left")
-    for heading in ("work", "peer", "ours, M/s", "peer, M/s", "ratio", "spread"):
+    for heading in ("work", "peer", f"ours, {unit}", f"peer, {unit}", "ratio", "spread"):
         is_text = heading in ("work", "peer")
         drawn.add_column(heading, justify="left" if is_text else "right", no_wrap=not is_text)
     for row in rows:
@@ -135,8 +136,8 @@ def table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
             drawn.add_row(
                 row["work"],
                 row["peer"],
-                f"{row['ours_per_second'] / 1e6:.3g}",
-                f"{row['peer_per_second'] / 1e6:.3g}",
+                f"{row['ours_per_second'] / scale:.3g}",
+                f"{row['peer_per_second'] / scale:.3g}",
                 f"{row['ratio']:.3g}×",
                 f"{row['lowest_ratio']:.3g} to {row['highest_ratio']:.3g}",
             )
