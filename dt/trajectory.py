@@ -97,7 +97,8 @@ class TrajectoryTransformer(Model):
         errors = F.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")  # (B, K × P − 1)
         counted = batch.valid.repeat_interleave(self.per_step, dim=1)[:, 1:]
         weights = self._weights(tokens.device).repeat(self.window)[1:]  # (P,) -> (K × P − 1,)
-        return torch.where(counted, errors * weights, 0.0).sum() / counted.sum()
+        total = torch.where(counted, errors * weights, 0.0).sum()
+        return total / (batch.valid.sum() * self.per_step)  # a window's first token is given
 
     def logits(self, tokens: Tensor) -> Tensor:
         """For the token after each of ``tokens`` (B, T), from the beginning of a step on: (B, T, N + 1)."""

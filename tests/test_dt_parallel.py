@@ -91,6 +91,29 @@ def test_every_process_and_step_has_dropout_of_its_own(monkeypatch: pytest.Monke
     assert len({seed for pair in found[1:] for seed in pair} | {7}) == 5
 
 
+@pytest.mark.parametrize("kind", ["decision", "reinformer", "trajectory", "energy", "bc"])
+def test_losses_of_shares_add_up_to_that_of_the_batch(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    episodes, recipe = make_episodes(), small_recipe(kind)
+    source = describe(episodes)
+    model = create(recipe.kind, recipe.model, source.spaces).eval()
+    normalization = Normalization.of(episodes, source.spaces)
+    model.prepare(episodes, normalization)
+    sampler = model.sampler(episodes, normalization, torch.device("cpu"))
+    fallen = torch.as_tensor(episodes.offsets[1:] - 1)  # windows of a single step, or so
+    batch = sampler.at(torch.cat([torch.arange(0, 900, 100), fallen]))  # type: ignore[attr-defined]
+    if kind == "trajectory":
+        batch.valid[-len(fallen) :, 1:] = False
+    with torch.no_grad():
+        whole = model.loss(batch)
+        monkeypatch.setattr(parallel, "world_size", lambda: 2)
+        total = 0.0
+        for number in range(2):
+            monkeypatch.setattr(parallel, "rank", lambda number=number: number)
+            own, share = parallel.share_of(batch)
+            total += share * float(model.loss(own))
+    assert total == pytest.approx(float(whole), rel=1e-5)
+
+
 def test_shares_of_a_batch_are_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     batch = random_batch(True, windows=5, padding=2)
     batch.valid.data = torch.arange(25).reshape(5, 5) % 3 != 0
