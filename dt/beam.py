@@ -113,8 +113,6 @@ class _Search:
         self.rewards = torch.zeros(self.rows, steps + 1, device=history.device)  # the value after the last
         self.discounts = discount ** torch.arange(steps + 1, device=history.device)
         self.names = self.plans.new_zeros(self.rows)  # equal plans have equal ones
-        for layer in self.layers:
-            layer.branch(self.rows, steps * model.per_step)
 
     def run(self) -> Plans:
         """Plan step by step."""
@@ -199,8 +197,9 @@ class _Search:
         model, count = self.model, history.shape[1]
         mask = model.mask[:, :, :count, :count]
         hidden = model.embed(history)
+        room = self.config.horizon * model.per_step
         for layer in self.layers:
-            hidden = layer.root(hidden, mask, mask[0, 0, -1])
+            hidden = layer.root(hidden, mask, mask[0, 0, -1], self.config.beam_width, room)
         return self._read(hidden[:, -1], count - 1)
 
     def _append(self, token: Tensor) -> None:

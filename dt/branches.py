@@ -1,12 +1,11 @@
-"""Keys and values of many plans that begin alike: what they share is kept once.
+"""Keys and values of many plans that begin alike, each computed once.
 
 ::
 
-    stem     (E, …)         what happened before the plans, once for each of E episodes
-    plans    (E × W, …)     what each of W plans has chosen so far
+    plans    (E × W, …)     what happened before, and what each of W plans of E episodes has chosen so far
     twigs    (E × W × X, …) what each of X continuations of a plan adds, until the best W are kept
 
-Tokens look at all three; copying happens only where continuations become plans.
+Tokens look at both; copying happens only where continuations become plans.
 """
 
 from __future__ import annotations
@@ -39,45 +38,49 @@ class _Level:
 
 
 class LayerBranches(FoldedBlock):
-    """One layer of a transformer, with the keys and values of stem, plans and twigs."""
+    """One layer of a transformer, with the keys and values of plans and twigs."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
-        self._levels: list[_Level] = []  # fewer rows first
+        self._levels: list[_Level] = []  # plans, then twigs if there are any
+        self._stem = 0  # tokens that all plans of an episode share
 
-    def root(self, tokens: Tensor, mask: Tensor, kept: Tensor) -> Tensor:
-        """Begin with a stem of tokens (E, n, D), of which later ones see those ``kept`` (n,).
+    def root(self, tokens: Tensor, mask: Tensor, kept: Tensor, width: int, room: int) -> Tensor:
+        """Begin ``width`` plans for each of E episodes with the same tokens (E, n, D).
 
         Args:
             tokens: (E, n, D).
             mask: (1, 1, n, n) bool, True where a token may look.
-            kept: (n,) bool.
+            kept: (n,) bool, those that later ones may look at.
+            width: plans of an episode.
+            room: for so many tokens of each plan.
         """
 
         def look(query: Tensor, key_value: Tensor) -> Tensor:
-            self._levels.clear()
-            self.branch(len(key_value), int(kept.sum()))
-            self._levels[0].add(key_value[:, kept])
+            self._stem = int(kept.sum())
+            self._levels = [self._level(len(tokens) * width, self._stem + room)]
+            self._levels[0].add(key_value[:, kept].repeat_interleave(width, dim=0))
             keys, values = key_value.transpose(1, 3).unbind(2)  # each (E, H, n, D/H)
             return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
 
         return self.apply(tokens, look)
 
     def branch(self, rows: int, room: int) -> None:
-        """Begin a level of ``rows`` rows, equally many for each row of the level before.
-
-        Each of them has room for ``room`` tokens.
-        """
-        weight, _ = self._output
-        self._levels.append(_Level(weight.new_empty(2, rows, self.heads, room, self.head_width)))
+        """Begin ``rows`` twigs, equally many for each plan, with room for ``room`` tokens each."""
+        self._levels.append(self._level(rows, room))
 
     def keep(self, twigs: Tensor, plans: Tensor) -> None:
         """Make plans of the ``twigs`` (W',), each of which continues the row of ``plans`` (W',)."""
-        added, grown = self._levels.pop(), self._levels[-1]
-        grown.held[:] = grown.held[:, plans]
+        added, grown = self._levels.pop(), self._levels[0]
+        own = grown.held[:, :, :, self._stem :]  # (2, W', H, t, D/H)
+        own[:] = own[:, plans]
         after = grown.tokens + added.tokens
         grown.room[:, :, :, grown.tokens : after] = added.held[:, twigs]
         grown.tokens = after
+
+    def _level(self, rows: int, room: int) -> _Level:
+        weight, _ = self._output
+        return _Level(weight.new_empty(2, rows, self.heads, room, self.head_width))
 
     def advance(self, tokens: Tensor, keep: bool) -> Tensor:
         """New values of a token (R, 1, D) of each row of the last level, seen by later ones if ``keep``."""
