@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import (
+    attention,
     building,
     catalogue,
     energy_drift,
@@ -38,6 +39,7 @@ DATASETS = ROOT / "docs" / "datasets.md"
 CATALOGUE = ROOT / "datasets" / "README.md"
 MODELS = ROOT / "docs" / "models.md"
 PENDULUM = ROOT / "docs" / "pendulum.md"
+ATTENTION = ROOT / "docs" / "attention.md"
 DEMOS = ROOT / "benchmarks" / "results" / "demo"
 OTHER_SEEDS = "seed-*.json"  # the same demo with another --seed, which decides the agent too
 
@@ -292,6 +294,8 @@ BLOCKS = (
     Block(PENDULUM, "changes", pendulum.changes_table),
     Block(PENDULUM, "random", pendulum.value_table),
     Block(PENDULUM, "parameters", pendulum.parameters_table),
+    Block(ATTENTION, "claims", attention.claims_table),
+    Block(ATTENTION, "measures", attention.measures_table),
     Block(CATALOGUE, "catalogue", catalogue.table),
 )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.readme import (
+    ATTENTION,
     CATALOGUE,
     DATASETS,
     ENVIRONMENT,
@@ -23,11 +24,13 @@ from cartpole_phys.data.recipe import released_recipes
 from cartpole_phys.errors import InputError
 
 PAGES = [README, ENVIRONMENT, DATASETS]
-ILLUSTRATED = [README, ENVIRONMENT, PENDULUM]
+ILLUSTRATED = [README, ENVIRONMENT, PENDULUM, ATTENTION]
 
 
 @pytest.mark.parametrize(
-    "page", [*PAGES, MODELS, PENDULUM, CATALOGUE], ids=lambda page: page.parent.name + page.name
+    "page",
+    [*PAGES, MODELS, PENDULUM, ATTENTION, CATALOGUE],
+    ids=lambda page: page.parent.name + page.name,
 )
 def test_figures_are_those_of_the_committed_results(page: Path) -> None:
     assert page.read_text("utf-8") == render()[page]

@@ -16,11 +16,14 @@ COLOURS = {
     VALUE: "#999999",
     "step": "#777777",
 }
-PANEL = 2.4  # inches
+PANEL, NARROWEST = 2.4, 6.0  # inches, of a panel and of the whole
 
 
 def save_maps(maps: Maps, title: str, path: Path) -> None:
-    """Draw what each head looks at, in the mean over episodes, above a strip with the kinds of tokens."""
+    """Draw what each head looks at, in the mean over episodes, above a strip with the kinds of tokens.
+
+    Brightness is attention in units of even attention, so that rows of few and of many tokens compare.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -29,13 +32,12 @@ def save_maps(maps: Maps, title: str, path: Path) -> None:
 
     mean = maps.weights.float().mean(dim=0).cpu()  # (L, H, Q, T)
     layers, heads, queries, _ = mean.shape
-    figure, axes = plt.subplots(
-        layers, heads, figsize=(PANEL * heads + 1, PANEL * layers + 1), squeeze=False, layout="constrained"
-    )
+    size = (max(PANEL * heads + 1, NARROWEST), PANEL * layers + 1)
+    figure, axes = plt.subplots(layers, heads, figsize=size, squeeze=False, layout="constrained")
     strip = max(queries // 12, 1)  # rows
     for layer, head in ((layer, head) for layer in range(layers) for head in range(heads)):
         panel = axes[layer, head]
-        shown = mean[layer, head]
+        shown = mean[layer, head] * maps.allowed.sum(dim=1, keepdim=True)  # (Q, T)
         panel.imshow(shown, aspect="auto", cmap="magma", vmin=0.0, vmax=float(shown.max()))
         for kind, first, last in _runs(maps.kinds):
             panel.add_patch(Rectangle((first - 0.5, queries - 0.5), last - first, strip, color=COLOURS[kind]))
@@ -45,7 +47,7 @@ def save_maps(maps: Maps, title: str, path: Path) -> None:
     figure.suptitle(title, fontsize=10)
     figure.legend(
         handles=[Patch(color=COLOURS[kind], label=kind) for kind in dict.fromkeys(maps.kinds)],
-        title="tokens that are looked at, oldest first",
+        title="tokens that are looked at, oldest first; black is nothing, white the most",
         loc="outside lower center",
         ncols=len(COLOURS),
         fontsize=8,

@@ -1,0 +1,158 @@
+"""Three claims about what sequence models look at, measured: ``python -m benchmarks.attention``.
+
+Each model is trained on the same data with several seeds, and plays. What is done already stays.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+
+from benchmarks.machine import describe
+from benchmarks.studies.cell import data_path, read, write
+from benchmarks.studies.running import DATA, DataOption
+from benchmarks.studies.tables import table
+from cartpole_phys import commands
+from cartpole_phys.data.build import Options, build
+from cartpole_phys.data.loading import load_file
+from cartpole_phys.data.recipe import Recipe as DataRecipe
+from cartpole_phys.data.score import mean_interval
+from cartpole_phys.episodes import Episodes
+from dt.attention.maps import Maps, look, played_windows, untrained
+from dt.attention.measures import RECENT, RETURN, SPREAD, by_episode, evenly
+from dt.attention.pictures import save_maps
+from dt.models import recipe
+from dt.training import train
+
+DATASET = DataRecipe("PhysCartPole-v0", "sac", "medium")
+RESULTS = Path(__file__).parent / "results" / "attention"
+KINDS, SEEDS, EPISODES = ("decision", "reinformer", "trajectory", "energy"), 3, 50
+NAMES = {
+    "decision": "Decision Transformer",
+    "reinformer": "Reinformer",
+    "trajectory": "Trajectory Transformer",
+    "energy": "energy model",
+}
+HALF = 0.5
+console = Console(stderr=True)
+
+
+class Claim(NamedTuple):
+    """What somebody says that a model looks at."""
+
+    words: str
+    kind: str
+    measure: str
+
+
+CLAIMS = (
+    Claim("Decision Transformers look at return tokens", "decision", RETURN),
+    Claim("Trajectory Transformers look at the recent past", "trajectory", RECENT),
+    Claim("energy models look everywhere", "energy", SPREAD),
+)
+
+
+def claims_table() -> str:
+    """The claims, each with its measure and whether it holds."""
+    rows = []
+    for words, kind, measure in CLAIMS:
+        (mean, low, high), begun, even = _measured(kind, measure)
+        told = f"{mean:.2f} ({low:.2f} – {high:.2f})"
+        holds = low > (HALF if measure == SPREAD else max(begun, even))
+        rows.append([words, measure, told, f"{begun:.2f}", f"{even:.2f}", "yes" if holds else "no"])
+    return table(["claim", "attention to", "trained", "untrained", "uniform", "holds"], rows)
+
+
+def measures_table() -> str:
+    """The same measures of all models."""
+    names = dict.fromkeys(name for kind in KINDS for name in _results(kind)[0]["trained"])
+    kinds = [name for name in names if not name.endswith("away") and name not in (RECENT, SPREAD)]
+    rows = [[name, *(_told(kind, name) for kind in KINDS)] for name in (*kinds, RECENT, SPREAD)]
+    machine, date = (_results(KINDS[0])[0][key] for key in ("machine", "date"))
+    note = (
+        f"Shares of the attention, trained and, after the stroke, untrained: means over layers, heads, "
+        f"{SEEDS} seeds and {EPISODES} episodes of each, with 95 % intervals over episodes. Spread is the "
+        f"share of the tokens among which it is divided. `python -m benchmarks.attention`: {machine}, {date}."
+    )
+    return "\n".join([table(["attention to", *(NAMES[kind] for kind in KINDS)], rows), "", note])
+
+
+def _told(kind: str, measure: str) -> str:
+    if measure not in _results(kind)[0]["trained"]:
+        return ""
+    (mean, low, high), begun, _ = _measured(kind, measure)
+    return f"{mean:.2f} ({low:.2f} – {high:.2f}) / {begun:.2f}"
+
+
+def _measured(kind: str, measure: str) -> tuple[tuple[float, float, float], float, float]:
+    """Of all seeds: trained with its 95 % interval over episodes, untrained, and uniform."""
+    results = _results(kind)
+    trained, begun = (
+        np.concatenate([one[state][measure] for one in results]) for state in ("trained", "untrained")
+    )
+    return mean_interval(trained), float(begun.mean()), results[0]["uniform"][measure]
+
+
+def _results(kind: str) -> list[dict[str, Any]]:
+    return [read(_path(kind, seed)) for seed in range(SEEDS)]
+
+
+def _path(kind: str, seed: int) -> Path:
+    return RESULTS / f"{kind}-seed{seed}.json"
+
+
+def measure_model(kind: str, seed: int, data: Episodes) -> dict[str, Any]:
+    """Train a model, let it play, and see what it looks at."""
+    checkpoint = train(data, recipe(kind, "tiny", seed=seed))
+    windows = played_windows(checkpoint, EPISODES, seed)
+    maps, begun = look(checkpoint.model, windows), look(untrained(checkpoint), windows)
+    shown = {
+        "weights": maps.weights.mean(dim=0).numpy().round(5).tolist(),  # (L, H, Q, T)
+        "allowed": maps.allowed.tolist(),
+        "kinds": maps.kinds,
+    }
+    measured = {
+        "trained": {name: values.round(5).tolist() for name, values in by_episode(maps).items()},
+        "untrained": {name: values.round(5).tolist() for name, values in by_episode(begun).items()},
+        "uniform": evenly(maps),
+    }
+    return {"kind": kind, "seed": seed, **measured, "map": shown, **describe("torch")}
+
+
+def draw(kind: str) -> None:
+    """What the first seed's model looks at, as a picture."""
+    shown = _results(kind)[0]["map"]
+    steps = torch.zeros(0)  # not drawn
+    weights, allowed = torch.tensor(shown["weights"])[None], torch.tensor(shown["allowed"])
+    maps = Maps(weights, allowed, tuple(shown["kinds"]), steps, steps)
+    save_maps(maps, f"{NAMES[kind]} on {DATASET.name}", RESULTS / f"{kind}.png")
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def attention(data: DataOption = DATA) -> None:
+    """Train what is claimed about, and measure what it looks at; what is done already stays."""
+    path = data_path(DATASET, data)
+    if not path.exists():
+        with commands.ProgressBar() as progress:
+            build(DATASET, Options(data), progress)
+    episodes = load_file(path)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for seed in range(SEEDS):
+        for kind in KINDS:
+            if not _path(kind, seed).exists():
+                console.print(f"Training {kind}, seed {seed}")
+                write(measure_model(kind, seed, episodes), _path(kind, seed))
+    for kind in KINDS:
+        draw(kind)
+
+
+if __name__ == "__main__":
+    commands.run(app)
