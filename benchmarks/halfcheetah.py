@@ -1,0 +1,228 @@
+"""Planning on HalfCheetah: errors ahead, and what a wider beam costs and brings.
+
+``python -m benchmarks.halfcheetah`` builds a small SAC set, trains a Decision and a Trajectory Transformer on
+most of its episodes, and measures both on the rest and in the environment. What is done already stays.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from torch import Tensor
+
+from benchmarks.machine import describe
+from benchmarks.studies.cell import data_path, read, write
+from benchmarks.studies.horizons import action_errors, observation_errors
+from benchmarks.studies.running import DATA, DataOption
+from benchmarks.studies.tables import minus, table
+from cartpole_phys import commands
+from cartpole_phys.data.build import Options, build
+from cartpole_phys.data.loading import load_file
+from cartpole_phys.data.recipe import Recipe as DataRecipe
+from cartpole_phys.data.score import mean_interval
+from cartpole_phys.episodes import Episodes
+from dt import checkpoint as checkpoints
+from dt.beam import PlanConfig
+from dt.checkpoint import Checkpoint
+from dt.decision import DecisionTransformer
+from dt.gpt import TransformerConfig
+from dt.models import Recipe, recipe
+from dt.policy import load
+from dt.token_windows import numbers_of
+from dt.training import train
+from dt.trajectory import TrajectoryConfig, TrajectoryTransformer
+from dt.windows import Windows
+
+DATASET = DataRecipe("HalfCheetah-v5", "sac", "expert", steps=100_000, train_steps=60_000)
+RESULTS = Path(__file__).parent / "results" / "halfcheetah"
+HELD_OUT = 0.2  # of the episodes
+KNOWN, WINDOW, WINDOWS = 2, 10, 200  # steps before the first prediction, steps in all, and how many of them
+WIDTHS = (1, 2, 4, 8, 16, 32)
+EPISODES, STEPS, SEED = 10, 200, 1_000  # that are played, and the first one's seed
+TIMED = 20  # actions
+
+SHAPE = TransformerConfig(layers=2, heads=2, width=64, activation="gelu", dropout=0.0)
+PLANNER = TrajectoryConfig(
+    context=WINDOW, bins=50, transformer=SHAPE, plan=PlanConfig(horizon=5, beam_width=4, context=5)
+)
+console = Console(stderr=True)
+
+
+def recipes() -> dict[str, Recipe]:
+    """What is trained, by name."""
+    trajectory = recipe("trajectory", "tiny", steps=4_000)
+    trajectory = replace(trajectory, model=PLANNER, train=replace(trajectory.train, batch_size=32))
+    return {"decision": recipe("decision", "tiny"), "trajectory": trajectory}
+
+
+def measure_horizon(models: dict[str, Checkpoint], rest: Episodes) -> dict[str, Any]:
+    """Errors by how many steps ahead, with 95 % intervals over windows."""
+    starts = _starts(rest)
+    trajectory, decision = models["trajectory"], models["decision"]
+    planner, actor = trajectory.model, decision.model
+    assert isinstance(planner, TrajectoryTransformer)
+    assert isinstance(actor, DecisionTransformer)
+    numbers = torch.as_tensor(numbers_of(rest, trajectory.normalization, 0.99, None)).float()
+    steps = starts[:, None] + torch.arange(WINDOW)  # (B, K)
+    predicted, still = observation_errors(planner, numbers[steps], KNOWN)
+    windows = Windows(rest, decision.normalization, WINDOW, torch.device("cpu")).at(starts)
+    own, recorded = action_errors(actor, windows, KNOWN)
+    return {
+        "observations, Trajectory Transformer": _intervals(predicted),
+        "observations, the last one known": _intervals(still),
+        "actions, Decision Transformer, after its own": _intervals(own),
+        "actions, Decision Transformer, after recorded ones": _intervals(recorded),
+    }
+
+
+def _starts(rest: Episodes) -> Tensor:
+    """Rows from which whole windows follow, drawn at random."""
+    room = np.concatenate(
+        [np.arange(first, last - WINDOW + 1) for first, last in pairwise(rest.offsets.tolist())]
+    )
+    return torch.as_tensor(np.random.default_rng(SEED).choice(room, WINDOWS, replace=False))
+
+
+def _intervals(errors: Tensor) -> list[tuple[float, float, float]]:
+    """Mean and its interval for each step ahead, of errors (B, H)."""
+    return [mean_interval(column.double().numpy()) for column in errors.T]
+
+
+def measure_width(model: Checkpoint, width: int) -> dict[str, Any]:
+    """Returns and the time of an action, with a beam so wide; on one thread."""
+    assert isinstance(model.model, TrajectoryTransformer)
+    config = model.model.config
+    model.model.config = replace(config, plan=replace(config.plan, beam_width=width))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return {
+            "width": width,
+            "returns": play(model),
+            "seconds_per_action": _seconds(model),
+            **describe("torch"),
+        }
+    finally:
+        torch.set_num_threads(threads)
+        model.model.config = config
+
+
+def play(model: Checkpoint, target: float | None = None) -> list[float]:
+    """The returns of episodes of ``STEPS`` steps."""
+    world = replace(DATASET, env_kwargs={"max_episode_steps": STEPS}).world
+    return [float(one) for one in world.play(load(model, target), EPISODES, SEED).returns]
+
+
+def _seconds(model: Checkpoint) -> float:
+    """The median time of an action in a single episode."""
+    policy, random = load(model), np.random.default_rng(SEED)
+    observations = random.normal(size=(TIMED + 5, 1, model.source.spaces.observation_size)).astype(np.float32)
+    policy.begin(1, random)
+    times = []
+    for observation in observations:
+        start = time.perf_counter()
+        policy.act(observation, np.zeros(1))
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[5:]))  # with a whole context
+
+
+def horizon_table() -> str:
+    """Errors by steps ahead."""
+    result = read(RESULTS / "horizon.json")
+    ahead = [f"{step + 1}" for step in range(max(map(len, result["errors"].values())))]
+    rows = [
+        [name, *(f"{mean:.2f} ({low:.2f} – {high:.2f})" for mean, low, high in errors)]
+        for name, errors in result["errors"].items()
+    ]
+    rows = [row + [""] * (len(ahead) + 1 - len(row)) for row in rows]
+    return table(["error, by steps ahead", *ahead], rows)
+
+
+def width_table() -> str:
+    """Return and time by the width of the beam."""
+    rows = []
+    for width in WIDTHS:
+        result = read(_width_path(width))
+        mean, low, high = mean_interval(np.array(result["returns"]))
+        told = f"{minus(f'{mean:.0f}')} ({minus(f'{low:.0f}')} – {minus(f'{high:.0f}')})"
+        rows.append([f"beam {width}", told, f"{1e3 * result['seconds_per_action']:.0f}"])
+    decision = read(RESULTS / "decision.json")
+    mean, low, high = mean_interval(np.array(decision["returns"]))
+    note = (
+        f"{EPISODES} episodes, the same start states for all, plans of {PLANNER.plan.horizon} steps; the "
+        f"time is that of one episode on one thread. The Decision Transformer, asked for the best return of "
+        f"its data, has {minus(f'{mean:.0f}')} ({minus(f'{low:.0f}')} – {minus(f'{high:.0f}')}). "
+        f"{decision['machine']}, {decision['date']}."
+    )
+    return "\n".join(
+        [table(["Trajectory Transformer", f"return of {STEPS} steps", "ms an action"], rows), "", note]
+    )
+
+
+def _width_path(width: int) -> Path:
+    return RESULTS / f"beam{width}.json"
+
+
+def _trained(folder: Path, episodes: Episodes) -> dict[str, Checkpoint]:
+    """The models, as far as they are not there already."""
+    models = {}
+    for kind, chosen in recipes().items():
+        out = folder / f"halfcheetah-{kind}"
+        console.print(f"Training {kind}")
+        train(episodes, chosen, out, resume=checkpoints.exists(out))
+        models[kind] = checkpoints.load(out)
+    return models
+
+
+def _unless_there(path: Path, result: Callable[[], dict[str, Any]]) -> None:
+    if not path.exists():
+        console.print(f"Measuring {path.stem}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(result(), path)
+
+
+def _split(folder: Path) -> Sequence[Episodes]:
+    """The episodes that models learn from, and the rest."""
+    path = data_path(DATASET, folder)
+    if not path.exists():
+        with commands.ProgressBar() as progress:
+            build(DATASET, Options(folder), progress)
+    episodes = load_file(path)
+    first = round(len(episodes) * (1.0 - HELD_OUT))
+    return episodes.select(np.arange(first)), episodes.select(np.arange(first, len(episodes)))
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def halfcheetah(data: DataOption = DATA) -> None:
+    """Train a Decision and a Trajectory Transformer on HalfCheetah, and measure how far ahead they see."""
+    learned, rest = _split(data)
+    models = _trained(data, learned)
+    _unless_there(
+        RESULTS / "horizon.json", lambda: {"errors": measure_horizon(models, rest), **describe("torch")}
+    )
+    _unless_there(
+        RESULTS / "decision.json",
+        lambda: {
+            "returns": play(models["decision"]),
+            "data_returns": learned.returns.tolist(),
+            **describe("torch"),
+        },
+    )
+    for width in WIDTHS:
+        _unless_there(_width_path(width), lambda width=width: measure_width(models["trajectory"], width))  # type: ignore[misc]
+
+
+if __name__ == "__main__":
+    commands.run(app)
