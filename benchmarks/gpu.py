@@ -19,11 +19,11 @@ from benchmarks.side_by_side import compare, options, table, write
 from cartpole_phys import commands
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
+from dt.data.source import describe
+from dt.data.windows import Normalization, Windows
 from dt.decision import DecisionConfig, DecisionTransformer
+from dt.learning.optimization import Trainer, faster_dtype
 from dt.models import recipe
-from dt.optimization import Trainer, faster_dtype
-from dt.source import describe
-from dt.windows import Normalization, Windows
 
 RESULT = Path(__file__).parent / "results" / "gpu.json"
 EPISODES, STEPS, UPDATES = 4_096, 500, 100

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import DecisionTransformerConfig, DecisionTransformerModel
 
 from cartpole_phys.episodes import Episodes
-from dt.windows import Normalization
+from dt.data.windows import Normalization
 
 CLIP = 0.25
 CPU = torch.device("cpu")

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's own documentation uses
 from torch import Tensor, nn
 
+from dt.data.windows import Windows
 from dt.energy import at_the_front
 from dt.gpt import Transformer, TransformerConfig
-from dt.optimization import TrainConfig
-from dt.windows import Windows
+from dt.learning.optimization import TrainConfig
 
 
 class MaskedModel(nn.Module):

@@ -21,11 +21,11 @@ from cartpole_phys.episodes import Episodes
 from cartpole_phys.policies.heuristic import proportional
 from cartpole_phys.rollout import collect
 from cartpole_phys.system import CartPole
+from dt.data.source import Spaces, describe
+from dt.data.windows import Normalization, Windows
 from dt.decision import DecisionConfig, DecisionTransformer
+from dt.learning.optimization import BFLOAT16, FLOAT32, Trainer, faster_dtype
 from dt.models import recipe
-from dt.optimization import BFLOAT16, FLOAT32, Trainer, faster_dtype
-from dt.source import Spaces, describe
-from dt.windows import Normalization, Windows
 
 ROWS, BATCH, CONTEXT, EPISODES, STEPS = 200_000, 64, 20, 100, 500
 GAIN = 1.11  # of the data's policy, of medium score

@@ -18,13 +18,13 @@ from benchmarks.models import data, rate
 from benchmarks.side_by_side import compare, options, table, write
 from benchmarks.uncached_search import UncachedSearch
 from cartpole_phys.episodes import Episodes
-from dt.beam import PlanConfig, search
+from dt.data.source import describe
+from dt.data.windows import Normalization, Windows
 from dt.energy import EnergyConfig, EnergyModel
+from dt.learning.optimization import FLOAT32, Trainer, faster_dtype
 from dt.models import recipe
-from dt.optimization import FLOAT32, Trainer, faster_dtype
-from dt.source import describe
+from dt.planning.beam import PlanConfig, search
 from dt.trajectory import TrajectoryConfig, TrajectoryTransformer
-from dt.windows import Normalization, Windows
 
 SEARCHED = PlanConfig(horizon=15, beam_width=32)
 SHORT = PlanConfig(horizon=5, beam_width=4)

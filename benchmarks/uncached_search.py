@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dt.beam import PlanConfig, likely
+from dt.planning.beam import PlanConfig, likely
 from dt.trajectory import TrajectoryTransformer
 
 

@@ -8,10 +8,10 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from cartpole_phys.errors import InputError
+from dt.acting.history import HistoryModel
+from dt.data.source import Spaces
+from dt.data.windows import Batch
 from dt.heads import ActionHead
-from dt.history import HistoryModel
-from dt.source import Spaces
-from dt.windows import Batch
 
 
 @dataclass(frozen=True)

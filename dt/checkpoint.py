@@ -25,11 +25,11 @@ from torch import Tensor
 
 from cartpole_phys.errors import InputError
 from cartpole_phys.files import synchronize
+from dt.data.source import Source
+from dt.data.windows import Normalization
 from dt.heads import Model
+from dt.learning.optimization import TrainConfig
 from dt.models import KINDS, Recipe, create
-from dt.optimization import TrainConfig
-from dt.source import Source
-from dt.windows import Normalization
 
 FORMAT, VERSION = "cartpole-phys dt checkpoint", 4
 MODEL, TRAINING, CONFIG = "model.safetensors", "training.safetensors", "config.json"

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from cartpole_phys.errors import InputError
+from dt.acting.history import HistoryModel
+from dt.acting.stream import LayerStream, ring_masks, slots_for
+from dt.data.source import Spaces
+from dt.data.windows import Batch
 from dt.gpt import Transformer, TransformerConfig, causal_mask
 from dt.heads import ActionHead, Stream
-from dt.history import HistoryModel
-from dt.source import Spaces
-from dt.stream import LayerStream, ring_masks, slots_for
 from dt.tokens import LAST, TOKENS
-from dt.windows import Batch
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
-from dt.discretizer import QUANTILE, Discretizer
+from dt.data.discretizer import QUANTILE, Discretizer
+from dt.data.source import Spaces
+from dt.data.windows import Batch, Normalization
 from dt.gpt import INIT_STD, Transformer, TransformerConfig
 from dt.heads import Model, Stream
-from dt.refinement import RefinementConfig, refine
-from dt.source import Spaces
-from dt.windows import Batch, Normalization
+from dt.planning.refinement import RefinementConfig, refine
 
 FIRST = slice(0, 1)
 

@@ -10,8 +10,8 @@ import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's own docu
 from torch import Tensor, nn
 
 from cartpole_phys.episodes import Episodes
-from dt.source import Spaces
-from dt.windows import Normalization, Windows
+from dt.data.source import Spaces
+from dt.data.windows import Normalization, Windows
 
 
 class Sampler(Protocol):

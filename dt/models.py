@@ -8,15 +8,15 @@ from typing import Any
 
 from cartpole_phys.errors import InputError
 from dt.baselines import BehaviorCloning, CloningConfig
-from dt.beam import PlanConfig
+from dt.data.source import Spaces
 from dt.decision import DecisionConfig, DecisionTransformer
 from dt.energy import EnergyConfig, EnergyModel
 from dt.gpt import TransformerConfig
 from dt.heads import Model
-from dt.optimization import AUTO, COSINE, FLOAT32, MATRICES, TrainConfig
-from dt.refinement import RefinementConfig
+from dt.learning.optimization import AUTO, COSINE, FLOAT32, MATRICES, TrainConfig
+from dt.planning.beam import PlanConfig
+from dt.planning.refinement import RefinementConfig
 from dt.reinformer import Reinformer, ReinformerConfig
-from dt.source import Spaces
 from dt.trajectory import TrajectoryConfig, TrajectoryTransformer
 from dt.value_based import (
     ConservativeQLearning,

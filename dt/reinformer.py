@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
+from dt.acting.history import History, HistoryModel
+from dt.data.source import Spaces
+from dt.data.windows import Batch, Normalization
 from dt.gpt import ALL, Transformer, TransformerConfig, causal_mask
 from dt.heads import ActionHead, Stream
-from dt.history import History, HistoryModel
-from dt.source import Spaces
 from dt.tokens import LAST, StateFirstTokens
-from dt.windows import Batch, Normalization
 
 
 @dataclass(frozen=True)

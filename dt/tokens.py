@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from dt.data.source import Spaces
+from dt.data.windows import Batch
 from dt.gpt import initialize
-from dt.source import Spaces
-from dt.windows import Batch
 
 LAST = slice(-1, None)
 

@@ -15,12 +15,12 @@ from torch import Tensor
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
 from dt import checkpoint as checkpoints
-from dt import parallel
 from dt.checkpoint import Checkpoint
+from dt.data.source import Source, describe
+from dt.data.windows import Normalization
+from dt.learning import parallel
+from dt.learning.optimization import AUTO, Trainer, faster_dtype, seeds, with_steps
 from dt.models import Recipe, create
-from dt.optimization import AUTO, Trainer, faster_dtype, seeds, with_steps
-from dt.source import Source, describe
-from dt.windows import Normalization
 
 REPORT_EVERY = 10  # optimisation steps between two reports of progress
 SAVE_EVERY = 1_000  # optimisation steps between two checkpoints

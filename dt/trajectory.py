@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
 from cartpole_phys.memory import FloatArray
-from dt.beam import PlanConfig, search
-from dt.discretizer import QUANTILE, Discretizer
+from dt.data.discretizer import QUANTILE, Discretizer
+from dt.data.source import Spaces
+from dt.data.token_windows import TokenBatch, TokenWindows, numbers_of
+from dt.data.windows import Normalization
 from dt.gpt import INIT_STD, Transformer, TransformerConfig
 from dt.heads import Model, Stream
-from dt.source import Spaces
-from dt.token_windows import TokenBatch, TokenWindows, numbers_of
-from dt.windows import Normalization
+from dt.planning.beam import PlanConfig, search
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
-from dt.history import HistoryModel
-from dt.source import Spaces
-from dt.transitions import TransitionBatch, Transitions
-from dt.windows import Batch, Normalization
+from dt.acting.history import HistoryModel
+from dt.data.source import Spaces
+from dt.data.transitions import TransitionBatch, Transitions
+from dt.data.windows import Batch, Normalization
 
 LOWEST_LOG_STD, HIGHEST_LOG_STD = -20.0, 2.0
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 from test_dt_support import make_episodes, small_recipe
 
-from dt import parallel, training
+from dt import training
 from dt.decision import DecisionConfig
 from dt.gpt import TransformerConfig
+from dt.learning import parallel
 from dt.models import Recipe
 
 torch.set_num_threads(1)

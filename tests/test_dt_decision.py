@@ -8,13 +8,13 @@ from torch import Tensor
 
 import dt.decision
 from cartpole_phys.errors import InputError
+from dt.acting.history import History
 from dt.baselines import BehaviorCloning, CloningConfig
+from dt.data.windows import Batch
 from dt.decision import DecisionConfig, DecisionStream, DecisionTransformer
 from dt.gpt import TransformerConfig, causal_mask
 from dt.heads import ActionHead
-from dt.history import History
 from dt.tokens import LAST, InterleavedTokens
-from dt.windows import Batch
 
 CONFIGS = [
     TransformerConfig(layers=3, heads=1, width=16),

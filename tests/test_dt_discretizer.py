@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cartpole_phys.errors import InputError
-from dt.discretizer import QUANTILE, UNIFORM, Discretizer
+from dt.data.discretizer import QUANTILE, UNIFORM, Discretizer
 
 BINS = 20
 GENERATOR = np.random.default_rng(0)

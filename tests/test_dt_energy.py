@@ -13,13 +13,13 @@ from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
 from cartpole_phys.rollout import play
 from cartpole_phys.system import CartPole
+from dt.data.source import Spaces, describe
+from dt.data.windows import Normalization, Windows
 from dt.energy import EnergyConfig, EnergyModel, at_the_front
 from dt.gpt import TransformerConfig
+from dt.planning.refinement import RefinementConfig, refine
 from dt.policy import load
-from dt.refinement import RefinementConfig, refine
-from dt.source import Spaces, describe
 from dt.training import train
-from dt.windows import Normalization, Windows
 
 SHAPE = TransformerConfig(layers=2, heads=2, width=16, dropout=0.0)
 CONFIG = EnergyConfig(horizon=4, bins=8, transformer=SHAPE, refinement=RefinementConfig(6, executed=2))

@@ -21,16 +21,16 @@ from torch import Tensor
 
 from cartpole_phys.errors import InputError
 from cartpole_phys.worlds.world import world_of
+from dt.acting.history import HistoryModel
 from dt.checkpoint import Checkpoint
+from dt.data.windows import Batch
 from dt.decision import DecisionConfig, DecisionTransformer
 from dt.evaluation import default_targets
 from dt.gpt import TransformerConfig
-from dt.history import HistoryModel
 from dt.interchange import hugging_face, onnx
 from dt.models import Recipe
 from dt.policy import load
 from dt.training import train
-from dt.windows import Batch
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of transformers, ONNX and what they import
 

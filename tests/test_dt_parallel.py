@@ -12,12 +12,12 @@ import torch
 from test_dt_support import make_episodes, random_batch, small_recipe
 
 from cartpole_phys.errors import InputError
-from dt import parallel
+from dt.data.source import describe
+from dt.data.transitions import TransitionBatch
+from dt.data.windows import Normalization
+from dt.learning import parallel
+from dt.learning.optimization import Trainer
 from dt.models import create
-from dt.optimization import Trainer
-from dt.source import describe
-from dt.transitions import TransitionBatch
-from dt.windows import Normalization
 
 SCRIPT = Path(__file__).with_name("parallel_losses.py")
 STEPS = 100

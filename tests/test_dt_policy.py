@@ -11,12 +11,12 @@ from cartpole_phys.rollout import play
 from cartpole_phys.rollouts.policy import ActionBatch
 from cartpole_phys.system import CartPole
 from cartpole_phys.worlds.world import world_of
+from dt.acting.history import HistoryModel
 from dt.checkpoint import Checkpoint
+from dt.data.windows import Batch
 from dt.evaluation import default_targets, evaluate
-from dt.history import HistoryModel
 from dt.policy import CheckpointPolicy, load
 from dt.training import train
-from dt.windows import Batch
 
 GENERATOR = np.random.default_rng(0)
 

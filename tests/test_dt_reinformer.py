@@ -7,9 +7,9 @@ import torch
 from test_dt_support import CONTEXT, CONTINUOUS, DISCRETE, make_spaces, random_batch
 
 from cartpole_phys.errors import InputError
+from dt.data.windows import Batch
 from dt.gpt import TransformerConfig
 from dt.reinformer import Reinformer, ReinformerConfig
-from dt.windows import Batch
 
 SHAPE = TransformerConfig(layers=2, heads=2, width=16, activation="gelu", norm="post", dropout=0.0)
 CONFIG = ReinformerConfig(context=CONTEXT, transformer=SHAPE)

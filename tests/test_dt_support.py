@@ -10,18 +10,18 @@ from cartpole_phys.rollouts.laws import BERNOULLI, PROPORTIONAL
 from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
 from dt.baselines import CloningConfig
-from dt.beam import PlanConfig
+from dt.data.source import Spaces
+from dt.data.windows import Batch
 from dt.decision import DecisionConfig
 from dt.energy import EnergyConfig
 from dt.gpt import TransformerConfig
+from dt.learning.optimization import TrainConfig
 from dt.models import ModelConfig, Recipe
-from dt.optimization import TrainConfig
-from dt.refinement import RefinementConfig
+from dt.planning.beam import PlanConfig
+from dt.planning.refinement import RefinementConfig
 from dt.reinformer import ReinformerConfig
-from dt.source import Spaces
 from dt.trajectory import TrajectoryConfig
 from dt.value_based import CQLConfig, IQLConfig, TD3BCConfig
-from dt.windows import Batch
 
 # Models this small gain nothing from a second thread, and on a busy machine they wait for it.
 torch.set_num_threads(1)

@@ -11,9 +11,9 @@ from torch import Tensor
 from cartpole_phys.errors import InputError
 from dt import checkpoint as checkpoints
 from dt.checkpoint import Checkpoint
+from dt.data.source import describe
+from dt.learning.optimization import BFLOAT16, FLOAT32, TrainConfig, faster_dtype, learning_rate, with_steps
 from dt.models import RECIPES, Recipe, create, recipe
-from dt.optimization import BFLOAT16, FLOAT32, TrainConfig, faster_dtype, learning_rate, with_steps
-from dt.source import describe
 from dt.training import best, train
 
 CPU = torch.device("cpu")

@@ -13,13 +13,13 @@ from cartpole_phys.policies.heuristic import uniform
 from cartpole_phys.rollout import collect, play
 from cartpole_phys.system import CartPole
 from dt import checkpoint as checkpoints
+from dt.data.source import describe
+from dt.data.transitions import RETURN_RANGE, Transitions
+from dt.data.windows import Normalization
 from dt.models import recipe
 from dt.policy import load
-from dt.source import describe
 from dt.training import train
-from dt.transitions import RETURN_RANGE, Transitions
 from dt.value_based import CQLConfig
-from dt.windows import Normalization
 
 METHODS = ("iql", "cql", "td3bc")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of TorchRL, about its own parts

@@ -9,8 +9,8 @@ from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies.heuristic import uniform
 from cartpole_phys.worlds.world import world_of
-from dt.source import describe
-from dt.windows import Normalization, Windows
+from dt.data.source import describe
+from dt.data.windows import Normalization, Windows
 
 CPU = torch.device("cpu")
 

@@ -9,12 +9,12 @@ from torch import Tensor
 from benchmarks.masked_one_by_one import Loop, MaskedModel
 from benchmarks.planning import planner
 from benchmarks.uncached_search import UncachedSearch
-from dt.beam import PlanConfig, search
+from dt.data.source import describe
+from dt.data.windows import Normalization, Windows
 from dt.gpt import TransformerConfig
-from dt.optimization import TrainConfig
-from dt.source import describe
+from dt.learning.optimization import TrainConfig
+from dt.planning.beam import PlanConfig, search
 from dt.trajectory import TrajectoryConfig
-from dt.windows import Normalization, Windows
 
 SHAPE = TransformerConfig(layers=2, heads=2, width=16, dropout=0.0)
 

@@ -21,11 +21,11 @@ from cartpole_phys.data.score import return_of_score
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.files import unfinished
 from dt.checkpoint import Checkpoint
+from dt.data.source import spaces_of
+from dt.data.windows import Normalization
 from dt.models import Recipe
 from dt.policy import load
-from dt.source import spaces_of
 from dt.training import best, train
-from dt.windows import Normalization
 
 EVALUATION_SEED = 1_000  # of the start states of training seed 0; seed 1 has the next one
 WANTED_SCORE = 100.0  # what models that can be asked for a return are asked for: the best known policy's

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dt.history import HistoryModel
+from dt.acting.history import HistoryModel
+from dt.data.windows import Batch
 from dt.trajectory import TrajectoryTransformer
-from dt.windows import Batch
 
 
 @torch.inference_mode()

@@ -24,8 +24,8 @@ from dt.decision import DecisionTransformer
 from dt.energy import EnergyModel, at_the_front
 from dt.gpt import ALL, Transformer
 from dt.heads import Model
+from dt.learning.optimization import seeds
 from dt.models import create
-from dt.optimization import seeds
 from dt.policy import load
 from dt.reinformer import Reinformer
 from dt.tokens import Tokens

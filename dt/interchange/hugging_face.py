@@ -14,14 +14,14 @@ from cartpole_phys.data.stated import stated_world
 from cartpole_phys.errors import InputError
 from cartpole_phys.files import unfinished_folder
 from dt.checkpoint import Checkpoint, restore
+from dt.data.source import Source, spaces_of
+from dt.data.windows import Normalization
 from dt.decision import DecisionConfig, DecisionTransformer
 from dt.gpt import ACTIVATIONS, TransformerConfig
 from dt.interchange import hub
 from dt.interchange.hugging_face_weights import to_ours, to_theirs
+from dt.learning.optimization import TrainConfig
 from dt.models import Recipe, create
-from dt.optimization import TrainConfig
-from dt.source import Source, spaces_of
-from dt.windows import Normalization
 
 if TYPE_CHECKING:
     from transformers import DecisionTransformerConfig, DecisionTransformerModel

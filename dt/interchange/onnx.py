@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from cartpole_phys.errors import InputError
 from cartpole_phys.files import unfinished
+from dt.acting.history import HistoryModel
 from dt.checkpoint import Checkpoint
-from dt.history import HistoryModel
-from dt.windows import Batch, Normalization
+from dt.data.windows import Batch, Normalization
 
 INPUTS = ("observations", "actions", "returns_to_go", "timesteps", "valid")
 OPSET = 18  # what PyTorch's exporter writes

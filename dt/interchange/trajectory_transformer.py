@@ -18,15 +18,15 @@ from torch import Tensor
 
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
-from dt.beam import PlanConfig
 from dt.checkpoint import Checkpoint
+from dt.data.source import Spaces, describe
+from dt.data.windows import Normalization
 from dt.gpt import TransformerConfig
 from dt.interchange import hub
+from dt.learning.optimization import TrainConfig
 from dt.models import Recipe, create
-from dt.optimization import TrainConfig
-from dt.source import Spaces, describe
+from dt.planning.beam import PlanConfig
 from dt.trajectory import TrajectoryConfig
-from dt.windows import Normalization
 
 MODEL_TYPE = "trajectory_transformer"
 NAMES = {  # theirs -> ours, in each block

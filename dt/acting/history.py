@@ -8,9 +8,9 @@ from collections import deque
 import torch
 from torch import Tensor
 
+from dt.data.source import Spaces
+from dt.data.windows import Batch
 from dt.heads import Model, Stream
-from dt.source import Spaces
-from dt.windows import Batch
 
 
 class HistoryModel(Model):

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from cartpole_phys.errors import InputError
-from dt.branches import LayerBranches
-from dt.discretizer import Discretizer
+from dt.data.discretizer import Discretizer
+from dt.data.source import Spaces
 from dt.gpt import Transformer
-from dt.source import Spaces
+from dt.planning.branches import LayerBranches
 
 
 @dataclass(frozen=True)

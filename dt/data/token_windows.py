@@ -22,9 +22,9 @@ from torch import Tensor
 
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.memory import FloatArray
-from dt.discretizer import Discretizer
-from dt.source import Spaces
-from dt.windows import Normalization
+from dt.data.discretizer import Discretizer
+from dt.data.source import Spaces
+from dt.data.windows import Normalization
 
 
 class TokenBatch(NamedTuple):

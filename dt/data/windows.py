@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from cartpole_phys.episodes import Episodes
-from dt.source import Spaces
+from dt.data.source import Spaces
 
 SMALLEST_STD = 1e-6  # an observation that varies less than this is a constant and is not scaled up
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cartpole_phys.episodes import Episodes
-from dt.windows import Normalization
+from dt.data.windows import Normalization
 
 RETURN_RANGE = 1_000.0  # of the rewards after scaling, as Kostrikov et al. (2022) have it for locomotion
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from cartpole_phys.errors import InputError
-from dt import parallel
-from dt.compiling import CompiledLoss
 from dt.heads import Model, Sampler
+from dt.learning import parallel
+from dt.learning.compiling import CompiledLoss
 
 AUTO, FLOAT32, BFLOAT16 = "auto", "float32", "bfloat16"
 CONSTANT, COSINE = "constant", "cosine"

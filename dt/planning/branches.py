@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's own documentation uses
 from torch import Tensor
 
-from dt.folded import FoldedBlock
+from dt.acting.folded import FoldedBlock
 from dt.gpt import Block
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dt.optimization import TrainConfig, learning_rate
+from dt.learning.optimization import TrainConfig, learning_rate
 from dt.training import OnProgress
 
 

@@ -1,0 +1,1 @@
+"""Acting step by step."""

@@ -1,0 +1,1 @@
+"""Gradient descent, on one device or several."""
