@@ -19,8 +19,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from cartpole_phys import commands
 from cartpole_phys.data.loading import load_whole
 from dt.checkpoint import Checkpoint
+from dt.curves import learning_curves
 from dt.learning import parallel
-from dt.learning.curves import learning_curves
 from dt.learning.optimization import AUTO, with_steps
 from dt.models import KINDS, SIZES, recipe
 from dt.training import SAVE_EVERY, OnProgress, ShouldStop, best, train
