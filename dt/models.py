@@ -164,7 +164,7 @@ def recipe(
 
     Args:
         kind: a key of ``KINDS``.
-        size: "tiny" trains within about a minute on two CPU cores; "paper" has the published settings; others
+        size: "tiny" trains within a minute or two on two CPU cores; "paper" has the published settings; others
             are variants of these.
         steps: optimisation steps, or None for the size's own number.
         seed: decides weights, windows and dropout.
