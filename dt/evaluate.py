@@ -40,7 +40,9 @@ def evaluate_command(
     loaded = checkpoints.load(checkpoint)
     wanted = [*(target or []), *(return_of_score(loaded.source.env_id, one) for one in target_score or [])]
     if wanted and not loaded.model.uses_target:
-        raise InputError(f"A {loaded.recipe.kind} model cannot be asked for a return; leave out --target.")
+        raise InputError(
+            f"Models of kind {loaded.recipe.kind!r} cannot be asked for a return; leave out --target."
+        )
     targets = wanted or default_targets(loaded)
     console = Console(stderr=True, quiet=quiet or as_json)
     with console.status(f"Playing {episodes} episodes for each of {len(targets)} targets …"):

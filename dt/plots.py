@@ -27,7 +27,9 @@ def save_plot(checkpoint: Checkpoint, results: Sequence[Evaluation], path: Path)
 
     ordered = sorted((one.target, one) for one in results if one.target is not None)
     if not ordered:
-        raise InputError(f"A {checkpoint.recipe.kind} model cannot be asked for a return; leave out --plot.")
+        raise InputError(
+            f"Models of kind {checkpoint.recipe.kind!r} cannot be asked for a return; leave out --plot."
+        )
     targets, means = [target for target, _ in ordered], [one.mean_return for _, one in ordered]
     below = [one.mean_return - one.return_low for _, one in ordered]
     above = [one.return_high - one.mean_return for _, one in ordered]

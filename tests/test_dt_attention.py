@@ -148,4 +148,6 @@ def test_the_command_measures_and_draws(medium_file: Path, tmp_path: Path) -> No
     other = Command("dt.train", medium_file, "--model", "bc", "--steps", 1, "--out", tmp_path / "bc")
     assert other.finish()[0] == 0
     code, output, errors = Command("dt.attention.__main__", tmp_path / "bc").finish()
-    assert (code, errors) == (2, "error: A bc model has no attention; choose one of a transformer.\n")
+    assert (code, errors) == (2, "error: Expected a transformer, got a model of kind 'bc'.\n")
+    code, output, errors = Command(*arguments, "--seed", -1).finish()
+    assert (code, errors) == (2, "error: Expected a seed of at least 0, got -1.\n")

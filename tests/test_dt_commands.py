@@ -63,7 +63,7 @@ def test_curves_and_plots_show_what_was_done(medium_file: Path, tmp_path: Path) 
     code, _, errors = run("evaluate", tmp_path / "bc", "--episodes", 2, "--plot", plot, "--quiet")
     assert (code, errors) == (
         BAD_INPUT,
-        "error: A bc model cannot be asked for a return; leave out --plot.\n",
+        "error: Models of kind 'bc' cannot be asked for a return; leave out --plot.\n",
     )
 
 

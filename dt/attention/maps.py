@@ -54,11 +54,13 @@ def played_windows(checkpoint: Checkpoint, episodes: int, seed: int) -> Any:
     """A window out of the middle of each episode that the model plays, as its loss takes them.
 
     Raises:
-        InputError: if no episode is as long as a window, or the model has no attention.
+        InputError: if no episode is as long as a window, the model is no transformer, or a number impossible.
     """
     model, source = checkpoint.model.eval(), checkpoint.source
     if not hasattr(model, "transformer"):
-        raise InputError(f"A {checkpoint.recipe.kind} model has no attention; choose one of a transformer.")
+        raise InputError(f"Expected a transformer, got a model of kind {checkpoint.recipe.kind!r}.")
+    if seed < 0:
+        raise InputError(f"Expected a seed of at least 0, got {seed}.")
     world = stated_world({"env_id": source.env_id, "env_kwargs": source.env_kwargs})
     played = world.play(load(checkpoint), episodes, seed)
     sampler = model.sampler(played, checkpoint.normalization, next(model.parameters()).device)
