@@ -21,7 +21,7 @@ D3RLPY_REQUIREMENTS := tests/d3rlpy-requirements.txt
 # The page of a data set is tested in a real browser, from Debian's packages.
 CHROMIUM := $(if $(shell command -v chromedriver),,chromium)
 
-.PHONY: chromium demo test test-full test-clients lint bench bench-gpu scores pendulum attention endurance figures readme catalogue references clean help
+.PHONY: chromium demo test test-full test-clients lint bench bench-gpu scores pendulum attention halfcheetah endurance figures readme catalogue references clean help
 
 help:
 	@echo "make demo          SAC agent, data set, Decision Transformer and its score, in 2 to 3 minutes"
@@ -34,6 +34,7 @@ help:
 	@echo "make scores        which method learns more than the makers of the data knew, in hours; goes on where it was"
 	@echo "make pendulum      a report's Decision Transformers on Pendulum and ours, likewise"
 	@echo "make attention     three claims about what sequence models look at, likewise, in a quarter of an hour"
+	@echo "make halfcheetah   how far ahead planners see, and what a wider beam brings, likewise, in an hour"
 	@echo "make endurance     a billion random steps with random parameters, in a minute"
 	@echo "make figures       energy drift and random pushes: results and pictures, in a quarter of a minute"
 	@echo "make readme        write the committed figures into README.md and docs/"
@@ -118,6 +119,9 @@ pendulum: $(INSTALLED)
 
 attention: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.attention
+
+halfcheetah: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.halfcheetah
 
 endurance: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.endurance

@@ -97,23 +97,18 @@ def _intervals(errors: Tensor) -> list[tuple[float, float, float]]:
     return [mean_interval(column.double().numpy()) for column in errors.T]
 
 
-def measure_width(model: Checkpoint, width: int) -> dict[str, Any]:
-    """Returns and the time of an action, with a beam so wide; on one thread."""
+def with_beam(model: Checkpoint, width: int) -> Checkpoint:
+    """The same model, which plans with a beam so wide."""
     assert isinstance(model.model, TrajectoryTransformer)
     config = model.model.config
     model.model.config = replace(config, plan=replace(config.plan, beam_width=width))
-    threads = torch.get_num_threads()
+    return model
+
+
+def measure_times(model: Checkpoint) -> dict[str, float]:
+    """Seconds of an action of a single episode on one thread, by the width of the beam."""
     torch.set_num_threads(1)
-    try:
-        return {
-            "width": width,
-            "returns": play(model),
-            "seconds_per_action": _seconds(model),
-            **describe("torch"),
-        }
-    finally:
-        torch.set_num_threads(threads)
-        model.model.config = config
+    return {str(width): _seconds(with_beam(model, width)) for width in WIDTHS}
 
 
 def play(model: Checkpoint, target: float | None = None) -> list[float]:
@@ -149,23 +144,29 @@ def horizon_table() -> str:
 
 def width_table() -> str:
     """Return and time by the width of the beam."""
-    rows = []
+    seconds, rows = read(RESULTS / "times.json")["seconds"], []
     for width in WIDTHS:
-        result = read(_width_path(width))
-        mean, low, high = mean_interval(np.array(result["returns"]))
-        told = f"{minus(f'{mean:.0f}')} ({minus(f'{low:.0f}')} – {minus(f'{high:.0f}')})"
-        rows.append([f"beam {width}", told, f"{1e3 * result['seconds_per_action']:.0f}"])
+        returns = read(_width_path(width))["returns"] if _width_path(width).exists() else []
+        rows.append([f"beam {width}", _told(returns), f"{1e3 * seconds[str(width)]:.0f}"])
     decision = read(RESULTS / "decision.json")
-    mean, low, high = mean_interval(np.array(decision["returns"]))
     note = (
         f"{EPISODES} episodes, the same start states for all, plans of {PLANNER.plan.horizon} steps; the "
         f"time is that of one episode on one thread. The Decision Transformer, asked for the best return of "
-        f"its data, has {minus(f'{mean:.0f}')} ({minus(f'{low:.0f}')} – {minus(f'{high:.0f}')}). "
+        f"its data, has {_told(decision['returns'])}, the first {STEPS} steps of its data have "
+        f"{_told(decision['data_returns'])}. "
         f"{decision['machine']}, {decision['date']}."
     )
     return "\n".join(
         [table(["Trajectory Transformer", f"return of {STEPS} steps", "ms an action"], rows), "", note]
     )
+
+
+def _told(returns: Sequence[float]) -> str:
+    """The mean with its interval, in words where there is none."""
+    if not returns:
+        return "missing"
+    mean, low, high = (minus(f"{one:.0f}") for one in mean_interval(np.array(returns)))
+    return f"{mean} ({low} – {high})"
 
 
 def _width_path(width: int) -> Path:
@@ -216,12 +217,17 @@ def halfcheetah(data: DataOption = DATA) -> None:
         RESULTS / "decision.json",
         lambda: {
             "returns": play(models["decision"]),
-            "data_returns": learned.returns.tolist(),
+            "data_returns": [float(episode.rewards[:STEPS].sum()) for episode in learned],
             **describe("torch"),
         },
     )
+    planner = models["trajectory"]
     for width in WIDTHS:
-        _unless_there(_width_path(width), lambda width=width: measure_width(models["trajectory"], width))  # type: ignore[misc]
+        _unless_there(
+            _width_path(width),
+            lambda width=width: {"returns": play(with_beam(planner, width)), **describe("torch")},  # type: ignore[misc]
+        )
+    _unless_there(RESULTS / "times.json", lambda: {"seconds": measure_times(planner), **describe("torch")})
 
 
 if __name__ == "__main__":

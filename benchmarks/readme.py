@@ -17,6 +17,7 @@ from benchmarks import (
     energy_drift,
     environment,
     exporting,
+    halfcheetah,
     models,
     pendulum,
     planning,
@@ -40,6 +41,7 @@ CATALOGUE = ROOT / "datasets" / "README.md"
 MODELS = ROOT / "docs" / "models.md"
 PENDULUM = ROOT / "docs" / "pendulum.md"
 ATTENTION = ROOT / "docs" / "attention.md"
+HALFCHEETAH = ROOT / "docs" / "halfcheetah.md"
 DEMOS = ROOT / "benchmarks" / "results" / "demo"
 OTHER_SEEDS = "seed-*.json"  # the same demo with another --seed, which decides the agent too
 
@@ -296,6 +298,8 @@ BLOCKS = (
     Block(PENDULUM, "parameters", pendulum.parameters_table),
     Block(ATTENTION, "claims", attention.claims_table),
     Block(ATTENTION, "measures", attention.measures_table),
+    Block(HALFCHEETAH, "horizon", halfcheetah.horizon_table),
+    Block(HALFCHEETAH, "widths", halfcheetah.width_table),
     Block(CATALOGUE, "catalogue", catalogue.table),
 )
 

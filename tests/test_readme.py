@@ -12,6 +12,7 @@ from benchmarks.readme import (
     CATALOGUE,
     DATASETS,
     ENVIRONMENT,
+    HALFCHEETAH,
     MODELS,
     PENDULUM,
     README,
@@ -29,7 +30,7 @@ ILLUSTRATED = [README, ENVIRONMENT, PENDULUM, ATTENTION]
 
 @pytest.mark.parametrize(
     "page",
-    [*PAGES, MODELS, PENDULUM, ATTENTION, CATALOGUE],
+    [*PAGES, MODELS, PENDULUM, ATTENTION, HALFCHEETAH, CATALOGUE],
     ids=lambda page: page.parent.name + page.name,
 )
 def test_figures_are_those_of_the_committed_results(page: Path) -> None:
