@@ -14,11 +14,10 @@ import typer
 from rich.console import Console
 
 from benchmarks.machine import describe
-from benchmarks.studies.cell import data_path, read, write
-from benchmarks.studies.running import DATA, DataOption
-from benchmarks.studies.tables import table
+from benchmarks.studies.cell import read, write
+from benchmarks.studies.running import DATA, DataOption, built
+from benchmarks.studies.tables import interval, table
 from cartpole_phys import commands
-from cartpole_phys.data.build import Options, build
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe as DataRecipe
 from cartpole_phys.data.score import mean_interval
@@ -61,8 +60,8 @@ def claims_table() -> str:
     """The claims, each with its measure and whether it holds."""
     rows = []
     for words, kind, measure in CLAIMS:
-        (mean, low, high), begun, even = _measured(kind, measure)
-        told = f"{mean:.2f} ({low:.2f} – {high:.2f})"
+        trained, begun, even = _measured(kind, measure)
+        told, low = interval(trained, 2), trained[1]
         holds = low > (HALF if measure == SPREAD else max(begun, even))
         rows.append([words, measure, told, f"{begun:.2f}", f"{even:.2f}", "yes" if holds else "no"])
     return table(["claim", "attention to", "trained", "untrained", "uniform", "holds"], rows)
@@ -85,8 +84,8 @@ def measures_table() -> str:
 def _told(kind: str, measure: str) -> str:
     if measure not in _results(kind)[0]["trained"]:
         return ""
-    (mean, low, high), begun, _ = _measured(kind, measure)
-    return f"{mean:.2f} ({low:.2f} – {high:.2f}) / {begun:.2f}"
+    trained, begun, _ = _measured(kind, measure)
+    return f"{interval(trained, 2)} / {begun:.2f}"
 
 
 def _measured(kind: str, measure: str) -> tuple[tuple[float, float, float], float, float]:
@@ -139,11 +138,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def attention(data: DataOption = DATA) -> None:
     """Train what is claimed about, and measure what it looks at; what is done already stays."""
-    path = data_path(DATASET, data)
-    if not path.exists():
-        with commands.ProgressBar() as progress:
-            build(DATASET, Options(data), progress)
-    episodes = load_file(path)
+    episodes = load_file(built(DATASET, data))
     RESULTS.mkdir(parents=True, exist_ok=True)
     for seed in range(SEEDS):
         for kind in KINDS:

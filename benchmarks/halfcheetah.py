@@ -20,12 +20,11 @@ from rich.console import Console
 from torch import Tensor
 
 from benchmarks.machine import describe
-from benchmarks.studies.cell import data_path, read, write
+from benchmarks.studies.cell import read, write
 from benchmarks.studies.horizons import action_errors, observation_errors
-from benchmarks.studies.running import DATA, DataOption
-from benchmarks.studies.tables import minus, table
+from benchmarks.studies.running import DATA, DataOption, built
+from benchmarks.studies.tables import interval, table
 from cartpole_phys import commands
-from cartpole_phys.data.build import Options, build
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe as DataRecipe
 from cartpole_phys.data.score import mean_interval
@@ -134,10 +133,7 @@ def horizon_table() -> str:
     """Errors by steps ahead."""
     result = read(RESULTS / "horizon.json")
     ahead = [f"{step + 1}" for step in range(max(map(len, result["errors"].values())))]
-    rows = [
-        [name, *(f"{mean:.2f} ({low:.2f} – {high:.2f})" for mean, low, high in errors)]
-        for name, errors in result["errors"].items()
-    ]
+    rows = [[name, *(interval(error, 2) for error in errors)] for name, errors in result["errors"].items()]
     rows = [row + [""] * (len(ahead) + 1 - len(row)) for row in rows]
     return table(["error, by steps ahead", *ahead], rows)
 
@@ -163,10 +159,7 @@ def width_table() -> str:
 
 def _told(returns: Sequence[float]) -> str:
     """The mean with its interval, in words where there is none."""
-    if not returns:
-        return "missing"
-    mean, low, high = (minus(f"{one:.0f}") for one in mean_interval(np.array(returns)))
-    return f"{mean} ({low} – {high})"
+    return interval(mean_interval(np.array(returns)), 0) if returns else "missing"
 
 
 def _width_path(width: int) -> Path:
@@ -193,11 +186,7 @@ def _unless_there(path: Path, result: Callable[[], dict[str, Any]]) -> None:
 
 def _split(folder: Path) -> Sequence[Episodes]:
     """The episodes that models learn from, and the rest."""
-    path = data_path(DATASET, folder)
-    if not path.exists():
-        with commands.ProgressBar() as progress:
-            build(DATASET, Options(folder), progress)
-    episodes = load_file(path)
+    episodes = load_file(built(DATASET, folder))
     first = round(len(episodes) * (1.0 - HELD_OUT))
     return episodes.select(np.arange(first)), episodes.select(np.arange(first, len(episodes)))
 

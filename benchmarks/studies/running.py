@@ -57,12 +57,20 @@ def run(cells: Sequence[Cell], protocol: Protocol, results: Path, folder: Path, 
 def _prepare(data: Recipe, protocol: Protocol, results: Path, folder: Path, needed: bool) -> None:
     """The data set of some cells, and its behaviours' result."""
     kept = behaviours.path(data, results)
-    if (needed or not kept.exists()) and not data_path(data, folder).exists():
+    if needed or not kept.exists():
+        built(data, folder)
+    if not kept.exists():
+        write(behaviours.measure(data, protocol, folder), kept)
+
+
+def built(data: Recipe, folder: Path) -> Path:
+    """A data set's file in ``folder``, made if it is not there."""
+    path = data_path(data, folder)
+    if not path.exists():
         console.print(f"Building {data.name}")
         with commands.ProgressBar() as progress:
             build(data, Options(folder), progress)
-    if not kept.exists():
-        write(behaviours.measure(data, protocol, folder), kept)
+    return path
 
 
 @contextmanager

@@ -13,9 +13,9 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
-def interval(estimate: Estimate) -> str:
+def interval(estimate: Estimate | tuple[float, float, float], digits: int = 1) -> str:
     """A figure with its 95 % interval."""
-    value, low, high = (minus(f"{one:.1f}") for one in estimate)
+    value, low, high = (minus(f"{one:.{digits}f}") for one in estimate)
     return f"{value} ({low} – {high})"
 
 

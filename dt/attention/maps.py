@@ -22,7 +22,7 @@ from cartpole_phys.errors import InputError
 from dt.checkpoint import Checkpoint
 from dt.decision import DecisionTransformer
 from dt.energy import EnergyModel, at_the_front
-from dt.gpt import ALL, Transformer
+from dt.gpt import ALL, Transformer, causal_mask
 from dt.heads import Model
 from dt.learning.optimization import seeds
 from dt.models import create
@@ -104,9 +104,8 @@ def _(model: DecisionTransformer | Reinformer, batch: Any) -> Maps:
     weights = torch.stack(seen, dim=1)  # L × (E, H, T, T) -> (E, L, H, T, T)
     steps = torch.arange(weights.shape[4]) // tokens.per_step
     kinds = tuple(tokens.kinds[place % tokens.per_step] for place in range(len(steps)))
-    window = getattr(model.config, "attention_window", None) or len(steps)
-    near = steps[:, None] - steps < window
-    allowed = torch.ones(len(steps), len(steps), dtype=torch.bool).tril() & near
+    window = getattr(model.config, "attention_window", None)
+    allowed = causal_mask(torch.ones(1, len(steps), dtype=torch.bool), tokens.per_step, window)[0, 0]
     return Maps(weights[:, :, :, tokens.read], allowed[tokens.read], kinds, steps[tokens.read], steps)
 
 
