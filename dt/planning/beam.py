@@ -159,7 +159,7 @@ class _Search:
         """A row for each continuation."""
         times = self.config.expansions
         for layer in self.layers:
-            layer.branch(self.rows * times, self.model.action_tokens + 2)
+            layer.branch(times)
         self.plans, self.rewards, self.logits = (
             tensor.repeat_interleave(times, dim=0) for tensor in (self.plans, self.rewards, self.logits)
         )
@@ -167,7 +167,7 @@ class _Search:
     def _keep(self, twigs: Tensor) -> None:
         """Only these continuations, as plans."""
         for layer in self.layers:
-            layer.keep(twigs, twigs // self.config.expansions)
+            layer.keep(twigs // self.config.expansions, twigs % self.config.expansions)
         self.plans, self.rewards = self.plans[twigs], self.rewards[twigs]
 
     def _draw(self) -> Tensor:
@@ -197,18 +197,19 @@ class _Search:
         model, count = self.model, history.shape[1]
         mask = model.mask[:, :, :count, :count]
         hidden = model.embed(history)
-        room = self.config.horizon * model.per_step
+        room = self.config.horizon * model.per_step + self.config.expansions * (model.action_tokens + 1)
         for layer in self.layers:
             hidden = layer.root(hidden, mask, mask[0, 0, -1], self.config.beam_width, room)
         return self._read(hidden[:, -1], count - 1)
 
     def _append(self, token: Tensor) -> None:
         """Go on by a token (R, 1) in each row; its logits are those of the next one."""
-        hidden = self.model.embed(token, self.place)
+        embedded = self.model.embed(token, self.place)  # (R, 1, D)
+        hidden = embedded.view(self.rows, -1, embedded.shape[2])  # -> (E × W, X, D)
         is_value = self.place % self.model.per_step == self.model.per_step - 1
         for layer in self.layers:
             hidden = layer.advance(hidden, keep=not is_value)
-        self.logits = self._read(hidden[:, 0], self.place)
+        self.logits = self._read(hidden.flatten(0, 1), self.place)  # (E × W, X, D) -> (R, D)
         self.place += 1
 
     def _read(self, hidden: Tensor, place: int) -> Tensor:

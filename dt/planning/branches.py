@@ -2,10 +2,13 @@
 
 ::
 
-    plans    (E × W, …)     what happened before, and what each of W plans of E episodes has chosen so far
-    twigs    (E × W × X, …) what each of X continuations of a plan adds, until the best W are kept
+    stem     (E, …)          what happened before, which all plans of an episode share
+    plans    (E, W, …)       what each of W plans has chosen so far
+    twigs    (E, W, X, …)    what each of X continuations of a plan adds, until the best W are kept
 
-Tokens look at both; copying happens only where continuations become plans.
+The twigs of a plan lie behind it, a token of each beside one another, so that one product serves them all::
+
+    chosen │ first of twig 0, 1, … │ second of twig 0, 1, … │ room
 """
 
 from __future__ import annotations
@@ -18,32 +21,16 @@ from dt.acting.folded import FoldedBlock
 from dt.gpt import Block
 
 
-class _Level:
-    """Keys and values of the tokens that rows have seen, with room for more."""
-
-    def __init__(self, room: Tensor) -> None:
-        """Begin with no tokens in ``room`` (2, R, H, T, D/H)."""
-        self.room, self.tokens = room, 0
-
-    def add(self, key_value: Tensor) -> None:
-        """Tokens (R, n, 2, H, D/H) more."""
-        after = self.tokens + key_value.shape[1]
-        self.room[:, :, :, self.tokens : after] = key_value.permute(2, 0, 3, 1, 4)  # -> (2, R, H, n, D/H)
-        self.tokens = after
-
-    @property
-    def held(self) -> Tensor:
-        """(2, R, H, t, D/H)."""
-        return self.room[:, :, :, : self.tokens]
-
-
 class LayerBranches(FoldedBlock):
-    """One layer of a transformer, with the keys and values of plans and twigs."""
+    """One layer of a transformer, with the keys and values of stems, plans and twigs."""
+
+    _stem: Tensor  # (2, E, H, s, D/H), keys and values
+    _room: Tensor  # (2, E × W, H, T, D/H)
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
-        self._levels: list[_Level] = []  # plans, then twigs if there are any
-        self._stem = 0  # tokens that all plans of an episode share
+        self._chosen = self._tokens = 0  # where plans and their twigs end in the room
+        self._hidden: Tensor | None = None  # (X, T), −∞ where a twig may not look; None while there are none
 
     def root(self, tokens: Tensor, mask: Tensor, kept: Tensor, width: int, room: int) -> Tensor:
         """Begin ``width`` plans for each of E episodes with the same tokens (E, n, D).
@@ -53,70 +40,66 @@ class LayerBranches(FoldedBlock):
             mask: (1, 1, n, n) bool, True where a token may look.
             kept: (n,) bool, those that later ones may look at.
             width: plans of an episode.
-            room: for so many tokens of each plan.
+            room: for so many tokens of each plan and its twigs.
         """
 
         def look(query: Tensor, key_value: Tensor) -> Tensor:
-            self._stem = int(kept.sum())
-            self._levels = [self._level(len(tokens) * width, self._stem + room)]
-            self._levels[0].add(key_value[:, kept].repeat_interleave(width, dim=0))
-            keys, values = key_value.transpose(1, 3).unbind(2)  # each (E, H, n, D/H)
-            return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+            both = key_value.permute(2, 0, 3, 1, 4)  # (E, n, 2, H, D/H) -> (2, E, H, n, D/H)
+            self._stem = both[:, :, :, kept]
+            self._room = both.new_empty(2, len(tokens) * width, self.heads, room, self.head_width)
+            return F.scaled_dot_product_attention(query, both[0], both[1], attn_mask=mask)
 
         return self.apply(tokens, look)
 
-    def branch(self, rows: int, room: int) -> None:
-        """Begin ``rows`` twigs, equally many for each plan, with room for ``room`` tokens each."""
-        self._levels.append(self._level(rows, room))
+    def branch(self, twigs: int) -> None:
+        """Continue each plan in ``twigs`` ways, of which each sees the plan and itself."""
+        itself = torch.eye(twigs, dtype=torch.bool, device=self._room.device)
+        rest = self._room.shape[3] - self._chosen
+        seen = torch.cat([itself.new_ones(twigs, self._chosen), itself.repeat(1, -(-rest // twigs))], dim=1)
+        self._hidden = self._room.new_zeros(seen.shape).masked_fill(~seen, -torch.inf)  # (X, ≥ T)
 
-    def keep(self, twigs: Tensor, plans: Tensor) -> None:
-        """Make plans of the ``twigs`` (W',), each of which continues the row of ``plans`` (W',)."""
-        added, grown = self._levels.pop(), self._levels[0]
-        own = grown.held[:, :, :, self._stem :]  # (2, W', H, t, D/H)
-        own[:] = own[:, plans]
-        after = grown.tokens + added.tokens
-        grown.room[:, :, :, grown.tokens : after] = added.held[:, twigs]
-        grown.tokens = after
-
-    def _level(self, rows: int, room: int) -> _Level:
-        weight, _ = self._output
-        return _Level(weight.new_empty(2, rows, self.heads, room, self.head_width))
+    def keep(self, plans: Tensor, twigs: Tensor) -> None:
+        """Go on with these alone: ``plans`` (R,), each continued by its own one of ``twigs`` (R,)."""
+        assert self._hidden is not None
+        added = self._room[:, :, :, self._chosen : self._tokens].unflatten(3, (-1, len(self._hidden)))
+        added = added[:, plans, :, :, twigs].transpose(0, 1)  # (2, R, H, n, X, D/H) -> (2, R, H, n, D/H)
+        chosen = self._room[:, :, :, : self._chosen]  # (2, R, H, t, D/H)
+        chosen[:] = chosen[:, plans]
+        self._tokens, self._hidden = self._chosen, None
+        self._add(added)
 
     def advance(self, tokens: Tensor, keep: bool) -> Tensor:
-        """New values of a token (R, 1, D) of each row of the last level, seen by later ones if ``keep``."""
+        """New values of a token of each of X twigs, or of the plan, (R, X, D); later seen if ``keep``."""
 
         def look(query: Tensor, key_value: Tensor) -> Tensor:
             if keep:
-                self._levels[-1].add(key_value)
+                self._add(key_value.permute(2, 0, 3, 1, 4))  # (R, X, 2, H, D/H) -> (2, R, H, X, D/H)
             return self._look(query)
 
         return self.apply(tokens, look)
 
+    def _add(self, key_value: Tensor) -> None:
+        """Tokens (2, R, H, n, D/H) more."""
+        after = self._tokens + key_value.shape[3]
+        self._room[:, :, :, self._tokens : after] = key_value
+        self._tokens = after
+        if self._hidden is None:
+            self._chosen = after
+
     def _look(self, query: Tensor) -> Tensor:
-        """What queries (R, H, 1, D/H) see of all levels, (R, H, 1, D/H)."""
-        held = [level.held for level in self._levels if level.tokens]
-        query = query * self.head_width**-0.5
-        scores = [
-            _ungrouped(_grouped(query, one.shape[1]) @ one[0].transpose(2, 3), len(query)) for one in held
-        ]  # each (R, H, 1, t)
-        weights = torch.cat(scores, dim=3).softmax(dim=3)
-        shares = weights.split([one.shape[3] for one in held], dim=3)  # each (R, H, 1, t)
-        seen = [
-            _ungrouped(_grouped(share, one.shape[1]) @ one[1], len(query))
-            for share, one in zip(shares, held, strict=True)
-        ]  # each (R, H, 1, D/H)
-        return sum(seen[1:], start=seen[0])
+        """What queries (R, H, X, D/H) see, as queries."""
+        query = (query * self.head_width**-0.5).unflatten(0, (self._stem.shape[1], -1))  # (E, W, H, X, D/H)
+        held = self._room[:, :, :, : self._tokens].unflatten(1, query.shape[:2])  # (2, E, W, H, t, D/H)
+        shape = (query.shape[1], query.shape[3])
 
+        def shared(given: Tensor, by: Tensor) -> Tensor:
+            """(E, W, H, X, m) times (E, H, m, k), in one product for all plans of an episode."""
+            out = given.transpose(1, 2).flatten(2, 3) @ by  # (E, H, W × X, k)
+            return out.unflatten(2, shape).transpose(1, 2)  # -> (E, W, H, X, k)
 
-def _grouped(rows: Tensor, groups: int) -> Tensor:
-    """Rows (R, H, 1, d) that share keys, beside each other: (groups, H, R / groups, d)."""
-    if len(rows) == groups:
-        return rows
-    return rows.unflatten(0, (groups, -1))[:, :, :, 0].transpose(1, 2)
-
-
-def _ungrouped(grouped: Tensor, rows: int) -> Tensor:
-    """The way back, (groups, H, R / groups, d) -> (R, H, 1, d)."""
-    if len(grouped) == rows:
-        return grouped
-    return grouped.transpose(1, 2).reshape(rows, grouped.shape[1], 1, -1)
+        own = query @ held[0].transpose(3, 4)  # (E, W, H, X, t)
+        if self._hidden is not None:
+            own += self._hidden[:, : self._tokens]
+        scores = torch.cat([shared(query, self._stem[0].transpose(2, 3)), own], dim=4)
+        before, since = scores.softmax(dim=4).split([self._stem.shape[3], self._tokens], dim=4)
+        return (shared(before, self._stem[1]) + since @ held[1]).flatten(0, 1)  # -> (R, H, X, D/H)
