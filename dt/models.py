@@ -142,11 +142,12 @@ RECIPES: Mapping[tuple[str, str], Recipe] = {
     ("bc", "paper"): Recipe("bc", CloningConfig(), TrainConfig()),
     **{
         (kind, size): Recipe(kind, config, train)
-        for kind, config in (("iql", IQLConfig()), ("cql", CQLConfig()), ("td3bc", TD3BCConfig()))
-        for size, train in (
-            ("tiny", TrainConfig(steps=10_000, batch_size=256, learning_rate=3e-4, **UNTOUCHED)),
-            ("paper", TrainConfig(steps=1_000_000, batch_size=256, learning_rate=3e-4, **UNTOUCHED)),
+        for size, steps, conservative in (
+            ("tiny", 10_000, CQLConfig(sampled_actions=1)),  # a quarter of the time, the same on average
+            ("paper", 1_000_000, CQLConfig()),
         )
+        for kind, config in (("iql", IQLConfig()), ("cql", conservative), ("td3bc", TD3BCConfig()))
+        for train in (TrainConfig(steps=steps, batch_size=256, learning_rate=3e-4, **UNTOUCHED),)
     },
 }
 SIZES = tuple(dict.fromkeys(size for _, size in RECIPES))

@@ -54,6 +54,12 @@ class CQLConfig(ValueConfig):
     """Conservative Q-learning (Kumar et al., 2020); the defaults are the authors' for locomotion."""
 
     conservative_weight: float = 5.0  # of the penalty on values of actions that are not in the data
+    sampled_actions: int = 10  # of each kind, random, of now and of next, that the penalty is averaged over
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sampled_actions < 1:
+            raise InputError(f"Expected at least 1 of sampled_actions, got {self.sampled_actions}.")
 
 
 @dataclass(frozen=True)
@@ -225,6 +231,7 @@ class ConservativeQLearning(ValueBased):
             loss_function="l2",
             action_spec=Bounded(-ends, ends),
             min_q_weight=self.config.conservative_weight,
+            num_random=self.config.sampled_actions,
         )
 
     def mean_action(self, observation: Tensor) -> Tensor:

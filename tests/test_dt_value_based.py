@@ -16,10 +16,10 @@ from dt import checkpoint as checkpoints
 from dt.data.source import describe
 from dt.data.transitions import RETURN_RANGE, Transitions
 from dt.data.windows import Normalization
-from dt.models import recipe
+from dt.models import create, recipe
 from dt.policy import load
 from dt.training import train
-from dt.value_based import CQLConfig
+from dt.value_based import CQLConfig, _as_tensordict
 
 METHODS = ("iql", "cql", "td3bc")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of TorchRL, about its own parts
@@ -67,6 +67,23 @@ def test_slow_copies_follow_and_gradients_stay_apart(kind: str) -> None:
         fast = weights[name.replace("target_", "")]
         assert 0.0 < (weights[name] - fast).abs().max() < 1.0
     assert int(trained.model.updates) == 4  # type: ignore[arg-type]
+
+
+def test_the_penalty_of_cql_is_the_same_on_average_however_many_actions_are_sampled() -> None:
+    episodes = make_episodes(steps=300)
+    spaces = describe(episodes).spaces
+    batch = Transitions(episodes, Normalization.of(episodes, spaces), torch.device("cpu")).sample(
+        64, torch.Generator().manual_seed(0)
+    )
+    means = []
+    for count in (1, 10):
+        torch.manual_seed(0)
+        model = create("cql", CQLConfig(hidden=(8,), sampled_actions=count), spaces)
+        penalties = [float(model.losses(_as_tensordict(batch))["loss_cql"]) for _ in range(300)]  # type: ignore[operator]
+        means.append((np.mean(penalties), np.std(penalties)))
+    (few, spread), (many, narrow) = means
+    assert abs(few - many) < 4 * spread / np.sqrt(300)
+    assert narrow < 0.5 * spread
 
 
 def test_the_policy_of_td3bc_moves_every_other_step() -> None:
