@@ -5,32 +5,23 @@ Each figure stands between two markers, ``<!-- NAME:begin -->`` and ``<!-- NAME:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import (
     attention,
-    building,
     catalogue,
     energy_drift,
-    environment,
-    exporting,
     halfcheetah,
-    models,
     pendulum,
-    planning,
-    rollout,
-    sampling,
     scores,
     shoves,
-    startup,
-    storage,
-    transitions,
+    speed_tables,
 )
 from benchmarks.full_suite import OUTCOMES
 from benchmarks.full_suite import RESULT as FULL_SUITE
+from benchmarks.speed_tables import read
 from cartpole_phys.errors import InputError
 
 ROOT = Path(__file__).parent.parent
@@ -42,6 +33,7 @@ MODELS = ROOT / "docs" / "models.md"
 PENDULUM = ROOT / "docs" / "pendulum.md"
 ATTENTION = ROOT / "docs" / "attention.md"
 HALFCHEETAH = ROOT / "docs" / "halfcheetah.md"
+SCORES = ROOT / "docs" / "scores.md"
 DEMOS = ROOT / "benchmarks" / "results" / "demo"
 OTHER_SEEDS = "seed-*.json"  # the same demo with another --seed, which decides the agent too
 
@@ -52,10 +44,6 @@ class Block(NamedTuple):
     page: Path
     marker: str
     content: Callable[[], str]
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text("utf-8"))
 
 
 def demo_table(result: dict[str, Any]) -> str:
@@ -108,8 +96,8 @@ def verdict(rows: list[dict[str, Any]]) -> str:
 
 def demo_block() -> str:
     """The demo's table, and a sentence for each other seed."""
-    block = demo_table(_read(DEMOS / "demo.json"))
-    others = [_read(path) for path in sorted(DEMOS.glob(OTHER_SEEDS))]
+    block = demo_table(read(DEMOS / "demo.json"))
+    others = [read(path) for path in sorted(DEMOS.glob(OTHER_SEEDS))]
     if others:
         block += "\n\nThe seed decides the agent, the data and the models alike; with others:\n\n"
         block += "\n".join(f"- {other_seed(result)}" for result in others)
@@ -118,7 +106,7 @@ def demo_block() -> str:
 
 def energy_drift_block() -> str:
     """Energy errors as a table: a row for each integrator, a column for each start."""
-    result = _read(energy_drift.RESULT)
+    result = read(energy_drift.RESULT)
     starts = list(dict.fromkeys(row["start"] for row in result["rows"]))
     lines = [f"| integrator | {' | '.join(starts)} |", "|---|" + "---:|" * len(starts)]
     for name in dict.fromkeys(row["integrator"] for row in result["rows"]):
@@ -141,7 +129,7 @@ def energy_drift_block() -> str:
 
 def shoves_block() -> str:
     """The four answers about random pushes, as a list."""
-    result = _read(shoves.RESULT)
+    result = read(shoves.RESULT)
     lines = [f"- {answer}" for answer in shoves.answers(result)]
     setting = (
         f"{result['episodes']} episodes each of {len(result['seeds'])} seeds, push_rate "
@@ -151,127 +139,9 @@ def shoves_block() -> str:
     return "\n".join([setting, "", *lines])
 
 
-def speed_block() -> str:
-    """Steps a second beside others', and what a start and an environment cost."""
-    stepped, rolled, started = (_read(module.RESULT) for module in (environment, rollout, startup))
-    lines = ["| work | beside | ours, million steps/s | ratio | spread |", "|---|---|---:|---:|---:|"]
-    for row in [*stepped["rows"], *rolled["rows"]]:
-        lines.append(
-            f"| {row['work']} | {row['peer']} | {row['ours_per_second'] / 1e6:.3g} | {row['ratio']:.3g} | "
-            f"{row['lowest_ratio']:.3g} – {row['highest_ratio']:.3g} |"
-        )
-    made = {f"{result['machine']}, {result['date']}" for result in (stepped, rolled, started)}
-    first = "; ".join(
-        f"{row['environment']} {row['cold_seconds']:.1f} s cold, {row['warm_seconds']:.1f} s warm"
-        for row in started["rows"]
-    )
-    lines += [
-        "",
-        "Random actions, checks, resets and fresh arrays included; medians of rounds in turns (`make bench`: "
-        f"{', '.join(sorted(made))}). From import to the end of the first step: "
-        f"{first}. {started['bytes_an_environment']:.0f} bytes an environment.",
-    ]
-    return "\n".join(lines)
-
-
-def speed_summary() -> str:
-    """The ratios to others in a short table."""
-    rows = [*_read(environment.RESULT)["rows"], *_read(rollout.RESULT)["rows"]]
-    lines = ["| steps a second | beside | ratio |", "|---|---|---:|"]
-    for row in rows:
-        if not row["peer"].startswith("ours"):
-            lines.append(
-                f"| {row['work'].removesuffix(', beside EnvPool')} | {row['peer']} | {row['ratio']:.3g} |"
-            )
-    return "\n".join(lines)
-
-
-def data_speed_block() -> str:
-    """Transitions a second beside others', and what whole builds take."""
-    results = [_read(module.RESULT) for module in (building, storage, sampling, transitions, exporting)]
-    lines = ["| work | beside | ratio | spread |", "|---|---|---:|---:|"]
-    lines += [
-        f"| {row['work']} | {row['peer']} | {_times(row['ratio'])} | "
-        f"{_times(row['lowest_ratio'])} – {_times(row['highest_ratio'])} |"
-        for result in results
-        for row in result["rows"]
-    ]
-    made = {f"{result['machine']}, {result['date']}" for result in results}
-    size = max(row.get("size_ratio", 0.0) for row in results[1]["rows"])
-    lines += [
-        "",
-        "Transitions a second, medians of rounds in turns. A build is the whole process, from its start to a "
-        "checked file; of Minari's, start and imports do not count. Our files are at most "
-        f"{size:.2f} times as large as h5py's.",
-        "",
-        "| whole build | | s | peak memory, MB | file, MB |",
-        "|---|---|---:|---:|---:|",
-    ]
-    lines += [
-        f"| `{row['command']}` | {row['state']} | {row['seconds']:.3g} | {row['peak_megabytes']:.0f} | "
-        f"{row['file_megabytes']:.0f} |"
-        for row in results[0]["builds"]
-    ]
-    return "\n".join([*lines, "", f"`make bench`: {', '.join(sorted(made))}."])
-
-
-def model_speed_block() -> str:
-    """Training and acting beside others'."""
-    return _speeds(
-        _read(models.RESULT),
-        "Transitions, batches or actions a second, medians of rounds in turns. Both have 3 layers, 1 head "
-        "and width 128, with 20 steps of context",
-    )
-
-
-def planning_speed_block() -> str:
-    """Planning and training of planners beside their authors' way."""
-    return _speeds(
-        _read(planning.RESULT),
-        "Plans or optimisation steps a second, medians of rounds in turns. Both have the authors' shapes: 4 "
-        "layers, 4 heads and width 128 for plans, 3 layers for masked actions",
-    )
-
-
-def _speeds(result: dict[str, Any], note: str) -> str:
-    """A table of comparisons, and what was compared."""
-    lines = ["| work | beside | ours, 1/s | ratio | spread |", "|---|---|---:|---:|---:|"]
-    lines += [
-        f"| {row['work']} | {row['peer']} | {_rate(row['ours_per_second'])} | {_times(row['ratio'])} | "
-        f"{_times(row['lowest_ratio'])} – {_times(row['highest_ratio'])} |"
-        for row in result["rows"]
-    ]
-    return "\n".join([*lines, "", f"{note} (`make bench`: {result['machine']}, {result['date']})."])
-
-
-def _rate(per_second: float) -> str:
-    """A rate with three digits, or all before the point."""
-    return f"{per_second:.3g}" if per_second < 100 else f"{per_second:,.0f}"
-
-
-def _times(ratio: float) -> str:
-    """A ratio with three digits."""
-    return f"{ratio:.3g}" if ratio < 1_000 else f"{ratio:,.0f}"
-
-
-def data_speed_summary() -> str:
-    """What a build takes, in a sentence or two."""
-    built = _read(building.RESULT)
-    small, large = (_times(row["ratio"]) for row in built["rows"])
-    nothing, cached, _, heuristic, streamed = built["builds"]
-    return (
-        f"A million transitions of the heuristic take {heuristic['seconds']:.1f} s from the start of the "
-        f"process to a checked file, a transition {small} times as fast as Minari's DataCollector; ten "
-        f"million, {large} times. With sac it is {nothing['seconds']:.0f} s from nothing, training included, "
-        f"and {cached['seconds']:.1f} s afterwards. A hundred million take {streamed['seconds']:.0f} s and "
-        f"{streamed['peak_megabytes']:.0f} MB of memory (`make bench`: {built['machine']}, {built['date']}; "
-        "[more](docs/datasets.md#speed))."
-    )
-
-
 def full_suite() -> str:
     """When everything was last tested, and how it ended."""
-    result = _read(FULL_SUITE)
+    result = read(FULL_SUITE)
     counts = ", ".join(f"{result[outcome]:,} {outcome}" for outcome in OUTCOMES if result[outcome])
     return (
         f"`make test-full` adds 100 builds that are killed at random moments, every recipe of a trained "
@@ -282,16 +152,21 @@ def full_suite() -> str:
 
 BLOCKS = (
     Block(README, "full-suite", full_suite),
-    Block(README, "speed", speed_summary),
-    Block(README, "data-speed", data_speed_summary),
+    Block(README, "speed", speed_tables.steps_summary),
+    Block(README, "data-speed", speed_tables.data_summary),
     Block(README, "demo", demo_block),
-    Block(README, "scores", scores.scores_table),
-    Block(ENVIRONMENT, "speed", speed_block),
+    Block(README, "scores", scores.beaten_table),
+    Block(ENVIRONMENT, "speed", speed_tables.steps_table),
     Block(ENVIRONMENT, "energy-drift", energy_drift_block),
     Block(ENVIRONMENT, "shoves", shoves_block),
-    Block(DATASETS, "speed", data_speed_block),
-    Block(MODELS, "speed", model_speed_block),
-    Block(MODELS, "planning", planning_speed_block),
+    Block(DATASETS, "speed", speed_tables.data_table),
+    Block(MODELS, "speed", speed_tables.models_table),
+    Block(MODELS, "planning", speed_tables.planning_table),
+    Block(SCORES, "scores", scores.task_tables),
+    Block(SCORES, "differences", scores.differences_tables),
+    Block(SCORES, "overall", scores.overall_table),
+    Block(SCORES, "regimes", scores.regimes_table),
+    Block(SCORES, "planners", scores.planners_table),
     Block(PENDULUM, "results", pendulum.results_table),
     Block(PENDULUM, "changes", pendulum.changes_table),
     Block(PENDULUM, "random", pendulum.value_table),

@@ -17,6 +17,7 @@ from benchmarks.readme import (
     PENDULUM,
     README,
     ROOT,
+    SCORES,
     render,
     updated,
     verdict,
@@ -25,12 +26,12 @@ from cartpole_phys.data.recipe import released_recipes
 from cartpole_phys.errors import InputError
 
 PAGES = [README, ENVIRONMENT, DATASETS]
-ILLUSTRATED = [README, ENVIRONMENT, PENDULUM, ATTENTION]
+ILLUSTRATED = [README, ENVIRONMENT, SCORES, PENDULUM, ATTENTION]
 
 
 @pytest.mark.parametrize(
     "page",
-    [*PAGES, MODELS, PENDULUM, ATTENTION, HALFCHEETAH, CATALOGUE],
+    [*PAGES, MODELS, SCORES, PENDULUM, ATTENTION, HALFCHEETAH, CATALOGUE],
     ids=lambda page: page.parent.name + page.name,
 )
 def test_figures_are_those_of_the_committed_results(page: Path) -> None:

@@ -20,7 +20,7 @@ from cartpole_phys.data.recipe import Recipe as DataRecipe
 from cartpole_phys.data.score import return_of_score
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.files import unfinished
-from dt.checkpoint import Checkpoint
+from dt.checkpoint import Checkpoint, save
 from dt.data.source import spaces_of
 from dt.data.windows import Normalization
 from dt.models import Recipe
@@ -38,6 +38,7 @@ class Method:
     name: str
     recipe: Recipe
     scaling: Mapping[str, Any] = field(default_factory=dict)  # what of dt's ``Normalization`` is otherwise
+    slow: bool = False  # it plans at each step: played less often, and only when it is trained
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Protocol:
     """How every model of a study is measured, always from its last checkpoint."""
 
     episodes: int = 100
+    slow_episodes: int = 20  # of methods that are slow
     seeds: int = 5
     curve_points: int = 10  # times that a model is played while it learns, the end included
     curve_episodes: int = 100  # each time
@@ -79,8 +81,13 @@ def data_path(data: DataRecipe, folder: Path) -> Path:
     return folder / f"{data.name}.hdf5"
 
 
+def model_path(cell: Cell, folder: Path) -> Path:
+    """Where a study keeps a trained model."""
+    return cell.path(folder / "models").with_suffix("")
+
+
 def measure(cell: Cell, protocol: Protocol, folder: Path) -> dict[str, Any]:
-    """Train and play one cell; what it is worth stands in the result, nothing is written.
+    """Train and play one cell; what it is worth stands in the result, the model is kept beside the data.
 
     Args:
         cell: what to train, and on what.
@@ -88,7 +95,10 @@ def measure(cell: Cell, protocol: Protocol, folder: Path) -> dict[str, Any]:
         folder: where the data are.
     """
     torch.set_num_threads(1)  # as many cells as there are processors; sums do not depend on their number
-    return _Measurement(cell, protocol, load_file(data_path(cell.data, folder))).result()
+    measurement = _Measurement(cell, protocol, load_file(data_path(cell.data, folder)))
+    trained = measurement.train()
+    save(model_path(cell, folder), trained)
+    return measurement.result(trained)
 
 
 class _Measurement:
@@ -98,7 +108,8 @@ class _Measurement:
         self.cell, self.protocol, self.data = cell, protocol, data
         self.curve: list[dict[str, float]] = []
         self.losses: list[float] = []
-        self.playing = 0.0  # s, not counted as training
+        self.seconds = self.playing = 0.0  # s, of which those of playing do not count as training
+        self.episodes = protocol.slow_episodes if cell.method.slow else protocol.episodes
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -106,18 +117,23 @@ class _Measurement:
         given = self.cell.method.recipe
         return replace(given, train=replace(given.train, seed=self.cell.seed))
 
-    def result(self) -> dict[str, Any]:
-        """Everything that is to be kept."""
+    def train(self) -> Checkpoint:
+        """The model after its last step; on the way it is played."""
         start, steps = time.perf_counter(), self.recipe.train.steps
+        points = 1 if self.cell.method.slow else self.protocol.curve_points
         trained = train(
             self.data,
             self.recipe,
-            save_every=-(-steps // self.protocol.curve_points),
+            save_every=-(-steps // points),
             on_progress=lambda step, loss: self.losses.append(loss),
             on_checkpoint=self._look,
             normalization=self._normalization(),
         )
-        seconds = time.perf_counter() - start - self.playing
+        self.seconds = time.perf_counter() - start - self.playing
+        return trained
+
+    def result(self, trained: Checkpoint) -> dict[str, Any]:
+        """Everything that is to be kept."""
         return {
             "data": self.cell.data.name,
             "data_sha256": trained.source.sha256,
@@ -126,7 +142,7 @@ class _Measurement:
             "evaluation_seed": EVALUATION_SEED + self.cell.seed,
             "recipe": asdict(trained.recipe),
             **({"scaling": dict(self.cell.method.scaling)} if self.cell.method.scaling else {}),
-            "train_seconds": round(seconds, 1),
+            "train_seconds": round(self.seconds, 1),
             "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
             "curve": self.curve,
             "played": self._played(trained),
@@ -143,6 +159,8 @@ class _Measurement:
 
     def _look(self, checkpoint: Checkpoint) -> None:
         """A point of the learning curve."""
+        if self.cell.method.slow:
+            return
         start = time.perf_counter()
         wanted = self._wanted(WANTED_SCORE)
         returns = self._returns(checkpoint, wanted, self.protocol.curve_episodes)
@@ -152,7 +170,7 @@ class _Measurement:
 
     def _played(self, trained: Checkpoint) -> list[dict[str, Any]]:
         """The returns for each wish; the first is what tables show."""
-        episodes = self.protocol.episodes
+        episodes = self.episodes
         if not trained.model.uses_target:
             return [{"wish": None, "target": None, "returns": self._returns(trained, None, episodes)}]
         swept = {f"score {score:g}": self._wanted(score) for score in self.protocol.swept_scores}

@@ -1,4 +1,4 @@
-"""Runs what a study still lacks, cell by cell, on all processors; each finished cell is a file at once."""
+"""Runs what a study still lacks, on all processors or a cluster; each finished cell is a file at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -16,6 +16,7 @@ from rich.console import Console
 from benchmarks.studies import behaviours
 from benchmarks.studies.cell import Cell, Protocol, data_path, measure, write
 from cartpole_phys import commands
+from cartpole_phys.cluster import spread
 from cartpole_phys.data.build import Options, build
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.processors import processors
@@ -24,34 +25,67 @@ DATA = Path("benchmark-data")  # where data sets are built, beside the clone's o
 JOBS = processors()
 DataOption = Annotated[Path, typer.Option(help="Folder for the data sets.")]
 JobsOption = Annotated[int, typer.Option(help="Models trained at once, each on one thread.")]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", help="Ray cluster that trains, its machines with this folder and the data's."
+    ),
+]
 
 console = Console(stderr=True)
 
 
-def run(cells: Sequence[Cell], protocol: Protocol, results: Path, folder: Path, jobs: int) -> None:
+class _Task(NamedTuple):
+    """All that a worker needs."""
+
+    cell: Cell
+    protocol: Protocol
+    folder: Path
+
+    def result(self) -> dict[str, Any]:
+        """What the cell is worth."""
+        return measure(self.cell, self.protocol, self.folder)
+
+
+def run(
+    cells: Sequence[Cell],
+    protocol: Protocol,
+    results: Path,
+    folder: Path,
+    jobs: int,
+    ray: str | None = None,
+) -> None:
     """Build the data that are not there, then measure what has no result yet.
 
     Args:
         cells: in the order in which they are begun.
         protocol: how they are measured.
         results: where their results go, and may be already.
-        folder: where data sets go.
+        folder: where data sets and trained models go.
         jobs: how many cells are trained at once, each on one thread.
+        ray: address of a cluster that trains instead.
     """
     missing = [cell for cell in cells if not cell.path(results).exists()]
     for data in {cell.data.name: cell.data for cell in cells}.values():
         _prepare(data, protocol, results, folder, needed=any(cell.data == data for cell in missing))
     console.print(f"{len(cells) - len(missing):,} of {len(cells):,} cells are there")
+    tasks = [_Task(cell, protocol, folder.resolve()) for cell in missing]
+    finished = _here(tasks, jobs) if ray is None else spread(_Task.result, tasks, ray)
+    for done, (task, result) in enumerate(finished, start=1):
+        write(result, task.cell.path(results))
+        returns = result["played"][0]["returns"]
+        console.print(
+            f"{done:,} of {len(missing):,}: {task.cell.name}, mean return {sum(returns) / len(returns):.1f}, "
+            f"trained in {result['train_seconds']:.0f} s"
+        )
+
+
+def _here(tasks: Sequence[_Task], jobs: int) -> Iterator[tuple[_Task, dict[str, Any]]]:
+    """Every task with its result, from so many processes."""
     with _pool(jobs) as pool:
-        running = {pool.submit(measure, cell, protocol, folder): cell for cell in missing}
-        for done, future in enumerate(as_completed(running), start=1):
-            cell, result = running[future], future.result()
-            write(result, cell.path(results))
-            returns = result["played"][0]["returns"]
-            console.print(
-                f"{done:,} of {len(missing):,}: {cell.name}, mean return {sum(returns) / len(returns):.1f}, "
-                f"trained in {result['train_seconds']:.0f} s"
-            )
+        running = {pool.submit(_Task.result, task): task for task in tasks}
+        for future in as_completed(running):
+            yield running[future], future.result()
 
 
 def _prepare(data: Recipe, protocol: Protocol, results: Path, folder: Path, needed: bool) -> None:

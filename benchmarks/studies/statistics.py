@@ -17,6 +17,7 @@ from cartpole_phys.memory import FloatArray
 
 RESAMPLES = 10_000
 SEED = 0
+FEWEST = 3  # runs that an interval can be told of
 CUT = 0.25  # of the runs, on either side
 ENDS = (2.5, 97.5)  # % of the resampled values that the ends of an interval lie above
 
@@ -40,16 +41,48 @@ def difference(scores: FloatArray, others: FloatArray) -> Estimate:
     return _estimate(_of_all(scores) - _of_all(others), resampled)
 
 
+def probability_of_improvement(scores: FloatArray, others: FloatArray) -> Estimate:
+    """That a run of one method (runs, tasks) scores more than one of another (others' runs, tasks).
+
+    The mean over tasks; runs that score the same count by half.
+    """
+    drawn, others_drawn = _drawn(scores, SEED), _drawn(others, SEED + 1)
+    return _estimate(float(_above(scores[None], others[None])[0]), _above(drawn, others_drawn))
+
+
+def performance_profile(scores: FloatArray, thresholds: FloatArray) -> FloatArray:
+    """The share of the runs (runs, tasks) that score more than each of T thresholds, with its interval.
+
+    Returns:
+        (3, T): value, low end, high end
+    """
+    drawn = _drawn(scores, SEED)
+    shares = [np.mean(scores > one) for one in thresholds]
+    resampled = [np.mean(drawn > one, axis=(1, 2)) for one in thresholds]  # each (RESAMPLES,)
+    low, high = np.percentile(resampled, ENDS, axis=1)  # each (T,)
+    return np.stack([np.array(shares), low, high])
+
+
+def _above(scores: FloatArray, others: FloatArray) -> FloatArray:
+    """How often, (n,), scores (n, runs, tasks) are above others (n, runs', tasks) of the same task."""
+    first, second = scores[:, :, None], others[:, None]  # (n, runs, 1, tasks), (n, 1, runs', tasks)
+    return np.asarray(np.mean((first > second) + 0.5 * (first == second), axis=(1, 2, 3)))
+
+
 def _of_all(scores: FloatArray) -> float:
     return float(trim_mean(scores.ravel(), CUT))
 
 
 def _resampled(scores: FloatArray, seed: int) -> FloatArray:
     """The interquartile mean (RESAMPLES,) over runs that are drawn anew for each task."""
+    return np.asarray(trim_mean(_drawn(scores, seed).reshape(RESAMPLES, -1), CUT, axis=1))
+
+
+def _drawn(scores: FloatArray, seed: int) -> FloatArray:
+    """Runs drawn anew for each task, (RESAMPLES, runs, tasks)."""
     runs, tasks = scores.shape
     drawn = np.random.default_rng(seed).integers(0, runs, (RESAMPLES, runs, tasks))
-    again = scores[drawn, np.arange(tasks)]  # (RESAMPLES, runs, tasks)
-    return np.asarray(trim_mean(again.reshape(RESAMPLES, runs * tasks), CUT, axis=1))
+    return scores[drawn, np.arange(tasks)]
 
 
 def _estimate(value: float, resampled: FloatArray) -> Estimate:

@@ -1,0 +1,74 @@
+"""The scores of all that played, run by run, as far as cells are finished."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmarks.studies import behaviours
+from benchmarks.studies.behaviours import MEAN_ACTION, SAMPLED
+from benchmarks.studies.cell import Method
+from benchmarks.studies.question import CLONING, Question
+from benchmarks.studies.statistics import FEWEST, Estimate, difference
+from benchmarks.studies.summary import Summary
+from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.data.score import normalized_score
+from cartpole_phys.memory import FloatArray
+
+BEHAVIOURS = (SAMPLED, MEAN_ACTION)
+
+
+class Answer:
+    """What the finished cells of a question say."""
+
+    def __init__(self, question: Question) -> None:
+        """Read them; tiers of which nothing is there yet are left out."""
+        self.question, self.summary = question, Summary(question.cells, question.results)
+        self.tiers = {
+            task: tuple(tier for tier in tiers if behaviours.path(tier, question.results).exists())
+            for task, tiers in question.tiers.items()
+        }
+
+    @property
+    def all_tiers(self) -> list[Recipe]:
+        """Of all tasks."""
+        return [tier for tiers in self.tiers.values() for tier in tiers]
+
+    def made(self, tier: Recipe) -> float:
+        """The mean score of a tier's episodes."""
+        return float(normalized_score(tier.env_id, self.summary.made_by(tier)["mean_return"]))
+
+    def behaviour(self, tier: Recipe, name: str) -> FloatArray:
+        """The score of each of a behaviour's runs, (runs, 1)."""
+        return normalized_score(tier.env_id, self.summary.behaviour_returns(tier, name))[:, None]
+
+    def method(self, tier: Recipe, method: Method, wish: int = 0) -> FloatArray:
+        """The score of each finished seed, (runs, 1), asked for the wish of this number."""
+        return normalized_score(tier.env_id, self.summary.run_returns(tier, method, wish))[:, None]
+
+    def together(self, tiers: Sequence[Recipe], method: Method) -> FloatArray:
+        """Scores (runs, tasks) on several tiers; as many runs as all of them have."""
+        scores = [self.method(tier, method) for tier in tiers]
+        runs = min((len(one) for one in scores), default=0)
+        return np.concatenate([one[:runs] for one in scores], axis=1) if runs else np.empty((0, len(tiers)))
+
+    def beaten(self, tier: Recipe, method: Method) -> dict[str, Estimate]:
+        """By how much a method is better than both behaviours and cloning; empty while runs are too few."""
+        own, others = self.method(tier, method), {name: self.behaviour(tier, name) for name in BEHAVIOURS}
+        if method.name != CLONING:
+            others[CLONING] = self.method(tier, self.question.named(CLONING))
+        if min(map(len, (own, *others.values()))) < FEWEST:
+            return {}
+        return {name: difference(own, scores) for name, scores in others.items()}
+
+    def beats_all(self, tier: Recipe, method: Method) -> bool:
+        """Whether the interval of each difference is above zero."""
+        beaten = self.beaten(tier, method)
+        return bool(beaten) and all(estimate.low > 0 for estimate in beaten.values())
+
+
+def label(tier: Recipe, task: str | None = None) -> str:
+    """A tier in words, with its task unless that is known."""
+    words = f"{tier.policy} {tier.tier}"
+    return words if task is not None else f"{tier.env_id.removeprefix('Phys').removesuffix('-v0')}, {words}"

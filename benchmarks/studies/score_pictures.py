@@ -1,0 +1,132 @@
+"""The answer as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.typing import LineStyleType
+
+from benchmarks.studies.answer import BEHAVIOURS, Answer, label
+from benchmarks.studies.question import DECISION
+from benchmarks.studies.statistics import (
+    Estimate,
+    interquartile_mean,
+    performance_profile,
+    probability_of_improvement,
+)
+from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.files import unfinished
+from cartpole_phys.memory import FloatArray
+
+matplotlib.use("Agg")
+
+# Told apart by the colour-blind (after Okabe and Ito), and by their marks.
+COLOURS = ("#999999", "#000000", "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#882255")
+MARKS = "osD^vP*X<"
+STYLES: tuple[LineStyleType, ...] = (":", "--")
+SCORES = (-5.0, 105.0)
+
+
+def draw_scores(answer: Answer, path: Path) -> None:
+    """Every method on every tier, and what a Decision Transformer does that is asked for less."""
+    figure, panels = plt.subplots(
+        len(answer.tiers), 2, figsize=(12, 4 * len(answer.tiers)), width_ratios=(3, 1), sharey=True,
+        squeeze=False, layout="constrained",
+    )  # fmt: skip
+    for (task, tiers), (scored, asked) in zip(answer.tiers.items(), panels, strict=True):
+        _draw_tiers(scored, answer, task, tiers)
+        _draw_wishes(asked, answer, task, tiers)
+    panels[0, 0].legend(fontsize=7, frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0.0, 1.0))
+    _save(figure, path)
+
+
+def _draw_tiers(panel: Axes, answer: Answer, task: str, tiers: Sequence[Recipe]) -> None:
+    """Points with intervals, the behaviours as lines across each tier."""
+    for place, tier in enumerate(tiers):
+        for name, style in zip(BEHAVIOURS, STYLES, strict=True):
+            score = interquartile_mean(answer.behaviour(tier, name)).value
+            panel.hlines(score, place - 0.4, place + 0.4, colors="#333333", linestyles=style,
+                         label=name if place == 0 else "")  # fmt: skip
+    methods = answer.question.methods
+    offsets = np.linspace(-0.36, 0.36, len(methods))
+    for method, colour, mark, offset in zip(methods, COLOURS, MARKS, offsets, strict=False):
+        there = [place for place, tier in enumerate(tiers) if len(answer.method(tier, method))]
+        told = [interquartile_mean(answer.method(tiers[place], method)) for place in there]
+        _draw_intervals(panel, np.array(there) + offset, told, mark, colour, method.name)
+    panel.set_xticks(range(len(tiers)), [label(tier, task).replace(" ", "\n", 1) for tier in tiers])
+    panel.set(ylabel=f"{task}: normalized score", ylim=SCORES)
+
+
+def _draw_wishes(panel: Axes, answer: Answer, task: str, tiers: Sequence[Recipe]) -> None:
+    """The score that comes for each that is asked for."""
+    method = answer.question.named(DECISION)
+    panel.plot([0, 100], [0, 100], color="#333333", linestyle=":", label="what was asked for")
+    for tier, colour, mark in zip(tiers, COLOURS[1:], MARKS, strict=False):
+        results = answer.summary.of(tier, method)
+        played = results[0]["played"] if results else []
+        numbers = {float(one["wish"].removeprefix("score ")): number for number, one in enumerate(played)
+                   if one["wish"].startswith("score ")}  # fmt: skip
+        wishes = sorted(numbers)
+        told = [interquartile_mean(answer.method(tier, method, numbers[wish])) for wish in wishes]
+        _draw_intervals(panel, np.array(wishes), told, f"{mark}-", colour, label(tier, task))
+    panel.set_xlabel(f"score asked for, {DECISION}", fontsize=9)
+    panel.legend(fontsize=7, frameon=False)
+
+
+def _draw_intervals(
+    panel: Axes, places: FloatArray, told: Sequence[Estimate], style: str, colour: str, name: str
+) -> None:
+    reach = [[one.value - one.low for one in told], [one.high - one.value for one in told]]
+    values = [one.value for one in told]
+    panel.errorbar(places, values, yerr=reach, fmt=style, color=colour, capsize=2, markersize=4, label=name)
+
+
+def draw_profiles(answer: Answer, path: Path) -> None:
+    """How many runs score more than what, on each task, and who is better than whom."""
+    figure, panels = plt.subplots(
+        1, len(answer.tiers) + 1, figsize=(4.2 * (len(answer.tiers) + 1), 4), layout="constrained"
+    )
+    for panel, (task, tiers) in zip(panels, answer.tiers.items(), strict=False):
+        _draw_profile(panel, answer, task, tiers)
+    panels[0].legend(fontsize=6, frameon=False, loc="lower left")
+    _draw_improvement(panels[-1], answer)
+    _save(figure, path)
+
+
+def _draw_profile(panel: Axes, answer: Answer, task: str, tiers: Sequence[Recipe]) -> None:
+    thresholds = np.linspace(0.0, 100.0, 101)
+    for method, colour in zip(answer.question.methods, COLOURS, strict=False):
+        scores = answer.together(tiers, method)
+        if len(scores):
+            shares, low, high = performance_profile(scores, thresholds)
+            panel.plot(thresholds, shares, color=colour, label=method.name)
+            panel.fill_between(thresholds, low, high, color=colour, alpha=0.12, linewidth=0.0)
+    panel.set(title=task, xlabel="score τ", ylabel="share of runs above τ", ylim=(-0.02, 1.02))
+
+
+def _draw_improvement(panel: Axes, answer: Answer) -> None:
+    """The probability that a run of the row's method is better than one of the column's."""
+    methods = [one for one in answer.question.methods if len(answer.together(answer.all_tiers, one))]
+    scores = [answer.together(answer.all_tiers, method) for method in methods]
+    shares = np.array([[probability_of_improvement(own, other).value for other in scores] for own in scores])
+    if methods:
+        panel.imshow(shares, cmap="RdBu", vmin=0.0, vmax=1.0)
+    for (row, column), share in np.ndenumerate(shares):
+        if row != column:
+            panel.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=6)
+    names = [method.name for method in methods]
+    panel.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
+    panel.set_yticks(range(len(names)), names, fontsize=6)
+    panel.set_title("row better than column, probability", fontsize=9)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with unfinished(path) as partial:
+        figure.savefig(partial, format="png", dpi=110)
+    plt.close(figure)

@@ -1,0 +1,143 @@
+"""The whole matrix runs, here or on a cluster; its tables say what its cells do, missing ones included."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.studies import behaviours, score_tables
+from benchmarks.studies.answer import Answer
+from benchmarks.studies.cell import Cell, measure, model_path, read, write
+from benchmarks.studies.question import BALANCE, CLONING, QUESTION, Question
+from benchmarks.studies.running import built, run
+from benchmarks.studies.score_pictures import draw_profiles, draw_scores
+from benchmarks.studies.smoke import shrunk
+from benchmarks.studies.statistics import performance_profile, probability_of_improvement
+from cartpole_phys.data.score import return_of_score
+from dt.checkpoint import load
+
+BETTER, EQUAL, WORSE = 90.0, 50.0, 10.0
+
+
+def test_all_of_it_runs_tiny_and_keeps_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.scores", "--smoke", "--jobs", "1"]
+    root = Path(__file__).parent.parent
+    before = sorted(QUESTION.results.rglob("*"))
+    result = subprocess.run(command, capture_output=True, text=True, timeout=180, cwd=root)
+    assert result.returncode == 0, result.stderr
+    small = shrunk(QUESTION, tmp_path)
+    assert f"{len(small.cells):,} of {len(small.cells):,}: " in result.stderr
+    assert len(small.cells) == len(QUESTION.cells) // QUESTION.protocol.seeds
+    assert len({cell.path(tmp_path) for cell in small.cells}) == len(small.cells)
+    assert score_tables.MISSING not in result.stdout
+    assert sorted(QUESTION.results.rglob("*")) == before
+
+
+def test_a_cluster_trains_what_a_processor_does(tmp_path: Path) -> None:
+    import ray
+
+    small = shrunk(QUESTION, tmp_path / "away")
+    tier, method = small.tiers[BALANCE][0], small.named(CLONING)
+    cells = [Cell(tier, method, seed) for seed in range(2)]
+    ray.init(num_cpus=2, include_dashboard=False)
+    try:
+        run(cells, small.protocol, small.results, tmp_path, jobs=1, ray="auto")
+    finally:
+        ray.shutdown()
+    for cell in cells:
+        away, here = read(cell.path(small.results)), measure(cell, small.protocol, tmp_path)
+        assert {**away, "train_seconds": 0.0} == json.loads(json.dumps({**here, "train_seconds": 0.0}))
+
+
+def test_trained_models_are_kept_beside_the_data(tmp_path: Path) -> None:
+    small = shrunk(QUESTION, tmp_path / "results")
+    cell = Cell(small.tiers[BALANCE][0], small.named(CLONING), 3)
+    built(cell.data, tmp_path)
+    result = measure(cell, small.protocol, tmp_path)
+    kept = load(model_path(cell, tmp_path))
+    assert kept.recipe.train.seed == 3
+    assert kept.source.sha256 == result["data_sha256"]
+
+
+def test_slow_methods_are_played_less_often(tmp_path: Path) -> None:
+    small = shrunk(QUESTION, tmp_path)
+    cell = Cell(small.tiers[BALANCE][0], small.named("Trajectory Transformer"), 0)
+    built(cell.data, tmp_path)
+    result = measure(cell, replace(small.protocol, episodes=3, slow_episodes=2), tmp_path)
+    assert len(result["played"][0]["returns"]) == 2
+    assert result["curve"] == []
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Question:
+    """Results as they might be: 10 % BC is best, CQL like cloning, IQL has few seeds, the rest none."""
+    question = replace(QUESTION, results=tmp_path)
+    scores = {CLONING: (5, EQUAL), "10 % BC": (5, BETTER), "IQL": (2, BETTER), "CQL": (4, EQUAL)}
+    tier = question.tiers[BALANCE][0]
+    for cell in question.cells:
+        seeds, score = scores.get(cell.method.name, (0, 0.0))
+        if cell.data == tier and cell.seed < seeds:
+            value = return_of_score(tier.env_id, score + cell.seed)
+            played = [{"wish": "score 100", "returns": [value, value]}]
+            made = {"machine": "a machine", "date": "2026-01-02"}
+            write({"data_sha256": "a", "played": played, **made}, cell.path(tmp_path))
+    beaten = [[return_of_score(tier.env_id, WORSE + run)] for run in range(5)]
+    parts = [
+        {"name": name, "rows": 1, "mean_length": 1.0, "returns": beaten}
+        for name in (behaviours.SAMPLED, behaviours.MEAN_ACTION)
+    ]
+    write({"mean_return": beaten[0][0], "parts": parts}, behaviours.path(tier, tmp_path))
+    return question
+
+
+def _row(table: str, name: str) -> list[str]:
+    (line,) = [line for line in table.splitlines() if line.startswith(f"| {name} |")]
+    return [cell.strip() for cell in line.split("|")[2:-1]]
+
+
+def test_tables_say_who_is_better_and_what_is_missing(told: Question) -> None:
+    answer = Answer(told)
+    table = score_tables.scores(answer, BALANCE)
+    assert _row(table, "BC")[0].startswith("**52.0 (")  # than both behaviours
+    assert _row(table, "10 % BC")[0].startswith("**92.0 (")
+    assert _row(table, "IQL") == ["90.5, seeds: 2"]
+    assert _row(table, "CQL")[0].startswith("51.5 (")
+    assert _row(table, "CQL")[0].endswith("), seeds: 4")
+    assert _row(table, "TD3+BC") == [score_tables.MISSING]
+    beaten = score_tables.beaten(answer)
+    assert [_row(beaten, name)[0] for name in ("BC", "10 % BC", "CQL")] == ["+ +", "+ + +", "+ + ·"]
+    assert _row(beaten, "IQL") == [score_tables.FEW]
+    assert _row(beaten, "TD3+BC") == [score_tables.MISSING]
+    differences = score_tables.differences(answer, BALANCE)
+    assert _row(differences, "sac medium: 10 % BC")[0].startswith("80.0 (7")
+    missing = len(told.cells) - (5 + 5 + 2 + 4)
+    assert f"{missing:,} of {len(told.cells):,} cells are missing" in score_tables.note(answer)
+
+
+def test_pictures_are_drawn_of_what_is_there(told: Question) -> None:
+    for number, draw in enumerate((draw_scores, draw_profiles)):
+        path = told.results / f"{number}.png"
+        draw(Answer(told), path)
+        assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_probability_of_improvement_counts_pairs_within_tasks() -> None:
+    scores, others = np.array([[1.0, 100.0], [3.0, 100.0]]), np.array([[2.0, 100.0], [2.0, 200.0]])
+    assert probability_of_improvement(scores, others).value == pytest.approx((0.5 + 0.25) / 2)
+    assert probability_of_improvement(others, scores).value == pytest.approx(1 - (0.5 + 0.25) / 2)
+    sure = probability_of_improvement(np.full((5, 2), 1.0), np.zeros((5, 2)))
+    assert tuple(sure) == (1.0, 1.0, 1.0)
+
+
+def test_a_profile_falls_from_all_to_none_within_its_interval() -> None:
+    scores = np.random.default_rng(0).uniform(10.0, 90.0, (5, 4))
+    value, low, high = performance_profile(scores, np.linspace(0.0, 100.0, 21))
+    assert value[0] == 1.0
+    assert value[-1] == 0.0
+    assert np.all(np.diff(value) <= 0.0)
+    assert np.all((low <= value) & (value <= high))
+    np.testing.assert_allclose(value, np.mean(scores[..., None] > np.linspace(0.0, 100.0, 21), axis=(0, 1)))
