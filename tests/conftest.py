@@ -45,6 +45,14 @@ def mixed_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def stitching_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stitching set of 20,000 transitions."""
+    return build_dataset(
+        "PhysCartPoleSwingUp-v0", "heuristic", "stitching", 20_000, out=tmp_path_factory.mktemp("sets")
+    )
+
+
+@pytest.fixture(scope="session")
 def sac_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A set of 20,000 transitions by a SAC agent of medium score."""
     return build_dataset(policy="sac", tier="medium", steps=20_000, out=tmp_path_factory.mktemp("sets"))

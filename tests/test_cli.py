@@ -27,7 +27,10 @@ def test_build_and_check(tmp_path: Path) -> None:
     checked = _run("cartpole-phys", "check", result["path"])
     assert checked.returncode == 0
     assert checked.stdout.count("✓") == 9
-    assert [line.split()[1] for line in checked.stdout.splitlines() if line[0] != "✓"] == ["parts"]
+    assert [line.split()[1] for line in checked.stdout.splitlines() if line[0] != "✓"] == [
+        "parts",
+        "stitching",
+    ]
     verdicts = json.loads(_run("cartpole-phys", "check", result["path"], "--json").stdout)
     assert {verdict["status"] for verdict in verdicts} == {"passed", "not applicable"}
 

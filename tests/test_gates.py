@@ -150,15 +150,17 @@ DEFECTS = [
     ("parts", "mixed_file", _exchanged_episodes),
     ("tier", "medium_file", _other_tier),
     ("tier", "medium_file", _other_gain),
+    ("stitching", "stitching_file", _exchanged_episodes),
 ]
 # What a gate has to say where a file has nothing for it to look at.
 NOTHING_TO_SEE = {
-    "medium_file": {"log_probs", "parts"},
-    "random_file": {"parts"},
-    "varied_file": {"parts"},
-    "discrete_file": {"parts"},
-    "mixed_file": {"log_probs"},
-    "sac_file": {"parts"},
+    "medium_file": {"log_probs", "parts", "stitching"},
+    "random_file": {"parts", "stitching"},
+    "varied_file": {"parts", "stitching"},
+    "discrete_file": {"parts", "stitching"},
+    "mixed_file": {"log_probs", "stitching"},
+    "sac_file": {"parts", "stitching"},
+    "stitching_file": {"log_probs", "parts", "tier"},
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cartpole_phys.data.building.metadata import versions
-from cartpole_phys.data.building.parts import Part, prepare
+from cartpole_phys.data.building.parts import COLLECTION, Part, prepare
 from cartpole_phys.data.building.progress import Progress
 from cartpole_phys.data.building.writing import flat
 from cartpole_phys.data.recipe import Recipe, recipe_from
@@ -37,7 +37,7 @@ def rebuild(
     """Make a file's arrays again and compare their hashes with the ones that it states.
 
     Collected parts are played again by the policies whose weights the file holds; recorded training runs are
-    trained again.
+    trained again, and an expert is taken to pieces again.
 
     Args:
         path: a file from ``build_dataset``, or a folder of shards.
@@ -113,7 +113,7 @@ def _parts(header: Header, policy: str | None, progress: Progress) -> list[Part]
             f"The file was made by {recipe.policy!r}, which is code that is only run when you name it: "
             f"--policy {recipe.policy}"
         )
-    if is_own_policy(recipe.policy) or any(part.get("source") != "collection" for part in described):
+    if is_own_policy(recipe.policy) or any(part.get("source") != COLLECTION for part in described):
         return prepare(recipe, True, progress).parts
     number = int(header.metadata.get("shard", {}).get("number_in_part", 0))
     return [

@@ -15,6 +15,7 @@ import numpy as np
 
 from cartpole_phys.data.tiers import (
     REPLAYS,
+    STITCHING,
     TIERS,
     TRAINED,
     check_combination,
@@ -84,9 +85,9 @@ class Recipe:
             return
         if not is_integer(self.shard_steps) or self.shard_steps < 1:
             raise InputError(f"Expected --shard-steps of at least 1, got {self.shard_steps}.")
-        if self.tier in REPLAYS:
+        if self.tier in (*REPLAYS, STITCHING):
             raise InputError(
-                f"--shard-steps does not go with {self.tier}, which holds one training run; leave it out."
+                f"--shard-steps does not go with {self.tier}, which is made in one piece; leave it out."
             )
 
     @cached_property
@@ -204,6 +205,6 @@ def released_recipes() -> dict[str, Recipe]:
         for env_id in CartPole.known_ids()
         for policy, tiers in TIERS.items()
         for tier in tiers
-        if offered(policy, world_of(env_id, {}))
+        if offered(policy, world_of(env_id, {})) and tier != STITCHING
     ]
     return {recipe.name: recipe for recipe in recipes}

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from gymnasium.spaces import Box
 
 from cartpole_phys.errors import InputError
+from cartpole_phys.task import SWING_UP
 from cartpole_phys.worlds.world import World
 
 # tier -> the scores that a policy of this tier may have
@@ -24,13 +25,14 @@ COMPOSITES: Mapping[str, tuple[str, ...]] = {
 }
 # tier -> the tier of the agent that the recorded training run leads up to
 REPLAYS: Mapping[str, str] = {"medium-replay": "medium", "full-replay": "expert"}
+STITCHING = "stitching"  # the heuristic's expert in pieces that are worth little by themselves
 UNRATED = "unrated"  # of somebody's own policy, where no score is claimed
 
 LEARNED = ("medium", "expert", "medium-expert", "medium-replay", "full-replay")
 # policy -> the tiers that can be built from it
 TIERS: Mapping[str, tuple[str, ...]] = {
     "random": ("random",),
-    "heuristic": ("weak", "medium", "expert", "mixed", "medium-expert"),
+    "heuristic": ("weak", "medium", "expert", "mixed", "medium-expert", STITCHING),
     "ppo": LEARNED,
     "sac": LEARNED,
 }
@@ -65,6 +67,14 @@ def offered(policy: str, world: World) -> bool:
     return policy != "sac" or isinstance(world.action_space, Box)
 
 
+def stitchable(world: World) -> bool:
+    """Whether episodes go on from any state as they did before: swinging up, with nothing left to chance."""
+    system = world.system
+    if system is None or system.push_rate or system.randomize or system.noisy:
+        return False
+    return system.task.code == SWING_UP
+
+
 def check_combination(policy: str, tier: str, world: World) -> None:
     """Refuse what makes no sense, and say what does.
 
@@ -83,6 +93,11 @@ def check_combination(policy: str, tier: str, world: World) -> None:
         known = {name for group in (*TIERS.values(), OWN_POLICY_TIERS) for name in group}
         kind = "has no tier" if tier in known else "does not know the tier"
         raise InputError(f"Policy {policy!r} {kind} {tier!r}; choose from {', '.join(tiers)}.")
+    if tier == STITCHING and not stitchable(world):
+        raise InputError(
+            f"The tier {tier!r} is for PhysCartPoleSwingUp-v0 without pushes, noise and drawn parameters; "
+            f"choose from {', '.join(other for other in tiers if other != tier)}."
+        )
 
 
 def default_tier(policy: str) -> str:

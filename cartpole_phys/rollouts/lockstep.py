@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cartpole_phys.episodes import Episodes
+from cartpole_phys.reset_options import PLAIN_START, Start
 from cartpole_phys.rollouts.policy import ActionBatch, Policy
 from cartpole_phys.rollouts.recording import Recording, episodes_of
 from cartpole_phys.stepping.columns import Columns, Stepped
@@ -80,15 +81,22 @@ def policy_generator(key: np.uint64, first: int) -> np.random.Generator:
 
 
 def run_lockstep(
-    system: CartPole, policy: Policy, key: np.uint64, first: int, count: int, batch_size: int = BATCH_SIZE
+    system: CartPole,
+    policy: Policy,
+    key: np.uint64,
+    first: int,
+    count: int,
+    batch_size: int = BATCH_SIZE,
+    start: Start = PLAIN_START,
 ) -> Episodes:
     """Episodes ``first`` to ``first + count`` under a Python policy, in a batch padded to ``batch_size``.
 
-    The policy acts for all of ``batch_size``, also where only ``count`` are kept.
+    The policy acts for all of ``batch_size``, also where only ``count`` are kept; ``start`` says where all of
+    them begin.
     """
     columns = Columns(system, batch_size)
     columns.keys[:], columns.episodes[:] = key, np.arange(first, first + batch_size)
-    columns.begin()
+    columns.begin(start=start)
     policy.begin(batch_size, policy_generator(key, first))
     recorder, lengths = _Recorder(), np.zeros(count, dtype=np.int64)
     observations, rewards = columns.observe(), np.zeros(batch_size)

@@ -54,7 +54,7 @@ def _described(part: Part, hashes: Mapping[str, str]) -> dict[str, Any]:
     return {
         **part.behaviour.description,
         "rows": part.rows,
-        "source": "collection" if part.recording is None else "training",
+        "source": part.origin,
         "collection_seed": part.seed if part.recording is None else None,
         "command": part.recipe.command,
         "sha256": dict(hashes),

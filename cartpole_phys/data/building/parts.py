@@ -8,11 +8,12 @@ from functools import partial
 from typing import Any
 
 from cartpole_phys.data.building.heuristics import heuristic_behaviour
+from cartpole_phys.data.building.pieces import pieces
 from cartpole_phys.data.building.progress import Progress
 from cartpole_phys.data.building.trained import trained_agent
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import all_references, references
-from cartpole_phys.data.tiers import is_own_policy
+from cartpole_phys.data.tiers import STITCHING, is_own_policy
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.policies.behaviour import Behaviour
 from cartpole_phys.policies.factory import factory_description, policy_from_factory
@@ -20,6 +21,7 @@ from cartpole_phys.rollout import cut, episodes_for
 from cartpole_phys.worlds.sources import PolicySource
 
 References = Mapping[str, Any]
+COLLECTION = "collection"  # of a policy that the file holds, which can play the same again
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +30,7 @@ class Part:
 
     recipe: Recipe  # of the set that holds this part alone
     behaviour: Behaviour
-    recording: Episodes | None = None  # of a replay tier
+    recording: Episodes | None = None  # what is in it, unless that is played as it is written
     number: int = 0  # which of the sets of that recipe, if they differ in their episodes alone
 
     @property
@@ -38,6 +40,13 @@ class Part:
             return self.recording.steps
         assert self.recipe.steps is not None
         return self.recipe.steps
+
+    @property
+    def origin(self) -> str:
+        """Where its rows are from."""
+        if self.recording is None:
+            return COLLECTION
+        return STITCHING if self.recipe.tier == STITCHING else "training"
 
     @property
     def source(self) -> PolicySource:
@@ -69,6 +78,16 @@ class Prepared:
     references: References
 
 
+def _stitched(recipe: Recipe) -> Part:
+    """Pieces of the expert's episodes."""
+    system = recipe.world.system
+    assert system is not None
+    assert recipe.steps is not None
+    expert = heuristic_behaviour(recipe.env_id, system, "expert", recipe.derived_seed("calibration"))
+    recording = pieces(system, expert.policy, recipe.steps, recipe.derived_seed("collection"))
+    return Part(recipe, Behaviour({**expert.description, "tier": STITCHING}), recording)
+
+
 def prepare(recipe: Recipe, retrain: bool, progress: Progress) -> Prepared:
     """Calibrate, train or load whatever acts in a data set.
 
@@ -79,6 +98,8 @@ def prepare(recipe: Recipe, retrain: bool, progress: Progress) -> Prepared:
     for part in recipe.parts:
         if part.policy == "random":
             parts.append(Part(part, Behaviour({"kind": "uniform", "tier": "random"})))
+        elif part.tier == STITCHING:
+            parts.append(_stitched(part))
         elif part.policy == "heuristic":
             assert part.world.system is not None
             seed = part.derived_seed("calibration")

@@ -9,6 +9,7 @@ from cartpole_phys.data.gates.log_probs import LogProbs
 from cartpole_phys.data.gates.parts import Parts
 from cartpole_phys.data.gates.replay import IndependentReplay, Replay
 from cartpole_phys.data.gates.schema import Schema
+from cartpole_phys.data.gates.stitching import Stitching
 from cartpole_phys.data.gates.tier import Tier
 from cartpole_phys.data.gates.verdict import Gate
 
@@ -23,5 +24,6 @@ GATES: tuple[type[Gate], ...] = (
     Hashes,
     Parts,
     Tier,
+    Stitching,
 )
 INDEPENDENT_GATES = tuple(IndependentReplay if gate is Replay else gate for gate in GATES)

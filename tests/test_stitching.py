@@ -1,0 +1,93 @@
+"""The stitching tier: pieces that are worth little, which together are the expert's own episodes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cartpole_phys.data.build import build_dataset
+from cartpole_phys.data.building import pieces as taking_apart
+from cartpole_phys.data.building.pieces import HOLDING, pieces
+from cartpole_phys.data.building.progress import Silent
+from cartpole_phys.data.check import FAILED, PASSED, check
+from cartpole_phys.data.loading import load_file
+from cartpole_phys.data.rebuild import rebuild
+from cartpole_phys.data.score import normalized_score
+from cartpole_phys.errors import InputError
+from cartpole_phys.policies.swing_up import swing_up
+from cartpole_phys.rollout import play
+from cartpole_phys.system import CartPole
+
+SWING_UP = "PhysCartPoleSwingUp-v0"
+
+
+def _build(folder: Path, **changes: object) -> Path:
+    given = {"env_id": SWING_UP, "policy": "heuristic", "tier": "stitching", "steps": 20_000, **changes}
+    return build_dataset(**given, out=folder)  # type: ignore[arg-type]
+
+
+def _verdicts(path: Path) -> dict[str, tuple[str, str]]:
+    return {result.gate: (result.status, result.detail) for result in check(path)}
+
+
+def test_no_episode_is_worth_much_and_together_they_are(stitching_file: Path) -> None:
+    status, detail = _verdicts(stitching_file)["stitching"]
+    assert status == PASSED
+    assert "put together from parts at least 9" in detail
+    assert normalized_score(SWING_UP, load_file(stitching_file).returns).max() < 50.0
+    assert FAILED not in {status for status, _ in _verdicts(stitching_file).values()}
+
+
+def test_pieces_put_together_are_the_experts_episode_to_the_last_bit() -> None:
+    system = CartPole.from_id(SWING_UP, {})
+    expert = swing_up(system.params)
+    parts, whole = pieces(system, expert, 10_000, seed=3), play(system, expert, 2, seed=3)
+    for number, episode in enumerate(whole):
+        own = [parts[(HOLDING + 1) * number + piece] for piece in range(HOLDING + 1)]
+        starts = [
+            np.flatnonzero((episode.infos["qpos"] == part.infos["qpos"][0]).all(axis=1))[0] for part in own
+        ]
+        lengths = np.diff([*starts, len(episode.rewards)])
+        assert starts[0] == 0
+        assert lengths.min() > 0
+        for name in ("observations", "actions", "rewards"):
+            together = [getattr(part, name)[:length] for part, length in zip(own, lengths, strict=True)]
+            assert np.array_equal(np.concatenate(together), getattr(episode, name))
+
+
+def test_it_is_built_again_the_same(stitching_file: Path) -> None:
+    assert rebuild(stitching_file, 1, Silent()).different == []
+
+
+def test_pieces_that_are_worth_much_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(taking_apart, "HOLDING", 1)
+    with pytest.raises(InputError, match=r"gate stitching, an episode scores .* expected all to be below 50"):
+        _build(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pieces_that_do_not_go_on_from_one_another_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = taking_apart._bounds
+    monkeypatch.setattr(taking_apart, "_bounds", lambda expert: [bounds[::2] for bounds in whole(expert)])
+    with pytest.raises(InputError, match="gate stitching, 0 episodes put together"):
+        _build(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"env_id": "PhysCartPole-v0"},
+        {"env_kwargs": {"push_rate": 1.0}},
+        {"env_kwargs": {"observation_noise": 0.1}},
+    ],
+)
+def test_where_chance_decides_there_is_none(changes: dict[str, object], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"tier 'stitching' is for .* choose from weak"):
+        _build(tmp_path, **changes)
+
+
+def test_it_is_made_in_one_piece(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--shard-steps does not go with stitching"):
+        _build(tmp_path, shard_steps=1_000)
