@@ -166,6 +166,7 @@ BLOCKS = (
     Block(SCORES, "differences", scores.differences_tables),
     Block(SCORES, "overall", scores.overall_table),
     Block(SCORES, "regimes", scores.regimes_table),
+    Block(SCORES, "stitching", scores.stitching_table),
     Block(SCORES, "planners", scores.planners_table),
     Block(PENDULUM, "results", pendulum.results_table),
     Block(PENDULUM, "changes", pendulum.changes_table),

@@ -53,6 +53,11 @@ def regimes_table() -> str:
     return score_tables.regimes(Answer(QUESTION))
 
 
+def stitching_table() -> str:
+    """Pieces that go on from one another."""
+    return score_tables.stitching(Answer(QUESTION))
+
+
 def planners_table() -> str:
     """Plans as their authors make them."""
     return score_tables.planners(Answer(QUESTION))
@@ -63,7 +68,13 @@ def _report(question: Question) -> None:
     answer = Answer(question)
     for task in answer.tiers:
         Console().print(Markdown(score_tables.scores(answer, task)))
-    for table in (score_tables.beaten, score_tables.overall, score_tables.regimes, score_tables.planners):
+    for table in (
+        score_tables.beaten,
+        score_tables.overall,
+        score_tables.regimes,
+        score_tables.stitching,
+        score_tables.planners,
+    ):
         Console().print(Markdown(table(answer)))
     draw_scores(answer, question.results / SCORES)
     draw_profiles(answer, question.results / PROFILES)

@@ -25,6 +25,7 @@ class Question:
     methods: tuple[Method, ...]
     regimes: tuple[Recipe, ...]  # controllers of one quality each, for ``regime_methods``
     regime_methods: tuple[Method, ...]
+    stitching: Recipe  # whose single episodes show no method the task
     planned: tuple[Recipe, ...]  # tiers for ``planners``
     planners: tuple[Method, ...]  # those that plan, as far ahead as their authors do
     protocol: Protocol
@@ -41,10 +42,11 @@ class Question:
             (tier, method) for tiers in self.tiers.values() for tier in tiers for method in self.methods
         ]
         regimes = [(data, method) for data in self.regimes for method in self.regime_methods]
+        stitching = [(self.stitching, method) for method in self.methods]
         planners = [(data, method) for data in self.planned for method in self.planners]
         return tuple(
             Cell(data, method, seed)
-            for pairs in ([*matrix, *regimes], planners)
+            for pairs in ([*matrix, *regimes, *stitching], planners)
             for seed in range(self.protocol.seeds)
             for data, method in pairs
         )
@@ -86,6 +88,7 @@ QUESTION = Question(
     ),
     regimes=tuple(Recipe(ENV_IDS[BALANCE], "heuristic", tier) for tier in ("weak", "medium", "expert")),
     regime_methods=(_CLONING, _BEST_CLONING, _DECISION, _TWIN_DELAYED),
+    stitching=Recipe(ENV_IDS[SWING_UP], "heuristic", "stitching"),
     planned=tuple(Recipe(ENV_IDS[BALANCE], policy, tier) for policy, tier in TIERS),
     planners=(
         _planner(

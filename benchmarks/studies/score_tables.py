@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from benchmarks.studies.answer import BEHAVIOURS, Answer, label
+from benchmarks.studies.behaviours import SAMPLED
 from benchmarks.studies.cell import WANTED_SCORE, Method
 from benchmarks.studies.question import CLONING, DECISION
 from benchmarks.studies.statistics import FEWEST, Estimate, interquartile_mean, probability_of_improvement
 from benchmarks.studies.tables import interval, listed, minus, table
 from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.data.score import normalized_score
 from cartpole_phys.memory import FloatArray
 
 MISSING, FEW = "missing", "few seeds"
@@ -32,6 +34,18 @@ def regimes(answer: Answer) -> str:
     return table(
         ["", *(tier.tier for tier in tiers)], _method_rows(answer, tiers, answer.question.regime_methods)
     )
+
+
+def stitching(answer: Answer) -> str:
+    """What is made of pieces that go on from one another."""
+    tier = answer.question.stitching
+    asked = answer.summary.of(tier, answer.question.named(DECISION))
+    best = f"{normalized_score(tier.env_id, asked[0]['played'][-1]['target']):.1f}" if asked else MISSING
+    rows = [["the best of the data's episodes", best]]
+    rows += (
+        [["the expert whose pieces they are", estimated(answer.behaviour(tier, SAMPLED))]] if asked else []
+    )
+    return table(["", "score"], [*rows, *_method_rows(answer, [tier], answer.question.methods)])
 
 
 def planners(answer: Answer) -> str:

@@ -34,6 +34,7 @@ def shrunk(question: Question, results: Path) -> Question:
         methods=tuple(map(_method, question.methods)),
         regimes=tuple(replace(tier, steps=ROWS) for tier in question.regimes),
         regime_methods=tuple(map(_method, question.regime_methods)),
+        stitching=replace(question.stitching, steps=ROWS),
         planned=tuple(map(_tier, question.planned)),
         planners=tuple(map(_method, question.planners)),
         protocol=PROTOCOL,
