@@ -21,7 +21,7 @@ D3RLPY_REQUIREMENTS := tests/d3rlpy-requirements.txt
 # The page of a data set is tested in a real browser, from Debian's packages.
 CHROMIUM := $(if $(shell command -v chromedriver),,chromium)
 
-.PHONY: chromium demo test test-full test-clients lint bench bench-gpu scores pendulum attention halfcheetah endurance figures readme catalogue references clean help
+.PHONY: chromium demo test test-full test-clients lint bench bench-gpu scores robustness cost page pendulum attention halfcheetah endurance figures readme catalogue references clean help
 
 help:
 	@echo "make demo          SAC agent, data set, Decision Transformer and its score, in 2 to 3 minutes"
@@ -31,7 +31,10 @@ help:
 	@echo "make lint          style, types and import rule"
 	@echo "make bench         speeds beside Gymnasium, EnvPool, C, Minari, h5py, Stable-Baselines3, D4RL and transformers, in 15 minutes"
 	@echo "make bench-gpu     training and acting on a GPU beside transformers, where there is one"
-	@echo "make scores        which method learns more than the makers of the data knew, in hours; goes on where it was"
+	@echo "make scores        which method learns what from which data, in a day; goes on where it was"
+	@echo "make robustness    what is left of it under pushes, noise and other masses, likewise, in hours"
+	@echo "make cost          what training and acting cost, on an idle machine, in half an hour"
+	@echo "make page          all results as one page, results.html"
 	@echo "make pendulum      a report's Decision Transformers on Pendulum and ours, likewise"
 	@echo "make attention     three claims about what sequence models look at, likewise, in a quarter of an hour"
 	@echo "make halfcheetah   how far ahead planners see, and what a wider beam brings, likewise, in an hour"
@@ -113,6 +116,15 @@ bench-gpu: $(INSTALLED)
 
 scores: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.scores
+
+robustness: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.robustness
+
+cost: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.cost
+
+page: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.page
 
 pendulum: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.pendulum

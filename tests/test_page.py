@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from browser import DESKTOP, PHONE, chromium, set_size
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -22,18 +21,12 @@ from cartpole_phys.data.report.charts import _ticks
 from cartpole_phys.data.report.show import show, write_page
 
 browser = pytest.mark.clients
-DESKTOP, PHONE = (1_200, 1_000), (390, 844)
 
 
 @pytest.fixture(scope="module")
 def driver() -> Iterator[webdriver.Chrome]:
     """Headless Chromium."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(shutil.which("chromium"))
-    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(word)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with webdriver.Chrome(options, Service(str(shutil.which("chromedriver")))) as chrome:
+    with chromium() as chrome:
         yield chrome
 
 
@@ -46,10 +39,7 @@ def varied_page(varied_file: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def _open(driver: webdriver.Chrome, page: Path, size: tuple[int, int] = DESKTOP, dark: bool = False) -> None:
-    driver.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE},
-    )
+    set_size(driver, size)
     scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
     driver.get_log("browser")  # forget what earlier pages said

@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.machine import describe
 from benchmarks.studies.cell import EVALUATION_SEED, Protocol, data_path
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.data.storage.d4rl import read_header
+from cartpole_phys.data.storage.d4rl import Header, read_header
 from cartpole_phys.policies.behaviour import Behaviour, from_description
 from cartpole_phys.policies.heuristic import uniform
 from cartpole_phys.worlds.sources import PolicySource
@@ -34,10 +34,8 @@ def measure(data: Recipe, protocol: Protocol, folder: Path) -> dict[str, Any]:
     header = read_header(data_path(data, folder))
     parts = []
     for number, described in enumerate(header.metadata["parts"]):
-        weights = header.weights.get(str(number), {})
         for name in (SAMPLED, MEAN_ACTION):
-            policy = from_description({**described, "deterministic": name == MEAN_ACTION}, weights)
-            played = _played(data, policy, protocol)
+            played = _played(data, policy_of(header, number, mean_action=name == MEAN_ACTION), protocol)
             parts.append({"name": name, "tier": described["tier"], "rows": described["rows"], **played})
     parts.append({"name": RANDOM, "tier": "random", "rows": 0, **_played(data, uniform(), protocol)})
     summary = header.metadata["summary"]
@@ -49,6 +47,12 @@ def measure(data: Recipe, protocol: Protocol, folder: Path) -> dict[str, Any]:
         "evaluation_seed": EVALUATION_SEED,
         **describe(),
     }
+
+
+def policy_of(header: Header, part: int, mean_action: bool) -> Behaviour:
+    """Who acted in a part of a file, sampled or by its mean action."""
+    described: dict[str, Any] = header.metadata["parts"][part]
+    return from_description({**described, "deterministic": mean_action}, header.weights.get(str(part), {}))
 
 
 def _played(data: Recipe, policy: PolicySource | Behaviour, protocol: Protocol) -> dict[str, Any]:

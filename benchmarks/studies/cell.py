@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ from cartpole_phys.data.recipe import Recipe as DataRecipe
 from cartpole_phys.data.score import return_of_score
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.files import unfinished
-from dt.checkpoint import Checkpoint, save
+from dt.checkpoint import Checkpoint, exists, save
+from dt.checkpoint import load as load_checkpoint
 from dt.data.source import spaces_of
 from dt.data.windows import Normalization
 from dt.models import Recipe
@@ -66,6 +66,12 @@ class Cell:
         """In words."""
         return f"{self.data.name}, {self.method.name}, seed {self.seed}"
 
+    @property
+    def recipe(self) -> Recipe:
+        """The method's, with this seed."""
+        given = self.method.recipe
+        return replace(given, train=replace(given.train, seed=self.seed))
+
     def path(self, results: Path) -> Path:
         """Where its result is kept."""
         return results / self.data.name / f"{plain(self.method.name)}-seed{self.seed}.json"
@@ -101,6 +107,20 @@ def measure(cell: Cell, protocol: Protocol, folder: Path) -> dict[str, Any]:
     return measurement.result(trained)
 
 
+def trained(cell: Cell, folder: Path) -> Checkpoint:
+    """The model that ``measure`` kept; where it is not there, or another, it is trained anew."""
+    torch.set_num_threads(1)
+    path = model_path(cell, folder)
+    if exists(path):
+        kept = load_checkpoint(path)
+        same_type = replace(kept.recipe.train, dtype=cell.recipe.train.dtype)  # which may have been "auto"
+        if replace(kept.recipe, train=same_type) == cell.recipe:
+            return kept
+    model = train(load_file(data_path(cell.data, folder)), cell.recipe)
+    save(path, model)
+    return model
+
+
 class _Measurement:
     """A cell while it is measured."""
 
@@ -111,19 +131,13 @@ class _Measurement:
         self.seconds = self.playing = 0.0  # s, of which those of playing do not count as training
         self.episodes = protocol.slow_episodes if cell.method.slow else protocol.episodes
 
-    @cached_property
-    def recipe(self) -> Recipe:
-        """The method's, with the cell's seed."""
-        given = self.cell.method.recipe
-        return replace(given, train=replace(given.train, seed=self.cell.seed))
-
     def train(self) -> Checkpoint:
         """The model after its last step; on the way it is played."""
-        start, steps = time.perf_counter(), self.recipe.train.steps
+        start, steps = time.perf_counter(), self.cell.recipe.train.steps
         points = 1 if self.cell.method.slow else self.protocol.curve_points
         trained = train(
             self.data,
-            self.recipe,
+            self.cell.recipe,
             save_every=-(-steps // points),
             on_progress=lambda step, loss: self.losses.append(loss),
             on_checkpoint=self._look,
@@ -154,7 +168,7 @@ class _Measurement:
         scaling = self.cell.method.scaling
         if not scaling:
             return None
-        data = best(self.data, self.recipe.train.best_share)
+        data = best(self.data, self.cell.recipe.train.best_share)
         return replace(Normalization.of(data, spaces_of(self.cell.data.world)), **scaling)
 
     def _look(self, checkpoint: Checkpoint) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import typer
 from rich.console import Console
@@ -31,6 +31,8 @@ RayOption = Annotated[
         metavar="ADDRESS", help="Ray cluster that trains, its machines with this folder and the data's."
     ),
 ]
+
+Task = TypeVar("Task")  # has a method ``result``
 
 console = Console(stderr=True)
 
@@ -70,8 +72,7 @@ def run(
         _prepare(data, protocol, results, folder, needed=any(cell.data == data for cell in missing))
     console.print(f"{len(cells) - len(missing):,} of {len(cells):,} cells are there")
     tasks = [_Task(cell, protocol, folder.resolve()) for cell in missing]
-    finished = _here(tasks, jobs) if ray is None else spread(_Task.result, tasks, ray)
-    for done, (task, result) in enumerate(finished, start=1):
+    for done, (task, result) in enumerate(finished(tasks, jobs, ray), start=1):
         write(result, task.cell.path(results))
         returns = result["played"][0]["returns"]
         console.print(
@@ -80,12 +81,22 @@ def run(
         )
 
 
-def _here(tasks: Sequence[_Task], jobs: int) -> Iterator[tuple[_Task, dict[str, Any]]]:
-    """Every task with its result, from so many processes."""
+def finished(
+    tasks: Sequence[Task], jobs: int, ray: str | None = None
+) -> Iterator[tuple[Task, dict[str, Any]]]:
+    """Every task with its result, as they come from so many processes, or from a cluster."""
+    if ray is not None:
+        yield from spread(_result, tasks, ray)
+        return
     with _pool(jobs) as pool:
-        running = {pool.submit(_Task.result, task): task for task in tasks}
+        running = {pool.submit(_result, task): task for task in tasks}
         for future in as_completed(running):
             yield running[future], future.result()
+
+
+def _result(task: Any) -> dict[str, Any]:
+    result: dict[str, Any] = task.result()
+    return result
 
 
 def _prepare(data: Recipe, protocol: Protocol, results: Path, folder: Path, needed: bool) -> None:

@@ -1,0 +1,108 @@
+"""All results as one HTML file that needs nothing else: ``python -m benchmarks.page``.
+
+It is the documentation of the studies, tables, commands and all, with its pictures inside.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from html import escape
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from cartpole_phys import commands
+from cartpole_phys.files import unfinished
+
+DOCS = Path(__file__).parent.parent / "docs"
+STUDIES = ("scores", "attention", "halfcheetah", "pendulum", "models")
+SUFFIX, TITLE = ".md", "cartpole-phys: results"
+STYLE = """
+body { max-width: 76rem; }
+img { max-width: 100%; height: auto; background: #ffffff; }
+.scroll { overflow-x: auto; } table { font-variant-numeric: tabular-nums; } td, th { white-space: nowrap; }
+"""
+
+
+def page() -> str:
+    """The whole file."""
+    style = resources.files("cartpole_phys.data.report").joinpath("page.css").read_text("utf-8") + STYLE
+    parsed = {study: _tokens(study) for study in STUDIES}
+    links = "".join(f'<li><a href="#{study}">{escape(_title(own))}</a></li>' for study, own in parsed.items())
+    markdown = _markdown()
+    sections = "".join(
+        f'<section id="{study}">{markdown.renderer.render(own, markdown.options, {})}</section>'
+        for study, own in parsed.items()
+    )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<title>{TITLE}</title><link rel="icon" href="data:,"><style>{style}</style></head><body>'
+        f"<h1>{TITLE}</h1><nav><ul>{links}</ul></nav>{sections}</body></html>\n"
+    )
+
+
+def _markdown() -> MarkdownIt:
+    return MarkdownIt("commonmark", {"html": True}).enable("table")
+
+
+def _tokens(study: str) -> list[Token]:
+    """A document as this page has it: one level deeper, its pictures inside, its links within the page."""
+    tokens = _markdown().parse((DOCS / f"{study}{SUFFIX}").read_text("utf-8"))
+    for token in _all(tokens):
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{int(token.tag[1:]) + 1}"
+        elif token.type == "image":
+            picture = (DOCS / str(token.attrs["src"])).read_bytes()
+            token.attrs["src"] = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+        elif token.type == "link_open":
+            token.attrs = _target(str(token.attrs["href"]))
+    return [wrapped for token in tokens for wrapped in _scrolling(token)]
+
+
+def _all(tokens: list[Token]) -> Iterator[Token]:
+    for token in tokens:
+        yield token
+        yield from _all(token.children or [])
+
+
+def _target(link: str) -> dict[str, str | int | float]:
+    """Where a link leads in this page: to a study that is in it, elsewhere on the net, or nowhere."""
+    study = link.partition("#")[0].removesuffix(SUFFIX)
+    if "://" in link:
+        return {"href": link}
+    return {"href": f"#{study}"} if study in STUDIES else {}
+
+
+def _scrolling(token: Token) -> Iterator[Token]:
+    """Tables may be wider than the screen."""
+    if token.type == "table_open":
+        yield Token("html_block", "", 0, content='<div class="scroll">')
+    yield token
+    if token.type == "table_close":
+        yield Token("html_block", "", 0, content="</div>")
+
+
+def _title(tokens: list[Token]) -> str:
+    heading = next(number for number, token in enumerate(tokens) if token.type == "heading_open")
+    return tokens[heading + 1].content
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def write(out: Annotated[Path, typer.Option(help="The file.")] = Path("results.html")) -> None:
+    """Write the committed results as one page."""
+    with unfinished(out) as partial:
+        partial.write_text(page(), "utf-8")
+    print(f"Wrote {out}.")
+
+
+if __name__ == "__main__":
+    commands.run(app)

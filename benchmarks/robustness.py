@@ -1,0 +1,123 @@
+"""What is left of a score under disturbances that no data showed: ``python -m benchmarks.robustness``.
+
+Every finished model is a file of its own, so that a run that was stopped goes on where it was; models that
+the scores' study kept are not trained again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import typer
+from matplotlib import pyplot as plt
+
+from benchmarks.studies.cell import read, write
+from benchmarks.studies.disturbances import DISTURBANCES, EXPERT, UNDISTURBED, Disturbance, Disturbed
+from benchmarks.studies.question import BALANCE, QUESTION
+from benchmarks.studies.running import (
+    DATA,
+    JOBS,
+    DataOption,
+    JobsOption,
+    RayOption,
+    built,
+    console,
+    finished,
+)
+from benchmarks.studies.score_pictures import COLOURS
+from benchmarks.studies.score_tables import estimated
+from benchmarks.studies.statistics import interquartile_mean
+from benchmarks.studies.tables import table
+from cartpole_phys import commands
+from cartpole_phys.data.score import normalized_score
+from cartpole_phys.files import unfinished
+from cartpole_phys.memory import FloatArray
+
+matplotlib.use("Agg")
+
+RESULTS = Path(__file__).parent / "results" / "robustness"
+PLOT = RESULTS / "robustness.png"
+(TIER,) = (tier for tier in QUESTION.tiers[BALANCE] if tier.tier == "medium-expert")  # with the best scores
+
+
+def _tasks(folder: Path) -> list[Disturbed]:
+    """All that is to be played, seed by seed."""
+    protocol = QUESTION.protocol
+    return [
+        Disturbed(TIER, method, seed, protocol, folder)
+        for seed in range(protocol.seeds)
+        for method in (None, *QUESTION.methods)
+    ]
+
+
+def _results() -> dict[str, list[dict[str, Any]]]:
+    """The returns of what is finished, by name and seed."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for task in _tasks(Path()):
+        own = found.setdefault(task.name, [])
+        if task.path(RESULTS).exists():
+            own.append(read(task.path(RESULTS))["returns"])
+    return found
+
+
+def _scores(runs: list[dict[str, Any]], disturbance: Disturbance) -> dict[float, FloatArray]:
+    """The score of each run (runs, 1), by the disturbance's strength."""
+    returns = {disturbance.usual: [run[UNDISTURBED] for run in runs]} | {
+        strength: [run[disturbance.name][f"{strength:g}"] for run in runs]
+        for strength in disturbance.strengths
+    }
+    means = {strength: np.array([np.mean(one) for one in own]) for strength, own in returns.items()}
+    return {strength: normalized_score(TIER.env_id, own)[:, None] for strength, own in means.items()}
+
+
+def disturbance_tables() -> str:
+    """A table for each disturbance."""
+    results, tables, seeds = _results(), [], QUESTION.protocol.seeds
+    for one in DISTURBANCES:
+        headings = [f"`{one.name}`, {one.unit}", *(f"{value:g}" for value in (one.usual, *one.strengths))]
+        rows = [
+            [name, *(estimated(scores, seeds) for scores in _scores(runs, one).values())]
+            for name, runs in results.items()
+        ]
+        tables.append(table(headings, rows))
+    return "\n\n".join(tables)
+
+
+def draw() -> None:
+    """Score against disturbance."""
+    results = _results()
+    figure, panels = plt.subplots(1, len(DISTURBANCES), figsize=(14, 4), sharey=True, layout="constrained")
+    for panel, one in zip(panels, DISTURBANCES, strict=True):
+        for (name, runs), colour in zip(results.items(), ("#333333", *COLOURS), strict=False):
+            known = sorted(_scores(runs, one).items()) if runs else []
+            told = {strength: interquartile_mean(scores) for strength, scores in known}
+            panel.plot(list(told), [score.value for score in told.values()], color=colour, marker="o",
+                       markersize=3, linestyle="--" if name == EXPERT else "-", label=name)  # fmt: skip
+        panel.axvline(one.usual, color="#bbbbbb", linewidth=0.8)
+        panel.set_xlabel(f"{one.name}\n{one.unit}", fontsize=8)
+    panels[0].set_ylabel("normalized score")
+    panels[-1].legend(fontsize=6, frameon=False)
+    with unfinished(PLOT) as partial:
+        figure.savefig(partial, format="png", dpi=110)
+    plt.close(figure)
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def robustness(data: DataOption = DATA, jobs: JobsOption = JOBS, ray: RayOption = None) -> None:
+    """Play what was trained without disturbances under them; what is done already stays."""
+    built(TIER, data)
+    missing = [task for task in _tasks(data.resolve()) if not task.path(RESULTS).exists()]
+    for done, (task, result) in enumerate(finished(missing, jobs, ray), start=1):
+        write(result, task.path(RESULTS))
+        console.print(f"{done:,} of {len(missing):,}: {task.name}, seed {task.seed}")
+    draw()
+
+
+if __name__ == "__main__":
+    commands.run(app)

@@ -1,0 +1,97 @@
+"""Policies under what their data did not show: pushes, noise and other masses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import describe
+from benchmarks.studies.behaviours import policy_of
+from benchmarks.studies.cell import (
+    EVALUATION_SEED,
+    WANTED_SCORE,
+    Cell,
+    Method,
+    Protocol,
+    data_path,
+    trained,
+)
+from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.data.score import return_of_score
+from cartpole_phys.data.storage.d4rl import read_header
+from cartpole_phys.physics import Params
+from cartpole_phys.worlds.world import World, world_of
+from dt.policy import load
+
+PARAMETERS = Params().as_mapping()
+UNDISTURBED = "none"
+EXPERT = "the expert in the data, mean action"
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """One thing that is otherwise than in the data, at several strengths."""
+
+    name: str
+    unit: str
+    usual: float  # as in the data
+    strengths: tuple[float, ...]
+
+    def world(self, data: Recipe, strength: float) -> World:
+        """The environment of the data, disturbed."""
+        changed = {self.name: strength}
+        return world_of(data.env_id, {"params": changed} if self.name in PARAMETERS else changed)
+
+
+DISTURBANCES = (
+    Disturbance("push_rate", "pushes of up to 10 N a second", 0.0, (0.5, 1.0, 2.0, 4.0)),
+    Disturbance("observation_noise", "of x, ẋ, θ, θ̇, in m, m/s, rad, rad/s", 0.0, (0.01, 0.02, 0.05, 0.1)),
+    Disturbance("pole_mass", "kg", 0.1, (0.05, 0.2, 0.5, 1.0)),
+    Disturbance("cart_mass", "kg", 1.0, (0.5, 2.0, 4.0, 8.0)),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Disturbed:
+    """A trained model, or the expert in its data, to be played under every disturbance."""
+
+    data: Recipe
+    method: Method | None  # None for the expert
+    seed: int
+    protocol: Protocol
+    folder: Path  # of data and models
+
+    @property
+    def name(self) -> str:
+        """Who plays."""
+        return EXPERT if self.method is None else self.method.name
+
+    def path(self, results: Path) -> Path:
+        """Where its result is kept."""
+        if self.method is None:
+            return results / self.data.name / f"expert-seed{self.seed}.json"
+        return Cell(self.data, self.method, self.seed).path(results)
+
+    def result(self) -> dict[str, Any]:
+        """Its returns by disturbance and strength."""
+        slow, seed = self.method is not None and self.method.slow, EVALUATION_SEED + self.seed
+        count, policy = self.protocol.slow_episodes if slow else self.protocol.episodes, self._policy()
+
+        def returns(world: World) -> list[float]:
+            return [round(float(one), 3) for one in world.play(policy, count, seed).returns]
+
+        played: Mapping[str, Any] = {UNDISTURBED: returns(self.data.world)} | {
+            one.name: {f"{strength:g}": returns(one.world(self.data, strength)) for strength in one.strengths}
+            for one in DISTURBANCES
+        }
+        return {"data": self.data.name, "evaluation_seed": seed, "returns": played, **describe("torch")}
+
+    def _policy(self) -> Any:
+        if self.method is None:
+            header = read_header(data_path(self.data, self.folder))
+            return policy_of(header, len(header.metadata["parts"]) - 1, mean_action=True)
+        model = trained(Cell(self.data, self.method, self.seed), self.folder)
+        wanted = return_of_score(self.data.env_id, WANTED_SCORE)
+        return load(model, wanted if model.model.uses_target else None)

@@ -1,0 +1,76 @@
+"""What disturbs, whom it disturbs, and what methods cost, on models that a moment trains."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import cost
+from benchmarks.studies.cell import Cell, model_path, trained
+from benchmarks.studies.disturbances import DISTURBANCES, UNDISTURBED, Disturbance, Disturbed
+from benchmarks.studies.question import BALANCE, CLONING, QUESTION, Question
+from benchmarks.studies.running import built
+from benchmarks.studies.smoke import shrunk
+from cartpole_phys.data.loading import load_file
+from cartpole_phys.policies.heuristic import proportional
+from dt.policy import load
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Question, Path]:
+    """A tiny question, with the data of its first tier."""
+    folder = tmp_path_factory.mktemp("data")
+    question = shrunk(QUESTION, folder / "results")
+    built(question.tiers[BALANCE][0], folder)
+    return question, folder
+
+
+@pytest.mark.parametrize("one", DISTURBANCES, ids=lambda one: one.name)
+def test_the_usual_strength_disturbs_nothing_and_others_do(one: Disturbance) -> None:
+    data, policy = QUESTION.tiers[BALANCE][0], proportional(1.0, continuous=True)
+    plain, usual, *others = (
+        world.play(policy, 20, 0).returns
+        for world in (
+            data.world,
+            one.world(data, one.usual),
+            *(one.world(data, value) for value in one.strengths),
+        )
+    )
+    assert np.array_equal(plain, usual)
+    assert not any(np.array_equal(plain, other) for other in others)
+
+
+def test_every_disturbance_is_played_by_models_and_by_the_expert(small: tuple[Question, Path]) -> None:
+    question, folder = small
+    data = question.tiers[BALANCE][0]
+    for method in (None, question.named(CLONING)):
+        task = Disturbed(data, method, 1, question.protocol, folder)
+        result = task.result()["returns"]
+        assert set(result) == {UNDISTURBED, *(one.name for one in DISTURBANCES)}
+        for one in DISTURBANCES:
+            assert set(result[one.name]) == {f"{strength:g}" for strength in one.strengths}
+            assert all(len(returns) == question.protocol.episodes for returns in result[one.name].values())
+
+
+def test_a_kept_model_is_taken_if_it_is_the_same_and_else_trained(small: tuple[Question, Path]) -> None:
+    question, folder = small
+    cell = Cell(question.tiers[BALANCE][0], question.named(CLONING), 2)
+    first = trained(cell, folder)
+    written = (model_path(cell, folder) / "config.json").stat().st_mtime_ns
+    assert trained(cell, folder).recipe == first.recipe
+    assert (model_path(cell, folder) / "config.json").stat().st_mtime_ns == written
+    longer = replace(cell.method.recipe, train=replace(cell.method.recipe.train, steps=3))
+    other = Cell(cell.data, replace(cell.method, recipe=longer), 2)
+    assert trained(other, folder).step == 3
+
+
+def test_every_action_is_timed_in_episodes_that_are_played_to_their_end(small: tuple[Question, Path]) -> None:
+    question, folder = small
+    data = question.tiers[BALANCE][0]
+    policy = load(trained(Cell(data, question.named(CLONING), 0), folder))
+    seconds = cost.action_seconds(policy, 30)
+    assert seconds.shape == (30,)
+    assert seconds.min() > 0.0
+    result = cost.training_seconds(question.named(CLONING), load_file(folder / f"{data.name}.hdf5"))
+    assert 0.0 < result < 60.0
