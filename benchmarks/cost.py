@@ -16,16 +16,14 @@ import numpy as np
 import torch
 import typer
 from matplotlib import pyplot as plt
-from rich.console import Console
 
 import cartpole_phys  # noqa: F401 - registers the environments
 from benchmarks.machine import describe
 from benchmarks.studies.answer import Answer
 from benchmarks.studies.cell import WANTED_SCORE, Cell, Method, read, trained, write
 from benchmarks.studies.question import BALANCE, QUESTION
-from benchmarks.studies.running import DATA, DataOption, built
+from benchmarks.studies.running import DATA, DataOption, built, console
 from benchmarks.studies.score_pictures import COLOURS
-from benchmarks.studies.score_tables import MISSING
 from benchmarks.studies.statistics import interquartile_mean
 from benchmarks.studies.tables import table
 from cartpole_phys import commands
@@ -33,7 +31,6 @@ from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.score import return_of_score
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.files import unfinished
-from cartpole_phys.memory import FloatArray
 from dt.data.source import describe as describe_data
 from dt.data.windows import Normalization
 from dt.learning.optimization import Trainer
@@ -43,34 +40,65 @@ from dt.training import best
 
 matplotlib.use("Agg")
 
-RESULTS = Path(__file__).parent / "results" / "cost"
-PLOT = RESULTS / "cost.png"
+RESULT = Path(__file__).parent / "results" / "cost" / "cost.json"
+PLOT = RESULT.with_suffix(".png")
 (TIER,) = (tier for tier in QUESTION.tiers[BALANCE] if tier.tier == "medium-expert")
 METHODS = (*QUESTION.methods, *QUESTION.planners)
 LOOPS = (50, 500, 1_000)  # Hz
-STEPS, WARM = 100, 5  # of optimisation, and those before that are not counted
-ACTIONS, SLOW_ACTIONS = 10_000, 1_000  # of one episode after another; fewer where planning takes long
-LONG = 0.02  # s an action, from which on there are fewer
+ROUNDS = 5  # in which all methods take turns, since machines have slow minutes
+STEPS, WARM = 20, 3  # of optimisation in a round, and those before that are not counted
+ACTIONS, SLOW_ACTIONS = 2_000, 200  # in a round, of one episode after another; fewer where they take LONG
+LONG = 0.01  # s
 
 
-def training_seconds(method: Method, episodes: Episodes) -> float:
-    """How long all steps take, after the measure of some."""
+class _Contender:
+    """A method that is timed."""
+
+    def __init__(self, method: Method, episodes: Episodes, folder: Path) -> None:
+        """With a model that is trained, for acting, and one that is not yet."""
+        checkpoint = trained(Cell(TIER, method, 0), folder)
+        wanted = return_of_score(TIER.env_id, WANTED_SCORE) if checkpoint.model.uses_target else None
+        self.method, self.policy = method, load(checkpoint, wanted)
+        self.parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
+        self.trainer = trainer_of(method, episodes)
+        self.actions: list[float] = []  # s
+        self.steps: list[float] = []  # s
+        slow = np.median(action_seconds(self.policy, 20)) > LONG
+        self.count = SLOW_ACTIONS if slow else ACTIONS
+
+    def take_turn(self) -> None:
+        """Act and learn for a while."""
+        self.actions += action_seconds(self.policy, self.count)
+        for _ in range(WARM):
+            self.trainer.advance()
+        for _ in range(STEPS):
+            start = time.perf_counter()
+            self.trainer.advance()
+            self.steps.append(time.perf_counter() - start)
+
+    def result(self) -> dict[str, Any]:
+        """What was measured."""
+        return {
+            "parameters": self.parameters,
+            "training_seconds": float(np.median(self.steps)) * self.method.recipe.train.steps,
+            "actions": len(self.actions),
+            "median_action_seconds": float(np.median(self.actions)),
+            "slow_action_seconds": float(np.percentile(self.actions, 99)),
+        }
+
+
+def trainer_of(method: Method, episodes: Episodes) -> Trainer:
+    """A method before its first step of training."""
     recipe, source = method.recipe, describe_data(episodes)
     chosen = best(episodes, recipe.train.best_share)
     normalization = Normalization.of(chosen, source.spaces)
     model = create(recipe.kind, recipe.model, source.spaces)
     model.prepare(chosen, normalization)
-    trainer = Trainer(model, model.sampler(chosen, normalization, torch.device("cpu")), recipe.train)
-    seconds = []
-    for _ in range(WARM + STEPS):
-        start = time.perf_counter()
-        trainer.advance()
-        seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds[WARM:])) * recipe.train.steps
+    return Trainer(model, model.sampler(chosen, normalization, torch.device("cpu")), recipe.train)
 
 
-def action_seconds(policy: CheckpointPolicy, count: int) -> FloatArray:
-    """How long each of so many actions takes, (count,), in one episode after another."""
+def action_seconds(policy: CheckpointPolicy, count: int) -> list[float]:
+    """How long each of so many actions takes, in one episode after another."""
     env = gym.make(TIER.env_id)
     seconds: list[float] = []
     while len(seconds) < count:
@@ -83,77 +111,39 @@ def action_seconds(policy: CheckpointPolicy, count: int) -> FloatArray:
             seconds.append(time.perf_counter() - start)
             observation, step_reward, terminated, truncated, _ = env.step(action)
             reward, over = float(step_reward), terminated or truncated
-    return np.array(seconds)
-
-
-def measure(method: Method, episodes: Episodes, folder: Path) -> dict[str, Any]:
-    """What a method costs."""
-    checkpoint = trained(Cell(TIER, method, 0), folder)
-    wanted = return_of_score(TIER.env_id, WANTED_SCORE) if checkpoint.model.uses_target else None
-    policy = load(checkpoint, wanted)
-    first = action_seconds(policy, 50)
-    count = ACTIONS if np.median(first) < LONG else SLOW_ACTIONS
-    taken = action_seconds(policy, count)
-    return {
-        "method": method.name,
-        "parameters": sum(parameter.numel() for parameter in checkpoint.model.parameters()),
-        "steps": method.recipe.train.steps,
-        "training_seconds": training_seconds(method, episodes),
-        "actions": count,
-        "action_seconds": {"median": float(np.median(taken)), "99 %": float(np.percentile(taken, 99))},
-        **describe("torch"),
-    }
-
-
-def _results() -> dict[str, dict[str, Any]]:
-    return {method.name: read(path) for method in METHODS if (path := _path(method)).exists()}
-
-
-def _path(method: Method) -> Path:
-    return RESULTS / f"{Cell(TIER, method, 0).path(Path()).stem.removesuffix('-seed0')}.json"
+    return seconds
 
 
 def cost_table() -> str:
     """Training, acting, and the control loops that acting is fast enough for."""
-    results, rows = _results(), []
-    for method in METHODS:
-        if method.name not in results:
-            rows.append([method.name, MISSING, *[""] * (3 + len(LOOPS))])
-            continue
-        result = results[method.name]
-        median, slow = result["action_seconds"]["median"], result["action_seconds"]["99 %"]
+    result = read(RESULT)
+    rows = []
+    for name, own in result["methods"].items():
+        median, slow = own["median_action_seconds"], own["slow_action_seconds"]
+        figures = [own["parameters"], own["training_seconds"], 1e6 * median, 1e6 * slow]
         holds = ["yes" if slow < 1.0 / rate else "no" for rate in LOOPS]
-        seconds = [f"{one * 1e6:,.0f}" for one in (median, slow)]
-        rows.append([method.name, f"{result['parameters']:,}", f"{result['training_seconds']:,.0f}", *seconds,
-                     *holds])  # fmt: skip
-    headings = [
-        "",
-        "parameters",
-        "training, s",
-        "action, µs",
-        "99th percentile, µs",
-        *(f"{r:,} Hz" for r in LOOPS),
-    ]
-    made = sorted({f"{result['machine']}, {result['date']}" for result in results.values()})
-    fewer = [result["method"] for result in results.values() if result["actions"] < ACTIONS]
+        rows.append([name, *(f"{figure:,.0f}" for figure in figures), *holds])
+    headings = ["", "parameters", "training, s", "action, µs", "99th percentile, µs"]
+    headings += [f"{rate:,} Hz" for rate in LOOPS]
     note = (
-        f"One thread; training by the median of {STEPS} steps, actions of one episode after another, "
-        f"{ACTIONS:,} of them" + (f" ({SLOW_ACTIONS:,} of {', '.join(fewer)})" if fewer else "")
+        f"One thread; {ROUNDS} rounds in turns, {ROUNDS * STEPS} steps of training and {ROUNDS * ACTIONS:,} "
+        f"actions of each method, {ROUNDS * SLOW_ACTIONS:,} where one takes more than {1e3 * LONG:.0f} ms "
+        f"(`python -m benchmarks.cost`: {result['machine']}, {result['date']})."
     )
-    return "\n".join([table(headings, rows), "", f"{note} (`python -m benchmarks.cost`: {'; '.join(made)})."])
+    return "\n".join([table(headings, rows), "", note])
 
 
 def draw() -> None:
     """Score against training and against acting."""
-    results, answer = _results(), Answer(QUESTION)
+    results, answer = read(RESULT)["methods"], Answer(QUESTION)
     figure, panels = plt.subplots(1, 2, figsize=(11, 4), sharey=True, layout="constrained")
     for method, colour in zip(QUESTION.methods, COLOURS, strict=True):
         scores = answer.together(answer.tiers[BALANCE], method)
-        if method.name not in results or not len(scores):
+        if not len(scores):
             continue
         score, result = interquartile_mean(scores), results[method.name]
         reach = [[score.value - score.low], [score.high - score.value]]
-        places = result["training_seconds"], 1e6 * result["action_seconds"]["99 %"]
+        places = result["training_seconds"], 1e6 * result["slow_action_seconds"]
         for panel, place in zip(panels, places, strict=True):
             panel.errorbar([place], [score.value], yerr=reach, fmt="o", color=colour, label=method.name)
     for rate in LOOPS:
@@ -173,14 +163,17 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def cost(data: DataOption = DATA) -> None:
-    """Measure what is not measured yet, on an otherwise idle machine."""
+    """Measure all methods in turns, on an otherwise idle machine; models that are not there are trained."""
     torch.set_num_threads(1)
     episodes = load_file(built(TIER, data))
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    for method in METHODS:
-        if not _path(method).exists():
-            Console(stderr=True).print(f"Measuring {method.name}")
-            write(measure(method, episodes, data), _path(method))
+    contenders = [_Contender(method, episodes, data) for method in METHODS]
+    for done in range(1, ROUNDS + 1):
+        for contender in contenders:
+            contender.take_turn()
+        console.print(f"{done} of {ROUNDS} rounds")
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    measured = {contender.method.name: contender.result() for contender in contenders}
+    write({"methods": measured, **describe("torch")}, RESULT)
     draw()
 
 

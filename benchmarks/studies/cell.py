@@ -128,12 +128,12 @@ class _Measurement:
         self.cell, self.protocol, self.data = cell, protocol, data
         self.curve: list[dict[str, float]] = []
         self.losses: list[float] = []
-        self.seconds = self.playing = 0.0  # s, of which those of playing do not count as training
+        self.seconds = self.playing = 0.0  # s of the processor, those of playing not counted as training
         self.episodes = protocol.slow_episodes if cell.method.slow else protocol.episodes
 
     def train(self) -> Checkpoint:
         """The model after its last step; on the way it is played."""
-        start, steps = time.perf_counter(), self.cell.recipe.train.steps
+        start, steps = time.process_time(), self.cell.recipe.train.steps
         points = 1 if self.cell.method.slow else self.protocol.curve_points
         trained = train(
             self.data,
@@ -143,7 +143,7 @@ class _Measurement:
             on_checkpoint=self._look,
             normalization=self._normalization(),
         )
-        self.seconds = time.perf_counter() - start - self.playing
+        self.seconds = time.process_time() - start - self.playing
         return trained
 
     def result(self, trained: Checkpoint) -> dict[str, Any]:
@@ -175,12 +175,12 @@ class _Measurement:
         """A point of the learning curve."""
         if self.cell.method.slow:
             return
-        start = time.perf_counter()
+        start = time.process_time()
         wanted = self._wanted(WANTED_SCORE)
         returns = self._returns(checkpoint, wanted, self.protocol.curve_episodes)
         loss = float(np.mean(self.losses[-10:]))
         self.curve.append({"step": checkpoint.step, "loss": loss, "mean_return": float(np.mean(returns))})
-        self.playing += time.perf_counter() - start
+        self.playing += time.process_time() - start
 
     def _played(self, trained: Checkpoint) -> list[dict[str, Any]]:
         """The returns for each wish; the first is what tables show."""
