@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 # Hidden folders hold environments and caches; build/ and *.egg-info would smuggle old files into the wheel.
-NOT_SOURCES = (".*", "build", "dist", "demo-output", "*.egg-info", "__pycache__", "*.hdf5")
+NOT_SOURCES = (".*", "build", "dist", "demo-output", "benchmark-data", "*.egg-info", "__pycache__", "*.hdf5")
 
 USE = """
 import sys

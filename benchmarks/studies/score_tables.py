@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from benchmarks.studies.answer import BEHAVIOURS, Answer, label
 from benchmarks.studies.behaviours import SAMPLED
 from benchmarks.studies.cell import WANTED_SCORE, Method
-from benchmarks.studies.question import CLONING, DECISION
+from benchmarks.studies.question import BALANCE, CLONING, DECISION
 from benchmarks.studies.statistics import FEWEST, Estimate, interquartile_mean, probability_of_improvement
 from benchmarks.studies.tables import interval, listed, minus, table
 from cartpole_phys.data.recipe import Recipe
@@ -29,7 +29,7 @@ def scores(answer: Answer, task: str) -> str:
 
 def regimes(answer: Answer) -> str:
     """What single qualities of the heuristic teach, beside all of them together."""
-    mixed = next(tier for tier in answer.question.planned if tier.tier == "mixed")
+    mixed = next(tier for tier in answer.question.tiers[BALANCE] if tier.tier == "mixed")
     tiers = [*answer.question.regimes, mixed]
     return table(
         ["", *(tier.tier for tier in tiers)], _method_rows(answer, tiers, answer.question.regime_methods)
