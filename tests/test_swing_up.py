@@ -121,4 +121,8 @@ def test_only_the_track_and_the_time_limit_end_an_episode() -> None:
 @pytest.mark.parametrize("kwargs", [{}, {"randomize": {"pole_mass": [0.05, 0.2]}, "push_rate": 5.0}])
 def test_a_random_data_set_passes_every_gate(tmp_path: Path, kwargs: dict[str, Any]) -> None:
     path = build_dataset(SWING_UP, "random", steps=3_000, env_kwargs=kwargs, out=tmp_path)
-    assert {result.gate for result in check(path) if result.status != "passed"} <= {"log_probs", "parts"}
+    assert {result.gate for result in check(path) if result.status != "passed"} <= {
+        "log_probs",
+        "parts",
+        "stitching",
+    }

@@ -94,7 +94,8 @@ def draw_profiles(answer: Answer, path: Path) -> None:
     )
     for panel, (task, tiers) in zip(panels, answer.tiers.items(), strict=False):
         _draw_profile(panel, answer, task, tiers)
-        panel.legend(fontsize=6, frameon=False, loc="lower left")
+        if panel.lines:
+            panel.legend(fontsize=6, frameon=False, loc="lower left")
     _draw_improvement(panels[-1], answer)
     _save(figure, path)
 
