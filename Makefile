@@ -8,11 +8,11 @@ JOBS ?= 2
 
 # EnvPool brings half a gigabyte of other simulators' assets, so it stays out of .venv.
 ENVPOOL := .venv-envpool/.installed
-ENVPOOL_CONSTRAINTS := benchmarks/envpool-constraints.txt
+ENVPOOL_CONSTRAINTS := benchmarks/speeds/peers/envpool-constraints.txt
 
 # D4RL's own functions need none of the simulators that D4RL asks for, and neither installs beside the rest.
 D4RL := .venv-d4rl/.installed
-D4RL_REQUIREMENTS := benchmarks/d4rl-requirements.txt
+D4RL_REQUIREMENTS := benchmarks/speeds/peers/d4rl-requirements.txt
 
 # d3rlpy pins gymnasium 1.0.0.
 D3RLPY := .venv-d3rlpy/.installed
@@ -100,19 +100,19 @@ lint: $(INSTALLED)
 	@$(BIN)/lint-imports
 
 bench: $(INSTALLED) $(ENVPOOL) $(D4RL)
-	@$(BIN)/python -m benchmarks.environment
-	@$(BIN)/python -m benchmarks.rollout
-	@$(BIN)/python -m benchmarks.startup
-	@$(BIN)/python -m benchmarks.building
-	@$(BIN)/python -m benchmarks.storage
-	@$(BIN)/python -m benchmarks.sampling
-	@$(BIN)/python -m benchmarks.transitions
-	@$(BIN)/python -m benchmarks.exporting
-	@$(BIN)/python -m benchmarks.models
-	@$(BIN)/python -m benchmarks.planning
+	@$(BIN)/python -m benchmarks.speeds.environment
+	@$(BIN)/python -m benchmarks.speeds.rollout
+	@$(BIN)/python -m benchmarks.speeds.startup
+	@$(BIN)/python -m benchmarks.speeds.building
+	@$(BIN)/python -m benchmarks.speeds.storage
+	@$(BIN)/python -m benchmarks.speeds.sampling
+	@$(BIN)/python -m benchmarks.speeds.transitions
+	@$(BIN)/python -m benchmarks.speeds.exporting
+	@$(BIN)/python -m benchmarks.speeds.models
+	@$(BIN)/python -m benchmarks.speeds.planning
 
 bench-gpu: $(INSTALLED)
-	@$(BIN)/python -m benchmarks.gpu
+	@$(BIN)/python -m benchmarks.speeds.gpu
 
 scores: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.scores

@@ -19,11 +19,11 @@ from benchmarks import (
     robustness,
     scores,
     shoves,
-    speed_tables,
 )
 from benchmarks.full_suite import OUTCOMES
 from benchmarks.full_suite import RESULT as FULL_SUITE
-from benchmarks.speed_tables import read
+from benchmarks.speeds import tables as speed_tables
+from benchmarks.speeds.tables import read
 from cartpole_phys.errors import InputError
 
 ROOT = Path(__file__).parent.parent

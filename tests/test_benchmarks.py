@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import building, rollout, storage
-from benchmarks.side_by_side import Child, PeerUnavailableError, compare, left_out, table, write
+from benchmarks.speeds import building, rollout, storage
+from benchmarks.speeds.side_by_side import Child, PeerUnavailableError, compare, left_out, table, write
 from cartpole_phys.errors import InputError
 from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.rollout import run_compiled
@@ -119,7 +119,7 @@ def test_left_out_rows_stand_apart_in_the_result(tmp_path: Path) -> None:
 
 
 def test_minari_collects_and_saves() -> None:
-    with Child([sys.executable, "-W", "ignore", "-m", "benchmarks.minari_peer", "1.1"]) as child:
+    with Child([sys.executable, "-W", "ignore", "-m", "benchmarks.speeds.peers.minari_peer", "1.1"]) as child:
         answer = child.ask()
     assert answer["rows_per_second"] > 0
     assert answer["version"]
@@ -151,13 +151,13 @@ def test_the_gpu_benchmark_does_its_work_on_any_device_and_says_where_it_needs_a
     import torch
     from test_dt_support import make_episodes
 
-    from benchmarks import gpu
+    from benchmarks.speeds import gpu
 
     episodes, processor = make_episodes(), torch.device("cpu")
     row = gpu.training(episodes, processor, rounds=1, updates=1)
     assert min(row["ours_per_second"], row["peer_per_second"]) > 0.0
     assert gpu.acting(episodes, processor, count=3, steps=2) > 0.0
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(sys, "argv", ["benchmarks.gpu"])
+    monkeypatch.setattr(sys, "argv", ["benchmarks.speeds.gpu"])
     with pytest.raises(InputError, match="Expected a GPU that PyTorch can use, got none"):
         gpu.main()

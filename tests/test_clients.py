@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flat_data import KINDS, flat_data
 
-from benchmarks.transitions import D4RL_PYTHON, d4rl, differences
+from benchmarks.speeds.transitions import D4RL_PYTHON, d4rl, differences
 from cartpole_phys import build_dataset
 from cartpole_phys.data.loading import load_file
 

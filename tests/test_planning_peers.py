@@ -6,9 +6,9 @@ import torch
 from test_dt_support import make_episodes
 from torch import Tensor
 
-from benchmarks.masked_one_by_one import Loop, MaskedModel
-from benchmarks.planning import planner
-from benchmarks.uncached_search import UncachedSearch
+from benchmarks.speeds.peers.masked_one_by_one import Loop, MaskedModel
+from benchmarks.speeds.peers.uncached_search import UncachedSearch
+from benchmarks.speeds.planning import planner
 from dt.data.source import describe
 from dt.data.windows import Normalization, Windows
 from dt.gpt import TransformerConfig

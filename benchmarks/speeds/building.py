@@ -1,4 +1,4 @@
-"""Whole builds beside Minari's DataCollector, and what they take: ``python -m benchmarks.building``.
+"""Whole builds beside Minari's DataCollector, and what they take: ``python -m benchmarks.speeds.building``.
 
 Ours is the whole process, from its start to a checked and compressed file. Of Minari's, which runs in turns
 with it, the start of the process and the imports do not count.
@@ -21,12 +21,12 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import side_by_side
-from benchmarks.minari_peer import TRANSITIONS
-from benchmarks.side_by_side import Child, PeerUnavailableError, compare, left_out, options
+from benchmarks.speeds import side_by_side
+from benchmarks.speeds.peers.minari_peer import TRANSITIONS
+from benchmarks.speeds.side_by_side import Child, PeerUnavailableError, compare, left_out, options
 from cartpole_phys.data.storage.d4rl import read_header
 
-RESULT = Path(__file__).parent / "results" / "building.json"
+RESULT = Path(__file__).parent.parent / "results" / "building.json"
 PEER = f"Minari DataCollector, {TRANSITIONS:,} transitions"
 SIZES = (1_000_000, 10_000_000)
 ROUNDS = 3
@@ -69,7 +69,7 @@ def beside_minari(steps: int, folder: Path, rounds: int) -> dict[str, Any]:
     work = f"build-dataset {' '.join(HEURISTIC)}, {steps:,} transitions"
     arguments = [*HEURISTIC, "--steps", str(steps)]
     gain = read_header(build(folder, arguments).file).metadata["parts"][0]["gain"]
-    peer = [sys.executable, "-W", "ignore", "-m", "benchmarks.minari_peer", str(gain)]
+    peer = [sys.executable, "-W", "ignore", "-m", "benchmarks.speeds.peers.minari_peer", str(gain)]
     try:
         with Child(peer) as child:
             version = child.ask()["version"]
@@ -128,7 +128,7 @@ def table(builds: Sequence[dict[str, Any]]) -> Table:
 
 def parse() -> argparse.Namespace:
     """The command's options."""
-    parser = options("benchmarks.building")
+    parser = options("benchmarks.speeds.building")
     parser.set_defaults(rounds=ROUNDS)
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""Seconds until the first step, and bytes an environment: ``python -m benchmarks.startup``.
+"""Seconds until the first step, and bytes an environment: ``python -m benchmarks.speeds.startup``.
 
 Cold is a process that finds no compiled kernels and compiles what it needs; warm one that finds them. The
 time is that of the process itself, without the start of Python and the imports of Gymnasium and NumPy.
@@ -26,7 +26,7 @@ from benchmarks.machine import describe
 
 gym.register_envs(cartpole_phys)
 
-RESULT = Path(__file__).parent / "results" / "startup.json"
+RESULT = Path(__file__).parent.parent / "results" / "startup.json"
 ROUNDS = 5
 NUM_ENVS = 16_384  # where bytes are counted
 PROGRAM = """

@@ -1,4 +1,4 @@
-"""Writing and loading a file beside h5py's own filters: ``python -m benchmarks.storage``.
+"""Writing and loading a file beside h5py's own filters: ``python -m benchmarks.speeds.storage``.
 
 Both sides write and read the same arrays in this process. Ours also hashes every array and waits until the
 file is safely on the disk. What h5py reads is a file of ours, so its own filters undo our compression.
@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from benchmarks import side_by_side
-from benchmarks.side_by_side import compare, options, table
+from benchmarks.speeds import side_by_side
+from benchmarks.speeds.side_by_side import compare, options, table
 from cartpole_phys.data.loading import load_dataset
 from cartpole_phys.data.storage.d4rl import Contents, Reader, write
 from cartpole_phys.policies.heuristic import proportional
@@ -29,7 +29,7 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 STEPS = 1_000_000
 CORE = ("observations", "next_observations", "actions", "rewards", "terminals", "timeouts")
-RESULT = Path(__file__).parent / "results" / "storage.json"
+RESULT = Path(__file__).parent.parent / "results" / "storage.json"
 
 
 def write_with_h5py(path: Path, arrays: Arrays) -> None:
@@ -95,7 +95,7 @@ def _rate(work: Any) -> float:
 
 def main() -> None:
     """Measure, print and write the result."""
-    rounds = options("benchmarks.storage").parse_args().rounds
+    rounds = options("benchmarks.speeds.storage").parse_args().rounds
     arrays = collect(CartPole(), proportional(1.1, continuous=True), STEPS, seed=0).as_d4rl()
     with tempfile.TemporaryDirectory() as name:
         rows = [

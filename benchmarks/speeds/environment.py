@@ -1,4 +1,4 @@
-"""Steps a second beside Gymnasium's and EnvPool's environments: ``python -m benchmarks.environment``.
+"""Steps a second beside Gymnasium's and EnvPool's environments: ``python -m benchmarks.speeds.environment``.
 
 Gymnasium's are stepped in this process. EnvPool lives in an environment of its own, which ``make bench``
 installs; where it cannot be installed, its row is left out.
@@ -16,7 +16,15 @@ import numpy as np
 from rich.console import Console
 
 import cartpole_phys
-from benchmarks.side_by_side import Child, PeerUnavailableError, compare, left_out, options, table, write
+from benchmarks.speeds.side_by_side import (
+    Child,
+    PeerUnavailableError,
+    compare,
+    left_out,
+    options,
+    table,
+    write,
+)
 
 gym.register_envs(cartpole_phys)
 
@@ -27,8 +35,8 @@ STEPS_A_ROUND = 4_000_000  # environment steps, less for small batches
 ENVPOOL_SIZE, ENVPOOL_THREADS = 4_096, 2
 STILL = {"gravity": 1e-9, "force_mag": 1e-9}  # with these nothing moves, and no episode ends
 FOLDER = Path(__file__).parent
-RESULT = FOLDER / "results" / "environment.json"
-ENVPOOL_PYTHON = FOLDER.parent / ".venv-envpool" / "bin" / "python"
+RESULT = FOLDER.parent / "results" / "environment.json"
+ENVPOOL_PYTHON = FOLDER.parent.parent / ".venv-envpool" / "bin" / "python"
 
 
 def _vector_steps(env_id: str, num_envs: int, **kwargs: Any) -> Callable[[], float]:
@@ -68,7 +76,7 @@ def _beside_envpool(rounds: int) -> dict[str, Any]:
     work = f"vector step, {ENVPOOL_SIZE:,} environments, beside EnvPool"
     name = f"EnvPool, {ENVPOOL_THREADS} threads"
     # -I: not this process's module paths, nor this folder's, whose names must not shadow EnvPool's.
-    script = [str(ENVPOOL_PYTHON), "-I", str(FOLDER / "envpool_peer.py")]
+    script = [str(ENVPOOL_PYTHON), "-I", str(FOLDER / "peers" / "envpool_peer.py")]
     try:
         with Child([*script, str(ENVPOOL_SIZE), str(ENVPOOL_THREADS)]) as child:
             version = child.ask()["version"]
@@ -107,7 +115,7 @@ def measure(rounds: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Measure, print and write the result."""
-    rounds = options("benchmarks.environment").parse_args().rounds
+    rounds = options("benchmarks.speeds.environment").parse_args().rounds
     rows = measure(rounds)
     write(RESULT, rows)
     Console().print(table(f"Steps of {OURS} beside others' {PEER}, medians of {rounds} rounds", rows))

@@ -1,4 +1,4 @@
-"""Rows a second beside D4RL's own functions: ``python -m benchmarks.transitions``.
+"""Rows a second beside D4RL's own functions: ``python -m benchmarks.speeds.transitions``.
 
 D4RL lives in an environment of its own, which ``make bench`` installs; where it cannot be installed, its rows
 are left out. Both sides return the same arrays to the last bit, which is checked before they are measured.
@@ -18,8 +18,16 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from benchmarks.d4rl_peer import flat
-from benchmarks.side_by_side import Child, PeerUnavailableError, compare, left_out, options, table, write
+from benchmarks.speeds.peers.d4rl_peer import flat
+from benchmarks.speeds.side_by_side import (
+    Child,
+    PeerUnavailableError,
+    compare,
+    left_out,
+    options,
+    table,
+    write,
+)
 from cartpole_phys.data import transitions
 from cartpole_phys.policies.heuristic import proportional, uniform
 from cartpole_phys.rollout import collect
@@ -37,15 +45,15 @@ WORK = (
     ("sequence_dataset", LONG, 200_000),
 )
 FOLDER = Path(__file__).parent
-RESULT = FOLDER / "results" / "transitions.json"
-D4RL_PYTHON = FOLDER.parent / ".venv-d4rl" / "bin" / "python"
+RESULT = FOLDER.parent / "results" / "transitions.json"
+D4RL_PYTHON = FOLDER.parent.parent / ".venv-d4rl" / "bin" / "python"
 
 
 def d4rl(function: str, arrays: Arrays, folder: Path, **arguments: Any) -> Child:
     """D4RL's function in a process that measures it, and leaves its output in ``result.npz`` beforehand."""
     np.savez(folder / "data.npz", **arrays)
     # -I: not this process's module paths, nor this folder's, whose names must not shadow D4RL's.
-    script = [str(D4RL_PYTHON), "-I", str(FOLDER / "d4rl_peer.py"), function, json.dumps(arguments)]
+    script = [str(D4RL_PYTHON), "-I", str(FOLDER / "peers" / "d4rl_peer.py"), function, json.dumps(arguments)]
     return Child([*script, str(folder / "data.npz"), str(folder / "result.npz")])
 
 
@@ -88,7 +96,7 @@ def _beside_d4rl(function: str, policy: CompiledPolicy, steps: int, rounds: int)
 
 def main() -> None:
     """Measure, print and write the result."""
-    rounds = options("benchmarks.transitions").parse_args().rounds
+    rounds = options("benchmarks.speeds.transitions").parse_args().rounds
     rows = [_beside_d4rl(function, policy, steps, rounds) for function, policy, steps in WORK]
     write(RESULT, rows)
     Console().print(table(f"Rows beside D4RL's own functions, medians of {rounds} rounds", rows))

@@ -1,4 +1,4 @@
-"""Runs one of D4RL's own functions for ``benchmarks.transitions``, in an environment of D4RL's own.
+"""Runs one of D4RL's own functions for ``benchmarks.speeds.transitions``, in an environment of D4RL's own.
 
 It saves once what the function returns. Then for each line on standard input it measures one round and prints
 one line of JSON; between rounds it waits, so that the other side can be measured in turns with it.

@@ -1,4 +1,4 @@
-/* The closed-loop rollout as one would write it in C: what benchmarks/rollout.py measures ours beside.
+/* The closed-loop rollout as one would write it in C: what benchmarks/speeds/rollout.py measures ours beside.
  *
  * Plain C11 with POSIX threads and the C library's sine and cosine; one episode after another, no
  * intrinsics. Physics, task and random numbers are those of PhysCartPole-v0, so for equal arguments both

@@ -1,4 +1,4 @@
-"""Steps EnvPool's CartPole-v1 for ``benchmarks.environment``, in EnvPool's own environment.
+"""Steps EnvPool's CartPole-v1 for ``benchmarks.speeds.environment``, in EnvPool's own environment.
 
 For each line on standard input it measures one round and prints one line of JSON. Between rounds it waits,
 so that the other side can be measured in turns with it.

@@ -1,4 +1,4 @@
-"""Collects transitions with Minari's DataCollector for ``benchmarks.building``.
+"""Collects transitions with Minari's DataCollector for ``benchmarks.speeds.building``.
 
 For each line on standard input it collects and saves one data set and prints one line of JSON. Between rounds
 it waits, so that the other side can be measured in turns with it. Its start, and the imports, do not count.

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import (
+from benchmarks.speeds import (
     building,
     environment,
     exporting,

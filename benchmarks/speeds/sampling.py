@@ -1,4 +1,4 @@
-"""Sampling a trained agent beside Stable-Baselines3's own loop: ``python -m benchmarks.sampling``.
+"""Sampling a trained agent beside Stable-Baselines3's own loop: ``python -m benchmarks.speeds.sampling``.
 
 Both play the same Soft Actor-Critic agent, with random actions drawn from its distribution. Theirs steps this
 package's vector environment, the fastest that it has.
@@ -18,7 +18,7 @@ from rich.console import Console
 from stable_baselines3 import SAC
 
 import cartpole_phys
-from benchmarks.side_by_side import compare, options, table, write
+from benchmarks.speeds.side_by_side import compare, options, table, write
 from cartpole_phys.data.building.parts import prepare
 from cartpole_phys.data.building.progress import Silent
 from cartpole_phys.data.recipe import Recipe
@@ -36,7 +36,7 @@ PEER_ENVS = (1, 8, 64)
 PEER_STEPS = 2_000  # of all environments at once, in a round
 TOLERANCE = 1e-5  # between two networks' mean actions
 NAMES = {"fc0": "latent_pi.0", "fc1": "latent_pi.2", "last_fc": "mu", "last_fc_log_std": "log_std"}
-RESULT = Path(__file__).parent / "results" / "sampling.json"
+RESULT = Path(__file__).parent.parent / "results" / "sampling.json"
 
 
 def agent() -> Behaviour:
@@ -87,7 +87,7 @@ def predict_loop(model: SAC) -> Callable[[], float]:
 
 def main() -> None:
     """Measure, print and write the result."""
-    rounds = options("benchmarks.sampling").parse_args().rounds
+    rounds = options("benchmarks.speeds.sampling").parse_args().rounds
     behaviour = agent()
     policy = behaviour.policy
 

@@ -1,4 +1,4 @@
-"""Training and acting with a Decision Transformer beside transformers' own: ``python -m benchmarks.models``.
+"""A Decision Transformer's training and acting beside transformers': ``python -m benchmarks.speeds.models``.
 
 Both have 3 layers, 1 head, width 128 and 20 steps of context, the same data and cores; single actions are
 measured on one thread.
@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from benchmarks import hugging_face_peer as peer
-from benchmarks.side_by_side import compare, options, table, write
+from benchmarks.speeds.peers import hugging_face_peer as peer
+from benchmarks.speeds.side_by_side import compare, options, table, write
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.policies.heuristic import proportional
 from cartpole_phys.rollout import collect
@@ -31,7 +31,7 @@ ROWS, BATCH, CONTEXT, EPISODES, STEPS = 200_000, 64, 20, 100, 500
 GAIN = 1.11  # of the data's policy, of medium score
 SHAPE = {"layers": 3, "heads": 1, "width": 128}
 CPU = torch.device("cpu")
-RESULT = Path(__file__).parent / "results" / "models.json"
+RESULT = Path(__file__).parent.parent / "results" / "models.json"
 HUGGING_FACE = "transformers, sdpa, fp32"
 
 
@@ -138,7 +138,7 @@ def acting(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Measure, print and write the result."""
-    rounds = options("benchmarks.models").parse_args().rounds
+    rounds = options("benchmarks.speeds.models").parse_args().rounds
     episodes = data()
     rows = [*training(episodes, rounds), *acting(episodes, rounds)]
     write(RESULT, rows)

@@ -1,4 +1,4 @@
-"""Closed-loop rollouts beside the same ones written in C: ``python -m benchmarks.rollout``.
+"""Closed-loop rollouts beside the same ones written in C: ``python -m benchmarks.speeds.rollout``.
 
 The C program is compiled into a temporary folder and plays the same episodes, so both must come to the same
 number of steps. It runs in a process of its own and in turns with ours. Without a C compiler there is
@@ -20,15 +20,23 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from benchmarks.side_by_side import Child, PeerUnavailableError, compare, left_out, options, table, write
+from benchmarks.speeds.side_by_side import (
+    Child,
+    PeerUnavailableError,
+    compare,
+    left_out,
+    options,
+    table,
+    write,
+)
 from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.rollout import COMPILED_BATCH_SIZE, run_compiled
 from cartpole_phys.rollouts.laws import PROPORTIONAL
 from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
 
-SOURCE = Path(__file__).parent / "rollout_peer.c"
-RESULT = Path(__file__).parent / "results" / "rollout.json"
+SOURCE = Path(__file__).parent / "peers" / "rollout_peer.c"
+RESULT = Path(__file__).parent.parent / "results" / "rollout.json"
 COMPILER = "cc"
 FLAGS = ("-std=c11", "-O3", "-pthread")
 EPISODES = 8_000  # of 190 steps on average
@@ -131,7 +139,7 @@ def measure(rounds: int, flags: tuple[str, ...] = FLAGS) -> list[dict[str, Any]]
 
 def parse() -> argparse.Namespace:
     """The command's options."""
-    parser = options("benchmarks.rollout")
+    parser = options("benchmarks.speeds.rollout")
     parser.add_argument(
         "--native",
         action="store_true",

@@ -1,6 +1,6 @@
-"""Training and acting on a GPU, where there is one: ``python -m benchmarks.gpu``.
+"""Training and acting on a GPU, where there is one: ``python -m benchmarks.speeds.gpu``.
 
-The models are those of ``benchmarks.models``. Training is compiled and in the faster type of number;
+The models are those of ``benchmarks.speeds.models``. Training is compiled and in the faster type of number;
 transformers' loop is the usual one, its sampler on the processor.
 """
 
@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from benchmarks import hugging_face_peer as peer
-from benchmarks.models import BATCH, CONTEXT, HUGGING_FACE, SHAPE, acting_model, data, play, rate
-from benchmarks.side_by_side import compare, options, table, write
+from benchmarks.speeds.models import BATCH, CONTEXT, HUGGING_FACE, SHAPE, acting_model, data, play, rate
+from benchmarks.speeds.peers import hugging_face_peer as peer
+from benchmarks.speeds.side_by_side import compare, options, table, write
 from cartpole_phys import commands
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
@@ -25,7 +25,7 @@ from dt.decision import DecisionConfig, DecisionTransformer
 from dt.learning.optimization import Trainer, faster_dtype
 from dt.models import recipe
 
-RESULT = Path(__file__).parent / "results" / "gpu.json"
+RESULT = Path(__file__).parent.parent / "results" / "gpu.json"
 EPISODES, STEPS, UPDATES = 4_096, 500, 100
 
 
@@ -82,7 +82,7 @@ def main() -> None:
     Raises:
         InputError: if there is no GPU.
     """
-    rounds = options("benchmarks.gpu").parse_args().rounds
+    rounds = options("benchmarks.speeds.gpu").parse_args().rounds
     if not torch.cuda.is_available():
         raise InputError("Expected a GPU that PyTorch can use, got none; the other benchmarks need no GPU.")
     device, episodes = torch.device("cuda"), data()

@@ -1,4 +1,4 @@
-"""Exporting to Minari beside its own ``create_dataset_from_buffers``: ``python -m benchmarks.exporting``.
+"""Exporting beside Minari's ``create_dataset_from_buffers``: ``python -m benchmarks.speeds.exporting``.
 
 Both write the same episodes in this process, infos included; afterwards Minari reads both.
 """
@@ -20,7 +20,7 @@ import numpy as np
 from minari.data_collector import EpisodeBuffer
 from rich.console import Console
 
-from benchmarks.side_by_side import compare, options, table, write
+from benchmarks.speeds.side_by_side import compare, options, table, write
 from cartpole_phys.data.build import build_dataset
 from cartpole_phys.data.exports import minari as ours
 from cartpole_phys.data.exports.export import export
@@ -29,7 +29,7 @@ from cartpole_phys.episodes import Episodes
 
 STEPS = 200_000
 THEIRS = "theirs-v0"
-RESULT = Path(__file__).parent / "results" / "exporting.json"
+RESULT = Path(__file__).parent.parent / "results" / "exporting.json"
 
 
 def buffers(data: Episodes) -> Iterator[EpisodeBuffer]:
@@ -75,7 +75,7 @@ def beside_minari(data: Episodes, what: str, root: Path, rounds: int) -> dict[st
 
 def main() -> None:
     """Measure, print and write the result."""
-    rounds = options("benchmarks.exporting").parse_args().rounds
+    rounds = options("benchmarks.speeds.exporting").parse_args().rounds
     warnings.simplefilter("ignore")  # Minari's, about an author
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)

@@ -1,4 +1,4 @@
-"""Planning and training of planners beside their authors' way: ``python -m benchmarks.planning``.
+"""Planning and training of planners beside their authors' way: ``python -m benchmarks.speeds.planning``.
 
 Both sides have the same shape, weights where there are any, data and cores.
 """
@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from benchmarks.masked_one_by_one import Loop, MaskedModel
-from benchmarks.models import data, rate
-from benchmarks.side_by_side import compare, options, table, write
-from benchmarks.uncached_search import UncachedSearch
+from benchmarks.speeds.models import data, rate
+from benchmarks.speeds.peers.masked_one_by_one import Loop, MaskedModel
+from benchmarks.speeds.peers.uncached_search import UncachedSearch
+from benchmarks.speeds.side_by_side import compare, options, table, write
 from cartpole_phys.episodes import Episodes
 from dt.data.source import describe
 from dt.data.windows import Normalization, Windows
@@ -31,7 +31,7 @@ SHORT = PlanConfig(horizon=5, beam_width=4)
 THEIR_WINDOW = 10  # steps
 EPISODES = 100
 CPU = torch.device("cpu")
-RESULT = Path(__file__).parent / "results" / "planning.json"
+RESULT = Path(__file__).parent.parent / "results" / "planning.json"
 
 
 def planner(episodes: Episodes, config: TrajectoryConfig) -> TrajectoryTransformer:
@@ -103,7 +103,7 @@ def training(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Measure, print and write the result."""
-    rounds = options("benchmarks.planning").parse_args().rounds
+    rounds = options("benchmarks.speeds.planning").parse_args().rounds
     episodes = data()
     rows = [*planning(episodes, rounds), *training(episodes, rounds)]
     write(RESULT, rows)
