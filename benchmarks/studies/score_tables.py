@@ -88,7 +88,11 @@ def beaten(answer: Answer) -> str:
                         or _absent(answer, tier, method) for tier in answer.all_tiers)]
         for method in answer.question.methods
     ]  # fmt: skip
-    return table(headings, rows)
+    legend = (
+        f"{BETTER} better, {WORSE} worse, {OPEN} undecided: than {listed(BEHAVIOURS)}, and than {CLONING}, "
+        f"in this order, by the 95 % interval of the difference; from {FEWEST} seeds on."
+    )
+    return "\n".join([table(["", *headings], rows), "", legend + _unfinished(answer)])
 
 
 def _absent(answer: Answer, tier: Recipe, method: Method) -> str:
@@ -127,7 +131,7 @@ def overall(answer: Answer) -> str:
 def note(answer: Answer) -> str:
     """What the figures are."""
     machines, dates = answer.summary.made()
-    protocol, missing = answer.question.protocol, len(answer.summary.missing)
+    protocol = answer.question.protocol
     slow = listed([method.name for method in answer.question.methods if method.slow])
     return (
         f"Interquartile mean of {protocol.seeds} training seeds with its 95 % interval; each seed is the "
@@ -135,8 +139,10 @@ def note(answer: Answer) -> str:
         f"checkpoint. The {DECISION} is asked for a score of {WANTED_SCORE:.0f}. "
         f"Bold: the interval of the difference to both behaviours and to {CLONING} is above zero. "
         f"`python -m benchmarks.scores`: {machines}, {dates}."
-    ) + (
-        f" {missing:,} of {len(answer.question.cells):,} cells are missing, as the tables say."
-        if missing
-        else ""
-    )
+    ) + _unfinished(answer)
+
+
+def _unfinished(answer: Answer) -> str:
+    """How many cells there are not yet, as a sentence that follows others."""
+    cells, missing = len(answer.question.cells), len(answer.summary.missing)
+    return f" {missing:,} of {cells:,} cells are not finished yet; the tables say which." if missing else ""
