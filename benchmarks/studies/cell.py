@@ -102,9 +102,9 @@ def measure(cell: Cell, protocol: Protocol, folder: Path) -> dict[str, Any]:
     """
     torch.set_num_threads(1)  # as many cells as there are processors; sums do not depend on their number
     measurement = _Measurement(cell, protocol, load_file(data_path(cell.data, folder)))
-    trained = measurement.train()
-    save(model_path(cell, folder), trained)
-    return measurement.result(trained)
+    checkpoint = measurement.train()
+    save(model_path(cell, folder), checkpoint)
+    return measurement.result(checkpoint)
 
 
 def trained(cell: Cell, folder: Path) -> Checkpoint:
@@ -116,9 +116,19 @@ def trained(cell: Cell, folder: Path) -> Checkpoint:
         same_type = replace(kept.recipe.train, dtype=cell.recipe.train.dtype)  # which may have been "auto"
         if replace(kept.recipe, train=same_type) == cell.recipe:
             return kept
-    model = train(load_file(data_path(cell.data, folder)), cell.recipe)
-    save(path, model)
-    return model
+    data = load_file(data_path(cell.data, folder))
+    checkpoint = train(data, cell.recipe, normalization=_normalization(cell, data))
+    save(path, checkpoint)
+    return checkpoint
+
+
+def _normalization(cell: Cell, data: Episodes) -> Normalization | None:
+    """Where the method scales otherwise; training itself knows what is usual."""
+    scaling = cell.method.scaling
+    if not scaling:
+        return None
+    chosen = best(data, cell.recipe.train.best_share)
+    return replace(Normalization.of(chosen, spaces_of(cell.data.world)), **scaling)
 
 
 class _Measurement:
@@ -135,16 +145,16 @@ class _Measurement:
         """The model after its last step; on the way it is played."""
         start, steps = time.process_time(), self.cell.recipe.train.steps
         points = 1 if self.cell.method.slow else self.protocol.curve_points
-        trained = train(
+        checkpoint = train(
             self.data,
             self.cell.recipe,
             save_every=-(-steps // points),
             on_progress=lambda step, loss: self.losses.append(loss),
             on_checkpoint=self._look,
-            normalization=self._normalization(),
+            normalization=_normalization(self.cell, self.data),
         )
         self.seconds = time.process_time() - start - self.playing
-        return trained
+        return checkpoint
 
     def result(self, trained: Checkpoint) -> dict[str, Any]:
         """Everything that is to be kept."""
@@ -162,14 +172,6 @@ class _Measurement:
             "played": self._played(trained),
             **describe("torch"),
         }
-
-    def _normalization(self) -> Normalization | None:
-        """Where the method scales otherwise; training itself knows what is usual."""
-        scaling = self.cell.method.scaling
-        if not scaling:
-            return None
-        data = best(self.data, self.cell.recipe.train.best_share)
-        return replace(Normalization.of(data, spaces_of(self.cell.data.world)), **scaling)
 
     def _look(self, checkpoint: Checkpoint) -> None:
         """A point of the learning curve."""
