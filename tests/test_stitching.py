@@ -1,7 +1,9 @@
 """The stitching tier: pieces that are worth little, which together are the expert's own episodes."""
 
+import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from cartpole_phys.data.build import build_dataset
 from cartpole_phys.data.building import pieces as taking_apart
 from cartpole_phys.data.building.pieces import HOLDING, pieces
 from cartpole_phys.data.building.progress import Silent
-from cartpole_phys.data.check import FAILED, PASSED, check
+from cartpole_phys.data.check import FAILED, NOT_APPLICABLE, PASSED, check
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.rebuild import rebuild
 from cartpole_phys.data.score import normalized_score
@@ -53,6 +55,17 @@ def test_pieces_put_together_are_the_experts_episode_to_the_last_bit() -> None:
         for name in ("observations", "actions", "rewards"):
             together = [getattr(part, name)[:length] for part, length in zip(own, lengths, strict=True)]
             assert np.array_equal(np.concatenate(together), getattr(episode, name))
+
+
+@pytest.mark.parametrize("odd", [np.zeros(3), np.zeros((3, 3)), np.array([b"?"] * 3), np.zeros((3, 2), bool)])
+def test_odd_states_are_told_not_tripped_over(stitching_file: Path, tmp_path: Path, odd: np.ndarray) -> None:
+    path = tmp_path / "odd.hdf5"
+    shutil.copyfile(stitching_file, path)
+    with h5py.File(path, "r+") as file:
+        rows = len(file["rewards"])
+        del file["infos/qpos"]
+        file["infos/qpos"] = np.resize(odd, (rows, *odd.shape[1:]))
+    assert _verdicts(path)["stitching"][0] == NOT_APPLICABLE
 
 
 def test_it_is_built_again_the_same(stitching_file: Path) -> None:

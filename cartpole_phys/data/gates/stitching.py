@@ -41,6 +41,9 @@ class Stitching(Gate):
 
     def see(self, block: Block) -> None:
         rewards, qpos, qvel = need(block, "rewards", "infos/qpos", "infos/qvel")
+        shapes = [(one.dtype.kind, *one.shape) for one in (rewards, qpos, qvel)]
+        if shapes != [("f", block.rows), ("f", block.rows, 2), ("f", block.rows, 2)]:
+            raise CannotTell("states or rewards are not the numbers that this environment has")
         states = np.concatenate([qpos, qvel], axis=1)  # (N, 4)
         ends = np.flatnonzero(flagged(block.arrays)) + 1
         for first, end in pairwise([0, *ends]):
@@ -48,7 +51,7 @@ class Stitching(Gate):
 
     def verdict(self) -> str:
         self._finish(at_the_end=True)
-        if self._lowest < LOWEST or not self._wholes:
+        if not self._wholes or not self._lowest >= LOWEST:
             raise GateFailure(
                 f"{self._wholes:,} episodes put together from parts, the worst of which scores "
                 f"{self._lowest:.1f}; expected some, and at least {LOWEST:g}"
@@ -60,7 +63,7 @@ class Stitching(Gate):
 
     def _see_episode(self, states: FloatArray, rewards: FloatArray) -> None:
         own = float(score(self._measured, rewards.sum()))
-        if own >= HIGHEST:
+        if not own < HIGHEST:
             raise GateFailure(f"an episode scores {own:.1f}, expected all to be below {HIGHEST:g}")
         self._highest = max(self._highest, own)
         left = self._left_at(states[0])
@@ -84,7 +87,7 @@ class Stitching(Gate):
     def _finish(self, at_the_end: bool = False) -> None:
         """Count the parts that go on from one another up to the last episode, if they are several."""
         if self._last is not None and self._steps:
-            rest = self._last[1][: self._limit - self._steps]
+            rest = self._last[1][: max(self._limit - self._steps, 0)]
             cut = at_the_end and self._steps + len(rest) < self._limit
             if not cut:
                 whole = float(score(self._measured, self._earned + rest.sum()))
