@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import typer
-from rich.console import Console
 
 from benchmarks.machine import describe
 from benchmarks.studies.cell import read, write
-from benchmarks.studies.running import DATA, DataOption, built
+from benchmarks.studies.running import DATA, DataOption, built, console
 from benchmarks.studies.tables import interval, table
 from cartpole_phys import commands
 from cartpole_phys.data.loading import load_file
@@ -38,7 +37,6 @@ NAMES = {
     "energy": "energy model",
 }
 HALF = 0.5
-console = Console(stderr=True)
 
 
 class Claim(NamedTuple):

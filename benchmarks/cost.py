@@ -23,14 +23,12 @@ from benchmarks.studies.answer import Answer
 from benchmarks.studies.cell import WANTED_SCORE, Cell, Method, read, trained, write
 from benchmarks.studies.question import BALANCE, QUESTION
 from benchmarks.studies.running import DATA, DataOption, built, console
-from benchmarks.studies.score_pictures import COLOURS
+from benchmarks.studies.score_pictures import COLOURS, save
 from benchmarks.studies.statistics import interquartile_mean
 from benchmarks.studies.tables import table
 from cartpole_phys import commands
 from cartpole_phys.data.loading import load_file
-from cartpole_phys.data.score import return_of_score
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.files import unfinished
 from dt.data.source import describe as describe_data
 from dt.data.windows import Normalization
 from dt.learning.optimization import Trainer
@@ -42,7 +40,7 @@ matplotlib.use("Agg")
 
 RESULT = Path(__file__).parent / "results" / "cost" / "cost.json"
 PLOT = RESULT.with_suffix(".png")
-(TIER,) = (tier for tier in QUESTION.tiers[BALANCE] if tier.tier == "medium-expert")
+TIER = QUESTION.tier(BALANCE, "medium-expert")
 METHODS = (*QUESTION.methods, *QUESTION.planners)
 LOOPS = (50, 500, 1_000)  # Hz
 ROUNDS = 5  # in which all methods take turns, since machines have slow minutes
@@ -57,8 +55,7 @@ class _Contender:
     def __init__(self, method: Method, episodes: Episodes, folder: Path) -> None:
         """With a model that is trained, for acting, and one that is not yet."""
         checkpoint = trained(Cell(TIER, method, 0), folder)
-        wanted = return_of_score(TIER.env_id, WANTED_SCORE) if checkpoint.model.uses_target else None
-        self.method, self.policy = method, load(checkpoint, wanted)
+        self.method, self.policy = method, load(checkpoint, score=WANTED_SCORE)
         self.parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
         self.trainer = trainer_of(method, episodes)
         self.actions: list[float] = []  # s
@@ -153,9 +150,7 @@ def draw() -> None:
         panel.set(xscale="log", xlabel=words, ylim=(-2, 102))
     panels[0].set_ylabel(f"score, all tiers of {BALANCE}")
     panels[0].legend(fontsize=7, frameon=False)
-    with unfinished(PLOT) as partial:
-        figure.savefig(partial, format="png", dpi=110)
-    plt.close(figure)
+    save(figure, PLOT)
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

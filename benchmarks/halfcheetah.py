@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 import typer
-from rich.console import Console
 from torch import Tensor
 
 from benchmarks.machine import describe
 from benchmarks.studies.cell import read, write
 from benchmarks.studies.horizons import action_errors, observation_errors
-from benchmarks.studies.running import DATA, DataOption, built
+from benchmarks.studies.running import DATA, DataOption, built, console
 from benchmarks.studies.tables import interval, table
 from cartpole_phys import commands
 from cartpole_phys.data.loading import load_file
@@ -53,7 +52,6 @@ SHAPE = TransformerConfig(layers=2, heads=2, width=64, activation="gelu", dropou
 PLANNER = TrajectoryConfig(
     context=WINDOW, bins=50, transformer=SHAPE, plan=PlanConfig(horizon=5, beam_width=4, context=5)
 )
-console = Console(stderr=True)
 
 
 def recipes() -> dict[str, Recipe]:

@@ -27,20 +27,19 @@ from benchmarks.studies.running import (
     console,
     finished,
 )
-from benchmarks.studies.score_pictures import COLOURS
+from benchmarks.studies.score_pictures import COLOURS, save
 from benchmarks.studies.score_tables import estimated
 from benchmarks.studies.statistics import interquartile_mean
 from benchmarks.studies.tables import table
 from cartpole_phys import commands
 from cartpole_phys.data.score import normalized_score
-from cartpole_phys.files import unfinished
 from cartpole_phys.memory import FloatArray
 
 matplotlib.use("Agg")
 
 RESULTS = Path(__file__).parent / "results" / "robustness"
 PLOT = RESULTS / "robustness.png"
-(TIER,) = (tier for tier in QUESTION.tiers[BALANCE] if tier.tier == "medium-expert")  # with the best scores
+TIER = QUESTION.tier(BALANCE, "medium-expert")  # with the best scores
 
 
 def _tasks(folder: Path) -> list[Disturbed]:
@@ -100,9 +99,7 @@ def draw() -> None:
         panel.set_xlabel(f"{one.name}\n{one.unit}", fontsize=8)
     panels[0].set_ylabel("normalized score")
     panels[-1].legend(fontsize=6, frameon=False)
-    with unfinished(PLOT) as partial:
-        figure.savefig(partial, format="png", dpi=110)
-    plt.close(figure)
+    save(figure, PLOT)
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

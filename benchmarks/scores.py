@@ -7,6 +7,7 @@ pictures in README and docs/scores.md come from those files.
 from __future__ import annotations
 
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -25,42 +26,48 @@ from cartpole_phys import commands
 SCORES, PROFILES = "scores.png", "profiles.png"
 
 
+@cache
+def _answer() -> Answer:
+    """The committed one, whose hundreds of files all tables are made of."""
+    return Answer(QUESTION)
+
+
 def task_tables() -> str:
     """A table for each task, and what its figures are."""
-    answer = Answer(QUESTION)
+    answer = _answer()
     tables = [f"**{task}**\n\n{score_tables.scores(answer, task)}" for task in answer.tiers]
     return "\n\n".join([*tables, score_tables.note(answer)])
 
 
 def beaten_table() -> str:
     """Better than who made the data, and than cloning it?"""
-    return score_tables.beaten(Answer(QUESTION))
+    return score_tables.beaten(_answer())
 
 
 def differences_tables() -> str:
     """The same in figures."""
-    answer = Answer(QUESTION)
+    answer = _answer()
     return "\n\n".join(f"**{task}**\n\n{score_tables.differences(answer, task)}" for task in answer.tiers)
 
 
 def overall_table() -> str:
     """All tiers together."""
-    return score_tables.overall(Answer(QUESTION))
+    return score_tables.overall(_answer())
 
 
 def regimes_table() -> str:
     """The heuristic's qualities."""
-    return score_tables.regimes(Answer(QUESTION))
+    return score_tables.regimes(_answer())
 
 
 def stitching_table() -> str:
     """Pieces that go on from one another."""
-    return score_tables.stitching(Answer(QUESTION))
+    return score_tables.stitching(_answer())
 
 
 def planners_table() -> str:
     """Plans as their authors make them."""
-    return score_tables.planners(Answer(QUESTION))
+    return score_tables.planners(_answer())
 
 
 def _report(question: Question) -> None:

@@ -19,7 +19,6 @@ from benchmarks.studies.cell import (
     trained,
 )
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.data.score import return_of_score
 from cartpole_phys.data.storage.d4rl import read_header
 from cartpole_phys.physics import Params
 from cartpole_phys.worlds.world import World, world_of
@@ -92,6 +91,4 @@ class Disturbed:
         if self.method is None:
             header = read_header(data_path(self.data, self.folder))
             return policy_of(header, len(header.metadata["parts"]) - 1, mean_action=True)
-        model = trained(Cell(self.data, self.method, self.seed), self.folder)
-        wanted = return_of_score(self.data.env_id, WANTED_SCORE)
-        return load(model, wanted if model.model.uses_target else None)
+        return load(trained(Cell(self.data, self.method, self.seed), self.folder), score=WANTED_SCORE)

@@ -31,6 +31,10 @@ class Question:
     protocol: Protocol
     results: Path
 
+    def tier(self, task: str, name: str) -> Recipe:
+        """A tier of a task."""
+        return next(tier for tier in self.tiers[task] if tier.tier == name)
+
     def named(self, name: str) -> Method:
         """A method of the matrix."""
         return next(method for method in self.methods if method.name == name)

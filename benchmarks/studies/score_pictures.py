@@ -43,7 +43,7 @@ def draw_scores(answer: Answer, path: Path) -> None:
         _draw_tiers(scored, answer, task, tiers)
         _draw_wishes(asked, answer, task, tiers)
     panels[0, 0].legend(fontsize=7, frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0.0, 1.0))
-    _save(figure, path)
+    save(figure, path)
 
 
 def _draw_tiers(panel: Axes, answer: Answer, task: str, tiers: Sequence[Recipe]) -> None:
@@ -97,7 +97,7 @@ def draw_profiles(answer: Answer, path: Path) -> None:
         if panel.lines:
             panel.legend(fontsize=6, frameon=False, loc="lower left")
     _draw_improvement(panels[-1], answer)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _draw_profile(panel: Axes, answer: Answer, task: str, tiers: Sequence[Recipe]) -> None:
@@ -127,7 +127,8 @@ def _draw_improvement(panel: Axes, answer: Answer) -> None:
     panel.set_title("row better than column, probability", fontsize=9)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Keep a picture, whole or not at all."""
     with unfinished(path) as partial:
         figure.savefig(partial, format="png", dpi=110)
     plt.close(figure)

@@ -29,8 +29,7 @@ def scores(answer: Answer, task: str) -> str:
 
 def regimes(answer: Answer) -> str:
     """What single qualities of the heuristic teach, beside all of them together."""
-    mixed = next(tier for tier in answer.question.tiers[BALANCE] if tier.tier == "mixed")
-    tiers = [*answer.question.regimes, mixed]
+    tiers = [*answer.question.regimes, answer.question.tier(BALANCE, "mixed")]
     return table(
         ["", *(tier.tier for tier in tiers)], _method_rows(answer, tiers, answer.question.regime_methods)
     )
