@@ -27,7 +27,7 @@ from benchmarks.studies.running import (
     console,
     finished,
 )
-from benchmarks.studies.score_pictures import COLOURS, save
+from benchmarks.studies.score_pictures import COLOURS, SCORES, save
 from benchmarks.studies.score_tables import estimated
 from benchmarks.studies.statistics import interquartile_mean
 from benchmarks.studies.tables import table
@@ -97,7 +97,11 @@ def draw() -> None:
                        markersize=3, linestyle="--" if name == EXPERT else "-", label=name)  # fmt: skip
         panel.axvline(one.usual, color="#bbbbbb", linewidth=0.8)
         panel.set_xlabel(f"{one.name}\n{one.unit}", fontsize=8)
-    panels[0].set_ylabel("normalized score")
+        if one.usual:  # strengths are multiples of it
+            panel.set_xscale("log")
+            panel.set_xticks(ticks := sorted((one.usual, *one.strengths)), [f"{tick:g}" for tick in ticks])
+            panel.minorticks_off()
+    panels[0].set(ylabel="normalized score", ylim=SCORES)
     panels[-1].legend(fontsize=6, frameon=False)
     save(figure, PLOT)
 

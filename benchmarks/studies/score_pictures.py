@@ -120,7 +120,8 @@ def _draw_improvement(panel: Axes, answer: Answer) -> None:
         panel.imshow(shares, cmap="RdBu", vmin=0.0, vmax=1.0)
     for (row, column), share in np.ndenumerate(shares):
         if row != column:
-            panel.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=6)
+            ink = "white" if abs(share - 0.5) > 0.3 else "black"  # the ends of the map are dark
+            panel.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=6, color=ink)
     names = [method.name for method in methods]
     panel.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
     panel.set_yticks(range(len(names)), names, fontsize=6)
