@@ -158,6 +158,7 @@ BLOCKS = (
     Block(README, "data-speed", speed_tables.data_summary),
     Block(README, "demo", demo_block),
     Block(README, "scores", scores.beaten_table),
+    Block(README, "winners", scores.winners_list),
     Block(ENVIRONMENT, "speed", speed_tables.steps_table),
     Block(ENVIRONMENT, "energy-drift", energy_drift_block),
     Block(ENVIRONMENT, "shoves", shoves_block),

@@ -44,6 +44,11 @@ def beaten_table() -> str:
     return score_tables.beaten(_answer())
 
 
+def winners_list() -> str:
+    """In words, who does best by this measure."""
+    return score_tables.winners(_answer())
+
+
 def differences_tables() -> str:
     """The same in figures."""
     answer = _answer()

@@ -114,6 +114,7 @@ def test_tables_say_who_is_better_and_what_is_missing(told: Question) -> None:
     assert _row(beaten, "TD3+BC") == [score_tables.MISSING]
     differences = score_tables.differences(answer, BALANCE)
     assert _row(differences, "sac medium: 10 % BC")[0].startswith("80.0 (7")
+    assert score_tables.winners(answer).splitlines()[0].endswith("BC: 10 % BC on sac medium.")
     missing = len(told.cells) - (5 + 5 + 2 + 4)
     assert f"{missing:,} of {len(told.cells):,} cells are not finished yet" in score_tables.note(answer)
 

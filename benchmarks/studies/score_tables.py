@@ -94,6 +94,22 @@ def beaten(answer: Answer) -> str:
     return "\n".join([table(["", *headings], rows), "", legend + _unfinished(answer)])
 
 
+def winners(answer: Answer) -> str:
+    """Who is better than all three, task by task, as a list."""
+    methods = [method for method in answer.question.methods if method.name != CLONING]
+    lines = []
+    for task, tiers in answer.tiers.items():
+        told: dict[str, list[str]] = {}  # tiers by what is said of them
+        for tier in tiers:
+            best = [method.name for method in methods if answer.beats_all(tier, method)]
+            few = any(not answer.beaten(tier, method) for method in methods)
+            names = listed(best) if best else "nobody so far" if few else "nobody"
+            told.setdefault(names, []).append(label(tier, task))
+        words = "; ".join(f"{names} on {listed(on)}" for names, on in told.items())
+        lines.append(f"- In {task}, better than both behaviours and than {CLONING}: {words}.")
+    return "\n".join(lines)
+
+
 def _absent(answer: Answer, tier: Recipe, method: Method) -> str:
     """Why there is no difference to tell."""
     return FEW if len(answer.method(tier, method)) else MISSING
