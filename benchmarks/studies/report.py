@@ -47,14 +47,15 @@ THEIRS = {
     data.name: _shortened(recipe("decision", f"pendulum-{size}"))
     for data, size in ((RANDOM, "random"), (REPLAY, "replay"), (TRAINED, "trained"))
 }
-TWIN_DELAYED = recipe("td3bc", "tiny")
+SHORT = 10_000  # steps of value-based methods, of a million
+TWIN_DELAYED = recipe("td3bc", "paper", steps=SHORT)
 HALF_TORQUE = {"action_reach": (1.0,)}  # N·m: tanh as it is, where the environment takes up to 2
 
 DECISION = Method("Decision Transformer", OURS)
 CLONING = Method("BC", recipe("bc", "tiny"))
 REPORTS = {name: Method("Decision Transformer, the report's parameters", one) for name, one in THEIRS.items()}
 VALUE_BASED = (
-    Method("IQL", recipe("iql", "tiny")),
+    Method("IQL", recipe("iql", "paper", steps=SHORT)),
     Method("TD3+BC", TWIN_DELAYED),
     Method("TD3+BC, value weight 100", replace(TWIN_DELAYED, model=TD3BCConfig(value_weight=100.0))),
 )
