@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -26,16 +27,21 @@ from cartpole_phys.data.recipe import released_recipes
 from cartpole_phys.errors import InputError
 
 PAGES = [README, ENVIRONMENT, DATASETS]
+WRITTEN = [*PAGES, MODELS, SCORES, PENDULUM, ATTENTION, HALFCHEETAH, CATALOGUE]
 ILLUSTRATED = [README, ENVIRONMENT, SCORES, PENDULUM, ATTENTION]
 
 
-@pytest.mark.parametrize(
-    "page",
-    [*PAGES, MODELS, SCORES, PENDULUM, ATTENTION, HALFCHEETAH, CATALOGUE],
-    ids=lambda page: page.parent.name + page.name,
-)
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.parent.name + page.name)
 def test_figures_are_those_of_the_committed_results(page: Path) -> None:
     assert page.read_text("utf-8") == render()[page]
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.parent.name + page.name)
+def test_rows_of_tables_are_as_wide_as_their_headings(page: Path) -> None:
+    text = page.read_text("utf-8").replace(r"\|", "")
+    lines = [line.count("|") if line.startswith("|") else 0 for line in text.splitlines()]
+    uneven = [number for number, (above, own) in enumerate(pairwise(lines), start=2) if 0 < above != own > 0]
+    assert not uneven, f"line {uneven[0]}"
 
 
 @pytest.mark.parametrize("page", ILLUSTRATED, ids=lambda page: page.name)

@@ -79,9 +79,7 @@ def estimated(runs: FloatArray, seeds: int = 0) -> str:
 
 def beaten(answer: Answer) -> str:
     """Whether each method is better than the behaviour sampled, its mean action, and cloning, in signs."""
-    headings = [""] + [
-        f"{task}: {label(tier, task)}" for task, tiers in answer.tiers.items() for tier in tiers
-    ]
+    headings = [f"{task}: {label(tier, task)}" for task, tiers in answer.tiers.items() for tier in tiers]
     rows = [
         [method.name, *(" ".join(map(_sign, answer.beaten(tier, method).values()))
                         or _absent(answer, tier, method) for tier in answer.all_tiers)]
