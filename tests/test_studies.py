@@ -1,6 +1,8 @@
 """A study goes on where it was, weighs everybody by the same rules, and its intervals are what they say."""
 
-from dataclasses import replace
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,9 @@ from scipy.stats import trim_mean
 
 from benchmarks.studies import behaviours
 from benchmarks.studies.cell import Cell, Method, Protocol, data_path, measure, plain, read, write
+from benchmarks.studies.question import QUESTION
+from benchmarks.studies.report import CELLS as REPORTED
+from benchmarks.studies.report import RESULTS as PENDULUM
 from benchmarks.studies.running import run
 from benchmarks.studies.statistics import difference, interquartile_mean
 from benchmarks.studies.summary import Summary
@@ -54,6 +59,29 @@ def test_a_study_goes_on_where_it_was_and_gives_the_same(folder: Path, tmp_path:
     run(cells, PROTOCOL, tmp_path, folder, jobs=1)
     assert cells[0].path(tmp_path).stat().st_mtime_ns == kept
     assert _timeless(read(cells[1].path(tmp_path))) == _timeless(second)
+
+
+@pytest.mark.parametrize(
+    "study", [(QUESTION.cells, QUESTION.results), (REPORTED, PENDULUM)], ids=["scores", "pendulum"]
+)
+def test_kept_results_are_of_the_recipes_that_the_study_has_now(study: tuple[Sequence[Cell], Path]) -> None:
+    """Options that came later are not in older results, and had no effect on them."""
+    cells, results = study
+    for cell in cells:
+        if not cell.path(results).exists():
+            continue
+        kept = read(cell.path(results))["recipe"]
+        wanted = json.loads(json.dumps(asdict(cell.recipe)))
+        wanted["train"]["dtype"] = kept["train"]["dtype"]  # which may have been "auto"
+        assert _known(wanted, kept) == kept, cell.name
+
+
+def _known(values: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
+    """What of nested values is in others, too."""
+    return {
+        name: _known(values[name], value) if isinstance(value, dict) else values[name]
+        for name, value in kept.items()
+    }
 
 
 def test_a_cell_tells_its_curve_its_wishes_and_its_recipe(folder: Path) -> None:
