@@ -141,6 +141,12 @@ def test_interquartile_mean_leaves_out_a_quarter_on_either_side() -> None:
     assert interquartile_mean(scores).value == trim_mean(scores.ravel(), 0.25) == 20.0
 
 
+def test_two_runs_have_no_interval_and_three_have() -> None:
+    assert interquartile_mean(np.array([[0.0], [10.0]])) == (5.0, 5.0, 5.0)
+    value, low, high = interquartile_mean(np.array([[0.0], [5.0], [10.0]]))
+    assert low < value < high
+
+
 def test_runs_are_drawn_within_their_task() -> None:
     """Tasks of different difficulty, whose runs all agree, leave nothing uncertain."""
     told = interquartile_mean(np.tile([0.0, 50.0, 60.0, 100.0], (5, 1)))

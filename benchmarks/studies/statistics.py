@@ -31,8 +31,11 @@ class Estimate(NamedTuple):
 
 
 def interquartile_mean(scores: FloatArray) -> Estimate:
-    """Of the scores (runs, tasks) of one method, over all tasks."""
-    return _estimate(_of_all(scores), _resampled(scores, SEED))
+    """Of the scores (runs, tasks) of one method, over all tasks; of too few runs, without an interval."""
+    value = _of_all(scores)
+    if len(scores) < FEWEST:
+        return Estimate(value, value, value)
+    return _estimate(value, _resampled(scores, SEED))
 
 
 def difference(scores: FloatArray, others: FloatArray) -> Estimate:
