@@ -1,6 +1,7 @@
 """The benchmark's peers do the same work as ours, and one that is missing is left out with the reason."""
 
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -129,7 +130,8 @@ def test_build_tells_what_it_took(tmp_path: Path) -> None:
     took = building.build(tmp_path, ["--policy", "random", "--steps", "1000"])
     assert took.file.exists()
     assert took.seconds > 0
-    assert 50 < took.peak_megabytes < 1_000
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # which a child begins with
+    assert 50 < took.peak_megabytes <= max(1_000, own)
 
 
 def test_build_that_fails_is_named(tmp_path: Path) -> None:
