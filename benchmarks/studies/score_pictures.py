@@ -90,12 +90,14 @@ def _draw_intervals(
 def draw_profiles(answer: Answer, path: Path) -> None:
     """How many runs score more than what, on each task, and who is better than whom."""
     figure, panels = plt.subplots(
-        1, len(answer.tiers) + 1, figsize=(4.2 * (len(answer.tiers) + 1), 4), layout="constrained"
+        1, len(answer.tiers) + 1, figsize=(4.2 * (len(answer.tiers) + 1), 5), layout="constrained"
     )
     for panel, (task, tiers) in zip(panels, answer.tiers.items(), strict=False):
         _draw_profile(panel, answer, task, tiers)
-        if panel.lines:
-            panel.legend(fontsize=6, frameon=False, loc="lower left")
+    named = {
+        name: line for panel in panels for line, name in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(named.values(), named, fontsize=7, frameon=False, ncols=5, loc="outside lower left")
     _draw_improvement(panels[-1], answer)
     save(figure, path)
 
