@@ -87,7 +87,7 @@ class _Contender:
 def trainer_of(method: Method, episodes: Episodes) -> Trainer:
     """A method before its first step of training."""
     recipe, source = method.recipe, describe_data(episodes)
-    chosen = best(episodes, recipe.train.best_share)
+    chosen = best(episodes, recipe.train.best_share, recipe.train.seed)
     normalization = Normalization.of(chosen, source.spaces)
     model = create(recipe.kind, recipe.model, source.spaces)
     model.prepare(chosen, normalization)

@@ -41,7 +41,7 @@ def train_command(
     best_share: Annotated[
         float, typer.Option(help="Share of the rows to learn from, those of the best episodes.")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(help="Decides weights, windows and dropout.")] = 0,
+    seed: Annotated[int, typer.Option(help="Decides all that chance does.")] = 0,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, or auto: the faster one here.")] = AUTO,
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint.")] = None,
     save_every: Annotated[int, typer.Option(help="Optimisation steps between checkpoints.")] = SAVE_EVERY,
@@ -61,7 +61,7 @@ def train_command(
     """Train a sequence model or a baseline on an offline data set."""
     chosen = recipe(model, size, steps, seed, dtype, best_share)
     episodes = load_whole(dataset)
-    chosen = replace(chosen, train=with_steps(chosen.train, best(episodes, best_share).steps))
+    chosen = replace(chosen, train=with_steps(chosen.train, best(episodes, best_share, seed).steps))
     if out is None:
         share = "" if best_share == 1.0 else f"-best{best_share:g}"
         out = Path("checkpoints") / f"{dataset.stem}-{model}{share}-{size}-seed{seed}"

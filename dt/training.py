@@ -70,7 +70,7 @@ def train(
     if save_every < 1:
         raise InputError(f"Expected a checkpoint every 1 or more steps, got {save_every}.")
     source = describe(episodes)
-    episodes = best(episodes, recipe.train.best_share)
+    episodes = best(episodes, recipe.train.best_share, recipe.train.seed)
     recipe = replace(recipe, train=with_steps(recipe.train, episodes.steps))
     earlier, first = _earlier(out, resume, overwrite), parallel.rank() == 0
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -90,14 +90,18 @@ def train(
         return run.checkpoint()
 
 
-def best(episodes: Episodes, share: float) -> Episodes:
+def best(episodes: Episodes, share: float, seed: int) -> Episodes:
     """The episodes of the highest returns, in their order: as few as hold so large a share of all rows.
 
-    Source: github.com/kzl/decision-transformer, ``gym/experiment.py``, ``--pct_traj``.
+    Of episodes with equal returns, ``seed`` decides which are taken: where a time limit caps the return, the
+    best ones of a mixed file are many, and its order says who made them.
+
+    Source: github.com/kzl/decision-transformer, ``gym/experiment.py``, ``--pct_traj``, which takes the last.
     """
     if share == 1.0:
         return episodes
-    ranked = np.argsort(-episodes.returns, kind="stable")
+    lots = np.random.default_rng(seed).random(len(episodes))
+    ranked = np.lexsort((lots, -episodes.returns))  # by return, then by lot
     rows = np.cumsum(episodes.lengths[ranked])
     count = int(np.searchsorted(rows, share * episodes.steps)) + 1
     return episodes.select(np.sort(ranked[:count]))

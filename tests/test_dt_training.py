@@ -155,25 +155,35 @@ def test_epochs_are_as_many_rows_as_the_data_have() -> None:
     assert with_steps(TrainConfig(steps=5), 801).steps == 5
     episodes = make_episodes(steps=400)
     trained = train(episodes, small_recipe(epochs=1, batch_size=100, best_share=0.5))
-    steps = math.ceil(best(episodes, 0.5).steps / 100)
+    steps = math.ceil(best(episodes, 0.5, seed=0).steps / 100)
     assert (trained.recipe.train.steps, trained.recipe.train.epochs, trained.step) == (steps, None, steps)
 
 
 def test_the_best_episodes_are_as_few_as_hold_their_share() -> None:
     episodes = make_episodes()
     for share in (0.01, 0.1, 0.5, 0.99):
-        chosen = best(episodes, share)
+        chosen = best(episodes, share, seed=0)
         assert chosen.steps >= share * episodes.steps
         worst = int(chosen.returns.argmin())
         assert chosen.steps - chosen.lengths[worst] < share * episodes.steps
         assert chosen.returns.min() >= np.sort(episodes.returns)[-len(chosen)]
-    assert best(episodes, 1.0) is episodes
+    assert best(episodes, 1.0, seed=0) is episodes
+
+
+def test_of_equally_good_episodes_a_lot_decides_and_not_their_place_in_the_file() -> None:
+    """As in a mixed file, where a time limit makes the best of every agent equally good."""
+    episodes = make_episodes()
+    equal = replace(episodes, rewards=np.zeros_like(episodes.rewards))
+    starts = equal.observations[equal.offsets[:-1], 0]
+    taken = [np.isin(starts, best(equal, 0.3, seed).observations[:, 0]) for seed in range(200)]
+    assert np.mean(taken, axis=0).min() > 0.1
+    assert np.array_equal(best(equal, 0.3, 7).observations, best(equal, 0.3, 7).observations)
 
 
 def test_learning_from_the_best_is_learning_from_them_alone() -> None:
     episodes = make_episodes()
     share = train(episodes, small_recipe("bc", best_share=0.3))
-    alone = train(best(episodes, 0.3), small_recipe("bc"))
+    alone = train(best(episodes, 0.3, seed=0), small_recipe("bc"))
     for name, weight in share.model.state_dict().items():
         assert torch.equal(weight, alone.model.state_dict()[name])
 

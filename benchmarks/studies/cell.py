@@ -127,7 +127,7 @@ def _normalization(cell: Cell, data: Episodes) -> Normalization | None:
     scaling = cell.method.scaling
     if not scaling:
         return None
-    chosen = best(data, cell.recipe.train.best_share)
+    chosen = best(data, cell.recipe.train.best_share, cell.seed)
     return replace(Normalization.of(chosen, spaces_of(cell.data.world)), **scaling)
 
 

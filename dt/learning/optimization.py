@@ -42,7 +42,7 @@ class TrainConfig:
     decaying: str = ALL  # weights that decay, or "matrices": those of linear layers only
     betas: tuple[float, float] = (0.9, 0.999)  # of Adam's moments
     clip: float = 0.25  # largest norm of the gradient
-    seed: int = 0  # decides weights, windows and dropout
+    seed: int = 0  # decides weights, windows, dropout, and whom ``best_share`` takes of equals
     dtype: str = AUTO  # of the matrix products: float32, bfloat16 (autocast), or whichever is faster
 
     def __post_init__(self) -> None:
