@@ -90,8 +90,10 @@ def draw() -> None:
     results = _results()
     figure, panels = plt.subplots(1, len(DISTURBANCES), figsize=(14, 4), sharey=True, layout="constrained")
     for panel, one in zip(panels, DISTURBANCES, strict=True):
-        for (name, runs), colour in zip(results.items(), ("#333333", *COLOURS), strict=False):
-            known = sorted(_scores(runs, one).items()) if runs else []
+        for (name, runs), colour in zip(results.items(), ("#333333", *COLOURS), strict=True):
+            if not runs:
+                continue
+            known = sorted(_scores(runs, one).items())
             told = {strength: interquartile_mean(scores) for strength, scores in known}
             panel.plot(list(told), [score.value for score in told.values()], color=colour, marker="o",
                        markersize=3, linestyle="--" if name == EXPERT else "-", label=name)  # fmt: skip

@@ -1,19 +1,23 @@
 """What disturbs, whom it disturbs, and what methods cost, on models that a moment trains."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import cost
-from benchmarks.studies.cell import Cell, data_path, model_path, trained
+from benchmarks import cost, robustness
+from benchmarks.studies.answer import Answer
+from benchmarks.studies.cell import Cell, data_path, model_path, read, trained, write
 from benchmarks.studies.disturbances import DISTURBANCES, UNDISTURBED, Disturbance, Disturbed
 from benchmarks.studies.question import BALANCE, CLONING, QUESTION, Question
 from benchmarks.studies.running import built
 from benchmarks.studies.smoke import shrunk
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.policies.heuristic import proportional
+from dt.checkpoint import save
+from dt.data.source import describe
 from dt.policy import load
 
 
@@ -53,6 +57,16 @@ def test_every_disturbance_is_played_by_models_and_by_the_expert(small: tuple[Qu
             assert all(len(returns) == question.protocol.episodes for returns in result[one.name].values())
 
 
+def test_kept_results_are_of_the_disturbances_and_the_rows_that_the_study_has_now() -> None:
+    now = json.loads(json.dumps([asdict(one) for one in DISTURBANCES]))
+    rows = Answer(QUESTION).summary.of(robustness.TIER, QUESTION.named(CLONING))[0]["data_sha256"]
+    kept = list(robustness.RESULTS.glob("*/*.json"))
+    assert kept
+    for path in kept:
+        result = read(path)
+        assert (result["disturbances"], result["data_sha256"]) == (now, rows), path.name
+
+
 def test_a_kept_model_is_taken_if_it_is_the_same_and_else_trained(small: tuple[Question, Path]) -> None:
     question, folder = small
     cell = Cell(question.tiers[BALANCE][0], question.named(CLONING), 2)
@@ -63,6 +77,29 @@ def test_a_kept_model_is_taken_if_it_is_the_same_and_else_trained(small: tuple[Q
     longer = replace(cell.method.recipe, train=replace(cell.method.recipe.train, steps=3))
     other = Cell(cell.data, replace(cell.method, recipe=longer), 2)
     assert trained(other, folder).step == 3
+    scaled = Cell(cell.data, replace(other.method, scaling={"action_reach": (0.5,)}), 2)
+    assert trained(scaled, folder).normalization.action_reach == (0.5,)
+
+
+def test_a_kept_model_of_other_rows_is_not_taken(small: tuple[Question, Path], tmp_path: Path) -> None:
+    question, folder = small
+    cell = Cell(question.tiers[BALANCE][0], question.named(CLONING), 0)
+    save(model_path(cell, tmp_path), trained(cell, folder))
+    built(replace(cell.data, seed=7), tmp_path).rename(data_path(cell.data, tmp_path))
+    rows = describe(load_file(data_path(cell.data, tmp_path))).sha256
+    assert trained(cell, tmp_path).source.sha256 == rows
+    assert trained(cell, folder).source.sha256 != rows
+
+
+def test_a_loop_is_held_by_whose_slowest_actions_are_fast_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by whose usual ones are, as of a planner that follows an old plan most of the time."""
+    seconds = {"parameters": 1, "step_seconds": 1.0, "actions": 10_000, "mean_action_seconds": 1e-4}
+    own = {**seconds, "median_action_seconds": 1e-5, "slow_action_seconds": 0.003}
+    write({"methods": {CLONING: own}, "machine": "a machine", "date": "2026-01-02"}, tmp_path / "cost.json")
+    monkeypatch.setattr(cost, "RESULT", tmp_path / "cost.json")
+    assert "| yes | no | no |" in cost.cost_table()
 
 
 def test_every_action_is_timed_in_episodes_that_are_played_to_their_end(small: tuple[Question, Path]) -> None:

@@ -10,13 +10,25 @@ import numpy as np
 import pytest
 from scipy.stats import trim_mean
 
+from benchmarks import robustness
 from benchmarks.studies import behaviours
-from benchmarks.studies.cell import Cell, Method, Protocol, data_path, measure, plain, read, write
+from benchmarks.studies.cell import (
+    EVALUATION_SEED,
+    Cell,
+    Method,
+    Protocol,
+    data_path,
+    measure,
+    plain,
+    read,
+    write,
+)
 from benchmarks.studies.question import QUESTION
 from benchmarks.studies.report import CELLS as REPORTED
+from benchmarks.studies.report import PROTOCOL as REPORTED_PROTOCOL
 from benchmarks.studies.report import RESULTS as PENDULUM
 from benchmarks.studies.running import run
-from benchmarks.studies.statistics import difference, interquartile_mean
+from benchmarks.studies.statistics import ENOUGH, difference, interquartile_mean, mean
 from benchmarks.studies.summary import Summary
 from benchmarks.studies.tables import listed, minus
 from cartpole_phys.data.build import build_dataset
@@ -62,18 +74,38 @@ def test_a_study_goes_on_where_it_was_and_gives_the_same(folder: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "study", [(QUESTION.cells, QUESTION.results), (REPORTED, PENDULUM)], ids=["scores", "pendulum"]
+    "study",
+    [(QUESTION.cells, QUESTION.results), (QUESTION.cells, robustness.RESULTS), (REPORTED, PENDULUM)],
+    ids=["scores", "robustness", "pendulum"],
 )
 def test_kept_results_are_of_the_recipes_that_the_study_has_now(study: tuple[Sequence[Cell], Path]) -> None:
     """Options that came later are not in older results, and had no effect on them."""
-    cells, results = study
-    for cell in cells:
-        if not cell.path(results).exists():
-            continue
-        kept = read(cell.path(results))["recipe"]
-        wanted = json.loads(json.dumps(asdict(cell.recipe)))
+    for cell, result in _kept(*study):
+        kept, wanted = result["recipe"], json.loads(json.dumps(asdict(cell.recipe)))
         wanted["train"]["dtype"] = kept["train"]["dtype"]  # which may have been "auto"
         assert _known(wanted, kept) == kept, cell.name
+        assert result.get("scaling", {}) == json.loads(json.dumps(dict(cell.method.scaling))), cell.name
+
+
+@pytest.mark.parametrize(
+    ("study", "protocol"),
+    [((QUESTION.cells, QUESTION.results), QUESTION.protocol), ((REPORTED, PENDULUM), REPORTED_PROTOCOL)],
+    ids=["scores", "pendulum"],
+)
+def test_kept_results_are_played_as_the_protocol_has_it_now(
+    study: tuple[Sequence[Cell], Path], protocol: Protocol
+) -> None:
+    for cell, result in _kept(*study):
+        episodes = protocol.slow_episodes if cell.method.slow else protocol.episodes
+        assert {len(one["returns"]) for one in result["played"]} == {episodes}, cell.name
+        assert result["evaluation_seed"] == EVALUATION_SEED + cell.seed, cell.name
+
+
+def _kept(cells: Sequence[Cell], results: Path) -> list[tuple[Cell, dict[str, Any]]]:
+    """The cells that are finished, of which there are some, with their results."""
+    kept = [(cell, read(cell.path(results))) for cell in cells if cell.path(results).exists()]
+    assert kept
+    return kept
 
 
 def _known(values: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
@@ -153,13 +185,19 @@ def test_runs_are_drawn_within_their_task() -> None:
     assert told == (55.0, 55.0, 55.0)
 
 
-def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
+@pytest.mark.parametrize(("runs", "share"), [(3, 0.73), (ENOUGH, 0.89), (20, 0.94)])
+def test_intervals_of_few_runs_hold_the_truth_less_often_than_they_say(runs: int, share: float) -> None:
+    """As ``ENOUGH`` says; the percentile bootstrap knows no spread beyond the runs that it has."""
     generator = np.random.default_rng(0)
-    held = [
-        estimate.low <= 50.0 <= estimate.high
-        for estimate in (interquartile_mean(generator.normal(50, 5, (20, 1))) for _ in range(200))
-    ]
-    assert 0.86 <= np.mean(held) <= 0.99
+    estimates = [interquartile_mean(generator.normal(50, 5, (runs, 1))) for _ in range(400)]
+    held = [estimate.low <= 50.0 <= estimate.high for estimate in estimates]
+    assert np.mean(held) == pytest.approx(share, abs=0.05)
+
+
+def test_the_mean_counts_the_task_that_the_interquartile_mean_leaves_out() -> None:
+    scores = np.tile([0.0, 80.0, 80.0, 80.0], (5, 1))
+    assert interquartile_mean(scores).value == 80.0
+    assert mean(scores) == (60.0, 60.0, 60.0)
 
 
 def test_a_difference_is_clear_only_where_there_is_one() -> None:

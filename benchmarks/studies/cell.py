@@ -21,6 +21,7 @@ from cartpole_phys.episodes import Episodes
 from cartpole_phys.files import unfinished
 from dt.checkpoint import Checkpoint, exists, save
 from dt.checkpoint import load as load_checkpoint
+from dt.data.source import describe as describe_data
 from dt.data.source import spaces_of
 from dt.data.windows import Normalization
 from dt.models import Recipe
@@ -108,27 +109,26 @@ def measure(cell: Cell, protocol: Protocol, folder: Path) -> dict[str, Any]:
 
 
 def trained(cell: Cell, folder: Path) -> Checkpoint:
-    """The model that ``measure`` kept; where it is not there, or another, it is trained anew."""
+    """The model that ``measure`` kept; where it is not there, or of other data, it is trained anew."""
     torch.set_num_threads(1)
-    path = model_path(cell, folder)
+    data, path = load_file(data_path(cell.data, folder)), model_path(cell, folder)
+    normalization = _normalization(cell, data)
     if exists(path):
         kept = load_checkpoint(path)
         same_type = replace(kept.recipe.train, dtype=cell.recipe.train.dtype)  # which may have been "auto"
-        if replace(kept.recipe, train=same_type) == cell.recipe:
+        same_recipe = replace(kept.recipe, train=same_type) == cell.recipe
+        same_rows = kept.source.sha256 == describe_data(data).sha256
+        if same_recipe and same_rows and kept.normalization == normalization:
             return kept
-    data = load_file(data_path(cell.data, folder))
-    checkpoint = train(data, cell.recipe, normalization=_normalization(cell, data))
+    checkpoint = train(data, cell.recipe, normalization=normalization)
     save(path, checkpoint)
     return checkpoint
 
 
-def _normalization(cell: Cell, data: Episodes) -> Normalization | None:
-    """Where the method scales otherwise; training itself knows what is usual."""
-    scaling = cell.method.scaling
-    if not scaling:
-        return None
+def _normalization(cell: Cell, data: Episodes) -> Normalization:
+    """That of the rows that are learned from, with what the method scales otherwise."""
     chosen = best(data, cell.recipe.train.best_share, cell.seed)
-    return replace(Normalization.of(chosen, spaces_of(cell.data.world)), **scaling)
+    return replace(Normalization.of(chosen, spaces_of(cell.data.world)), **cell.method.scaling)
 
 
 class _Measurement:

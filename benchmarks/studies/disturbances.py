@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from benchmarks.studies.cell import (
     data_path,
     trained,
 )
+from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.storage.d4rl import read_header
 from cartpole_phys.physics import Params
 from cartpole_phys.worlds.world import World, world_of
+from dt.data.source import describe as describe_data
 from dt.policy import load
 
 PARAMETERS = Params().as_mapping()
@@ -37,15 +39,22 @@ class Disturbance:
     unit: str
     usual: float  # as in the data
     strengths: tuple[float, ...]
+    besides: Mapping[str, float] = field(default_factory=dict)  # what else differs at all of them
 
     def world(self, data: Recipe, strength: float) -> World:
         """The environment of the data, disturbed."""
-        changed = {self.name: strength}
+        changed = {self.name: strength, **self.besides}
         return world_of(data.env_id, {"params": changed} if self.name in PARAMETERS else changed)
 
 
 DISTURBANCES = (
-    Disturbance("push_rate", "pushes of up to 10 N a second", 0.0, (0.5, 1.0, 2.0, 4.0)),
+    Disturbance(
+        "push_size",
+        "N, pushes of up to this, about one a second",
+        0.0,
+        (20, 40, 80, 160),
+        besides={"push_rate": 1.0},
+    ),
     Disturbance("observation_noise", "of x, ẋ, θ, θ̇, in m, m/s, rad, rad/s", 0.0, (0.01, 0.02, 0.05, 0.1)),
     Disturbance("pole_mass", "kg", 0.1, (0.05, 0.2, 0.5, 1.0)),
     Disturbance("cart_mass", "kg", 1.0, (0.5, 2.0, 4.0, 8.0)),
@@ -67,11 +76,16 @@ class Disturbed:
         """Who plays."""
         return EXPERT if self.method is None else self.method.name
 
+    @property
+    def cell(self) -> Cell | None:
+        """Of the scores' study, whose model plays."""
+        return None if self.method is None else Cell(self.data, self.method, self.seed)
+
     def path(self, results: Path) -> Path:
         """Where its result is kept."""
-        if self.method is None:
+        if self.cell is None:
             return results / self.data.name / f"expert-seed{self.seed}.json"
-        return Cell(self.data, self.method, self.seed).path(results)
+        return self.cell.path(results)
 
     def result(self) -> dict[str, Any]:
         """Its returns by disturbance and strength."""
@@ -85,10 +99,18 @@ class Disturbed:
             one.name: {f"{strength:g}": returns(one.world(self.data, strength)) for strength in one.strengths}
             for one in DISTURBANCES
         }
-        return {"data": self.data.name, "evaluation_seed": seed, "returns": played, **describe("torch")}
+        return {
+            "data": self.data.name,
+            "data_sha256": describe_data(load_file(data_path(self.data, self.folder))).sha256,
+            "evaluation_seed": seed,
+            "recipe": None if self.cell is None else asdict(self.cell.recipe),
+            "disturbances": [asdict(one) for one in DISTURBANCES],
+            "returns": played,
+            **describe("torch"),
+        }
 
     def _policy(self) -> Any:
-        if self.method is None:
+        if self.cell is None:
             header = read_header(data_path(self.data, self.folder))
             return policy_of(header, len(header.metadata["parts"]) - 1, mean_action=True)
-        return load(trained(Cell(self.data, self.method, self.seed), self.folder), score=WANTED_SCORE)
+        return load(trained(self.cell, self.folder), score=WANTED_SCORE)
