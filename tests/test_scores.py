@@ -74,9 +74,10 @@ def test_slow_methods_are_played_less_often(tmp_path: Path) -> None:
 
 @pytest.fixture
 def told(tmp_path: Path) -> Question:
-    """Results as they might be: 10 % BC is best, CQL like cloning, IQL has few seeds, the rest none."""
+    """Results as they might be: 10 % BC is best, CQL like cloning; IQL and TD3+BC have few seeds."""
     question = replace(QUESTION, results=tmp_path)
-    scores = {CLONING: (5, EQUAL), "10 % BC": (5, BETTER), "IQL": (2, BETTER), "CQL": (4, EQUAL)}
+    scores = {CLONING: (5, EQUAL), "10 % BC": (5, BETTER), "CQL": (5, EQUAL)}
+    scores |= {"IQL": (2, BETTER), "TD3+BC": (4, BETTER)}
     tier = question.tiers[BALANCE][0]
     for cell in question.cells:
         seeds, score = scores.get(cell.method.name, (0, 0.0))
@@ -88,9 +89,9 @@ def told(tmp_path: Path) -> Question:
     beaten = [[return_of_score(tier.env_id, WORSE + run)] for run in range(5)]
     parts = [
         {"name": name, "rows": 1, "mean_length": 1.0, "returns": beaten}
-        for name in (behaviours.SAMPLED, behaviours.MEAN_ACTION)
+        for name in (behaviours.RANDOM, behaviours.SAMPLED, behaviours.MEAN_ACTION)
     ]
-    write({"mean_return": beaten[0][0], "parts": parts}, behaviours.path(tier, tmp_path))
+    write({"mean_return": beaten[0][0], "rows": 1_000, "parts": parts}, behaviours.path(tier, tmp_path))
     return question
 
 
@@ -105,17 +106,19 @@ def test_tables_say_who_is_better_and_what_is_missing(told: Question) -> None:
     assert _row(table, "BC")[0].startswith("**52.0 (")  # than both behaviours
     assert _row(table, "10 % BC")[0].startswith("**92.0 (")
     assert _row(table, "IQL") == ["90.5, seeds: 2"]
-    assert _row(table, "CQL")[0].startswith("51.5 (")
-    assert _row(table, "CQL")[0].endswith("), seeds: 4")
-    assert _row(table, "TD3+BC") == [score_tables.MISSING]
+    assert _row(table, "CQL")[0].startswith("52.0 (")
+    assert _row(table, "TD3+BC")[0].startswith("91.5 (")  # and not bold, since seeds are few
+    assert _row(table, "TD3+BC")[0].endswith("), seeds: 4")
+    assert _row(table, "Reinformer") == [score_tables.MISSING]
+    assert _row(table, "transitions") == ["1,000"]
     beaten = score_tables.beaten(answer)
     assert [_row(beaten, name)[0] for name in ("BC", "10 % BC", "CQL")] == ["+ +", "+ + +", "+ + ·"]
-    assert _row(beaten, "IQL") == [score_tables.FEW]
-    assert _row(beaten, "TD3+BC") == [score_tables.MISSING]
+    assert _row(beaten, "IQL") == _row(beaten, "TD3+BC") == [score_tables.FEW]
+    assert _row(beaten, "Reinformer") == [score_tables.MISSING]
     differences = score_tables.differences(answer, BALANCE)
     assert _row(differences, "sac medium: 10 % BC")[0].startswith("80.0 (7")
-    assert score_tables.winners(answer).splitlines()[0].endswith("BC: 10 % BC on sac medium.")
-    missing = len(told.cells) - (5 + 5 + 2 + 4)
+    assert score_tables.winners(answer).splitlines()[0].endswith("BC: 10 % BC so far on sac medium.")
+    missing = len(told.cells) - (5 + 5 + 2 + 5 + 4)
     assert f"{missing:,} of {len(told.cells):,} cells are not finished yet" in score_tables.note(answer)
 
 

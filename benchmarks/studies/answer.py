@@ -10,7 +10,7 @@ from benchmarks.studies import behaviours
 from benchmarks.studies.behaviours import MEAN_ACTION, SAMPLED
 from benchmarks.studies.cell import Method
 from benchmarks.studies.question import CLONING, Question
-from benchmarks.studies.statistics import FEWEST, Estimate, difference
+from benchmarks.studies.statistics import ENOUGH, Estimate, difference
 from benchmarks.studies.summary import Summary
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import normalized_score
@@ -39,6 +39,10 @@ class Answer:
         """The mean score of a tier's episodes."""
         return float(normalized_score(tier.env_id, self.summary.made_by(tier)["mean_return"]))
 
+    def transitions(self, tier: Recipe) -> int:
+        """How many a tier has."""
+        return int(self.summary.made_by(tier)["rows"])
+
     def behaviour(self, tier: Recipe, name: str) -> FloatArray:
         """The score of each of a behaviour's runs, (runs, 1)."""
         return normalized_score(tier.env_id, self.summary.behaviour_returns(tier, name))[:, None]
@@ -58,7 +62,7 @@ class Answer:
         own, others = self.method(tier, method), {name: self.behaviour(tier, name) for name in BEHAVIOURS}
         if method.name != CLONING:
             others[CLONING] = self.method(tier, self.question.named(CLONING))
-        if min(map(len, (own, *others.values()))) < FEWEST:
+        if min(map(len, (own, *others.values()))) < ENOUGH:
             return {}
         return {name: difference(own, scores) for name, scores in others.items()}
 
@@ -68,7 +72,6 @@ class Answer:
         return bool(beaten) and all(estimate.low > 0 for estimate in beaten.values())
 
 
-def label(tier: Recipe, task: str | None = None) -> str:
-    """A tier in words, with its task unless that is known."""
-    words = f"{tier.policy} {tier.tier}"
-    return words if task is not None else f"{tier.env_id.removeprefix('Phys').removesuffix('-v0')}, {words}"
+def label(tier: Recipe) -> str:
+    """A tier of a task in words."""
+    return f"{tier.policy} {tier.tier}"

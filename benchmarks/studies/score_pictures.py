@@ -15,6 +15,7 @@ from matplotlib.typing import LineStyleType
 from benchmarks.studies.answer import BEHAVIOURS, Answer, label
 from benchmarks.studies.question import DECISION
 from benchmarks.studies.statistics import (
+    FEWEST,
     Estimate,
     interquartile_mean,
     performance_profile,
@@ -30,6 +31,7 @@ matplotlib.use("Agg")
 COLOURS = ("#999999", "#000000", "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#882255")
 MARKS = "osD^vP*X<"
 STYLES: tuple[LineStyleType, ...] = (":", "--")
+LOOKS = ("o-", "s--", "D-.", "^:")  # of tiers
 SCORES = (-5.0, 105.0)
 
 
@@ -59,22 +61,23 @@ def _draw_tiers(panel: Axes, answer: Answer, task: str, tiers: Sequence[Recipe])
         there = [place for place, tier in enumerate(tiers) if len(answer.method(tier, method))]
         told = [interquartile_mean(answer.method(tiers[place], method)) for place in there]
         _draw_intervals(panel, np.array(there) + offset, told, mark, colour, method.name)
-    panel.set_xticks(range(len(tiers)), [label(tier, task).replace(" ", "\n", 1) for tier in tiers])
+    panel.set_xticks(range(len(tiers)), [label(tier).replace(" ", "\n", 1) for tier in tiers])
     panel.set(ylabel=f"{task}: normalized score", ylim=SCORES)
 
 
 def _draw_wishes(panel: Axes, answer: Answer, task: str, tiers: Sequence[Recipe]) -> None:
-    """The score that comes for each that is asked for."""
+    """The score that comes for each that is asked for, in the method's own colour."""
     method = answer.question.named(DECISION)
+    colour = COLOURS[answer.question.methods.index(method)]
     panel.plot([0, 100], [0, 100], color="#333333", linestyle=":", label="what was asked for")
-    for tier, colour, mark in zip(tiers, COLOURS[1:], MARKS, strict=False):
+    for tier, look in zip(tiers, LOOKS, strict=False):
         results = answer.summary.of(tier, method)
         played = results[0]["played"] if results else []
         numbers = {float(one["wish"].removeprefix("score ")): number for number, one in enumerate(played)
                    if one["wish"].startswith("score ")}  # fmt: skip
         wishes = sorted(numbers)
         told = [interquartile_mean(answer.method(tier, method, numbers[wish])) for wish in wishes]
-        _draw_intervals(panel, np.array(wishes), told, f"{mark}-", colour, label(tier, task))
+        _draw_intervals(panel, np.array(wishes), told, look, colour, label(tier))
     panel.set_xlabel(f"score asked for, {DECISION}", fontsize=9)
     panel.legend(fontsize=7, frameon=False)
 
@@ -106,7 +109,7 @@ def _draw_profile(panel: Axes, answer: Answer, task: str, tiers: Sequence[Recipe
     thresholds = np.linspace(0.0, 100.0, 101)
     for method, colour in zip(answer.question.methods, COLOURS, strict=False):
         scores = answer.together(tiers, method)
-        if len(scores):
+        if len(scores) >= FEWEST:
             shares, low, high = performance_profile(scores, thresholds)
             panel.plot(thresholds, shares, color=colour, label=method.name)
             panel.fill_between(thresholds, low, high, color=colour, alpha=0.12, linewidth=0.0)
@@ -115,16 +118,16 @@ def _draw_profile(panel: Axes, answer: Answer, task: str, tiers: Sequence[Recipe
 
 def _draw_improvement(panel: Axes, answer: Answer) -> None:
     """The probability that a run of the row's method is better than one of the column's."""
-    methods = [one for one in answer.question.methods if len(answer.together(answer.all_tiers, one))]
-    scores = [answer.together(answer.all_tiers, method) for method in methods]
+    told = [(method.name, answer.together(answer.all_tiers, method)) for method in answer.question.methods]
+    names = [name for name, runs in told if len(runs) >= FEWEST]
+    scores = [runs for _, runs in told if len(runs) >= FEWEST]
     shares = np.array([[probability_of_improvement(own, other).value for other in scores] for own in scores])
-    if methods:
+    if names:
         panel.imshow(shares, cmap="RdBu", vmin=0.0, vmax=1.0)
     for (row, column), share in np.ndenumerate(shares):
         if row != column:
             ink = "white" if abs(share - 0.5) > 0.3 else "black"  # the ends of the map are dark
             panel.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=6, color=ink)
-    names = [method.name for method in methods]
     panel.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
     panel.set_yticks(range(len(names)), names, fontsize=6)
     panel.set_title("row better than column, probability", fontsize=9)

@@ -17,7 +17,8 @@ from cartpole_phys.memory import FloatArray
 
 RESAMPLES = 10_000
 SEED = 0
-FEWEST = 3  # runs that an interval can be told of
+FEWEST = 3  # runs that an interval can be told of, which is then from the worst to the best
+ENOUGH = 5  # runs to judge by: of so many, an interval holds the truth in 89 of 100 cases, of three in 73
 CUT = 0.25  # of the runs, on either side
 ENDS = (2.5, 97.5)  # % of the resampled values that the ends of an interval lie above
 
@@ -32,14 +33,19 @@ class Estimate(NamedTuple):
 
 def interquartile_mean(scores: FloatArray) -> Estimate:
     """Of the scores (runs, tasks) of one method, over all tasks; of too few runs, without an interval."""
-    value = _of_all(scores)
-    if len(scores) < FEWEST:
-        return Estimate(value, value, value)
-    return _estimate(value, _resampled(scores, SEED))
+    return _told(scores, _of_all(scores), _resampled(scores, SEED))
+
+
+def mean(scores: FloatArray) -> Estimate:
+    """Of the same, with all runs: few tasks are few enough to cut one that a method fails at."""
+    return _told(scores, float(scores.mean()), _drawn(scores, SEED).mean(axis=(1, 2)))
 
 
 def difference(scores: FloatArray, others: FloatArray) -> Estimate:
-    """Of the interquartile means of two methods, whose runs have nothing to do with each other."""
+    """Of the interquartile means of two methods, whose runs are drawn apart.
+
+    Runs of one seed share their start states, which would only make intervals narrower.
+    """
     resampled = _resampled(scores, SEED) - _resampled(others, SEED + 1)
     return _estimate(_of_all(scores) - _of_all(others), resampled)
 
@@ -86,6 +92,11 @@ def _drawn(scores: FloatArray, seed: int) -> FloatArray:
     runs, tasks = scores.shape
     drawn = np.random.default_rng(seed).integers(0, runs, (RESAMPLES, runs, tasks))
     return scores[drawn, np.arange(tasks)]
+
+
+def _told(scores: FloatArray, value: float, resampled: FloatArray) -> Estimate:
+    """A figure of scores, with an interval where there are runs enough."""
+    return _estimate(value, resampled) if len(scores) >= FEWEST else Estimate(value, value, value)
 
 
 def _estimate(value: float, resampled: FloatArray) -> Estimate:
