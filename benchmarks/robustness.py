@@ -88,7 +88,7 @@ def disturbance_tables() -> str:
 def draw() -> None:
     """Score against disturbance."""
     results = _results()
-    figure, panels = plt.subplots(1, len(DISTURBANCES), figsize=(14, 4), sharey=True, layout="constrained")
+    figure, panels = plt.subplots(1, len(DISTURBANCES), figsize=(14, 4.4), sharey=True, layout="constrained")
     for panel, one in zip(panels, DISTURBANCES, strict=True):
         for (name, runs), colour in zip(results.items(), ("#333333", *COLOURS), strict=True):
             if not runs:
@@ -101,10 +101,12 @@ def draw() -> None:
         panel.set_xlabel(f"{one.name}\n{one.unit}", fontsize=8)
         if one.usual:  # strengths are multiples of it
             panel.set_xscale("log")
-            panel.set_xticks(ticks := sorted((one.usual, *one.strengths)), [f"{tick:g}" for tick in ticks])
             panel.minorticks_off()
+        ticks = sorted((one.usual, *one.strengths))
+        panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize=8)
     panels[0].set(ylabel="normalized score", ylim=SCORES)
-    panels[-1].legend(fontsize=6, frameon=False)
+    figure.legend(*panels[0].get_legend_handles_labels(), fontsize=7, ncols=6, loc="outside lower left",
+                  frameon=False)  # fmt: skip
     save(figure, PLOT)
 
 
