@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
-from dt.data.discretizer import QUANTILE, Discretizer
+from dt.data.discretizer import UNIFORM, Discretizer
 from dt.data.source import Spaces
 from dt.data.windows import Batch, Normalization
 from dt.gpt import INIT_STD, Transformer, TransformerConfig
@@ -30,7 +30,8 @@ class EnergyConfig:
 
     horizon: int = 10  # steps of a plan
     bins: int = 100  # of each component of a continuous action
-    binning: str = QUANTILE
+    # Of bins that hold equally many actions, the likeliest would be the most unusual one for its situation.
+    binning: str = UNIFORM
     transformer: TransformerConfig = field(
         default_factory=lambda: TransformerConfig(heads=4, activation="gelu")
     )

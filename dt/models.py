@@ -145,10 +145,15 @@ RECIPES: Mapping[tuple[str, str], Recipe] = {
         TrainConfig(steps=5_000, batch_size=256, learning_rate=1e-3, warmup_steps=200, schedule=COSINE),
     ),
     ("bc", "paper"): Recipe("bc", CloningConfig(), TrainConfig()),
-    ("iql", "tiny"): Recipe("iql", IQLConfig(target_update=FAST), FEW_STEPS),
+    # Advantages by values that are learned in so few steps are not worth as much weight as the authors give.
+    ("iql", "tiny"): Recipe("iql", IQLConfig(target_update=FAST, return_span=100.0), FEW_STEPS),
     ("iql", "paper"): Recipe("iql", IQLConfig(), MANY_STEPS),
     # One draw is a quarter of the time, and the same penalty on average.
-    ("cql", "tiny"): Recipe("cql", CQLConfig(target_update=FAST, sampled_actions=1), FEW_STEPS),
+    ("cql", "tiny"): Recipe(
+        "cql",
+        CQLConfig(hidden=(256, 256), target_update=FAST, sampled_actions=1, cloning_steps=200),
+        FEW_STEPS,
+    ),
     ("cql", "paper"): Recipe("cql", CQLConfig(), MANY_STEPS),
     ("td3bc", "tiny"): Recipe("td3bc", TD3BCConfig(target_update=FAST), FEW_STEPS),
     ("td3bc", "paper"): Recipe("td3bc", TD3BCConfig(), MANY_STEPS),

@@ -29,7 +29,8 @@ class ValueConfig:
 
     hidden: tuple[int, ...] = (256, 256)  # units of each hidden layer of every network
     discount: float = 0.99  # of the reward a step later
-    target_update: float = 0.005  # share of the networks that the slow copies of them take over at each step
+    target_update: float = 0.005  # share of the networks that the slow copies of them take over at a time
+    return_span: float | None = None  # of the data's returns, to which rewards are scaled; None: as they are
 
     def __post_init__(self) -> None:
         if min(self.hidden, default=0) < 1:
@@ -39,6 +40,8 @@ class ValueConfig:
                 f"Expected 0 <= discount < 1 and 0 < target_update <= 1, got {self.discount} and "
                 f"{self.target_update}."
             )
+        if self.return_span is not None and self.return_span <= 0.0:
+            raise InputError(f"Expected a return_span above 0, got {self.return_span}.")
 
 
 @dataclass(frozen=True)
@@ -47,19 +50,25 @@ class IQLConfig(ValueConfig):
 
     expectile: float = 0.7  # of the values of the data's actions that stands for the best of them
     temperature: float = 3.0  # how much more an action counts that is better than expected
+    return_span: float | None = 1_000.0
 
 
 @dataclass(frozen=True)
 class CQLConfig(ValueConfig):
     """Conservative Q-learning (Kumar et al., 2020); the defaults are the authors' for locomotion."""
 
+    hidden: tuple[int, ...] = (256, 256, 256)
     conservative_weight: float = 5.0  # of the penalty on values of actions that are not in the data
     sampled_actions: int = 10  # of each kind, random, of now and of next, that the penalty is averaged over
+    cloning_steps: int = 40_000  # at the beginning, in which the policy clones the data's actions
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.sampled_actions < 1:
-            raise InputError(f"Expected at least 1 of sampled_actions, got {self.sampled_actions}.")
+        if self.sampled_actions < 1 or self.cloning_steps < 0:
+            raise InputError(
+                "Expected at least 1 of sampled_actions and 0 of cloning_steps, got "
+                f"{self.sampled_actions} and {self.cloning_steps}."
+            )
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,7 @@ class ValueBased(HistoryModel):
 
     window = context = 1
     uses_target = compiles = False
+    config: ValueConfig
     updates: Tensor  # int64, optimisation steps done
 
     def __init__(self, config: ValueConfig, spaces: Spaces) -> None:
@@ -118,7 +128,7 @@ class ValueBased(HistoryModel):
 
     def sampler(self, episodes: Episodes, normalization: Normalization, device: torch.device) -> Transitions:
         """Single transitions."""
-        return Transitions(episodes, normalization, device)
+        return Transitions(episodes, normalization, device, self.config.return_span)
 
     def loss(self, batch: Any) -> Tensor:
         """The sum of the method's losses, each of which has gradients for its own networks only."""
@@ -147,6 +157,8 @@ class ValueBased(HistoryModel):
 
 class ImplicitQLearning(ValueBased):
     """IQL: values of actions in the data only, and the policy by weighted cloning."""
+
+    config: IQLConfig
 
     def __init__(self, config: IQLConfig, spaces: Spaces) -> None:
         self.config = config
@@ -200,6 +212,8 @@ class _Gaussian(nn.Module):
 class ConservativeQLearning(ValueBased):
     """CQL: soft actor-critic whose values of actions that are not in the data are pushed down."""
 
+    config: CQLConfig
+
     def __init__(self, config: CQLConfig, spaces: Spaces) -> None:
         self.config = config
         super().__init__(config, spaces)
@@ -234,6 +248,11 @@ class ConservativeQLearning(ValueBased):
             num_random=self.config.sampled_actions,
         )
 
+    def counts(self, name: str) -> bool:
+        """The policy clones at first, and does what has value afterwards."""
+        cloning = int(self.updates) < self.config.cloning_steps
+        return super().counts(name) and name != ("loss_actor" if cloning else "loss_actor_bc")
+
     def mean_action(self, observation: Tensor) -> Tensor:
         """Tanh of the middle of the distribution."""
         return torch.tanh(self._shared["actor"].module[0](observation)[0])
@@ -241,6 +260,8 @@ class ConservativeQLearning(ValueBased):
 
 class TwinDelayedCloning(ValueBased):
     """TD3+BC: a deterministic policy of high value and small cloning error."""
+
+    config: TD3BCConfig
 
     def __init__(self, config: TD3BCConfig, spaces: Spaces) -> None:
         self.config = config
@@ -267,10 +288,21 @@ class TwinDelayedCloning(ValueBased):
             alpha=self.config.value_weight,
         )
 
+    @property
+    def _waits(self) -> bool:
+        """Whether policy and slow copies leave this step to the critics."""
+        return int(self.updates) % self.config.actor_every != 0
+
     def counts(self, name: str) -> bool:
         """The policy waits for the critics."""
-        waits = name == "loss_actor" and int(self.updates) % self.config.actor_every != 0
-        return super().counts(name) and not waits
+        return super().counts(name) and not (name == "loss_actor" and self._waits)
+
+    def after_step(self) -> None:
+        """Let the slow copies follow whenever the policy moves."""
+        if self._waits:
+            self.updates += 1
+        else:
+            super().after_step()
 
     def mean_action(self, observation: Tensor) -> Tensor:
         """The action."""

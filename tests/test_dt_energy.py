@@ -13,6 +13,7 @@ from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
 from cartpole_phys.rollout import play
 from cartpole_phys.system import CartPole
+from dt.data.discretizer import QUANTILE
 from dt.data.source import Spaces, describe
 from dt.data.windows import Normalization, Windows
 from dt.energy import EnergyConfig, EnergyModel, at_the_front
@@ -146,10 +147,11 @@ def test_each_iteration_makes_one_action_the_likeliest_beside_the_others() -> No
 
 @pytest.fixture(scope="module")
 def trained() -> tuple[EnergyModel, Windows]:
-    """A model that knows the actions of a controller."""
+    """A model that knows the actions of a controller, in bins that are all in use."""
     episodes = make_episodes()
     recipe = small_recipe("energy", steps=300, batch_size=32, learning_rate=1e-2, clip=1.0)
-    checkpoint = train(episodes, recipe)
+    assert isinstance(recipe.model, EnergyConfig)
+    checkpoint = train(episodes, replace(recipe, model=replace(recipe.model, binning=QUANTILE)))
     model = checkpoint.model.eval()
     assert isinstance(model, EnergyModel)
     return model, Windows(episodes, checkpoint.normalization, model.window, torch.device("cpu"))
@@ -179,6 +181,13 @@ def test_refined_plans_come_close_to_the_best_of_all(trained: tuple[EnergyModel,
     first, last = (model.energies(observations, plans[number]).sum(dim=1).mean() for number in (0, -1))
     assert best.mean() <= last < first
     assert last - best.mean() < 0.5 * (first - best.mean())
+
+
+def test_continuous_actions_are_cut_evenly() -> None:
+    """So that the likeliest bin is where actions are densest."""
+    model, *_ = make_model()
+    widths = model.discretizer.edges[0].diff()
+    assert torch.allclose(widths, widths.mean(), rtol=1e-4)
 
 
 @pytest.mark.parametrize("env_id", ENVS)

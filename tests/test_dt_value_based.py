@@ -14,12 +14,12 @@ from cartpole_phys.rollout import collect, play
 from cartpole_phys.system import CartPole
 from dt import checkpoint as checkpoints
 from dt.data.source import describe
-from dt.data.transitions import RETURN_RANGE, Transitions
+from dt.data.transitions import Transitions
 from dt.data.windows import Normalization
 from dt.models import create, recipe
 from dt.policy import load
 from dt.training import train
-from dt.value_based import CQLConfig, _as_tensordict
+from dt.value_based import ConservativeQLearning, CQLConfig, _as_tensordict
 
 METHODS = ("iql", "cql", "td3bc")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of TorchRL, about its own parts
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of TorchRL, about its own p
 def test_transitions_are_those_of_the_episodes() -> None:
     episodes = make_episodes()
     normalization = Normalization.of(episodes, describe(episodes).spaces)
-    batch = Transitions(episodes, normalization, torch.device("cpu")).sample(1_000, torch.Generator())
+    batch = Transitions(episodes, normalization, torch.device("cpu"), 50.0).sample(1_000, torch.Generator())
     seen = normalization.observations(torch.as_tensor(episodes.observations))
     rows = [int((seen == one).all(dim=1).nonzero()[0]) for one in batch.observations]
     following = normalization.observations(torch.as_tensor(episodes.next_observations))
@@ -36,8 +36,10 @@ def test_transitions_are_those_of_the_episodes() -> None:
     assert torch.equal(batch.actions, torch.as_tensor(episodes.actions)[rows])
     assert torch.equal(batch.terminated, torch.as_tensor(episodes.terminations)[rows])
     span = np.ptp(episodes.returns[episodes.complete])
-    np.testing.assert_allclose(batch.rewards, RETURN_RANGE / span, rtol=1e-6)
+    np.testing.assert_allclose(batch.rewards, 50.0 / span, rtol=1e-6)
     assert len(set(rows)) > 500
+    raw = Transitions(episodes, normalization, torch.device("cpu")).sample(1_000, torch.Generator())
+    assert torch.equal(raw.rewards, torch.ones(1_000))
 
 
 @pytest.mark.parametrize("kind", METHODS)
@@ -86,15 +88,28 @@ def test_the_penalty_of_cql_is_the_same_on_average_however_many_actions_are_samp
     assert narrow < 0.5 * spread
 
 
-def test_the_policy_of_td3bc_moves_every_other_step() -> None:
+@pytest.mark.parametrize("part", ["actor_network_params", "target_qvalue_network_params"])
+def test_policy_and_slow_copies_of_td3bc_move_every_other_step(part: str) -> None:
     episodes = make_episodes(steps=300)
-    actors = []
+    parts = []
     for steps in (1, 2, 3):
         weights = train(episodes, small_recipe("td3bc", steps=steps)).model.state_dict()
-        own = [weight for name, weight in weights.items() if name.startswith("losses.actor_network_params")]
-        actors.append(torch.cat([weight.flatten() for weight in own]))
-    assert torch.equal(actors[0], actors[1])
-    assert not torch.equal(actors[1], actors[2])
+        own = [weight for name, weight in weights.items() if name.startswith(f"losses.{part}")]
+        parts.append(torch.cat([weight.flatten() for weight in own]))
+    assert torch.equal(parts[0], parts[1])
+    assert not torch.equal(parts[1], parts[2])
+
+
+def test_the_policy_of_cql_clones_first_and_then_does_what_has_value() -> None:
+    episodes = make_episodes(steps=300)
+    model = train(episodes, small_recipe("cql", steps=2)).model
+    assert isinstance(model, ConservativeQLearning)
+    counted = {}
+    for updates in (0, 2, model.config.cloning_steps):
+        model.updates.fill_(updates)
+        counted[updates] = [name for name in ("loss_actor", "loss_actor_bc") if model.counts(name)]
+    assert list(counted.values()) == [["loss_actor_bc"], ["loss_actor_bc"], ["loss_actor"]]
+    assert model.counts("loss_cql")
 
 
 @pytest.mark.slow
@@ -107,7 +122,7 @@ def test_learning_from_chance_beats_it(kind: str) -> None:
     chosen = recipe(kind, "tiny", steps=4_000)
     if kind == "cql":  # which values 30 further actions for each of the data
         train_config = replace(chosen.train, steps=2_000, batch_size=64, learning_rate=1e-3)
-        chosen = replace(chosen, model=CQLConfig(hidden=(64, 64)), train=train_config)
+        chosen = replace(chosen, model=CQLConfig(hidden=(64, 64), cloning_steps=100), train=train_config)
     returns = play(system, load(train(data, chosen), 0.0), 100, seed=1).returns
     assert returns.mean() > 2.0 * data.returns.mean()
 

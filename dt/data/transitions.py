@@ -11,8 +11,6 @@ from torch import Tensor
 from cartpole_phys.episodes import Episodes
 from dt.data.windows import Normalization
 
-RETURN_RANGE = 1_000.0  # of the rewards after scaling, as Kostrikov et al. (2022) have it for locomotion
-
 
 class TransitionBatch(NamedTuple):
     """B transitions."""
@@ -25,15 +23,17 @@ class TransitionBatch(NamedTuple):
 
 
 class Transitions:
-    """All rows of a data set, drawn uniformly.
+    """All rows of a data set, drawn uniformly."""
 
-    Rewards are scaled so that the returns of the data span ``RETURN_RANGE``.
-    """
-
-    def __init__(self, episodes: Episodes, normalization: Normalization, device: torch.device) -> None:
-        """Put ``episodes`` on ``device``."""
-        returns = episodes.returns[episodes.complete] if episodes.complete.any() else episodes.returns
-        scale = RETURN_RANGE / (np.ptp(returns) or 1.0)
+    def __init__(
+        self,
+        episodes: Episodes,
+        normalization: Normalization,
+        device: torch.device,
+        return_span: float | None = None,
+    ) -> None:
+        """Put ``episodes`` on ``device``; where a ``return_span`` is given, rewards are scaled to it."""
+        scale = 1.0 if return_span is None else return_span / _span(episodes)
         self.observations = normalization.observations(torch.as_tensor(episodes.observations)).to(device)
         self.actions = normalization.actions(torch.as_tensor(episodes.actions)).to(device)
         self.rewards = torch.as_tensor(episodes.rewards * np.float32(scale)).to(device)
@@ -52,3 +52,9 @@ class Transitions:
             self.next_observations[rows],
             self.terminated[rows],
         )
+
+
+def _span(episodes: Episodes) -> float:
+    """From the worst to the best return, of whole episodes if there are any."""
+    returns = episodes.returns[episodes.complete] if episodes.complete.any() else episodes.returns
+    return float(np.ptp(returns)) or 1.0
