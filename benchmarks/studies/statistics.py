@@ -33,12 +33,17 @@ class Estimate(NamedTuple):
 
 def interquartile_mean(scores: FloatArray) -> Estimate:
     """Of the scores (runs, tasks) of one method, over all tasks; of too few runs, without an interval."""
-    return _told(scores, _of_all(scores), _resampled(scores, SEED))
+    if len(scores) < FEWEST:
+        return _bare(_of_all(scores))
+    return _estimate(_of_all(scores), _resampled(scores, SEED))
 
 
 def mean(scores: FloatArray) -> Estimate:
     """Of the same, with all runs: few tasks are few enough to cut one that a method fails at."""
-    return _told(scores, float(scores.mean()), _drawn(scores, SEED).mean(axis=(1, 2)))
+    value = float(scores.mean())
+    if len(scores) < FEWEST:
+        return _bare(value)
+    return _estimate(value, _drawn(scores, SEED).mean(axis=(1, 2)))
 
 
 def difference(scores: FloatArray, others: FloatArray) -> Estimate:
@@ -94,9 +99,9 @@ def _drawn(scores: FloatArray, seed: int) -> FloatArray:
     return scores[drawn, np.arange(tasks)]
 
 
-def _told(scores: FloatArray, value: float, resampled: FloatArray) -> Estimate:
-    """A figure of scores, with an interval where there are runs enough."""
-    return _estimate(value, resampled) if len(scores) >= FEWEST else Estimate(value, value, value)
+def _bare(value: float) -> Estimate:
+    """A figure of too few runs for an interval."""
+    return Estimate(value, value, value)
 
 
 def _estimate(value: float, resampled: FloatArray) -> Estimate:
