@@ -1,14 +1,12 @@
 """What other programs make of our models, and we of theirs, is the same."""
 
 import json
-import logging
 import pickle
 import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,13 +19,12 @@ from torch import Tensor
 
 from cartpole_phys.errors import InputError
 from cartpole_phys.worlds.world import world_of
-from dt.acting.history import HistoryModel
 from dt.checkpoint import Checkpoint
 from dt.data.windows import Batch
 from dt.decision import DecisionConfig, DecisionTransformer
 from dt.evaluation import default_targets
 from dt.gpt import TransformerConfig
-from dt.interchange import hugging_face, onnx
+from dt.interchange import hugging_face
 from dt.models import Recipe
 from dt.policy import load
 from dt.training import train
@@ -224,11 +221,6 @@ def test_what_transformers_has_not_is_refused(config: DecisionConfig, tmp_path: 
     assert not (tmp_path / "out").exists()
 
 
-def test_onnx_has_no_place_for_plans(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="got trajectory, which plans; ONNX has no place for that"):
-        onnx.save(train(make_episodes(), small_recipe("trajectory", steps=1)), tmp_path / "model.onnx")
-
-
 class Hub(BaseHTTPRequestHandler):
     """What the hub answers about one model."""
 
@@ -310,51 +302,3 @@ def test_names_on_the_hub_are_fetched(hub: str, tmp_path: Path) -> None:
     assert "is no folder and could not be fetched" in said("nobody/nothing", hub)
     assert "is no folder and could not be fetched" in said("no/such/name", hub)
     assert "is no folder and could not be fetched" in said("other/model", "http://127.0.0.1:9")
-
-
-def _padded(array: np.ndarray, steps: int) -> np.ndarray:
-    """Zeros in front, up to so many steps."""
-    return np.concatenate([np.zeros((steps - len(array), *array.shape[1:]), array.dtype), array])
-
-
-@pytest.mark.parametrize(
-    ("env_id", "config"),
-    [
-        (CONTINUOUS, None),
-        (DISCRETE, None),
-        (CONTINUOUS, DecisionConfig(5, TransformerConfig(2, 2, 16), attention_window=3)),
-    ],
-    ids=["continuous", "discrete", "sliding"],
-)
-def test_onnx_acts_as_we_do(env_id: str, config: DecisionConfig | None, tmp_path: Path) -> None:
-    """On the recorded histories of whole episodes."""
-    import onnxruntime
-
-    recipe = small_recipe(steps=30)
-    checkpoint = train(make_episodes(env_id), replace(recipe, model=config or recipe.model))
-    logging.disable(logging.WARNING)
-    onnx.save(checkpoint, tmp_path / "model.onnx")
-    logging.disable(logging.NOTSET)
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-    assert isinstance(checkpoint.model, HistoryModel)
-    target, context = 300.0, checkpoint.model.context
-    episodes = world_of(env_id).play(load(checkpoint, target), 3, seed=0)
-    for episode in episodes:
-        wanted = target - np.concatenate([[0.0], np.cumsum(episode.rewards[:-1], dtype=np.float64)])
-        for step in range(len(episode.rewards)):
-            rows = slice(max(step + 1 - context, 0), step + 1)
-            actions = episode.actions[rows].copy()
-            actions[-1] = 0
-            steps = np.arange(rows.start, rows.stop)
-            fields: tuple[np.ndarray, ...] = (
-                episode.observations[rows],
-                actions,
-                wanted[rows],
-                steps,
-                np.ones(len(steps), bool),
-            )
-            inputs = {
-                name: _padded(field, context)[None] for name, field in zip(onnx.INPUTS, fields, strict=True)
-            }
-            (action,) = session.run(None, inputs)
-            np.testing.assert_allclose(action[0], episode.actions[step], atol=1e-5)

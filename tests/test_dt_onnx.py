@@ -1,0 +1,73 @@
+"""A model as ONNX acts as it does here."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_dt_support import CONTINUOUS, DISCRETE, make_episodes, small_recipe
+
+from cartpole_phys.errors import InputError
+from cartpole_phys.worlds.world import world_of
+from dt.acting.history import HistoryModel
+from dt.decision import DecisionConfig
+from dt.gpt import TransformerConfig
+from dt.interchange import onnx
+from dt.policy import load
+from dt.training import train
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of ONNX and what it imports
+
+
+def test_onnx_has_no_place_for_plans(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="got trajectory, which plans; ONNX has no place for that"):
+        onnx.save(train(make_episodes(), small_recipe("trajectory", steps=1)), tmp_path / "model.onnx")
+
+
+def _padded(array: np.ndarray, steps: int) -> np.ndarray:
+    """Zeros in front, up to so many steps."""
+    return np.concatenate([np.zeros((steps - len(array), *array.shape[1:]), array.dtype), array])
+
+
+@pytest.mark.parametrize(
+    ("env_id", "config"),
+    [
+        (CONTINUOUS, None),
+        (DISCRETE, None),
+        (CONTINUOUS, DecisionConfig(5, TransformerConfig(2, 2, 16), attention_window=3)),
+    ],
+    ids=["continuous", "discrete", "sliding"],
+)
+def test_onnx_acts_as_we_do(env_id: str, config: DecisionConfig | None, tmp_path: Path) -> None:
+    """On the recorded histories of whole episodes."""
+    import onnxruntime
+
+    recipe = small_recipe(steps=30)
+    checkpoint = train(make_episodes(env_id), replace(recipe, model=config or recipe.model))
+    logging.disable(logging.WARNING)
+    onnx.save(checkpoint, tmp_path / "model.onnx")
+    logging.disable(logging.NOTSET)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    assert isinstance(checkpoint.model, HistoryModel)
+    target, context = 300.0, checkpoint.model.context
+    episodes = world_of(env_id).play(load(checkpoint, target), 3, seed=0)
+    for episode in episodes:
+        wanted = target - np.concatenate([[0.0], np.cumsum(episode.rewards[:-1], dtype=np.float64)])
+        for step in range(len(episode.rewards)):
+            rows = slice(max(step + 1 - context, 0), step + 1)
+            actions = episode.actions[rows].copy()
+            actions[-1] = 0
+            steps = np.arange(rows.start, rows.stop)
+            fields: tuple[np.ndarray, ...] = (
+                episode.observations[rows],
+                actions,
+                wanted[rows],
+                steps,
+                np.ones(len(steps), bool),
+            )
+            inputs = {
+                name: _padded(field, context)[None] for name, field in zip(onnx.INPUTS, fields, strict=True)
+            }
+            (action,) = session.run(None, inputs)
+            np.testing.assert_allclose(action[0], episode.actions[step], atol=1e-5)
