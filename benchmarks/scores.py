@@ -71,7 +71,7 @@ def stitching_table() -> str:
 
 
 def planners_table() -> str:
-    """Plans as their authors make them."""
+    """Longer plans."""
     return score_tables.planners(_answer())
 
 

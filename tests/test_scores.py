@@ -12,7 +12,7 @@ import pytest
 from benchmarks.studies import behaviours, score_tables
 from benchmarks.studies.answer import Answer
 from benchmarks.studies.cell import Cell, measure, model_path, read, write
-from benchmarks.studies.question import BALANCE, CLONING, QUESTION, Question
+from benchmarks.studies.question import BALANCE, CLONING, DECISION, QUESTION, Question
 from benchmarks.studies.running import built, run
 from benchmarks.studies.score_pictures import draw_profiles, draw_scores
 from benchmarks.studies.smoke import shrunk
@@ -74,16 +74,17 @@ def test_slow_methods_are_played_less_often(tmp_path: Path) -> None:
 
 @pytest.fixture
 def told(tmp_path: Path) -> Question:
-    """Results as they might be: 10 % BC is best, CQL like cloning; IQL and TD3+BC have few seeds."""
+    """Results as they might be: 10 % BC is best, CQL like cloning; others have few seeds."""
     question = replace(QUESTION, results=tmp_path)
     scores = {CLONING: (5, EQUAL), "10 % BC": (5, BETTER), "CQL": (5, EQUAL)}
-    scores |= {"IQL": (2, BETTER), "TD3+BC": (4, BETTER)}
+    scores |= {"IQL": (2, BETTER), "TD3+BC": (4, BETTER), DECISION: (3, EQUAL)}
     tier = question.tiers[BALANCE][0]
     for cell in question.cells:
         seeds, score = scores.get(cell.method.name, (0, 0.0))
         if cell.data == tier and cell.seed < seeds:
-            value = return_of_score(tier.env_id, score + cell.seed)
+            value, most = (return_of_score(tier.env_id, score + cell.seed + more) for more in (0.0, 10.0))
             played = [{"wish": "score 100", "returns": [value, value]}]
+            played += [{"wish": "best return of the data", "returns": [most, most]}]
             made = {"machine": "a machine", "date": "2026-01-02"}
             write({"data_sha256": "a", "played": played, **made}, cell.path(tmp_path))
     beaten = [[return_of_score(tier.env_id, WORSE + run)] for run in range(5)]
@@ -91,7 +92,8 @@ def told(tmp_path: Path) -> Question:
         {"name": name, "rows": 1, "mean_length": 1.0, "returns": beaten}
         for name in (behaviours.RANDOM, behaviours.SAMPLED, behaviours.MEAN_ACTION)
     ]
-    write({"mean_return": beaten[0][0], "rows": 1_000, "parts": parts}, behaviours.path(tier, tmp_path))
+    acted = {"data_sha256": "a", "mean_return": beaten[0][0], "rows": 1_000, "parts": parts}
+    write(acted, behaviours.path(tier, tmp_path))
     return question
 
 
@@ -110,6 +112,9 @@ def test_tables_say_who_is_better_and_what_is_missing(told: Question) -> None:
     assert _row(table, "TD3+BC")[0].startswith("91.5 (")  # and not bold, since seeds are few
     assert _row(table, "TD3+BC")[0].endswith("), seeds: 4")
     assert _row(table, "Reinformer") == [score_tables.MISSING]
+    assert _row(table, DECISION) == ["51.0 (50.0 – 52.0), seeds: 3"]
+    assert _row(table, f"{DECISION}, asked for its data's best") == ["61.0 (60.0 – 62.0), seeds: 3"]
+    assert _row(score_tables.overall(answer), DECISION)[-1].endswith("), seeds: 3")
     assert _row(table, "transitions") == ["1,000"]
     beaten = score_tables.beaten(answer)
     assert [_row(beaten, name)[0] for name in ("BC", "10 % BC", "CQL")] == ["+ +", "+ + +", "+ + ·"]
@@ -118,7 +123,7 @@ def test_tables_say_who_is_better_and_what_is_missing(told: Question) -> None:
     differences = score_tables.differences(answer, BALANCE)
     assert _row(differences, "sac medium: 10 % BC")[0].startswith("80.0 (7")
     assert score_tables.winners(answer).splitlines()[0].endswith("BC: 10 % BC so far on sac medium.")
-    missing = len(told.cells) - (5 + 5 + 2 + 5 + 4)
+    missing = len(told.cells) - (5 + 5 + 2 + 5 + 4 + 3)
     assert f"{missing:,} of {len(told.cells):,} cells are not finished yet" in score_tables.note(answer)
 
 

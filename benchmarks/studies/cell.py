@@ -30,6 +30,7 @@ from dt.training import best, train
 
 EVALUATION_SEED = 1_000  # of the start states of training seed 0; seed 1 has the next one
 WANTED_SCORE = 100.0  # what models that can be asked for a return are asked for: the best known policy's
+BEST_WISH = -1  # of the results that a cell keeps for its wishes, that for the best return of its data
 
 
 @dataclass(frozen=True)

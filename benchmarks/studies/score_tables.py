@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from benchmarks.studies.answer import BEHAVIOURS, Answer, label
 from benchmarks.studies.behaviours import RANDOM, SAMPLED
-from benchmarks.studies.cell import WANTED_SCORE, Method
+from benchmarks.studies.cell import BEST_WISH, WANTED_SCORE, Method
 from benchmarks.studies.question import BALANCE, CLONING, DECISION
 from benchmarks.studies.statistics import (
     ENOUGH,
@@ -40,6 +40,10 @@ def scores(answer: Answer, task: str) -> str:
             for one, tier in zip(told, tiers, strict=True)
         ]
         rows.append([name, *bold])
+        if method.name == DECISION:  # judged by one wish for all tiers, chosen beforehand
+            asked = [answer.method(tier, method, BEST_WISH) for tier in tiers]
+            seeds = answer.question.protocol.seeds
+            rows.append([f"{name}, asked for its data's best", *(estimated(runs, seeds) for runs in asked)])
     return table(["", *map(label, tiers)], rows)
 
 
@@ -55,7 +59,9 @@ def stitching(answer: Answer) -> str:
     """What is made of pieces that go on from one another."""
     tier = answer.question.stitching
     asked = answer.summary.of(tier, answer.question.named(DECISION))
-    best = f"{normalized_score(tier.env_id, asked[0]['played'][-1]['target']):.1f}" if asked else MISSING
+    best = (
+        f"{normalized_score(tier.env_id, asked[0]['played'][BEST_WISH]['target']):.1f}" if asked else MISSING
+    )
     rows = [["the best of the data's episodes", best]]
     rows += (
         [["the expert whose pieces they are", estimated(answer.behaviour(tier, SAMPLED))]] if asked else []
@@ -64,7 +70,7 @@ def stitching(answer: Answer) -> str:
 
 
 def planners(answer: Answer) -> str:
-    """The planners as the matrix has them, and with their authors' plans."""
+    """The planners as the matrix has them, and with longer plans."""
     tiers, full = answer.question.planned, answer.question.planners
     short = [method for method in answer.question.methods if method.slow]
     names = [f"{BALANCE}: {label(tier)}" for tier in tiers]
@@ -154,8 +160,10 @@ def overall(answer: Answer) -> str:
     for method in answer.question.methods:
         known = [answer.together(tiers, method) for tiers in groups.values()]
         cells = [estimated(runs, seeds, statistic) for runs in known for statistic in statistics.values()]
-        compared = min(len(known[-1]), len(clones)) >= FEWEST and method.name != CLONING
+        runs = min(len(known[-1]), len(clones))
+        compared = runs >= FEWEST and method.name != CLONING
         better = interval(probability_of_improvement(known[-1], clones), 2) if compared else ""
+        better += f", seeds: {runs}" if compared and runs < seeds else ""
         rows.append([method.name, *cells, better])
     headings = [f"{group}: {name}" for group in groups for name in statistics]
     return table(["", *headings, f"better than {CLONING}, probability"], rows)
