@@ -148,7 +148,7 @@ RECIPES: Mapping[tuple[str, str], Recipe] = {
     # Advantages by values that are learned in so few steps are not worth as much weight as the authors give.
     ("iql", "tiny"): Recipe("iql", IQLConfig(target_update=FAST, return_span=100.0), FEW_STEPS),
     ("iql", "paper"): Recipe("iql", IQLConfig(), MANY_STEPS),
-    # One draw is a quarter of the time, and the same penalty on average.
+    # One draw of each kind is half the time of four, and does as well (measured on swinging up).
     ("cql", "tiny"): Recipe(
         "cql",
         CQLConfig(hidden=(256, 256), target_update=FAST, sampled_actions=1, cloning_steps=200),

@@ -59,7 +59,7 @@ class CQLConfig(ValueConfig):
 
     hidden: tuple[int, ...] = (256, 256, 256)
     conservative_weight: float = 5.0  # of the penalty on values of actions that are not in the data
-    sampled_actions: int = 10  # of each kind, random, of now and of next, that the penalty is averaged over
+    sampled_actions: int = 10  # of each kind, random, of now and of next, that the penalty sums over
     cloning_steps: int = 40_000  # at the beginning, in which the policy clones the data's actions
 
     def __post_init__(self) -> None:
@@ -236,10 +236,11 @@ class ConservativeQLearning(ValueBased):
     def loss_module(self, actor: Any) -> Any:
         """The losses of policy, two critics, their penalty and the entropy's weight."""
         from torchrl.data import Bounded
-        from torchrl.objectives import CQLLoss
+
+        from dt.conservative_loss import ConservativeLoss
 
         ends = torch.ones(self.spaces.action_size)
-        return CQLLoss(
+        return ConservativeLoss(
             actor,
             self.critic(),
             loss_function="l2",

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,21 +72,31 @@ def test_slow_copies_follow_and_gradients_stay_apart(kind: str) -> None:
     assert int(trained.model.updates) == 4  # type: ignore[arg-type]
 
 
-def test_the_penalty_of_cql_is_the_same_on_average_however_many_actions_are_sampled() -> None:
-    episodes = make_episodes(steps=300)
+def test_the_penalty_of_cql_is_the_integral_over_all_actions_in_the_states_of_the_data() -> None:
+    """Log Σ exp(Q − log density) over M draws, each kind from its own density, is log M + log ∫ exp Q da."""
+    episodes, count, weight = make_episodes(steps=300), 4_000, 5.0
     spaces = describe(episodes).spaces
-    batch = Transitions(episodes, Normalization.of(episodes, spaces), torch.device("cpu")).sample(
-        64, torch.Generator().manual_seed(0)
-    )
-    means = []
-    for count in (1, 10):
-        torch.manual_seed(0)
-        model = create("cql", CQLConfig(hidden=(8,), sampled_actions=count), spaces)
-        penalties = [float(model.losses(_as_tensordict(batch))["loss_cql"]) for _ in range(300)]  # type: ignore[operator]
-        means.append((np.mean(penalties), np.std(penalties)))
-    (few, spread), (many, narrow) = means
-    assert abs(few - many) < 4 * spread / np.sqrt(300)
-    assert narrow < 0.5 * spread
+    sampler = Transitions(episodes, Normalization.of(episodes, spaces), torch.device("cpu"))
+    batch = sampler.sample(16, torch.Generator().manual_seed(0))
+    elsewhere = batch._replace(next_observations=5.0 + batch.next_observations)  # values differ there
+    torch.manual_seed(0)
+    config = CQLConfig(hidden=(8,), sampled_actions=count, conservative_weight=weight)
+    model = create("cql", config, spaces)
+    penalty = float(model.losses(_as_tensordict(elsewhere))["loss_cql"])  # type: ignore[operator]
+
+    grid = torch.linspace(-1.0, 1.0, 2_001)
+    expected = 0.0
+    for critic in model.losses.qvalue_network_params.unbind(0):  # type: ignore[operator, union-attr]
+
+        def values(actions: torch.Tensor, critic: Any = critic) -> torch.Tensor:
+            states = batch.observations[:, None].expand(-1, actions.shape[1], -1)  # (B, obs) -> (B, A, obs)
+            with torch.no_grad(), critic.to_module(model.losses.qvalue_network):  # type: ignore[union-attr]
+                asked = model.losses.qvalue_network.module(states, actions)  # type: ignore[union-attr, operator]
+            return torch.as_tensor(asked)[..., 0]  # (B, A, 1) -> (B, A)
+
+        integral = torch.trapezoid(values(grid.expand(16, -1)[..., None]).exp(), grid).log()  # (B,)
+        expected += float((np.log(3 * count) + integral - values(batch.actions[:, None])[:, 0]).mean())
+    assert penalty == pytest.approx(weight * expected, rel=1e-3)
 
 
 @pytest.mark.parametrize("part", ["actor_network_params", "target_qvalue_network_params"])
