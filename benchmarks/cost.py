@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import typer
 from matplotlib import pyplot as plt
+from scipy.stats import trim_mean
 
 import cartpole_phys  # noqa: F401 - registers the environments
 from benchmarks.machine import describe
@@ -24,15 +25,13 @@ from benchmarks.studies.cell import WANTED_SCORE, Cell, Method, read, trained, w
 from benchmarks.studies.question import BALANCE, QUESTION
 from benchmarks.studies.running import DATA, DataOption, built, console
 from benchmarks.studies.score_pictures import COLOURS, save
-from benchmarks.studies.statistics import FEWEST, mean
+from benchmarks.studies.statistics import CUT, FEWEST, mean
 from benchmarks.studies.tables import listed, table
 from cartpole_phys import commands
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.episodes import Episodes
-from dt.data.source import describe as describe_data
-from dt.data.windows import Normalization
+from dt.checkpoint import Checkpoint
 from dt.learning.optimization import Trainer
-from dt.models import create
 from dt.policy import CheckpointPolicy, load
 from dt.training import best
 
@@ -53,11 +52,11 @@ class _Contender:
     """A method that is timed."""
 
     def __init__(self, method: Method, episodes: Episodes, folder: Path) -> None:
-        """With a model that is trained, for acting, and one that is not yet."""
-        checkpoint = trained(Cell(TIER, method, 0), folder)
+        """With a trained model that acts, and one that goes on learning, past any first phase."""
+        checkpoint, learner = (trained(Cell(TIER, method, 0), folder) for _ in range(2))
         self.method, self.policy = method, load(checkpoint, score=WANTED_SCORE)
         self.parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
-        self.trainer = trainer_of(method, episodes)
+        self.trainer = _trainer_of(learner, episodes)
         self.actions: list[float] = []  # s
         self.steps: list[float] = []  # s
         slow = np.median(action_seconds(self.policy, 20)) > LONG
@@ -77,7 +76,7 @@ class _Contender:
         """What was measured."""
         return {
             "parameters": self.parameters,
-            "step_seconds": float(np.median(self.steps)),  # of optimisation
+            "step_seconds": float(trim_mean(self.steps, CUT)),  # of optimisation
             "actions": len(self.actions),
             "mean_action_seconds": float(np.mean(self.actions)),
             "median_action_seconds": float(np.median(self.actions)),
@@ -85,14 +84,11 @@ class _Contender:
         }
 
 
-def trainer_of(method: Method, episodes: Episodes) -> Trainer:
-    """A method before its first step of training."""
-    recipe, source = method.recipe, describe_data(episodes)
-    chosen = best(episodes, recipe.train.best_share, recipe.train.seed)
-    normalization = Normalization.of(chosen, source.spaces)
-    model = create(recipe.kind, recipe.model, source.spaces)
-    model.prepare(chosen, normalization)
-    return Trainer(model, model.sampler(chosen, normalization, torch.device("cpu")), recipe.train)
+def _trainer_of(checkpoint: Checkpoint, episodes: Episodes) -> Trainer:
+    """Goes on with a model, on what it has learned from."""
+    model, train = checkpoint.model, checkpoint.recipe.train
+    chosen = best(episodes, train.best_share, train.seed)
+    return Trainer(model, model.sampler(chosen, checkpoint.normalization, torch.device("cpu")), train)
 
 
 def action_seconds(policy: CheckpointPolicy, count: int) -> list[float]:
@@ -127,8 +123,8 @@ def cost_table() -> str:
     fewer = [name for name, own in result["methods"].items() if own["actions"] < ROUNDS * ACTIONS]
     but = f", {ROUNDS * SLOW_ACTIONS:,} of {listed(fewer)}" if fewer else ""
     note = (
-        f"One thread; {ROUNDS} rounds in turns, {ROUNDS * STEPS} steps of training, whose median stands for "
-        f"all of a recipe's, and {ROUNDS * ACTIONS:,} actions of each method{but} "
+        f"One thread; {ROUNDS} rounds in turns, {ROUNDS * STEPS} steps of training, whose interquartile mean "
+        f"stands for all of a recipe's, and {ROUNDS * ACTIONS:,} actions of each method{but} "
         f"(`python -m benchmarks.cost`: {result['machine']}, {result['date']})."
     )
     return "\n".join([table(headings, rows), "", note])
