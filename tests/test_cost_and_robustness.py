@@ -67,6 +67,18 @@ def test_kept_results_are_of_the_disturbances_and_the_rows_that_the_study_has_no
         assert (result["disturbances"], result["data_sha256"]) == (now, rows), path.name
 
 
+def test_undisturbed_the_kept_models_play_as_in_the_scores() -> None:
+    cells = [cell for cell in QUESTION.cells if cell.data == robustness.TIER]
+    both = [
+        (read(cell.path(robustness.RESULTS)), read(cell.path(QUESTION.results)))
+        for cell in cells
+        if cell.path(robustness.RESULTS).exists() and cell.path(QUESTION.results).exists()
+    ]
+    assert both
+    for disturbed, scored in both:
+        assert disturbed["returns"][UNDISTURBED] == scored["played"][0]["returns"], scored["method"]
+
+
 def test_a_kept_model_is_taken_if_it_is_the_same_and_else_trained(small: tuple[Question, Path]) -> None:
     question, folder = small
     cell = Cell(question.tiers[BALANCE][0], question.named(CLONING), 2)

@@ -9,11 +9,13 @@ import numpy as np
 
 from benchmarks.machine import describe
 from benchmarks.studies.cell import EVALUATION_SEED, Protocol, data_path
+from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.storage.d4rl import Header, read_header
 from cartpole_phys.policies.behaviour import Behaviour, from_description
 from cartpole_phys.policies.heuristic import uniform
 from cartpole_phys.worlds.sources import PolicySource
+from dt.data.source import describe as describe_data
 
 RANDOM, SAMPLED, MEAN_ACTION = "random", "behaviour, sampled", "behaviour, mean action"
 
@@ -41,6 +43,7 @@ def measure(data: Recipe, protocol: Protocol, folder: Path) -> dict[str, Any]:
     summary = header.metadata["summary"]
     return {
         "data": data.name,
+        "data_sha256": describe_data(load_file(data_path(data, folder))).sha256,
         "rows": summary["transitions"],
         "mean_return": summary["return_sum"] / summary["complete_episodes"],
         "parts": parts,

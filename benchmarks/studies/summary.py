@@ -22,12 +22,15 @@ class Summary:
         """Read them.
 
         Raises:
-            InputError: if cells of one data set were trained on different rows.
+            InputError: if cells of one data set were trained on different rows, or on others than those of
+                its behaviours.
         """
         self.cells, self._results = cells, results
         self._finished = {cell: read(cell.path(results)) for cell in cells if cell.path(results).exists()}
         self.missing = [cell for cell in cells if cell not in self._finished]
-        hashes: dict[str, str] = {}
+        paths = {cell.data.name: behaviours.path(cell.data, results) for cell in cells}
+        made = {name: read(path) for name, path in paths.items() if path.exists()}
+        hashes = {name: one["data_sha256"] for name, one in made.items() if "data_sha256" in one}
         for cell, result in self._finished.items():
             first = hashes.setdefault(cell.data.name, result["data_sha256"])
             if result["data_sha256"] != first:
