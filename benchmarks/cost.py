@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import typer
 from matplotlib import pyplot as plt
+from matplotlib.ticker import NullFormatter
 from scipy.stats import trim_mean
 
 import cartpole_phys  # noqa: F401 - registers the environments
@@ -24,7 +25,7 @@ from benchmarks.studies.answer import Answer
 from benchmarks.studies.cell import WANTED_SCORE, Cell, Method, read, trained, write
 from benchmarks.studies.question import BALANCE, QUESTION
 from benchmarks.studies.running import DATA, DataOption, built, console
-from benchmarks.studies.score_pictures import COLOURS, save
+from benchmarks.studies.score_pictures import COLOURS, MARKS, SMALL, draw_intervals, save
 from benchmarks.studies.statistics import CUT, FEWEST, mean
 from benchmarks.studies.tables import listed, table
 from cartpole_phys import commands
@@ -46,6 +47,10 @@ ROUNDS = 5  # in which all methods take turns, since machines have slow minutes
 STEPS, WARM = 20, 3  # of optimisation in a round, and those before that are not counted
 ACTIONS, SLOW_ACTIONS = 2_000, 200  # in a round, of one episode after another; fewer where they take LONG
 LONG = 0.05  # s
+AXES = {
+    "training, s": (10, 20, 50, 100, 200),
+    "99th percentile of an action, ms": (0.2, 0.5, 1, 2, 5, 10, 20),
+}
 
 
 class _Contender:
@@ -139,23 +144,24 @@ def _training_seconds(result: dict[str, Any], name: str) -> float:
 def draw() -> None:
     """Score against training and against acting."""
     result, answer = read(RESULT), Answer(QUESTION)
-    figure, panels = plt.subplots(1, 2, figsize=(11, 4.4), sharey=True, layout="constrained")
-    for method, colour in zip(QUESTION.methods, COLOURS, strict=True):
+    figure, panels = plt.subplots(1, 2, figsize=(9, 4.2), sharey=True, layout="constrained")
+    for method, colour, mark in zip(QUESTION.methods, COLOURS, MARKS, strict=True):
         scores = answer.together(answer.tiers[BALANCE], method)
         if len(scores) < FEWEST:
             continue
-        score, own = mean(scores), result["methods"][method.name]
-        reach = [[score.value - score.low], [score.high - score.value]]
-        places = _training_seconds(result, method.name), 1e6 * own["slow_action_seconds"]
+        own = result["methods"][method.name]
+        places = _training_seconds(result, method.name), 1e3 * own["slow_action_seconds"]
         for panel, place in zip(panels, places, strict=True):
-            panel.errorbar([place], [score.value], yerr=reach, fmt="o", color=colour, label=method.name)
+            draw_intervals(panel, [place], [mean(scores)], mark, colour, method.name)
     for rate in LOOPS:
-        panels[1].axvline(1e6 / rate, color="#bbbbbb", linewidth=0.8)
-        panels[1].text(1e6 / rate, 101, f"{rate:,} Hz", fontsize=7, ha="right", rotation=90, va="top")
-    for panel, words in zip(panels, ("training, s", "99th percentile of an action, µs"), strict=True):
+        panels[1].axvline(1e3 / rate, color="#bbbbbb", linewidth=0.8)
+        panels[1].text(1e3 / rate, 101, f"{rate:,} Hz", fontsize=SMALL, ha="right", rotation=90, va="top")
+    for panel, (words, ticks) in zip(panels, AXES.items(), strict=True):
         panel.set(xscale="log", xlabel=words, ylim=(-2, 102))
+        panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        panel.xaxis.set_minor_formatter(NullFormatter())
     panels[0].set_ylabel(f"mean score, all tiers of {BALANCE}")
-    figure.legend(*panels[0].get_legend_handles_labels(), fontsize=7, ncols=5, loc="outside lower left",
+    figure.legend(*panels[0].get_legend_handles_labels(), fontsize=SMALL, ncols=4, loc="outside lower left",
                   frameon=False)  # fmt: skip
     save(figure, PLOT)
 

@@ -6,6 +6,7 @@ the scores' study kept are not trained again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import matplotlib
 import numpy as np
 import typer
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 
 from benchmarks.studies.cell import read, write
 from benchmarks.studies.disturbances import DISTURBANCES, EXPERT, UNDISTURBED, Disturbance, Disturbed
@@ -27,7 +29,7 @@ from benchmarks.studies.running import (
     console,
     finished,
 )
-from benchmarks.studies.score_pictures import COLOURS, SCORES, save
+from benchmarks.studies.score_pictures import COLOURS, MARKS, SCORES, SMALL, draw_intervals, save
 from benchmarks.studies.score_tables import estimated
 from benchmarks.studies.statistics import interquartile_mean
 from benchmarks.studies.tables import table
@@ -88,26 +90,40 @@ def disturbance_tables() -> str:
 def draw() -> None:
     """Score against disturbance."""
     results = _results()
-    figure, panels = plt.subplots(1, len(DISTURBANCES), figsize=(14, 4.4), sharey=True, layout="constrained")
-    for panel, one in zip(panels, DISTURBANCES, strict=True):
-        for (name, runs), colour in zip(results.items(), ("#333333", *COLOURS), strict=True):
-            if not runs:
-                continue
-            known = sorted(_scores(runs, one).items())
-            told = {strength: interquartile_mean(scores) for strength, scores in known}
-            panel.plot(list(told), [score.value for score in told.values()], color=colour, marker="o",
-                       markersize=3, linestyle="--" if name == EXPERT else "-", label=name)  # fmt: skip
-        panel.axvline(one.usual, color="#bbbbbb", linewidth=0.8)
-        panel.set_xlabel(f"{one.name}\n{one.unit}", fontsize=8)
-        if one.usual:  # strengths are multiples of it
-            panel.set_xscale("log")
-            panel.minorticks_off()
-        ticks = sorted((one.usual, *one.strengths))
-        panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize=8)
-    panels[0].set(ylabel="normalized score", ylim=SCORES)
-    figure.legend(*panels[0].get_legend_handles_labels(), fontsize=7, ncols=6, loc="outside lower left",
-                  frameon=False)  # fmt: skip
+    figure, panels = plt.subplots(2, 2, figsize=(9, 7.5), sharey=True, layout="constrained")
+    for panel, one in zip(panels.flat, DISTURBANCES, strict=True):
+        _draw_disturbance(panel, one, results)
+    for panel in panels[:, 0]:
+        panel.set(ylabel="normalized score", ylim=SCORES)
+    named = panels[0, 0].get_legend_handles_labels()
+    figure.legend(*named, fontsize=SMALL, ncols=4, loc="outside lower left", frameon=False)
     save(figure, PLOT)
+
+
+def _draw_disturbance(panel: Axes, one: Disturbance, results: Mapping[str, list[dict[str, Any]]]) -> None:
+    """Lines of the methods over a band of the expert, and a line where nothing is disturbed."""
+    told = {
+        name: {
+            strength: interquartile_mean(scores) for strength, scores in sorted(_scores(runs, one).items())
+        }
+        for name, runs in results.items()
+        if runs
+    }
+    for method, colour, mark in zip(QUESTION.methods, COLOURS, MARKS, strict=True):
+        if own := told.get(method.name):
+            draw_intervals(panel, list(own), list(own.values()), f"{mark}-", colour, method.name)
+    if own := told.get(EXPERT):
+        panel.plot(list(own), [score.value for score in own.values()], color="#dddddd", linewidth=7,
+                   solid_capstyle="round", zorder=1, label=EXPERT)  # fmt: skip
+    panel.axvline(one.usual, color="#bbbbbb", linewidth=0.8, linestyle=":")
+    ticks = sorted((one.usual, *one.strengths))
+    if one.usual:  # strengths are multiples of it
+        panel.set_xscale("log")
+    else:
+        panel.set_xscale("symlog", linthresh=one.strengths[0], linscale=0.4)
+    panel.minorticks_off()
+    panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    panel.set_xlabel(f"{one.name}: {one.unit}", fontsize=SMALL)
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.typing import LineStyleType
+from numpy.typing import ArrayLike
 
 from benchmarks.studies.answer import BEHAVIOURS, Answer, label
 from benchmarks.studies.question import DECISION
@@ -23,96 +25,110 @@ from benchmarks.studies.statistics import (
 )
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.files import unfinished
-from cartpole_phys.memory import FloatArray
 
 matplotlib.use("Agg")
 
-# Told apart by the colour-blind (after Okabe and Ito), and by their marks.
+# Told apart by the colour-blind (after Okabe and Ito), and by their marks and lines.
 COLOURS = ("#999999", "#000000", "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#882255")
-MARKS = "osD^vP*X<"
-STYLES: tuple[LineStyleType, ...] = (":", "--")
-LOOKS = ("o-", "s--", "D-.", "^:")  # of tiers
+MARKS = "osD^vphX<"
+LINES: tuple[LineStyleType, ...] = ("-", "--", "-.") * 3
+TIERS = {"#0072b2": "o-", "#000000": "s--", "#d55e00": "D-.", "#009e73": "^:"}  # by colour
+BEHAVIOUR_LINES: tuple[dict[str, Any], ...] = (  # which both show where they coincide
+    {"colors": "#333333", "linestyles": ":"},
+    {"colors": "#cccccc", "linewidths": 4, "zorder": 1},
+)
+SMALL = 9  # points, for text that has to be read at the width of a page
 SCORES = (-5.0, 105.0)
 
 
 def draw_scores(answer: Answer, path: Path) -> None:
     """Every method on every tier, and what a Decision Transformer does that is asked for less."""
     figure, panels = plt.subplots(
-        len(answer.tiers), 2, figsize=(12, 4 * len(answer.tiers)), width_ratios=(3, 1), sharey=True,
+        len(answer.tiers), 2, figsize=(10, 4 * len(answer.tiers)), width_ratios=(3, 1.2), sharey=True,
         squeeze=False, layout="constrained",
     )  # fmt: skip
     for (task, tiers), (scored, asked) in zip(answer.tiers.items(), panels, strict=True):
         _draw_tiers(scored, answer, task, tiers)
-        _draw_wishes(asked, answer, task, tiers)
-    panels[0, 0].legend(fontsize=7, frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0.0, 1.0))
+        _draw_wishes(asked, answer, tiers)
+    for panel, columns in zip(panels[0], (3, 1), strict=True):
+        panel.legend(
+            fontsize=SMALL, frameon=False, ncols=columns, loc="lower left", bbox_to_anchor=(0.0, 1.0)
+        )
     save(figure, path)
 
 
 def _draw_tiers(panel: Axes, answer: Answer, task: str, tiers: Sequence[Recipe]) -> None:
     """Points with intervals, the behaviours as lines across each tier."""
     for place, tier in enumerate(tiers):
-        for name, style in zip(BEHAVIOURS, STYLES, strict=True):
+        for name, look in zip(BEHAVIOURS, BEHAVIOUR_LINES, strict=True):
             score = interquartile_mean(answer.behaviour(tier, name)).value
-            panel.hlines(score, place - 0.4, place + 0.4, colors="#333333", linestyles=style,
-                         label=name if place == 0 else "")  # fmt: skip
+            panel.hlines(score, place - 0.4, place + 0.4, label="" if place else name, **look)
+        if place:
+            panel.axvline(place - 0.5, color="#dddddd", linewidth=0.8)
     methods = answer.question.methods
     offsets = np.linspace(-0.36, 0.36, len(methods))
-    for method, colour, mark, offset in zip(methods, COLOURS, MARKS, offsets, strict=False):
+    for method, colour, mark, offset in zip(methods, COLOURS, MARKS, offsets, strict=True):
         there = [place for place, tier in enumerate(tiers) if len(answer.method(tier, method))]
         told = [interquartile_mean(answer.method(tiers[place], method)) for place in there]
-        _draw_intervals(panel, np.array(there) + offset, told, mark, colour, method.name)
+        draw_intervals(panel, np.array(there) + offset, told, mark, colour, method.name)
     panel.set_xticks(range(len(tiers)), [label(tier).replace(" ", "\n", 1) for tier in tiers])
     panel.set(ylabel=f"{task}: normalized score", ylim=SCORES)
 
 
-def _draw_wishes(panel: Axes, answer: Answer, task: str, tiers: Sequence[Recipe]) -> None:
-    """The score that comes for each that is asked for, in the method's own colour."""
+def _draw_wishes(panel: Axes, answer: Answer, tiers: Sequence[Recipe]) -> None:
+    """The score that comes for each that is asked for."""
     method = answer.question.named(DECISION)
-    colour = COLOURS[answer.question.methods.index(method)]
-    panel.plot([0, 100], [0, 100], color="#333333", linestyle=":", label="what was asked for")
-    for tier, look in zip(tiers, LOOKS, strict=False):
+    panel.plot([0, 100], [0, 100], color="#333333", linestyle=":", label="as asked for")
+    for tier, (colour, look) in zip(tiers, TIERS.items(), strict=False):
         results = answer.summary.of(tier, method)
         played = results[0]["played"] if results else []
         numbers = {float(one["wish"].removeprefix("score ")): number for number, one in enumerate(played)
                    if one["wish"].startswith("score ")}  # fmt: skip
         wishes = sorted(numbers)
         told = [interquartile_mean(answer.method(tier, method, numbers[wish])) for wish in wishes]
-        _draw_intervals(panel, np.array(wishes), told, look, colour, label(tier))
-    panel.set_xlabel(f"score asked for, {DECISION}", fontsize=9)
-    panel.legend(fontsize=7, frameon=False)
+        draw_intervals(panel, np.array(wishes), told, look, colour, label(tier))
+        panel.set_xticks(wishes or panel.get_xticks())
+    panel.set(xlim=(15, 105), xlabel=f"score asked for, {DECISION}")
 
 
-def _draw_intervals(
-    panel: Axes, places: FloatArray, told: Sequence[Estimate], style: str, colour: str, name: str
+def draw_intervals(
+    panel: Axes, places: ArrayLike, told: Sequence[Estimate], style: str, colour: str, name: str
 ) -> None:
-    reach = [[one.value - one.low for one in told], [one.high - one.value for one in told]]
+    """Estimates at their places, with a mark and perhaps a line."""
     values = [one.value for one in told]
-    panel.errorbar(places, values, yerr=reach, fmt=style, color=colour, capsize=2, markersize=4, label=name)
+    reach = [[one.value - one.low for one in told], [one.high - one.value for one in told]]
+    panel.errorbar(
+        places, values, yerr=reach, fmt=style, color=colour, label=name, capsize=2, elinewidth=1.0,
+        markersize=6, markeredgecolor="white", markeredgewidth=0.5,
+    )  # fmt: skip
 
 
 def draw_profiles(answer: Answer, path: Path) -> None:
     """How many runs score more than what, on each task, and who is better than whom."""
-    figure, panels = plt.subplots(
-        1, len(answer.tiers) + 1, figsize=(4.2 * (len(answer.tiers) + 1), 5), layout="constrained"
+    tasks: list[Any] = list(answer.tiers)
+    figure, panels = plt.subplot_mosaic(
+        [tasks, ["all"] * len(tasks)], figsize=(9, 9), height_ratios=(1, 1.25), layout="constrained"
     )
-    for panel, (task, tiers) in zip(panels, answer.tiers.items(), strict=False):
-        _draw_profile(panel, answer, task, tiers)
+    for task, tiers in answer.tiers.items():
+        _draw_profile(panels[task], answer, task, tiers)
     named = {
-        name: line for panel in panels for line, name in zip(*panel.get_legend_handles_labels(), strict=True)
+        name: line
+        for panel in panels.values()
+        for line, name in zip(*panel.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(named.values(), named, fontsize=7, frameon=False, ncols=5, loc="outside lower left")
-    _draw_improvement(panels[-1], answer)
+    figure.legend(named.values(), named, fontsize=SMALL, frameon=False, ncols=4, loc="outside lower left")
+    _draw_improvement(panels["all"], answer)
     save(figure, path)
 
 
 def _draw_profile(panel: Axes, answer: Answer, task: str, tiers: Sequence[Recipe]) -> None:
-    thresholds = np.linspace(0.0, 100.0, 101)
-    for method, colour in zip(answer.question.methods, COLOURS, strict=False):
+    thresholds = np.linspace(SCORES[0], 100.0, 106)
+    for method, colour, line in zip(answer.question.methods, COLOURS, LINES, strict=True):
         scores = answer.together(tiers, method)
         if len(scores) >= FEWEST:
             shares, low, high = performance_profile(scores, thresholds)
-            panel.plot(thresholds, shares, color=colour, label=method.name)
-            panel.fill_between(thresholds, low, high, color=colour, alpha=0.12, linewidth=0.0)
+            panel.step(thresholds, shares, where="post", color=colour, linestyle=line, label=method.name)
+            panel.fill_between(thresholds, low, high, step="post", color=colour, alpha=0.08, linewidth=0.0)
     panel.set(title=task, xlabel="score τ", ylabel="share of runs above τ", ylim=(-0.02, 1.02))
 
 
@@ -127,10 +143,11 @@ def _draw_improvement(panel: Axes, answer: Answer) -> None:
     for (row, column), share in np.ndenumerate(shares):
         if row != column:
             ink = "white" if abs(share - 0.5) > 0.3 else "black"  # the ends of the map are dark
-            panel.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=6, color=ink)
-    panel.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
-    panel.set_yticks(range(len(names)), names, fontsize=6)
-    panel.set_title("row better than column, probability", fontsize=9)
+            panel.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=SMALL, color=ink)
+    slanted: Any = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+    panel.set_xticks(range(len(names)), names, fontsize=SMALL, **slanted)
+    panel.set_yticks(range(len(names)), names, fontsize=SMALL)
+    panel.set_title("row better than column, probability, all tiers", fontsize=10)
 
 
 def save(figure: Figure, path: Path) -> None:
