@@ -16,7 +16,7 @@ import typer
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from benchmarks.studies.cell import read, write
+from benchmarks.studies.cell import read, read_kept, write
 from benchmarks.studies.disturbances import DISTURBANCES, EXPERT, UNDISTURBED, Disturbance, Disturbed
 from benchmarks.studies.question import BALANCE, QUESTION
 from benchmarks.studies.running import (
@@ -60,7 +60,8 @@ def _results() -> dict[str, list[dict[str, Any]]]:
     for task in _tasks(Path()):
         own = found.setdefault(task.name, [])
         if task.path(RESULTS).exists():
-            own.append(read(task.path(RESULTS))["returns"])
+            result = read_kept(task.cell, RESULTS) if task.cell else read(task.path(RESULTS))
+            own.append(result["returns"])
     return found
 
 

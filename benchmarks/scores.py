@@ -17,12 +17,15 @@ from rich.markdown import Markdown
 
 from benchmarks.studies import score_tables
 from benchmarks.studies.answer import Answer
+from benchmarks.studies.cell import Cell
 from benchmarks.studies.question import QUESTION, Question
 from benchmarks.studies.running import DATA, JOBS, DataOption, JobsOption, RayOption, run
 from benchmarks.studies.score_pictures import draw_profiles, draw_scores
 from benchmarks.studies.smoke import shrunk
 from cartpole_phys import commands
+from cartpole_phys.errors import InputError
 
+ONLY = "Only cells whose name has this in it, such as 'sac-medium-v0, IQL, seed 0'."
 SCORES, PROFILES = "scores.png", "profiles.png"
 
 
@@ -100,16 +103,27 @@ def scores(
     data: DataOption = DATA,
     jobs: JobsOption = JOBS,
     ray: RayOption = None,
+    only: Annotated[str, typer.Option(metavar="TEXT", help=ONLY)] = "",
     smoke: Annotated[bool, typer.Option("--smoke", help="All of it, tiny, and nothing is kept.")] = False,
 ) -> None:
     """Train every method on every tier with every seed, and play them; what is done already stays."""
     if not smoke:
-        run(QUESTION.cells, QUESTION.protocol, QUESTION.results, data, jobs, ray)
+        run(_named(QUESTION, only), QUESTION.protocol, QUESTION.results, data, jobs, ray)
         return _report(QUESTION)
     with tempfile.TemporaryDirectory() as folder:
         question = shrunk(QUESTION, Path(folder) / "results")
-        run(question.cells, question.protocol, question.results, Path(folder) / "data", jobs, ray)
+        run(_named(question, only), question.protocol, question.results, Path(folder) / "data", jobs, ray)
         return _report(question)
+
+
+def _named(question: Question, text: str) -> list[Cell]:
+    """The cells whose names have this in them."""
+    cells = [cell for cell in question.cells if text in cell.name]
+    if not cells:
+        raise InputError(
+            f"Expected a part of a cell's name, such as {question.cells[0].name!r}, got {text!r}."
+        )
+    return cells
 
 
 if __name__ == "__main__":

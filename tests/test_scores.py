@@ -3,12 +3,13 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.scores import _named
 from benchmarks.studies import behaviours, score_tables
 from benchmarks.studies.answer import Answer
 from benchmarks.studies.cell import Cell, measure, model_path, read, write
@@ -35,6 +36,19 @@ def test_all_of_it_runs_tiny_and_keeps_nothing(tmp_path: Path) -> None:
     assert len({cell.path(tmp_path) for cell in small.cells}) == len(small.cells)
     assert score_tables.MISSING not in result.stdout
     assert sorted(QUESTION.results.rglob("*")) == before
+
+
+def test_cells_are_chosen_by_a_part_of_their_name() -> None:
+    chosen = _named(QUESTION, "physcartpole-sac-medium-v0, IQL")
+    assert [cell.seed for cell in chosen] == list(range(QUESTION.protocol.seeds))
+    command = [sys.executable, "-m", "benchmarks.scores", "--only", "nothing"]
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[1]
+    )
+    assert result.returncode == 2
+    assert "such as 'physcartpole-sac-medium-v0, BC, seed 0', got 'nothing'" in " ".join(
+        result.stderr.split()
+    )
 
 
 def test_a_cluster_trains_what_a_processor_does(tmp_path: Path) -> None:
@@ -86,7 +100,8 @@ def told(tmp_path: Path) -> Question:
             played = [{"wish": "score 100", "returns": [value, value]}]
             played += [{"wish": "best return of the data", "returns": [most, most]}]
             made = {"machine": "a machine", "date": "2026-01-02"}
-            write({"data_sha256": "a", "played": played, **made}, cell.path(tmp_path))
+            kept = {"data_sha256": "a", "recipe": asdict(cell.recipe), "played": played}
+            write({**kept, **made}, cell.path(tmp_path))
     beaten = [[return_of_score(tier.env_id, WORSE + run)] for run in range(5)]
     parts = [
         {"name": name, "rows": 1, "mean_length": 1.0, "returns": beaten}

@@ -18,6 +18,7 @@ from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe as DataRecipe
 from cartpole_phys.data.score import return_of_score
 from cartpole_phys.episodes import Episodes
+from cartpole_phys.errors import InputError
 from cartpole_phys.files import unfinished
 from dt.checkpoint import Checkpoint, exists, save
 from dt.checkpoint import load as load_checkpoint
@@ -30,6 +31,8 @@ from dt.training import best, train
 
 EVALUATION_SEED = 1_000  # of the start states of training seed 0; seed 1 has the next one
 WANTED_SCORE = 100.0  # what models that can be asked for a return are asked for: the best known policy's
+# Options that came after the first results, and what these were made with.
+LATER: Mapping[str, Any] = {"betas": [0.9, 0.999], "decaying": "all", "return_span": 1_000.0}
 BEST_WISH = -1  # of the results that a cell keeps for its wishes, that for the best return of its data
 
 
@@ -218,3 +221,23 @@ def read(path: Path) -> dict[str, Any]:
     """A result that ``write`` kept."""
     loaded: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return loaded
+
+
+def read_kept(cell: Cell, results: Path) -> dict[str, Any]:
+    """The result of a cell that is finished.
+
+    Raises:
+        InputError: if it is of another recipe than the cell has now.
+    """
+    result, now = read(cell.path(results)), json.loads(json.dumps(asdict(cell.recipe)))
+    for part in ("model", "train"):
+        earlier = {name: value for name, value in LATER.items() if name in now[part]}
+        result["recipe"][part] = earlier | result["recipe"][part]
+    now["train"]["dtype"] = result["recipe"]["train"]["dtype"]  # which may have been "auto"
+    scaling = json.loads(json.dumps(dict(cell.method.scaling)))
+    if result["recipe"] != now or result.get("scaling", {}) != scaling:
+        raise InputError(
+            f"Expected {str(cell.path(results))!r} to be of the recipe that {cell.name} has now, got "
+            "another; delete the file and run the study again."
+        )
+    return result

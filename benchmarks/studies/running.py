@@ -15,6 +15,7 @@ from rich.console import Console
 
 from benchmarks.studies import behaviours
 from benchmarks.studies.cell import Cell, Protocol, data_path, measure, write
+from benchmarks.studies.summary import Summary
 from cartpole_phys import commands
 from cartpole_phys.cluster import spread
 from cartpole_phys.data.build import Options, build
@@ -66,8 +67,11 @@ def run(
         folder: where data sets and trained models go.
         jobs: how many cells are trained at once, each on one thread.
         ray: address of a cluster that trains instead.
+
+    Raises:
+        InputError: if a result that is there is of another recipe, or of other rows.
     """
-    missing = [cell for cell in cells if not cell.path(results).exists()]
+    missing = Summary(cells, results).missing
     for data in {cell.data.name: cell.data for cell in cells}.values():
         _prepare(data, protocol, results, folder, needed=any(cell.data == data for cell in missing))
     console.print(f"{len(cells) - len(missing):,} of {len(cells):,} cells are there")

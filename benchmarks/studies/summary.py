@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.studies import behaviours
-from benchmarks.studies.cell import Cell, Method, read
+from benchmarks.studies.cell import Cell, Method, read, read_kept
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.errors import InputError
 from cartpole_phys.memory import FloatArray
@@ -23,10 +23,10 @@ class Summary:
 
         Raises:
             InputError: if cells of one data set were trained on different rows, or on others than those of
-                its behaviours.
+                its behaviours, or if a cell has another recipe now.
         """
         self.cells, self._results = cells, results
-        self._finished = {cell: read(cell.path(results)) for cell in cells if cell.path(results).exists()}
+        self._finished = {cell: read_kept(cell, results) for cell in cells if cell.path(results).exists()}
         self.missing = [cell for cell in cells if cell not in self._finished]
         paths = {cell.data.name: behaviours.path(cell.data, results) for cell in cells}
         made = {name: read(path) for name, path in paths.items() if path.exists()}
