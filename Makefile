@@ -154,4 +154,4 @@ references: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.references
 
 clean:
-	rm -rf .venv .venv-envpool .venv-d4rl demo-output build dist *.egg-info
+	rm -rf .venv .venv-envpool .venv-d4rl .venv-d3rlpy demo-output build dist *.egg-info
