@@ -79,12 +79,13 @@ def disturbance_tables() -> str:
     """A table for each disturbance."""
     results, tables, seeds = _results(), [], QUESTION.protocol.seeds
     for one in DISTURBANCES:
-        headings = [f"`{one.name}`, {one.unit}", *(f"{value:g}" for value in (one.usual, *one.strengths))]
+        strengths = sorted((one.usual, *one.strengths))
+        headings = [f"{value:g}" + (", as in the data" if value == one.usual else "") for value in strengths]
         rows = [
-            [name, *(estimated(scores, seeds) for scores in _scores(runs, one).values())]
+            [name, *(estimated(_scores(runs, one)[strength], seeds) for strength in strengths)]
             for name, runs in results.items()
         ]
-        tables.append(table(headings, rows))
+        tables.append(table([f"`{one.name}`, {one.unit}", *headings], rows))
     return "\n\n".join(tables)
 
 

@@ -110,7 +110,7 @@ def beaten(answer: Answer) -> str:
     legend = (
         f"{BETTER} better, {WORSE} worse, {OPEN} undecided, by the 95 % interval of the difference. The "
         f"first sign is against the behaviour sampled, the second against its mean action, the third against "
-        f"{CLONING}; there are signs from {ENOUGH} seeds on."
+        f"{CLONING}, which itself has the first two; there are signs from {ENOUGH} seeds on."
     )
     return "\n".join([table(["", *headings], rows), "", legend + _unfinished(answer)])
 
