@@ -18,15 +18,10 @@ from dt.planning.beam import PlanConfig
 from dt.planning.refinement import RefinementConfig
 from dt.reinformer import Reinformer, ReinformerConfig
 from dt.trajectory import TrajectoryConfig, TrajectoryTransformer
-from dt.value_based import (
-    ConservativeQLearning,
-    CQLConfig,
-    ImplicitQLearning,
-    IQLConfig,
-    TD3BCConfig,
-    TwinDelayedCloning,
-    ValueConfig,
-)
+from dt.value_based.base import ValueConfig
+from dt.value_based.cql import ConservativeQLearning, CQLConfig
+from dt.value_based.iql import ImplicitQLearning, IQLConfig
+from dt.value_based.td3bc import TD3BCConfig, TwinDelayedCloning
 
 ModelConfig = (
     DecisionConfig | ReinformerConfig | TrajectoryConfig | EnergyConfig | CloningConfig | ValueConfig

@@ -21,7 +21,9 @@ from dt.planning.beam import PlanConfig
 from dt.planning.refinement import RefinementConfig
 from dt.reinformer import ReinformerConfig
 from dt.trajectory import TrajectoryConfig
-from dt.value_based import CQLConfig, IQLConfig, TD3BCConfig
+from dt.value_based.cql import CQLConfig
+from dt.value_based.iql import IQLConfig
+from dt.value_based.td3bc import TD3BCConfig
 
 # Models this small gain nothing from a second thread, and on a busy machine they wait for it.
 torch.set_num_threads(1)

@@ -20,7 +20,8 @@ from dt.data.windows import Normalization
 from dt.models import create, recipe
 from dt.policy import load
 from dt.training import train
-from dt.value_based import ConservativeQLearning, CQLConfig, _as_tensordict
+from dt.value_based.base import _as_tensordict
+from dt.value_based.cql import ConservativeQLearning, CQLConfig
 
 METHODS = ("iql", "cql", "td3bc")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of TorchRL, about its own parts

@@ -14,7 +14,7 @@ from benchmarks.studies.cell import Cell, Method, Protocol
 from cartpole_phys.data.recipe import Recipe
 from dt.models import Recipe as ModelRecipe
 from dt.models import recipe
-from dt.value_based import TD3BCConfig
+from dt.value_based.td3bc import TD3BCConfig
 
 RESULTS = Path(__file__).parent.parent / "results" / "pendulum"
 ENV_ID = "Pendulum-v1"

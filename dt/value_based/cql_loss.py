@@ -1,4 +1,4 @@
-"""The losses of conservative Q-learning by TorchRL, with the penalty of the authors."""
+"""The losses of conservative Q-learning by TorchRL, with the penalty of its authors."""
 
 from __future__ import annotations
 
