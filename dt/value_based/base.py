@@ -58,7 +58,7 @@ class ValueBased(HistoryModel):
             )
         from torchrl.objectives import SoftUpdate, ValueEstimators
 
-        self.hidden, self.spaces = list(config.hidden), spaces
+        self.config, self.hidden, self.spaces = config, list(config.hidden), spaces
         actor = self.actor()
         self.losses = self.loss_module(actor)
         self.losses.make_value_estimator(ValueEstimators.TD0, gamma=config.discount)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from cartpole_phys.errors import InputError
-from dt.data.source import Spaces
 from dt.value_based.base import ValueBased, ValueConfig
 
 
@@ -35,10 +34,6 @@ class ConservativeQLearning(ValueBased):
     """CQL: soft actor-critic whose values of actions that are not in the data are pushed down."""
 
     config: CQLConfig
-
-    def __init__(self, config: CQLConfig, spaces: Spaces) -> None:
-        self.config = config
-        super().__init__(config, spaces)
 
     def actor(self) -> Any:
         """A normal distribution through tanh."""

@@ -28,10 +28,6 @@ class ImplicitQLearning(ValueBased):
 
     config: IQLConfig
 
-    def __init__(self, config: IQLConfig, spaces: Spaces) -> None:
-        self.config = config
-        super().__init__(config, spaces)
-
     def actor(self) -> Any:
         """A normal distribution around tanh of the network, of a width that is the same everywhere."""
         from tensordict.nn import TensorDictModule

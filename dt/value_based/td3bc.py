@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dt.data.source import Spaces
 from dt.value_based.base import ValueBased, ValueConfig
 
 
@@ -26,10 +25,6 @@ class TwinDelayedCloning(ValueBased):
     """TD3+BC: a deterministic policy of high value and small cloning error."""
 
     config: TD3BCConfig
-
-    def __init__(self, config: TD3BCConfig, spaces: Spaces) -> None:
-        self.config = config
-        super().__init__(config, spaces)
 
     def actor(self) -> Any:
         """Tanh of the network."""
