@@ -25,12 +25,12 @@ class Summary:
             InputError: if cells of one data set were trained on different rows, or on others than those of
                 its behaviours, or if a cell has another recipe now.
         """
-        self.cells, self._results = cells, results
+        self.cells = cells
         self._finished = {cell: read_kept(cell, results) for cell in cells if cell.path(results).exists()}
         self.missing = [cell for cell in cells if cell not in self._finished]
         paths = {cell.data.name: behaviours.path(cell.data, results) for cell in cells}
-        made = {name: read(path) for name, path in paths.items() if path.exists()}
-        hashes = {name: one["data_sha256"] for name, one in made.items() if "data_sha256" in one}
+        self._made = {name: read(path) for name, path in paths.items() if path.exists()}
+        hashes = {name: one["data_sha256"] for name, one in self._made.items() if "data_sha256" in one}
         for cell, result in self._finished.items():
             first = hashes.setdefault(cell.data.name, result["data_sha256"])
             if result["data_sha256"] != first:
@@ -56,7 +56,7 @@ class Summary:
 
     def made_by(self, data: Recipe) -> dict[str, Any]:
         """The data set itself and its behaviours, as ``behaviours.measure`` found them."""
-        return read(behaviours.path(data, self._results))
+        return self._made[data.name]
 
     def behaviour_returns(self, data: Recipe, name: str) -> FloatArray:
         """The mean return of a behaviour (runs,), by one of the names in ``behaviours``."""
