@@ -72,17 +72,16 @@ def _scores(runs: list[dict[str, Any]], disturbance: Disturbance) -> dict[float,
         for strength in disturbance.strengths
     }
     means = {strength: np.array([np.mean(one) for one in own]) for strength, own in returns.items()}
-    return {strength: normalized_score(TIER.env_id, own)[:, None] for strength, own in means.items()}
+    return {at: normalized_score(TIER.env_id, means[at])[:, None] for at in disturbance.scale}
 
 
 def disturbance_tables() -> str:
     """A table for each disturbance."""
     results, tables, seeds = _results(), [], QUESTION.protocol.seeds
     for one in DISTURBANCES:
-        strengths = sorted((one.usual, *one.strengths))
-        headings = [f"{value:g}" + (", as in the data" if value == one.usual else "") for value in strengths]
+        headings = [f"{at:g}" + (", as in the data" if at == one.usual else "") for at in one.scale]
         rows = [
-            [name, *(estimated(_scores(runs, one)[strength], seeds) for strength in strengths)]
+            [name, *(estimated(scores, seeds) for scores in _scores(runs, one).values())]
             for name, runs in results.items()
         ]
         tables.append(table([f"`{one.name}`, {one.unit}", *headings], rows))
@@ -105,9 +104,7 @@ def draw() -> None:
 def _draw_disturbance(panel: Axes, one: Disturbance, results: Mapping[str, list[dict[str, Any]]]) -> None:
     """Lines of the methods over a band of the expert, and a line where nothing is disturbed."""
     told = {
-        name: {
-            strength: interquartile_mean(scores) for strength, scores in sorted(_scores(runs, one).items())
-        }
+        name: {at: interquartile_mean(scores) for at, scores in _scores(runs, one).items()}
         for name, runs in results.items()
         if runs
     }
@@ -118,13 +115,12 @@ def _draw_disturbance(panel: Axes, one: Disturbance, results: Mapping[str, list[
         panel.plot(list(own), [score.value for score in own.values()], color="#dddddd", linewidth=7,
                    solid_capstyle="round", zorder=1, label=EXPERT)  # fmt: skip
     panel.axvline(one.usual, color="#bbbbbb", linewidth=0.8, linestyle=":")
-    ticks = sorted((one.usual, *one.strengths))
     if one.usual:  # strengths are multiples of it
         panel.set_xscale("log")
     else:
         panel.set_xscale("symlog", linthresh=one.strengths[0], linscale=0.4)
     panel.minorticks_off()
-    panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    panel.set_xticks(one.scale, [f"{at:g}" for at in one.scale])
     panel.set_xlabel(f"{one.name}: {one.unit}", fontsize=SMALL)
 
 

@@ -41,6 +41,11 @@ class Disturbance:
     strengths: tuple[float, ...]
     besides: Mapping[str, float] = field(default_factory=dict)  # what else differs at all of them
 
+    @property
+    def scale(self) -> list[float]:
+        """All strengths, the usual one among them, in order."""
+        return sorted((self.usual, *self.strengths))
+
     def world(self, data: Recipe, strength: float) -> World:
         """The environment of the data, disturbed."""
         changed = {self.name: strength, **self.besides}

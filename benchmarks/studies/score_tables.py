@@ -41,9 +41,8 @@ def scores(answer: Answer, task: str) -> str:
         ]
         rows.append([name, *bold])
         if method.name == DECISION:  # judged by one wish for all tiers, chosen beforehand
-            asked = [answer.method(tier, method, BEST_WISH) for tier in tiers]
-            seeds = answer.question.protocol.seeds
-            rows.append([f"{name}, asked for its data's best", *(estimated(runs, seeds) for runs in asked)])
+            ((_, *asked),) = _method_rows(answer, tiers, [method], BEST_WISH)
+            rows.append([f"{name}, asked for its data's best", *asked])
     return table(["", *map(label, tiers)], rows)
 
 
@@ -77,10 +76,12 @@ def planners(answer: Answer) -> str:
     return table(["", *names], _method_rows(answer, tiers, (*short, *full)))
 
 
-def _method_rows(answer: Answer, tiers: Iterable[Recipe], methods: Iterable[Method]) -> list[list[str]]:
+def _method_rows(
+    answer: Answer, tiers: Iterable[Recipe], methods: Iterable[Method], wish: int = 0
+) -> list[list[str]]:
     seeds = answer.question.protocol.seeds
     return [
-        [method.name, *(estimated(answer.method(tier, method), seeds) for tier in tiers)]
+        [method.name, *(estimated(answer.method(tier, method, wish), seeds) for tier in tiers)]
         for method in methods
     ]
 
