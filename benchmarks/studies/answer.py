@@ -44,7 +44,7 @@ class Answer:
         return int(self.summary.made_by(tier)["rows"])
 
     def behaviour(self, tier: Recipe, name: str) -> FloatArray:
-        """The score of each of a behaviour's runs, (runs, 1)."""
+        """The score of each of a behaviour's runs, (runs, 1), by one of the names in ``behaviours``."""
         return normalized_score(tier.env_id, self.summary.behaviour_returns(tier, name))[:, None]
 
     def method(self, tier: Recipe, method: Method, wish: int = 0) -> FloatArray:

@@ -18,6 +18,7 @@ from cartpole_phys.worlds.sources import PolicySource
 from dt.data.source import describe as describe_data
 
 RANDOM, SAMPLED, MEAN_ACTION = "random", "behaviour, sampled", "behaviour, mean action"
+BEST = "the best behaviour alone, mean action"  # of those who made the data
 
 
 def path(data: Recipe, results: Path) -> Path:
@@ -53,9 +54,10 @@ def measure(data: Recipe, protocol: Protocol, folder: Path) -> dict[str, Any]:
 
 
 def policy_of(header: Header, part: int, mean_action: bool) -> Behaviour:
-    """Who acted in a part of a file, sampled or by its mean action."""
+    """Who acted in a part of a file, sampled or by its mean action, which has no noise."""
     described: dict[str, Any] = header.metadata["parts"][part]
-    return from_description({**described, "deterministic": mean_action}, header.weights.get(str(part), {}))
+    acting = {"deterministic": True, "noise": 0.0} if mean_action else {}
+    return from_description({**described, **acting}, header.weights.get(str(part), {}))
 
 
 def _played(data: Recipe, policy: PolicySource | Behaviour, protocol: Protocol) -> dict[str, Any]:
@@ -70,8 +72,17 @@ def _played(data: Recipe, policy: PolicySource | Behaviour, protocol: Protocol) 
 
 
 def run_returns(result: dict[str, Any], name: str) -> np.ndarray:
-    """The mean return (seeds,) of one of the names above; parts count as often as they have episodes."""
-    parts = [part for part in result["parts"] if part["name"] == name]
-    weights = [max(part["rows"], 1) / part["mean_length"] for part in parts]
-    means = np.array([np.mean(part["returns"], axis=1) for part in parts])  # (parts, seeds)
-    return np.average(means, axis=0, weights=weights)
+    """The mean return (seeds,) of one of the names above; parts count as often as the data have episodes."""
+    if name == RANDOM:
+        return _returns(result, RANDOM)[0]
+    if name == BEST:
+        means = _returns(result, MEAN_ACTION)
+        return np.asarray(means[means.mean(axis=1).argmax()])
+    acted = [part for part in result["parts"] if part["name"] == SAMPLED]
+    episodes = [part["rows"] / part["mean_length"] for part in acted]
+    return np.asarray(np.average(_returns(result, name), axis=0, weights=episodes))
+
+
+def _returns(result: dict[str, Any], name: str) -> np.ndarray:
+    """The mean return (parts, seeds) of each part's policy."""
+    return np.array([np.mean(part["returns"], axis=1) for part in result["parts"] if part["name"] == name])

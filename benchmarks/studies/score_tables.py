@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from benchmarks.studies.answer import BEHAVIOURS, Answer, label
-from benchmarks.studies.behaviours import RANDOM, SAMPLED
+from benchmarks.studies.behaviours import BEST, RANDOM, SAMPLED
 from benchmarks.studies.cell import BEST_WISH, WANTED_SCORE, Method
 from benchmarks.studies.question import BALANCE, CLONING, DECISION
 from benchmarks.studies.statistics import (
@@ -31,7 +31,8 @@ def scores(answer: Answer, task: str) -> str:
     rows = [["transitions", *(f"{answer.transitions(tier):,}" for tier in tiers)]]
     rows += [["the data's episodes", *(minus(f"{answer.made(tier):.1f}") for tier in tiers)]]
     rows += [
-        [name, *(estimated(answer.behaviour(tier, name)) for tier in tiers)] for name in (RANDOM, *BEHAVIOURS)
+        [name, *(estimated(answer.behaviour(tier, name)) for tier in tiers)]
+        for name in (RANDOM, *BEHAVIOURS, BEST)
     ]
     methods = answer.question.methods
     for method, (name, *told) in zip(methods, _method_rows(answer, tiers, methods), strict=True):
