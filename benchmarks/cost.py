@@ -24,7 +24,7 @@ from benchmarks.machine import describe
 from benchmarks.studies.answer import Answer
 from benchmarks.studies.cell import WANTED_SCORE, Cell, Method, read, trained, write
 from benchmarks.studies.question import BALANCE, QUESTION
-from benchmarks.studies.running import DATA, DataOption, built, console
+from benchmarks.studies.running import DATA, DataOption, console, ready
 from benchmarks.studies.score_pictures import COLOURS, MARKS, SMALL, draw_intervals, save
 from benchmarks.studies.statistics import CUT, FEWEST, mean
 from benchmarks.studies.tables import listed, table
@@ -173,7 +173,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def cost(data: DataOption = DATA) -> None:
     """Measure all methods in turns, on an otherwise idle machine; models that are not there are trained."""
     torch.set_num_threads(1)
-    episodes = load_file(built(TIER, data))
+    episodes = load_file(ready(TIER, QUESTION.results, data))
     contenders = [_Contender(method, episodes, data) for method in METHODS]
     for done in range(1, ROUNDS + 1):
         for contender in contenders:

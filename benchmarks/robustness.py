@@ -16,8 +16,9 @@ import typer
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from benchmarks.studies import behaviours
 from benchmarks.studies.cell import read, read_kept, write
-from benchmarks.studies.disturbances import DISTURBANCES, EXPERT, UNDISTURBED, Disturbance, Disturbed
+from benchmarks.studies.disturbances import AS_KEPT, DISTURBANCES, EXPERT, UNDISTURBED, Disturbance, Disturbed
 from benchmarks.studies.question import BALANCE, QUESTION
 from benchmarks.studies.running import (
     DATA,
@@ -25,9 +26,9 @@ from benchmarks.studies.running import (
     DataOption,
     JobsOption,
     RayOption,
-    built,
     console,
     finished,
+    ready,
 )
 from benchmarks.studies.score_pictures import COLOURS, MARKS, SCORES, SMALL, draw_intervals, save
 from benchmarks.studies.score_tables import estimated
@@ -35,6 +36,7 @@ from benchmarks.studies.statistics import interquartile_mean
 from benchmarks.studies.tables import table
 from cartpole_phys import commands
 from cartpole_phys.data.score import normalized_score
+from cartpole_phys.errors import InputError
 from cartpole_phys.memory import FloatArray
 
 matplotlib.use("Agg")
@@ -60,9 +62,25 @@ def _results() -> dict[str, list[dict[str, Any]]]:
     for task in _tasks(Path()):
         own = found.setdefault(task.name, [])
         if task.path(RESULTS).exists():
-            result = read_kept(task.cell, RESULTS) if task.cell else read(task.path(RESULTS))
-            own.append(result["returns"])
+            own.append(_kept(task)["returns"])
     return found
+
+
+def _kept(task: Disturbed) -> dict[str, Any]:
+    """A result that is there.
+
+    Raises:
+        InputError: if it is of another recipe, of other disturbances or of other rows than now.
+    """
+    result = read_kept(task.cell, RESULTS) if task.cell else read(task.path(RESULTS))
+    behaviour = behaviours.path(task.data, QUESTION.results)
+    rows = read(behaviour)["data_sha256"] if behaviour.exists() else None
+    if result["disturbances"] != AS_KEPT or result["data_sha256"] != rows:
+        raise InputError(
+            f"Expected {str(task.path(RESULTS))!r} to be of the disturbances and rows that the study has "
+            "now, got others; delete the file and run the study again."
+        )
+    return result
 
 
 def _scores(runs: list[dict[str, Any]], disturbance: Disturbance) -> dict[float, FloatArray]:
@@ -130,7 +148,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def robustness(data: DataOption = DATA, jobs: JobsOption = JOBS, ray: RayOption = None) -> None:
     """Play what was trained without disturbances under them; what is done already stays."""
-    built(TIER, data)
+    _results()  # says before hours are spent if one of them is of an earlier study
+    ready(TIER, QUESTION.results, data)
     missing = [task for task in _tasks(data.resolve()) if not task.path(RESULTS).exists()]
     for done, (task, result) in enumerate(finished(missing, jobs, ray), start=1):
         write(result, task.path(RESULTS))

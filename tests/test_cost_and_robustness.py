@@ -1,20 +1,20 @@
 """What disturbs, whom it disturbs, and what methods cost, on models that a moment trains."""
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks import cost, robustness
-from benchmarks.studies.answer import Answer
 from benchmarks.studies.cell import Cell, data_path, model_path, read, trained, write
-from benchmarks.studies.disturbances import DISTURBANCES, UNDISTURBED, Disturbance, Disturbed
+from benchmarks.studies.disturbances import DISTURBANCES, EXPERT, UNDISTURBED, Disturbance, Disturbed
 from benchmarks.studies.question import BALANCE, CLONING, QUESTION, Question
 from benchmarks.studies.running import built
 from benchmarks.studies.smoke import shrunk
 from cartpole_phys.data.loading import load_file
+from cartpole_phys.errors import InputError
 from cartpole_phys.policies.heuristic import proportional
 from dt.checkpoint import save
 from dt.data.source import describe
@@ -57,14 +57,18 @@ def test_every_disturbance_is_played_by_models_and_by_the_expert(small: tuple[Qu
             assert all(len(returns) == question.protocol.episodes for returns in result[one.name].values())
 
 
-def test_kept_results_are_of_the_disturbances_and_the_rows_that_the_study_has_now() -> None:
-    now = json.loads(json.dumps([asdict(one) for one in DISTURBANCES]))
-    rows = Answer(QUESTION).summary.of(robustness.TIER, QUESTION.named(CLONING))[0]["data_sha256"]
-    kept = list(robustness.RESULTS.glob("*/*.json"))
-    assert kept
-    for path in kept:
-        result = read(path)
-        assert (result["disturbances"], result["data_sha256"]) == (now, rows), path.name
+@pytest.mark.parametrize("changed", [{"disturbances": []}, {"data_sha256": "of other rows"}])
+def test_results_of_other_disturbances_or_rows_are_refused(
+    changed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (expert, *_) = robustness._tasks(tmp_path)
+    kept = read(expert.path(robustness.RESULTS))
+    monkeypatch.setattr(robustness, "RESULTS", tmp_path)
+    write(kept, expert.path(tmp_path))
+    assert robustness._results()[EXPERT] == [kept["returns"]]
+    write({**kept, **changed}, expert.path(tmp_path))
+    with pytest.raises(InputError, match=r"expert-seed0\.json' to be of the disturbances and rows"):
+        robustness._results()
 
 
 def test_undisturbed_the_kept_models_play_as_in_the_scores() -> None:

@@ -35,7 +35,9 @@ from cartpole_phys.data.build import build_dataset
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.errors import InputError
+from cartpole_phys.physics import Params
 from cartpole_phys.policies.heuristic import proportional, uniform
+from cartpole_phys.policies.swing_up import swing_up
 from dt.models import recipe
 
 MIXED = Recipe(policy="heuristic", tier="mixed", steps=3_000)
@@ -139,6 +141,37 @@ def test_behaviours_play_what_models_play_and_count_as_in_the_data(folder: Path)
     assert result["mean_return"] == pytest.approx(data.returns[data.complete].mean())
     lengths = [by_name[behaviours.SAMPLED, tier]["mean_length"] for tier in ("weak", "medium", "expert")]
     assert weighed.mean() == pytest.approx(3 / sum(1 / length for length in lengths), rel=0.02)
+    calm = behaviours.run_returns(result, behaviours.MEAN_ACTION)  # of laws without noise
+    assert calm.tolist() == weighed.tolist()
+    expert = np.mean(by_name[behaviours.MEAN_ACTION, "expert"]["returns"], axis=1)
+    assert behaviours.run_returns(result, behaviours.BEST).tolist() == expert.tolist()
+
+
+def test_the_mean_action_of_a_law_under_noise_is_the_law(tmp_path: Path) -> None:
+    data = Recipe("PhysCartPoleSwingUp-v0", "heuristic", "mixed", 3_000)
+    build_dataset(data.env_id, policy=data.policy, tier=data.tier, steps=data.steps, out=tmp_path)
+    result = behaviours.measure(data, PROTOCOL, tmp_path)
+    acted, calm = (
+        [part for part in result["parts"] if part["name"] == name]
+        for name in (behaviours.SAMPLED, behaviours.MEAN_ACTION)
+    )
+    law = data.world.play(swing_up(Params()), PROTOCOL.episodes, EVALUATION_SEED)
+    assert [part["returns"][0] for part in calm] == 3 * [law.returns.round(3).tolist()]
+    assert np.mean(acted[0]["returns"]) < np.mean(acted[2]["returns"]) < law.returns.mean()
+
+
+def test_parts_count_as_often_as_the_data_have_episodes() -> None:
+    """Also by a mean action that would play longer ones."""
+    played = {"rows": 100, "returns": [[1.0]]}, {"rows": 100, "returns": [[5.0]]}
+    parts = [
+        {**part, "name": name, "mean_length": length}
+        for name, lengths in ((behaviours.SAMPLED, (10, 50)), (behaviours.MEAN_ACTION, (50, 50)))
+        for part, length in zip(played, lengths, strict=True)
+    ]
+    expected = [(10 * 1.0 + 2 * 5.0) / 12]
+    assert behaviours.run_returns({"parts": parts}, behaviours.SAMPLED).tolist() == expected
+    assert behaviours.run_returns({"parts": parts}, behaviours.MEAN_ACTION).tolist() == expected
+    assert behaviours.run_returns({"parts": parts}, behaviours.BEST).tolist() == [5.0]
 
 
 def test_cells_of_other_rows_are_not_put_into_one_table(tmp_path: Path) -> None:
@@ -150,6 +183,16 @@ def test_cells_of_other_rows_are_not_put_into_one_table(tmp_path: Path) -> None:
     write({"data_sha256": "b"}, behaviours.path(MIXED, tmp_path))
     with pytest.raises(InputError, match=r"hash b, got a for .* seed 0; delete its file"):
         Summary(cells, tmp_path)
+
+
+def test_data_of_other_rows_than_earlier_results_are_refused_before_training(
+    folder: Path, tmp_path: Path
+) -> None:
+    cell = Cell(MIXED, _method("bc"), 0)
+    write({"data_sha256": "a"}, behaviours.path(MIXED, tmp_path))
+    with pytest.raises(InputError, match=r"mixed-steps3000-v0\.hdf5' to have the rows .* with hash a, got"):
+        run([cell], PROTOCOL, tmp_path, folder, jobs=1)
+    assert not cell.path(tmp_path).exists()
 
 
 @pytest.mark.parametrize("changed", [{"scaling": {"action_reach": (0.5,)}}, {"hidden": (8,)}, {"steps": 3}])

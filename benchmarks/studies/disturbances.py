@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -64,6 +65,7 @@ DISTURBANCES = (
     Disturbance("pole_mass", "kg", 0.1, (0.05, 0.2, 0.5, 1.0)),
     Disturbance("cart_mass", "kg", 1.0, (0.5, 2.0, 4.0, 8.0)),
 )
+AS_KEPT = json.loads(json.dumps([asdict(one) for one in DISTURBANCES]))  # in results
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +111,7 @@ class Disturbed:
             "data_sha256": describe_data(load_file(data_path(self.data, self.folder))).sha256,
             "evaluation_seed": seed,
             "recipe": None if self.cell is None else asdict(self.cell.recipe),
-            "disturbances": [asdict(one) for one in DISTURBANCES],
+            "disturbances": AS_KEPT,
             "returns": played,
             **describe("torch"),
         }

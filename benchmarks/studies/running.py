@@ -14,13 +14,16 @@ import typer
 from rich.console import Console
 
 from benchmarks.studies import behaviours
-from benchmarks.studies.cell import Cell, Protocol, data_path, measure, write
+from benchmarks.studies.cell import Cell, Protocol, data_path, measure, read, write
 from benchmarks.studies.summary import Summary
 from cartpole_phys import commands
 from cartpole_phys.cluster import spread
 from cartpole_phys.data.build import Options, build
+from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.errors import InputError
 from cartpole_phys.processors import processors
+from dt.data.source import describe as describe_data
 
 DATA = Path("benchmark-data")  # where data sets are built, beside the clone's own folders
 JOBS = processors()
@@ -69,7 +72,7 @@ def run(
         ray: address of a cluster that trains instead.
 
     Raises:
-        InputError: if a result that is there is of another recipe, or of other rows.
+        InputError: if a result that is there is of another recipe, or of other rows than the data have.
     """
     missing = Summary(cells, results).missing
     for data in {cell.data.name: cell.data for cell in cells}.values():
@@ -107,7 +110,7 @@ def _prepare(data: Recipe, protocol: Protocol, results: Path, folder: Path, need
     """The data set of some cells, and its behaviours' result."""
     kept = behaviours.path(data, results)
     if needed or not kept.exists():
-        built(data, folder)
+        ready(data, results, folder)
     if not kept.exists():
         write(behaviours.measure(data, protocol, folder), kept)
 
@@ -119,6 +122,22 @@ def built(data: Recipe, folder: Path) -> Path:
         console.print(f"Building {data.name}")
         with commands.ProgressBar() as progress:
             build(data, Options(folder), progress)
+    return path
+
+
+def ready(data: Recipe, results: Path, folder: Path) -> Path:
+    """The same, with the rows of the results that there are.
+
+    Raises:
+        InputError: if a file has other rows, as an agent's has that was trained on another processor.
+    """
+    path, kept = built(data, folder), behaviours.path(data, results)
+    expected = read(kept).get("data_sha256") if kept.exists() else None
+    if expected and (rows := describe_data(load_file(path)).sha256) != expected:
+        raise InputError(
+            f"Expected {str(path)!r} to have the rows that the results in {str(kept.parent)!r} are of, with "
+            f"hash {expected}, got {rows}; delete those results to make all of them anew."
+        )
     return path
 
 
