@@ -1,14 +1,16 @@
 """All results as one HTML file that needs nothing else: ``python -m benchmarks.page``.
 
-It is the documentation of the studies, tables, commands and all, with its pictures inside.
+It is the documentation, tables, commands and all, with its pictures inside.
 """
 
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from html import escape
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +22,7 @@ from cartpole_phys import commands
 from cartpole_phys.files import unfinished
 
 DOCS = Path(__file__).parent.parent / "docs"
-STUDIES = ("scores", "attention", "halfcheetah", "pendulum", "models")
+DOCUMENTS = ("scores", "attention", "halfcheetah", "pendulum", "models", "datasets", "environment")
 SUFFIX, TITLE = ".md", "cartpole-phys: results"
 STYLE = """
 body { max-width: 76rem; }
@@ -32,12 +34,14 @@ img { max-width: 100%; height: auto; background: #ffffff; }
 def page() -> str:
     """The whole file."""
     style = resources.files("cartpole_phys.data.report").joinpath("page.css").read_text("utf-8") + STYLE
-    parsed = {study: _tokens(study) for study in STUDIES}
-    links = "".join(f'<li><a href="#{study}">{escape(_title(own))}</a></li>' for study, own in parsed.items())
+    parsed = {document: _tokens(document) for document in DOCUMENTS}
+    links = "".join(
+        f'<li><a href="#{document}">{escape(_title(own))}</a></li>' for document, own in parsed.items()
+    )
     markdown = _markdown()
     sections = "".join(
-        f'<section id="{study}">{markdown.renderer.render(own, markdown.options, {})}</section>'
-        for study, own in parsed.items()
+        f'<section id="{document}">{markdown.renderer.render(own, markdown.options, {})}</section>'
+        for document, own in parsed.items()
     )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -51,9 +55,12 @@ def _markdown() -> MarkdownIt:
     return MarkdownIt("commonmark", {"html": True}).enable("table")
 
 
-def _tokens(study: str) -> list[Token]:
+def _tokens(document: str) -> list[Token]:
     """A document as this page has it: one level deeper, its pictures inside, its links within the page."""
-    tokens = _markdown().parse((DOCS / f"{study}{SUFFIX}").read_text("utf-8"))
+    tokens = _markdown().parse((DOCS / f"{document}{SUFFIX}").read_text("utf-8"))
+    for opening, inline in pairwise(tokens):
+        if opening.type == "heading_open":
+            opening.attrSet("id", f"{document}-{_anchor(inline.content)}")
     for token in _all(tokens):
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{int(token.tag[1:]) + 1}"
@@ -61,7 +68,7 @@ def _tokens(study: str) -> list[Token]:
             picture = (DOCS / str(token.attrs["src"])).read_bytes()
             token.attrs["src"] = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
         elif token.type == "link_open":
-            token.attrs = _target(str(token.attrs["href"]))
+            token.attrs = _target(document, str(token.attrs["href"]))
     return [wrapped for token in tokens for wrapped in _scrolling(token)]
 
 
@@ -71,12 +78,18 @@ def _all(tokens: list[Token]) -> Iterator[Token]:
         yield from _all(token.children or [])
 
 
-def _target(link: str) -> dict[str, str | int | float]:
-    """Where a link leads in this page: to a study that is in it, elsewhere on the net, or nowhere."""
-    study = link.partition("#")[0].removesuffix(SUFFIX)
+def _anchor(heading: str) -> str:
+    """What GitHub calls a heading in links."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def _target(document: str, link: str) -> dict[str, str | int | float]:
+    """Where a document's link leads in this page: to what is in it, elsewhere on the net, or nowhere."""
     if "://" in link:
         return {"href": link}
-    return {"href": f"#{study}"} if study in STUDIES else {}
+    file, _, anchor = link.partition("#")
+    name = file.removesuffix(SUFFIX) or document
+    return {"href": f"#{name}-{anchor}" if anchor else f"#{name}"} if name in DOCUMENTS else {}
 
 
 def _scrolling(token: Token) -> Iterator[Token]:
