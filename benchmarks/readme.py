@@ -24,6 +24,7 @@ from benchmarks.full_suite import OUTCOMES
 from benchmarks.full_suite import RESULT as FULL_SUITE
 from benchmarks.speeds import tables as speed_tables
 from benchmarks.speeds.tables import read
+from benchmarks.studies.tables import interval, table
 from cartpole_phys.errors import InputError
 
 ROOT = Path(__file__).parent.parent
@@ -50,17 +51,17 @@ class Block(NamedTuple):
 
 def demo_table(result: dict[str, Any]) -> str:
     """The demo's rows as a Markdown table, with the machine and the command that made them."""
-    lines = ["| policy | target return | mean return | score | 95 % interval |", "|---|---:|---:|---:|---:|"]
+    rows = []
     for row in result["rows"]:
         target = "" if row["target"] is None else f"{row['target']:.0f}"
-        interval = f"{row['score_low']:.1f} – {row['score_high']:.1f}"
-        lines.append(
-            f"| {row['name']} | {target} | {row['mean_return']:.1f} | {row['score']:.1f} | {interval} |"
-        )
+        score = interval((row["score"], row["score_low"], row["score_high"]))
+        rows.append([row["name"], target, f"{row['mean_return']:.1f}", score])
     versions = result["versions"]
-    lines += [
+    lines = [
+        table(["policy", "target return", "mean return", "score (95 % interval)"], rows),
         "",
-        f"{result['episodes']} episodes each, on the same start states; one training seed. "
+        f"{result['episodes']} episodes each, on the same start states; one training seed, so that intervals "
+        f"are those of its episodes. "
         f"`{result['command']}` took {sum(result['seconds'].values()):.0f} s on {result['machine']} "
         f"({result['date']}, torch {versions['torch']}, NumPy {versions['numpy']}).",
         "",
@@ -110,7 +111,7 @@ def energy_drift_block() -> str:
     """Energy errors as a table: a row for each integrator, a column for each start."""
     result = read(energy_drift.RESULT)
     starts = list(dict.fromkeys(row["start"] for row in result["rows"]))
-    lines = [f"| integrator | {' | '.join(starts)} |", "|---|" + "---:|" * len(starts)]
+    rows = []
     for name in dict.fromkeys(row["integrator"] for row in result["rows"]):
         errors = {
             row["start"]: " / ".join(
@@ -119,8 +120,9 @@ def energy_drift_block() -> str:
             for row in result["rows"]
             if row["integrator"] == name
         }
-        lines.append(f"| `{name}` | {' | '.join(errors[start] for start in starts)} |")
-    lines += [
+        rows.append([f"`{name}`", *(errors[start] for start in starts)])
+    lines = [
+        table(["integrator", *starts], rows),
         "",
         f"Largest |ΔE| in % of 2 m g l during the first {result['short_steps']:,} / {result['long_steps']:,} "
         f"steps of {result['time_step_s']:g} s, let go at rest, without force and friction "

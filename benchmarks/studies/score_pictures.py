@@ -32,7 +32,7 @@ matplotlib.use("Agg")
 COLOURS = ("#999999", "#000000", "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#882255")
 MARKS = "osD^vphX<"
 LINES: tuple[LineStyleType, ...] = ("-", "--", "-.") * 3
-TIERS = {"#0072b2": "o-", "#000000": "s--", "#d55e00": "D-.", "#009e73": "^:"}  # by colour
+TIER_LOOKS = {"#0072b2": "o-", "#000000": "s--", "#d55e00": "D-.", "#009e73": "^:"}  # by colour
 BEHAVIOUR_LINES: tuple[dict[str, Any], ...] = (  # which both show where they coincide
     {"colors": "#333333", "linestyles": ":"},
     {"colors": "#cccccc", "linewidths": 4, "zorder": 1},
@@ -79,7 +79,7 @@ def _draw_wishes(panel: Axes, answer: Answer, tiers: Sequence[Recipe]) -> None:
     """The score that comes for each that is asked for."""
     method = answer.question.named(DECISION)
     panel.plot([0, 100], [0, 100], color="#333333", linestyle=":", label="as asked for")
-    for tier, (colour, look) in zip(tiers, TIERS.items(), strict=False):
+    for tier, (colour, look) in zip(tiers, TIER_LOOKS.items(), strict=False):
         results = answer.summary.of(tier, method)
         played = results[0]["played"] if results else []
         numbers = {float(one["wish"].removeprefix("score ")): number for number, one in enumerate(played)
