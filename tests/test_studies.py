@@ -245,6 +245,14 @@ def test_intervals_of_few_runs_hold_the_truth_less_often_than_they_say(runs: int
     assert np.mean(held) == pytest.approx(share, abs=0.05)
 
 
+def test_intervals_of_differences_hold_the_truth_more_often() -> None:
+    generator = np.random.default_rng(0)
+    drawn = [generator.normal(50, 5, (2, ENOUGH, 1)) for _ in range(400)]
+    estimates = [difference(scores, others) for scores, others in drawn]
+    held = [estimate.low <= 0.0 <= estimate.high for estimate in estimates]
+    assert np.mean(held) == pytest.approx(0.93, abs=0.03)
+
+
 def test_the_mean_counts_the_task_that_the_interquartile_mean_leaves_out() -> None:
     scores = np.tile([0.0, 80.0, 80.0, 80.0], (5, 1))
     assert interquartile_mean(scores).value == 80.0
