@@ -27,7 +27,9 @@ SUFFIX, TITLE = ".md", "cartpole-phys: results"
 STYLE = """
 body { max-width: 76rem; }
 img { max-width: 100%; height: auto; background: #ffffff; }
-.scroll { overflow-x: auto; } table { font-variant-numeric: tabular-nums; } td, th { white-space: nowrap; }
+h2 { font-size: 1.6rem; }
+.scroll, pre { overflow-x: auto; } table { font-variant-numeric: tabular-nums; }
+th, td { overflow-wrap: normal; } th[style], td[style] { white-space: nowrap; } /* numbers, to the right */
 """
 
 
