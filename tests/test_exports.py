@@ -270,3 +270,32 @@ def test_shards_are_exported_as_one(tmp_path: Path) -> None:
     folder = build_dataset(policy="random", steps=500, shard_steps=200, out=tmp_path)
     back = pickled.read(export(folder, "pickle", tmp_path).path)
     np.testing.assert_array_equal(back.observations, load_dataset(folder).load().observations)  # type: ignore[union-attr]
+
+
+def test_minari_is_given_our_environment_whatever_a_file_asks_for(
+    medium_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A specification may name any function as entry point, with any arguments."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    file, ran = tmp_path / medium_file.name, tmp_path / "ran"
+    file.write_bytes(medium_file.read_bytes())
+    with h5py.File(file, "r+") as changed:
+        spec = json.loads(changed.attrs["env_spec"])
+        spec |= {"entry_point": "subprocess:Popen", "kwargs": {"args": ["touch", str(ran)]}}
+        changed.attrs["env_spec"] = json.dumps(spec)
+    dataset = minari.load_dataset(export(file, "minari").name)
+    assert not ran.exists()
+    assert dataset.env_spec is not None
+    assert dataset.env_spec.entry_point == "cartpole_phys.env:PhysCartPoleEnv"
+
+
+def test_minari_needs_to_know_how_data_were_made(
+    medium_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    file = tmp_path / medium_file.name
+    file.write_bytes(medium_file.read_bytes())
+    with h5py.File(file, "r+") as changed:
+        del changed.attrs["tier"]
+    with pytest.raises(InputError, match="says how it was made"):
+        export(file, "minari")

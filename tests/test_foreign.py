@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.envs.classic_control import PendulumEnv
+from gymnasium.envs.registration import WrapperSpec
 from gymnasium.wrappers import NormalizeReward, TransformAction, TransformObservation
 from test_worlds import Chance, Failing, assert_equal, flipped, middle
 
+from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.episodes import CUT, Episodes, concatenate
 from cartpole_phys.errors import InputError
 from cartpole_phys.physics import Params
 from cartpole_phys.policies.heuristic import proportional, uniform
 from cartpole_phys.policies.lqr import regulator
 from cartpole_phys.rollouts.policy import ActionBatch
+from cartpole_phys.system import CartPole
 from cartpole_phys.worlds.actions import bounds, executed
 from cartpole_phys.worlds.foreign_batch import BATCH_SIZE, episode_seed
 from cartpole_phys.worlds.physics_state import CLASSIC, read_state
@@ -330,3 +333,27 @@ def test_actions_that_are_changed_on_the_way_stay_as_executed() -> None:
     finally:
         del gym.registry["Test/Spoiling-v0"]
     assert (episodes.actions == 0.5).all()
+
+
+@pytest.mark.parametrize(("env_id", "env_kwargs"), [("Test/Odd-v0", {}), ("Pendulum-v1", {"g": object()})])
+def test_what_text_cannot_say_is_refused_before_any_work(env_id: str, env_kwargs: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=f"'{env_id}' to be registered, and its arguments"):
+        Recipe(env_id, policy="random", steps=10, env_kwargs=env_kwargs)
+
+
+def test_who_registers_our_class_anew_gets_what_was_registered() -> None:
+    """Wrappers included, which the compiled rollouts do not know."""
+    half = WrapperSpec("Half", "gymnasium.wrappers:ClipReward", {"max_reward": 0.5})
+    gym.register("Test/Half-v0", "cartpole_phys.env:PhysCartPoleEnv", max_episode_steps=5,
+                 kwargs={"integrator": "rk4"}, additional_wrappers=(half,))  # fmt: skip
+    try:
+        episodes = world_of("Test/Half-v0").play(Always([0.0]), 1, 0)
+        assert "Test/Half-v0" not in CartPole.known_ids()
+    finally:
+        del gym.registry["Test/Half-v0"]
+    assert episodes.rewards.tolist() == 5 * [0.5]
+
+
+def test_known_ids_are_those_that_are_registered() -> None:
+    entry_point = gym.spec(CartPole.known_ids()[0]).entry_point
+    assert CartPole.known_ids() == [i for i, spec in gym.registry.items() if spec.entry_point == entry_point]

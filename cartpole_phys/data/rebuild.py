@@ -84,7 +84,7 @@ def _rebuild_file(path: Path, jobs: int, progress: Progress, policy: str | None)
 
 def _other_versions(header: Header) -> dict[str, tuple[str, str]]:
     """What has another version now than when the file was made."""
-    then, now = header.metadata.get("versions"), versions(str(header.metadata.get("env_id")))
+    then, now = header.metadata.get("versions"), versions(stated_env(header.metadata)[0])
     if not isinstance(then, Mapping):
         return {}
     return {name: (str(then[name]), now[name]) for name in now if name in then and then[name] != now[name]}

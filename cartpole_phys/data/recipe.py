@@ -27,6 +27,8 @@ from cartpole_phys.data.tiers import (
 )
 from cartpole_phys.errors import InputError, is_integer
 from cartpole_phys.system import CartPole
+from cartpole_phys.vector_arguments import plain
+from cartpole_phys.worlds.making import spec_json
 from cartpole_phys.worlds.world import World, world_of
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]{0,127}")
@@ -54,6 +56,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "env_id", self.world.env_id)
+        object.__setattr__(self, "env_kwargs", plain(self.env_kwargs))
+        spec_json(self.env_id, self.env_kwargs)  # which every file holds
         object.__setattr__(self, "tier", self.tier or default_tier(self.policy))
         check_combination(self.policy, self.tier, self.world)
         object.__setattr__(self, "steps", self.steps if self.steps is not None else default_steps(self.tier))

@@ -5,10 +5,9 @@ Making an environment can import modules and open files; what to run is up to th
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
-
-import gymnasium as gym
 
 from cartpole_phys.errors import InputError, is_integer
 from cartpole_phys.worlds.world import OWN_MODULE, World, world_of
@@ -38,7 +37,7 @@ def _require_harmless(env_id: str, env_kwargs: Mapping[str, Any]) -> None:
         InputError: if it would.
     """
     module, _, name = env_id.removeprefix(OWN_MODULE).rpartition(":")
-    if module and name not in gym.registry:
+    if module and module not in sys.modules:
         raise InputError(
             f"The data set's environment {name!r} is in the module {module!r}, which is not imported because "
             "a file says so; import it yourself, then ask again."

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import importlib
+import json
 import sys
 import threading
 import warnings
@@ -68,6 +70,24 @@ def find_spec(env_id: str) -> EnvSpec:
             f"Unknown environment {env_id!r} ({' '.join(str(reason).split())}); choose from {known}, or any "
             "other id that gymnasium.make knows."
         ) from reason
+
+
+def spec_json(env_id: str, env_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Gymnasium's JSON of an environment; as text, ``EnvSpec.from_json`` reads it.
+
+    Raises:
+        InputError: if there is no such environment, or text cannot say how it is made.
+    """
+    spec = copy.deepcopy(find_spec(env_id))
+    spec.kwargs.update(env_kwargs)
+    try:
+        written: dict[str, Any] = json.loads(spec.to_json())
+    except (TypeError, ValueError) as reason:
+        raise InputError(
+            f"Expected environment {env_id!r} to be registered, and its arguments to be given, in text and "
+            f"numbers, as in entry_point='module:Class', since a data set says how it is made ({reason})."
+        ) from reason
+    return written
 
 
 def make(spec: EnvSpec, env_kwargs: Mapping[str, Any]) -> Env:

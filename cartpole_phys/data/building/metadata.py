@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
-
-import gymnasium
 
 from cartpole_phys.data.building.commit import git_commit
 from cartpole_phys.data.building.evaluating import evaluation_of, measured_score
 from cartpole_phys.data.building.parts import Part, Prepared
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.storage.d4rl import SCHEMA_VERSION
+from cartpole_phys.worlds.making import spec_json
 from cartpole_phys.worlds.versions import physics_versions
 
 PACKAGES = ("cartpole-phys", "numpy", "numba", "gymnasium", "h5py", "isal")
@@ -35,7 +32,7 @@ def metadata_of(
         "dataset_name": name,
         "env_id": recipe.env_id,
         "env_kwargs": dict(recipe.env_kwargs),
-        "env_spec": env_spec(recipe),
+        "env_spec": spec_json(recipe.env_id, recipe.env_kwargs),
         "params": {} if system is None else dict(system.params.as_mapping()),
         "algorithm": recipe.policy,
         "tier": recipe.tier,
@@ -59,13 +56,6 @@ def _described(part: Part, hashes: Mapping[str, str]) -> dict[str, Any]:
         "command": part.recipe.command,
         "sha256": dict(hashes),
     }
-
-
-def env_spec(recipe: Recipe) -> Any:
-    """Gymnasium's JSON of the environment; as text in a file, ``EnvSpec.from_json`` reads it."""
-    spec = copy.deepcopy(gymnasium.spec(recipe.env_id))
-    spec.kwargs.update(recipe.env_kwargs)
-    return json.loads(spec.to_json())
 
 
 def versions(env_id: str) -> dict[str, str]:

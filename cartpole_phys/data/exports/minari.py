@@ -12,15 +12,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import h5py
 import numpy as np
 import numpy.typing as npt
-from gymnasium.envs.registration import EnvSpec
 
+from cartpole_phys.data.stated import stated_world
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
 from cartpole_phys.files import synchronize, unfinished
+from cartpole_phys.worlds.making import spec_json
 
 Array = npt.NDArray[Any]
 
@@ -117,17 +117,20 @@ def _metadata(data: Episodes, identity: str) -> dict[str, Any]:
     """What Minari keeps beside the arrays.
 
     Raises:
-        InputError: if the data set does not say what it would need.
+        InputError: if the data set does not say what it would need, or names an environment that a file
+            may not ask for.
     """
     from minari import __version__
     from minari.serialization import serialize_space
 
-    stated = data.metadata
-    if not isinstance(stated.get("env_spec"), Mapping):
-        raise InputError("Expected a data set that names its environment; use one from: build-dataset")
-    spec = EnvSpec.from_json(json.dumps(stated["env_spec"]))
-    env = gym.make(spec)
-    text = spec.to_json()
+    stated, world = data.metadata, stated_world(data.metadata)
+    made = [stated.get(name) for name in ("algorithm", "tier", "command", "versions")]
+    algorithm, tier, command, versions = made
+    if None in made or not isinstance(versions, Mapping):
+        raise InputError("Expected a data set that says how it was made; use one from: build-dataset")
+    spec = json.dumps(
+        spec_json(world.env_id, world.env_kwargs)
+    )  # the file's own might run anything
     return {
         "dataset_id": identity,
         "minari_version": __version__,
@@ -135,13 +138,13 @@ def _metadata(data: Episodes, identity: str) -> dict[str, Any]:
         "jpeg_encoding": False,
         "total_episodes": len(data),
         "total_steps": data.steps,
-        "observation_space": serialize_space(env.observation_space),
-        "action_space": serialize_space(env.action_space),
-        "env_spec": text,
-        "eval_env_spec": text,
-        "algorithm_name": f"{stated['algorithm']}, tier {stated['tier']}",
-        "description": f"Made by: {stated['command']}",
-        "requirements": [f"cartpole-phys=={stated['versions']['cartpole-phys']}"],
+        "observation_space": serialize_space(world.observation_space),
+        "action_space": serialize_space(world.action_space),
+        "env_spec": spec,
+        "eval_env_spec": spec,
+        "algorithm_name": f"{algorithm}, tier {tier}",
+        "description": f"Made by: {command}",
+        "requirements": [f"cartpole-phys=={versions.get('cartpole-phys')}"],
         **_references(stated.get("references")),
     }
 
