@@ -1,5 +1,6 @@
 """Builds of many files: what is there is kept, what is not or is of another policy is built."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from cartpole_phys import build_dataset, load_dataset
 from cartpole_phys.data.build import Options, build
 from cartpole_phys.data.building.progress import Silent
-from cartpole_phys.data.check import FAILED, check
+from cartpole_phys.data.check import FAILED, NOT_APPLICABLE, PASSED, GateResult, _worst, check
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.storage.d4rl import read_header
 from cartpole_phys.data.storage.sharded import MANIFEST, ShardedEpisodes
@@ -40,6 +41,7 @@ def test_parts_lie_in_shards_one_after_another(folder: Path) -> None:
     weak = data.load().observations[: BUILD["steps"] // 3]
     assert len(np.unique(weak, axis=0)) == len(weak)  # two shards of one policy do not hold the same episodes
     assert not [result for result in check(folder) if result.status == FAILED]
+    assert data.metadata["tier"] == data.metadata["recipe"]["tier"] == "mixed"
 
 
 def test_a_build_goes_on_with_what_is_missing(folder: Path) -> None:
@@ -84,6 +86,43 @@ def test_an_interrupted_build_leaves_finished_shards_or_nothing(tmp_path: Path) 
             build(Recipe(**BUILD), Options(tmp_path, "set"), Stop(after))
         assert sorted(path.name for path in tmp_path.rglob("*.hdf5")) == left
         assert (tmp_path / "set").exists() == bool(left)
+
+
+def test_only_shards_are_removed_for_new_ones(tmp_path: Path) -> None:
+    place = tmp_path / "mine"
+    place.mkdir()
+    others = [place / name for name in ("shard-notes.txt", "shard-00009-of-00010.hdf5")]
+    for path in others:
+        path.write_text("mine")
+    build_dataset(**BUILD, out=tmp_path, name="mine")
+    assert [path.exists() for path in others] == [True, False]
+
+
+def test_a_check_ties_shards_together(folder: Path) -> None:
+    """Sound shards of another set are not those of this one."""
+    path = folder / MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["shards"] = manifest["shards"][::-1]
+    path.write_text(json.dumps(manifest))
+    failed = [result for result in check(folder) if result.status == FAILED]
+    assert [(result.gate, result.detail) for result in failed] == [
+        ("hashes", "the shards are not those that the manifest was written of")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "status", "detail"),
+    [
+        ((PASSED, NOT_APPLICABLE), NOT_APPLICABLE, "shard 1: why"),
+        ((NOT_APPLICABLE, NOT_APPLICABLE), NOT_APPLICABLE, "why in the first of 2 shards"),
+        ((NOT_APPLICABLE, FAILED), FAILED, "shard 1: why"),
+        ((FAILED, FAILED), FAILED, "shard 0: why"),
+        ((PASSED, PASSED), PASSED, "why in the first of 2 shards"),
+    ],
+)
+def test_a_gate_has_passed_where_all_shards_passed(statuses: list[str], status: str, detail: str) -> None:
+    told = _worst([GateResult("replay", one, "why") for one in statuses])
+    assert told == GateResult("replay", status, detail)
 
 
 def test_a_finished_set_is_kept_unless_told(folder: Path) -> None:

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from cartpole_phys.data.building.progress import Progress, Silent
 from cartpole_phys.data.gates import GATES, INDEPENDENT_GATES
+from cartpole_phys.data.gates.hashes import Hashes
 from cartpole_phys.data.gates.verdict import CannotTell, Gate, GateFailure
 from cartpole_phys.data.storage.blocks import Block, blocks
-from cartpole_phys.data.storage.d4rl import THREADS, Header, Reader
-from cartpole_phys.data.storage.sharded import MANIFEST, read_manifest, verified_files
+from cartpole_phys.data.storage.d4rl import THREADS, Header, Reader, read_header
+from cartpole_phys.data.storage.hashing import METADATA_HASH
+from cartpole_phys.data.storage.sharded import MANIFEST, joined_sha256, read_manifest, verified_files
 
 PASSED, FAILED, NOT_APPLICABLE = "passed", "failed", "not applicable"
 
@@ -87,12 +89,17 @@ def check_with(
     place = Path(path)
     if not place.is_dir():
         return check_file(place, progress, independent)
-    count, shards = len(read_manifest(place / MANIFEST).shards), []
+    manifest, shards, hashes = read_manifest(place / MANIFEST), [], []
     progress.stage("checking")
     for file in verified_files(place):
         shards.append(check_file(file, Silent(), independent))
-        progress.shards(len(shards), count)
-    return [_worst(results) for results in zip(*shards, strict=True)]
+        hashes.append(str(read_header(file).metadata.get(METADATA_HASH)))
+        progress.shards(len(shards), len(manifest.shards))
+    together = [_worst(results) for results in zip(*shards, strict=True)]
+    if joined_sha256(hashes) != manifest.metadata_sha256:
+        mixed = GateResult(Hashes.name, FAILED, "the shards are not those that the manifest was written of")
+        together = [mixed if result.gate == mixed.gate else result for result in together]
+    return together
 
 
 def check_file(path: Path, progress: Progress, independent: bool = False) -> list[GateResult]:
@@ -108,10 +115,11 @@ def check_file(path: Path, progress: Progress, independent: bool = False) -> lis
 
 
 def _worst(results: Sequence[GateResult]) -> GateResult:
-    """What one gate says of all shards: the first failure, or that all is well."""
-    failed = [(i, result) for i, result in enumerate(results) if result.status == FAILED]
-    if failed:
-        shard, result = failed[0]
-        return GateResult(result.gate, FAILED, f"shard {shard}: {result.detail}")
+    """What one gate says of all shards: the first failure, or that it cannot tell, or that all is well."""
+    for status in (FAILED, NOT_APPLICABLE):
+        found = [(i, result) for i, result in enumerate(results) if result.status == status]
+        if found and (status == FAILED or len(found) < len(results)):
+            shard, result = found[0]
+            return GateResult(result.gate, status, f"shard {shard}: {result.detail}")
     first, count = results[0], len(results)
     return GateResult(first.gate, first.status, f"{first.detail} in the first of {count} shards")

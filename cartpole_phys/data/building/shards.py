@@ -6,7 +6,7 @@ ended goes on with the shards that are missing.
 
 from __future__ import annotations
 
-import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -20,8 +20,18 @@ from cartpole_phys.data.check import FAILED, check_file
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.storage.d4rl import read_header
 from cartpole_phys.data.storage.hashing import METADATA_HASH, metadata_sha256
-from cartpole_phys.data.storage.sharded import MANIFEST, Manifest, Shard, file_sha256, write_manifest
+from cartpole_phys.data.storage.sharded import (
+    MANIFEST,
+    WHOLE,
+    Manifest,
+    Shard,
+    file_sha256,
+    joined_sha256,
+    write_manifest,
+)
 from cartpole_phys.errors import InputError
+
+SHARD_FILE = re.compile(r"shard-\d{5}-of-\d{5}\.hdf5(\.partial)?")  # finished or not
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +39,7 @@ class ShardPlan:
     """Everything that one shard is built from."""
 
     name: str  # of the whole set
-    command: str  # of the whole set
+    recipe: Recipe  # of the whole set
     number: int  # from 0 to count − 1
     count: int
     prepared: Prepared  # with one part
@@ -50,9 +60,10 @@ class ShardPlan:
         behaviour = self.part.behaviour
         place = {"set": self.name, "number": self.number, "count": self.count}
         return {
-            "command": self.command,
+            "command": self.recipe.command,
             "shard": {
                 **place,
+                WHOLE: {"tier": self.recipe.tier, "recipe": self.recipe.as_dict()},
                 "number_in_part": self.part.number,
                 # A build may go on after its agent was trained anew, which must not mix two agents.
                 "behaviour_sha256": metadata_sha256(behaviour.description, {"0": behaviour.weights}),
@@ -70,7 +81,7 @@ def plan_shards(name: str, recipe: Recipe, prepared: Prepared) -> list[ShardPlan
             rows = min(size, whole.rows - start)
             parts.append(Part(replace(whole.recipe, steps=rows), whole.behaviour, number=number))
     return [
-        ShardPlan(name, recipe.command, number, len(parts), Prepared([part], prepared.references))
+        ShardPlan(name, recipe, number, len(parts), Prepared([part], prepared.references))
         for number, part in enumerate(parts)
     ]
 
@@ -141,8 +152,8 @@ def is_built(plan: ShardPlan, folder: Path) -> bool:
 
 def _remove_others(folder: Path, files: set[str]) -> None:
     """Remove shards of another build, and what a killed one has left half-written."""
-    for path in folder.glob("shard-*"):
-        if path.name not in files:
+    for path in folder.iterdir():
+        if SHARD_FILE.fullmatch(path.name) and path.name not in files:
             path.unlink()
 
 
@@ -154,7 +165,6 @@ def _conclude(folder: Path, name: str, plans: Sequence[ShardPlan], prepared: Pre
         Shard(plan.file, summary.transitions, summary.episodes, file_sha256(folder / plan.file))
         for plan, summary in zip(plans, summaries, strict=True)
     )
-    joined = "".join(header.metadata[METADATA_HASH] for header in headers)
-    manifest = Manifest(name, shards, hashlib.sha256(joined.encode()).hexdigest())
+    manifest = Manifest(name, shards, joined_sha256(header.metadata[METADATA_HASH] for header in headers))
     write_manifest(folder / MANIFEST, manifest)
     return built_from(folder, total(summaries), prepared.references, manifest.metadata_sha256)

@@ -128,9 +128,7 @@ def _metadata(data: Episodes, identity: str) -> dict[str, Any]:
     algorithm, tier, command, versions = made
     if None in made or not isinstance(versions, Mapping):
         raise InputError("Expected a data set that says how it was made; use one from: build-dataset")
-    spec = json.dumps(
-        spec_json(world.env_id, world.env_kwargs)
-    )  # the file's own might run anything
+    spec = json.dumps(spec_json(world.env_id, world.env_kwargs))  # the file's own might run anything
     return {
         "dataset_id": identity,
         "minari_version": __version__,

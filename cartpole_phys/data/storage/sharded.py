@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,7 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 KEPT = 2  # shards in memory: one that is read from, and one for an order that goes back and forth
 PLAIN_NAME = re.compile(r"\w[\w.-]*", re.ASCII)  # without a folder, a drive or a way up
+WHOLE = "whole"  # in a shard's metadata, under "shard": what the set has otherwise than the shard itself
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -50,7 +51,7 @@ class Manifest:
 
     name: str
     shards: tuple[Shard, ...]
-    metadata_sha256: str  # of the metadata of the whole data set
+    metadata_sha256: str  # of all shards' together, by ``joined_sha256``
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -107,6 +108,11 @@ def file_sha256(path: Path) -> str:
     """Hash of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def joined_sha256(hashes: Iterable[str]) -> str:
+    """The hash of a whole data set's metadata, from those of its shards in their order."""
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def verified_files(folder: Path) -> Iterator[Path]:
@@ -195,8 +201,11 @@ class ShardedEpisodes(Sequence[Episode]):
 
     @cached_property
     def metadata(self) -> Mapping[str, Any]:
-        """The first shard's metadata, which stand for the whole data set."""
-        return self._shard(0).metadata
+        """The first shard's metadata, with the tier and the recipe of the whole data set."""
+        first = self._shard(0).metadata
+        shard = first.get("shard")
+        whole = shard.get(WHOLE) if isinstance(shard, Mapping) else None
+        return {**first, **whole} if isinstance(whole, Mapping) else first
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
