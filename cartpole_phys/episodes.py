@@ -148,7 +148,7 @@ class Episodes(Sequence[Episode]):
 
     @classmethod
     def from_d4rl(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any] | None = None) -> Episodes:
-        """Episodes from flat arrays under D4RL's keys; rows after the last flag count as a cut episode.
+        """Episodes from flat arrays under D4RL's keys; rows after the last flag become a cut episode.
 
         Raises:
             InputError: if there are no rows, or arrays of other shapes than D4RL's.
@@ -157,10 +157,11 @@ class Episodes(Sequence[Episode]):
         terminals, timeouts = arrays["terminals"].astype(np.bool_), arrays["timeouts"].astype(np.bool_)
         if not len(terminals):
             raise InputError("Expected at least one transition, got an empty data set.")
-        ends = np.flatnonzero(terminals | timeouts)
-        if not len(ends) or ends[-1] != len(terminals) - 1:
-            ends = np.append(ends, len(terminals) - 1)
         infos = {name.removeprefix("infos/"): values for name, values in arrays.items() if "infos/" in name}
+        if not terminals[-1] | timeouts[-1]:
+            infos[CUT] = infos[CUT].astype(np.bool_) if CUT in infos else np.zeros(len(terminals), np.bool_)
+            timeouts[-1] = infos[CUT][-1] = True
+        ends = np.flatnonzero(terminals | timeouts)
         return cls(
             observations=arrays["observations"],
             actions=arrays["actions"],

@@ -18,8 +18,11 @@ def unfinished(path: Path) -> Iterator[Path]:
     killed process has left is overwritten by the next one.
 
     Raises:
-        OSError: if the folder cannot be written, before any work is done, or the disk is full.
+        OSError: if there is a folder of this name or its folder cannot be written, before any work is done,
+            or the disk is full.
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     partial = path.with_name(path.name + ".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial.write_bytes(b"")

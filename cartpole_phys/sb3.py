@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ class NoInfo(dict[str, Any]):
 
 
 NO_INFO = NoInfo()
+STATE = "state"  # the option that environments may have for themselves
 
 
 class PhysCartPoleVecEnv(VecEnv):
@@ -58,10 +59,14 @@ class PhysCartPoleVecEnv(VecEnv):
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
 
     def reset(self) -> npt.NDArray[np.float32]:
-        """Start new episodes, with the seeds and options from ``seed`` and ``set_options``."""
+        """Start new episodes, with the seeds and options from ``seed`` and ``set_options``.
+
+        Raises:
+            InputError: if options other than ``"state"`` differ between environments.
+        """
         seeded = any(seed is not None for seed in self._seeds)
         seeds = self._seeds if seeded else None
-        observations, self.infos = self.envs.reset(seed=seeds, options=self._options[0])
+        observations, self.infos = self.envs.reset(seed=seeds, options=_together(self._options))
         self.reset_infos = [NO_INFO] * self.num_envs
         self._reset_seeds()
         self._reset_options()
@@ -119,3 +124,22 @@ class PhysCartPoleVecEnv(VecEnv):
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
         """False, once per index asked for."""
         return [False for _ in self._get_indices(indices)]
+
+
+def _together(options: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The options of n environments as one for all, with states of shape (n, 4) where each has its own.
+
+    Raises:
+        InputError: if others differ, or some have a state and some have none.
+    """
+    others = [{name: value for name, value in one.items() if name != STATE} for one in options]
+    states = [one[STATE] for one in options if STATE in one]
+    if any(one != others[0] for one in others) or 0 < len(states) < len(options):
+        raise InputError(
+            f"Expected options that are the same for all {len(options)} environments but for {STATE!r}, got "
+            f"{list(options)!r:.200}."
+        )
+    if not states:
+        return others[0]
+    stacked = np.asarray(states, np.float64)  # (n, 4), or (n, n, 4) of a state for each, given to all
+    return {**others[0], STATE: stacked[0] if stacked.ndim == 3 else stacked}

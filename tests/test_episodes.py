@@ -83,6 +83,9 @@ def test_unflagged_tail_becomes_an_episode() -> None:
     flat["timeouts"] = np.zeros_like(flat["timeouts"])
     loaded = Episodes.from_d4rl(flat)
     assert loaded.offsets[-1] == 5_000
+    assert not loaded.complete[-1]
+    moved = Episodes.from_d4rl(loaded.select([len(loaded) - 1, 0]).as_d4rl())
+    assert moved.lengths.tolist() == loaded.lengths[[-1, 0]].tolist()  # it does not run into the next one
     with pytest.raises(InputError, match="at least one transition"):
         Episodes.from_d4rl({key: values[:0] for key, values in flat.items()})
 

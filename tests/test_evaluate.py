@@ -11,6 +11,7 @@ from gymnasium.wrappers import ClipAction, NormalizeObservation, RecordEpisodeSt
 
 import cartpole_phys
 from benchmarks.pendulum_reference import PendulumReference
+from cartpole_phys.data import score
 from cartpole_phys.data.evaluation import evaluate
 from cartpole_phys.data.score import mean_interval, references, references_of, return_of_score
 from cartpole_phys.errors import InputError
@@ -34,6 +35,20 @@ def test_numbers_are_those_of_the_episodes() -> None:
     np.testing.assert_array_equal(result.lengths, episodes.lengths)
     assert (result.mean_return, result.low, result.high) == mean_interval(episodes.returns)
     assert result.score == 100.0
+
+
+def test_the_interval_of_many_values_takes_no_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(1).normal(size=30)
+    at_once = mean_interval(values, 3)
+    monkeypatch.setattr(score, "INDICES", 7 * 30 + 1)  # seven samples at a time
+    assert mean_interval(values, 3) == at_once
+
+
+@pytest.mark.parametrize("env_id", ["PhysCartPole-v0", "Pendulum-v1"])
+@pytest.mark.parametrize(("count", "seed"), [(0, 0), (1.5, 0), (1, -1), (1, 0.5)])
+def test_what_are_no_episodes_and_no_seeds(env_id: str, count: Any, seed: Any) -> None:
+    with pytest.raises(InputError, match="at least 1 episode" if count != 1 else "a seed as an integer"):
+        evaluate("random", env_id, episodes=count, seed=seed)
 
 
 @pytest.mark.parametrize("env_id", ["PhysCartPole-v0", "Pendulum-v1"])

@@ -207,6 +207,12 @@ def test_pickles_of_any_protocol_are_read(tmp_path: Path, protocol: int) -> None
         ([{"observations": np.ones(3)}], "Expected episode 0 as a dictionary"),
         ([{**EPISODE, "rewards": np.ones(3)}], "arrays of one length above 0 in episode 0"),
         ([{name: array[:0] for name, array in EPISODE.items()}], "length above 0"),
+        ([{**EPISODE, "observations": np.float32(1)}], "arrays of rows in episode 0"),
+        ([{**EPISODE, "observations": [[1.0], [1.0, 2.0]]}], "arrays of rows in episode 0"),
+        (
+            [{**EPISODE, "rewards": np.array(len(EPISODE["rewards"]) * ["much"])}],
+            "numbers as rewards in episode 0",
+        ),
         ([EPISODE, {**EPISODE, "observations": np.ones((4, 3))}], "episodes of one kind"),
     ],
 )

@@ -58,3 +58,11 @@ def test_what_a_killed_process_left_is_overwritten(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_told_before_the_work() -> None:
     with pytest.raises(OSError, match="nowhere"), unfinished(Path("/proc/nowhere/file.bin")):
         pytest.fail("the work was begun")
+
+
+def test_a_folder_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in (Path(), tmp_path):
+        with pytest.raises(IsADirectoryError), unfinished(path):
+            pass
+    assert list(tmp_path.iterdir()) == []

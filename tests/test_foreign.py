@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -14,6 +15,7 @@ from gymnasium.envs.registration import WrapperSpec
 from gymnasium.wrappers import NormalizeReward, TransformAction, TransformObservation
 from test_worlds import Chance, Failing, assert_equal, flipped, middle
 
+from cartpole_phys.data.build import build_dataset
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.episodes import CUT, Episodes, concatenate
 from cartpole_phys.errors import InputError
@@ -339,6 +341,17 @@ def test_actions_that_are_changed_on_the_way_stay_as_executed() -> None:
 def test_what_text_cannot_say_is_refused_before_any_work(env_id: str, env_kwargs: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=f"'{env_id}' to be registered, and its arguments"):
         Recipe(env_id, policy="random", steps=10, env_kwargs=env_kwargs)
+
+
+@pytest.mark.parametrize("limit", [0.1, 0.3, 0.7])
+def test_random_data_between_bounds_of_any_precision(limit: float, tmp_path: Path) -> None:
+    """The gate recomputes log-probabilities by the policy's own arithmetic."""
+    gym.register("Test/Precise-v0", "test_foreign:Odd", max_episode_steps=5, kwargs={"limit": limit})
+    steps: Any = np.int64(20)
+    try:
+        assert build_dataset("Test/Precise-v0", policy="random", steps=steps, out=tmp_path).exists()
+    finally:
+        del gym.registry["Test/Precise-v0"]
 
 
 def test_who_registers_our_class_anew_gets_what_was_registered() -> None:

@@ -18,7 +18,7 @@ from cartpole_phys.data.release import release as module
 from cartpole_phys.data.release.card import card
 from cartpole_phys.data.release.fetching import Registry, Released, fetch
 from cartpole_phys.data.release.publishing import publish_plan
-from cartpole_phys.data.release.release import release
+from cartpole_phys.data.release.release import MANIFEST, release
 from cartpole_phys.data.storage.d4rl import read_header
 from cartpole_phys.errors import InputError
 
@@ -117,6 +117,12 @@ def test_the_plan_names_every_file(folder: Path, tmp_path: Path) -> None:
         assert all(word in told.stdout for word in words if word.startswith("--"))
     with pytest.raises(InputError, match=r"there is no manifest\.json"):
         publish_plan(tmp_path)
+    (tmp_path / MANIFEST).write_text('{"schema_version": 1}')
+    with pytest.raises(InputError, match=r"with its version, but .* is of something else"):
+        publish_plan(tmp_path)
+    with pytest.raises(InputError, match=r"with its date, but .* is of something else"):
+        release(tmp_path, NAMES[0])
+    assert not list(tmp_path.glob("*.hdf5"))  # before anything was built
 
 
 def test_cards_say_what_the_file_says(folder: Path) -> None:

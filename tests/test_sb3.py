@@ -46,6 +46,21 @@ def test_seed_makes_resets_repeatable() -> None:
     np.testing.assert_array_equal(a.reset(), b.reset())
 
 
+def test_each_environment_starts_in_its_own_state() -> None:
+    adapter, states = _adapter(), np.arange(16.0).reshape(4, 4) / 100
+    adapter.set_options([{"state": state.tolist()} for state in states])
+    np.testing.assert_allclose(adapter.reset(), states, rtol=1e-6)
+    for same in ({"state": [0.0, 0.0, 0.1, 0.0]}, {"state": np.tile([0.0, 0.0, 0.1, 0.0], (4, 1))}):
+        adapter.set_options(same)
+        np.testing.assert_allclose(adapter.reset()[:, 2], 4 * [0.1], rtol=1e-6)
+    adapter.set_options({"low": 0.01, "high": 0.02})
+    assert (adapter.reset() >= 0.01).all()
+    for options in ([{"low": 0.0}, {}, {}, {}], [{"state": [0.0, 0.0, 0.0, 0.0]}, {}, {}, {}]):
+        adapter.set_options(options)
+        with pytest.raises(InputError, match="the same for all 4 environments but for 'state'"):
+            adapter.reset()
+
+
 def test_info_that_all_share_cannot_be_written_to() -> None:
     adapter = _adapter()
     adapter.reset()

@@ -66,6 +66,8 @@ class Recipe:
                 raise InputError(f"Expected {flag} of at least 1, got {value}.")
         if not is_integer(self.seed) or self.seed < 0:
             raise InputError(f"Expected --seed of at least 0, got {self.seed}.")
+        for name in ("steps", "train_steps", "seed", "shard_steps"):
+            object.__setattr__(self, name, plain(getattr(self, name)))  # no file holds NumPy's integers
         parts = len(components(self.tier))
         if self.steps is not None and self.steps < parts:
             raise InputError(f"Expected --steps of at least {parts} for this tier, got {self.steps}.")

@@ -20,6 +20,7 @@ from cartpole_phys.errors import InputError, is_number
 
 ENDS = ("ref_min", "ref_max")
 RESAMPLES = 2_000  # bootstrap samples of a mean
+INDICES = 1_000_000  # of values drawn at once
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -107,6 +108,10 @@ def mean_interval(values: Any, seed: int = 0) -> tuple[float, float, float]:
     given = np.asarray(values, dtype=np.float64).ravel()
     if not len(given):
         raise InputError("Expected at least one value to take the mean of, got none.")
-    chosen = np.random.default_rng(seed).integers(0, len(given), (RESAMPLES, len(given)))
-    low, high = np.percentile(given[chosen].mean(axis=1), [2.5, 97.5])
+    generator, rows = np.random.default_rng(seed), max(1, INDICES // len(given))
+    drawn = [
+        given[generator.integers(0, len(given), (min(rows, RESAMPLES - first), len(given)))].mean(axis=1)
+        for first in range(0, RESAMPLES, rows)
+    ]  # the same numbers as in one piece, which would not fit into memory
+    low, high = np.percentile(np.concatenate(drawn), [2.5, 97.5])
     return float(given.mean()), float(low), float(high)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from types import TracebackType
 
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, is_integer
 from cartpole_phys.worlds.workers import Player, Workers
 
 Needed = Callable[[int, int], int]  # episodes it takes in all, from how many there are and their steps
@@ -43,6 +43,18 @@ def check_jobs(jobs: int) -> None:
     """
     if jobs < 1:
         raise InputError(f"Expected at least 1 job, got {jobs}.")
+
+
+def check_episodes(episodes: int, seed: int) -> None:
+    """Refuse what is no number of episodes, and no seed.
+
+    Raises:
+        InputError: if there is not at least one episode, or the seed is below 0.
+    """
+    if not is_integer(episodes) or episodes < 1:
+        raise InputError(f"Expected at least 1 episode, got {episodes}.")
+    if not is_integer(seed) or seed < 0:
+        raise InputError(f"Expected a seed as an integer of at least 0, got {seed!r}.")
 
 
 def batches(

@@ -16,7 +16,7 @@ from cartpole_phys.errors import InputError
 from cartpole_phys.rollouts.laws import UNIFORM
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
 from cartpole_phys.worlds.actions import ActionSpace
-from cartpole_phys.worlds.batches import Needed, batches
+from cartpole_phys.worlds.batches import Needed, batches, check_episodes
 from cartpole_phys.worlds.foreign_batch import BATCH_SIZE, Batch
 from cartpole_phys.worlds.foreign_replay import foreign_differences
 from cartpole_phys.worlds.making import Env, find_spec, make
@@ -70,10 +70,9 @@ class ForeignWorld:
         """The first ``episodes`` episodes of a seed, in full.
 
         Raises:
-            InputError: if ``episodes`` is below 1, or as for ``stream``.
+            InputError: if ``episodes`` is below 1 or ``seed`` below 0, or as for ``stream``.
         """
-        if episodes < 1:
-            raise InputError(f"Expected at least 1 episode, got {episodes}.")
+        check_episodes(episodes, seed)
         player = ForeignPlayer(self, source, seed)
         return concatenate(list(batches(player, BATCH_SIZE, lambda *_: episodes, jobs, episodes)))
 

@@ -11,14 +11,13 @@ from gymnasium import spaces
 
 from cartpole_phys.env import action_space, observation_space
 from cartpole_phys.episodes import CUT, Episodes, concatenate
-from cartpole_phys.errors import InputError
 from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.rollout import compiled_batches
 from cartpole_phys.rollouts.lockstep import BATCH_SIZE, run_lockstep
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
 from cartpole_phys.system import CartPole
 from cartpole_phys.worlds.actions import ActionSpace
-from cartpole_phys.worlds.batches import Needed, batches, check_jobs
+from cartpole_phys.worlds.batches import Needed, batches, check_episodes, check_jobs
 from cartpole_phys.worlds.native_replay import native_differences, native_layout, state_layout
 from cartpole_phys.worlds.rows import Array, Flags, Layout, require
 from cartpole_phys.worlds.scalar_replay import scalar_differences
@@ -83,10 +82,9 @@ class NativeWorld:
         """The first ``episodes`` episodes of a seed, in full, as ``rollout.play`` gives them.
 
         Raises:
-            InputError: if ``episodes`` is below 1, or as for ``stream``.
+            InputError: if ``episodes`` is below 1 or ``seed`` below 0, or as for ``stream``.
         """
-        if episodes < 1:
-            raise InputError(f"Expected at least 1 episode, got {episodes}.")
+        check_episodes(episodes, seed)
         check_jobs(jobs)
         policy, key = policy_of(source), key_from_seed(seed)
         if isinstance(policy, CompiledPolicy):

@@ -19,11 +19,12 @@ class UniformPolicy:
         """Act in a space with finite bounds, or one of n actions."""
         self.action_space = action_space
         self._generator = np.random.default_rng(0)
+        self.log_prob: float  # of every action
         if isinstance(action_space, spaces.Discrete):
-            self._log_prob = -math.log(int(action_space.n))
+            self.log_prob = -math.log(int(action_space.n))
         else:
             low, high = bounds(action_space)
-            self._log_prob = -float(np.log(high.astype(np.float64) - low).sum())
+            self.log_prob = -float(np.log(high.astype(np.float64) - low).sum())
 
     def begin(self, batch_size: int, generator: np.random.Generator) -> None:
         """Draw the coming actions from ``generator``."""
@@ -32,7 +33,7 @@ class UniformPolicy:
     def act(self, observations: Array, rewards: FloatArray) -> ActionBatch:
         """Actions (n, act) or (n,) for n observations, with their log-densities."""
         n = len(observations)
-        log_probs = np.full(n, self._log_prob, np.float32)
+        log_probs = np.full(n, self.log_prob, np.float32)
         return ActionBatch(self._draw(n), {"action_log_probs": log_probs})
 
     def _draw(self, n: int) -> Array:

@@ -88,7 +88,23 @@ def read(path: str | os.PathLike[str]) -> Episodes:
         raise InputError(
             f"Expected a list of episodes in {os.fspath(path)!r}, got {type(trajectories).__name__}."
         )
-    return Episodes.from_d4rl(_joined([_arrays(one, number) for number, one in enumerate(trajectories)]))
+    return Episodes.from_d4rl(_joined([_checked(one, number) for number, one in enumerate(trajectories)]))
+
+
+def _checked(trajectory: Any, number: int) -> dict[str, Array]:
+    """One episode under D4RL's keys.
+
+    Raises:
+        InputError: if it is none.
+    """
+    try:
+        arrays = _arrays(trajectory, number)
+    except (IndexError, TypeError, ValueError) as error:  # of arrays that are ragged, or have no rows
+        raise InputError(f"Expected arrays of rows in episode {number}, got others ({error}).") from error
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"Expected numbers as {name} in episode {number}, got {array.dtype}.")
+    return arrays
 
 
 def _arrays(trajectory: Any, number: int) -> dict[str, Array]:

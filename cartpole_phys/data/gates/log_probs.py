@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Discrete
 
 from cartpole_phys.data.gates.verdict import (
     Array,
@@ -23,8 +22,8 @@ from cartpole_phys.data.storage.d4rl import Header
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies.behaviour import from_description
 from cartpole_phys.policies.network import executed, log_probs
-from cartpole_phys.worlds.actions import ActionSpace
 from cartpole_phys.worlds.rows import different
+from cartpole_phys.worlds.uniform import UniformPolicy
 
 LOG_PROBS, RAW_ACTIONS = "infos/action_log_probs", "infos/raw_actions"
 
@@ -67,7 +66,7 @@ class LogProbs(Gate):
         """What one part's policy gives on these rows, by name of the array."""
         part, weights = self._parts[number], self.header.weights.get(str(number), {})
         if part.get("kind") == "uniform":
-            log_prob = -np.log(_volume(self._world.action_space))
+            log_prob = UniformPolicy(self._world.action_space).log_prob
             return {LOG_PROBS: np.full(len(arrays["actions"]), log_prob, np.float32)}
         observations, raw = arrays["observations"], arrays.get(RAW_ACTIONS)
         try:
@@ -100,10 +99,3 @@ class LogProbs(Gate):
 
     def verdict(self) -> str:
         return f"{self._rows:,} recomputed to the last bit"
-
-
-def _volume(space: ActionSpace) -> float:
-    """Of the action space: what the uniform density is the inverse of."""
-    if isinstance(space, Discrete):
-        return float(space.n)
-    return float(np.prod(space.high.astype(np.float64) - space.low))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 
-from cartpole_phys.data.release.release import CITATION, LICENCE, MANIFEST, SUMS
+from cartpole_phys.data.release.release import CITATION, LICENCE, MANIFEST, SUMS, stated_in
 from cartpole_phys.errors import InputError
 
 UPLOADED = ("*.hdf5", "*.safetensors", MANIFEST, SUMS, LICENCE, CITATION)  # to GitHub, which knows no folders
@@ -17,14 +16,14 @@ def publish_plan(folder: Path) -> list[str]:
     """Commands for GitHub's ``gh`` and Hugging Face's ``hf``, in their order.
 
     Raises:
-        InputError: if the folder holds no release.
+        InputError: if the folder holds no release, or another manifest than a release's.
     """
     manifest = folder / MANIFEST
     if not manifest.is_file():
         raise InputError(
             f"Expected a release in '{folder}', but there is no {MANIFEST}; build it without the flag."
         )
-    version = json.loads(manifest.read_text("utf-8"))["version"]
+    version = stated_in(manifest, "version")
     files = [str(path) for pattern in UPLOADED for path in sorted(folder.glob(pattern))]
     tag, title = f"data-{version}", f"Data sets {version}"
     return [

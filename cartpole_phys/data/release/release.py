@@ -52,13 +52,14 @@ def release(folder: Path, only: str = "*", jobs: int = 0, progress: Progress | N
         the names of all data sets that the folder holds now.
 
     Raises:
-        InputError: if no name matches, a tier cannot be reached, or the folder cannot be written.
+        InputError: if no name matches, a tier cannot be reached, or the folder cannot be written or holds
+            another manifest.
     """
     recipes = released_recipes()
     names = [name for name in recipes if fnmatch(name, only)]
     if not names:
         raise InputError(f"No data set matches {only!r}; choose from: {', '.join(recipes)}.")
-    told = progress or Silent()
+    told, date = progress or Silent(), _date(folder / MANIFEST)
     told.stage("releasing")
     for done, name in enumerate(names):
         told.shards(done, len(names))
@@ -69,7 +70,7 @@ def release(folder: Path, only: str = "*", jobs: int = 0, progress: Progress | N
     told.shards(len(names), len(names))
     held = [name for name in recipes if (folder / f"{name}.hdf5").is_file()]
     with writing_to(folder):
-        _describe(folder, held)
+        _describe(folder, held, date)
     return held
 
 
@@ -84,10 +85,10 @@ def _is_good(path: Path, name: str) -> bool:
         return False
 
 
-def _describe(folder: Path, names: Sequence[str]) -> None:
+def _describe(folder: Path, names: Sequence[str], date: str) -> None:
     """Write what stands beside the data: weights, parquet, cards, Croissant, manifest, hashes …."""
     (folder / CARDS).mkdir(exist_ok=True)
-    stated, date, hashes = {}, _date(folder / MANIFEST), dict[Path, str]()
+    stated, hashes = {}, dict[Path, str]()
     for name in names:
         path, rows = (folder / f"{name}{suffix}" for suffix in FORMATS)
         if not rows.exists():
@@ -124,8 +125,23 @@ def _write_sums(folder: Path, known: Mapping[Path, str]) -> None:
 def _date(manifest: Path) -> str:
     """Of the release: as the manifest says, or that of the commit it is made at, or today."""
     if manifest.is_file():
-        return str(json.loads(manifest.read_text("utf-8"))["date"])
+        return stated_in(manifest, "date")
     return commit_date() or datetime.now(UTC).date().isoformat()
+
+
+def stated_in(manifest: Path, name: str) -> str:
+    """What a release's manifest says.
+
+    Raises:
+        InputError: if it does not, as another manifest would not.
+    """
+    try:
+        return str(json.loads(manifest.read_text("utf-8"))[name])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"Expected the manifest of a release, with its {name}, but '{manifest}' is of something else; "
+            "choose another folder."
+        ) from error
 
 
 def _stated(header: Header, sha256: str, size: int) -> dict[str, Any]:
