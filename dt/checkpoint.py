@@ -88,7 +88,7 @@ def _put_in_place(partial: Path, path: Path) -> None:
 
 
 def _aside(path: Path) -> Path:
-    return path.with_name(path.name + ".old")
+    return path.with_name(f".{path.name}.replaced")  # what nobody calls a copy of their own
 
 
 def check_replaceable(path: Path) -> None:

@@ -172,7 +172,7 @@ def recipe(
             others are variants of these.
         steps: optimisation steps, or None for the size's own number.
         seed: decides weights, windows and dropout.
-        dtype: of the matrix products, see ``TrainConfig``.
+        dtype: of the matrix products, see ``TrainConfig``; "auto" for the size's own.
         best_share: of the rows, from the best episodes on; 0.1 with "bc" is what is known as 10 % BC.
 
     Raises:
@@ -182,7 +182,8 @@ def recipe(
         known = ", ".join(f"{kind} {size}" for kind, size in RECIPES)
         raise InputError(f"Unknown model and size {kind!r} {size!r}; choose from {known}.")
     chosen = RECIPES[kind, size]
-    train = replace(chosen.train, seed=seed, dtype=dtype, best_share=best_share)
+    own = chosen.train.dtype if dtype == AUTO else dtype
+    train = replace(chosen.train, seed=seed, dtype=own, best_share=best_share)
     return replace(chosen, train=train if steps is None else replace(train, steps=steps, epochs=None))
 
 

@@ -84,6 +84,11 @@ class Reinformer(HistoryModel):
         ]  # (B, 3K − 1, D) -> (B, D) -> (B,)
         return out
 
+    def wishing(self, history: Batch) -> Batch:
+        """The history with the best return from the last step on."""
+        best = self.best_return(history)[:, None]  # (B,) -> (B, 1)
+        return history._replace(returns_to_go=torch.cat([history.returns_to_go[:, :-1], best], dim=1))
+
     def act(self, history: Batch) -> Tensor:
         """The action for the last step, beside its return-to-go."""
         return self.head.decide(self.features(history, LAST)[:, 0])  # (B, 1, D) -> (B, D)
@@ -108,5 +113,5 @@ class ReinformerStream(History):
         self._reinformer = model
 
     def _act(self, timestep: int) -> Tensor:
-        self._returns_to_go[-1] = self._reinformer.best_return(self._batch(timestep))
+        self._returns_to_go[-1] = self._reinformer.wishing(self._batch(timestep)).returns_to_go[:, -1]
         return super()._act(timestep)

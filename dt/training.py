@@ -81,7 +81,10 @@ def train(
         while run.remaining and not stopped:
             run.advance(on_progress)
             stopped = parallel.any_of(should_stop())
-            if first and (stopped or not run.remaining or run.trainer.step % save_every == 0):
+            if not (stopped or not run.remaining or run.trainer.step % save_every == 0):
+                continue
+            run.report(on_progress)  # a loss that diverged replaces no checkpoint
+            if first:
                 current = run.checkpoint()
                 if out is not None:
                     checkpoints.save(out, current)
@@ -93,6 +96,8 @@ def train(
 def best(episodes: Episodes, share: float, seed: int) -> Episodes:
     """The episodes of the highest returns, in their order: as few as hold so large a share of all rows.
 
+    Episodes that were cut by the end of collecting come last: what they would have returned is not known.
+
     Of episodes with equal returns, ``seed`` decides which are taken: where a time limit caps the return, the
     best ones of a mixed file are many, and its order says who made them.
 
@@ -101,7 +106,7 @@ def best(episodes: Episodes, share: float, seed: int) -> Episodes:
     if share == 1.0:
         return episodes
     lots = np.random.default_rng(seed).random(len(episodes))
-    ranked = np.lexsort((lots, -episodes.returns))  # by return, then by lot
+    ranked = np.lexsort((lots, -episodes.returns, ~episodes.complete))  # by return, then by lot
     rows = np.cumsum(episodes.lengths[ranked])
     count = int(np.searchsorted(rows, share * episodes.steps)) + 1
     return episodes.select(np.sort(ranked[:count]))
@@ -163,7 +168,16 @@ class _Run:
     def advance(self, on_progress: OnProgress) -> None:
         """Do one optimisation step, and report now and then."""
         self._losses.append(self.trainer.advance())
-        if len(self._losses) < REPORT_EVERY and self.remaining:
+        if len(self._losses) == REPORT_EVERY:
+            self.report(on_progress)
+
+    def report(self, on_progress: OnProgress) -> None:
+        """Tell the mean loss of the steps since the last report, if there were any.
+
+        Raises:
+            InputError: if it is not finite.
+        """
+        if not self._losses:
             return
         loss = float(torch.stack(self._losses).mean())
         self._losses.clear()

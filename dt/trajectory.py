@@ -160,7 +160,7 @@ class TrajectoryStream(Stream):
         model, seen = self._model, self._model.spaces.observation_size
         if timestep:
             rewarded = model.discretizer.encode(reward[:, None], first=model.per_step - 2)
-            self._steps[:, -1, -2:-1] = rewarded  # the value stays 0: nobody looks at it
+            self._steps[:, -1, -2:-1] = rewarded  # nobody looks at the value, so it stays as planned
         self._steps = self._steps[:, max(self._steps.shape[1] - self._plan.context, 0) :]
         now = model.discretizer.encode(observation)  # (B, obs)
         history = torch.cat([self._steps.flatten(1), now], dim=1)  # (B, c × P + obs)

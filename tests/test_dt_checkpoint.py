@@ -134,6 +134,12 @@ def test_foreign_things_are_refused_and_never_destroyed(trained: Checkpoint, tmp
         with pytest.raises(InputError, match="is not a checkpoint; choose another --out"):
             checkpoints.save(path, trained)
     assert (folder / "holiday.jpg").read_text() == file.read_text() == "mine"
+    copy = tmp_path / "run.old"  # of one's own
+    copy.mkdir()
+    (copy / "mine").write_text("mine")
+    for _ in range(2):
+        checkpoints.save(tmp_path / "run", trained)
+    assert (copy / "mine").read_text() == "mine"
     (tmp_path / "empty").mkdir()
     checkpoints.save(tmp_path / "empty", trained)
     assert checkpoints.load(tmp_path / "empty").step == 2

@@ -31,19 +31,20 @@ def _padded(array: np.ndarray, steps: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("env_id", "config"),
+    ("env_id", "kind", "config"),
     [
-        (CONTINUOUS, None),
-        (DISCRETE, None),
-        (CONTINUOUS, DecisionConfig(5, TransformerConfig(2, 2, 16), attention_window=3)),
+        (CONTINUOUS, "decision", None),
+        (DISCRETE, "decision", None),
+        (CONTINUOUS, "decision", DecisionConfig(5, TransformerConfig(2, 2, 16), attention_window=3)),
+        (CONTINUOUS, "reinformer", None),
     ],
-    ids=["continuous", "discrete", "sliding"],
+    ids=["continuous", "discrete", "sliding", "reinformer"],
 )
-def test_onnx_acts_as_we_do(env_id: str, config: DecisionConfig | None, tmp_path: Path) -> None:
-    """On the recorded histories of whole episodes."""
+def test_onnx_acts_as_we_do(env_id: str, kind: str, config: DecisionConfig | None, tmp_path: Path) -> None:
+    """On the recorded histories of whole episodes; a Reinformer is given what it went for before."""
     import onnxruntime
 
-    recipe = small_recipe(steps=30)
+    recipe = small_recipe(kind, steps=30)
     checkpoint = train(make_episodes(env_id), replace(recipe, model=config or recipe.model))
     logging.disable(logging.WARNING)
     onnx.save(checkpoint, tmp_path / "model.onnx")
@@ -54,6 +55,8 @@ def test_onnx_acts_as_we_do(env_id: str, config: DecisionConfig | None, tmp_path
     episodes = world_of(env_id).play(load(checkpoint, target), 3, seed=0)
     for episode in episodes:
         wanted = target - np.concatenate([[0.0], np.cumsum(episode.rewards[:-1], dtype=np.float64)])
+        if kind == "reinformer":
+            wanted[:] = 0.0
         for step in range(len(episode.rewards)):
             rows = slice(max(step + 1 - context, 0), step + 1)
             actions = episode.actions[rows].copy()
@@ -69,5 +72,8 @@ def test_onnx_acts_as_we_do(env_id: str, config: DecisionConfig | None, tmp_path
             inputs = {
                 name: _padded(field, context)[None] for name, field in zip(onnx.INPUTS, fields, strict=True)
             }
-            (action,) = session.run(None, inputs)
+            action, aim = session.run(None, inputs)
             np.testing.assert_allclose(action[0], episode.actions[step], atol=1e-5)
+            if kind == "reinformer":
+                wanted[step] = aim[0]
+            assert aim[0] == pytest.approx(wanted[step], abs=1e-4)

@@ -12,7 +12,15 @@ from cartpole_phys.errors import InputError
 from dt import checkpoint as checkpoints
 from dt.checkpoint import Checkpoint
 from dt.data.source import describe
-from dt.learning.optimization import BFLOAT16, FLOAT32, TrainConfig, faster_dtype, learning_rate, with_steps
+from dt.learning.optimization import (
+    BFLOAT16,
+    FLOAT32,
+    TrainConfig,
+    Trainer,
+    faster_dtype,
+    learning_rate,
+    with_steps,
+)
 from dt.models import RECIPES, Recipe, create, recipe
 from dt.training import best, train
 
@@ -120,6 +128,12 @@ def test_the_dtype_that_was_used_is_recorded() -> None:
     assert faster_dtype(large, CPU) in (FLOAT32, BFLOAT16)
 
 
+def test_values_are_learned_in_full_precision_unless_told() -> None:
+    assert {recipe(kind, "tiny").train.dtype for kind in ("iql", "cql", "td3bc")} == {FLOAT32}
+    assert recipe("iql", "tiny", dtype=BFLOAT16).train.dtype == BFLOAT16
+    assert recipe("decision", "tiny").train.dtype == "auto"
+
+
 def test_recipes_are_known_by_name() -> None:
     paper = recipe("decision", "paper", seed=3)
     assert (paper.train.learning_rate, paper.train.warmup_steps, paper.train.seed) == (1e-4, 10_000, 3)
@@ -170,9 +184,18 @@ def test_the_best_episodes_are_as_few_as_hold_their_share() -> None:
     assert best(episodes, 1.0, seed=0) is episodes
 
 
+def test_an_episode_that_was_cut_is_not_among_the_best() -> None:
+    """Where each step costs something, what is left of it would look best."""
+    episodes = make_episodes()
+    costly = replace(episodes, rewards=-np.ones_like(episodes.rewards))
+    assert not costly.complete[-1]
+    assert all(best(costly, share, seed=0).complete.all() for share in (0.01, 0.3, 0.8))
+
+
 def test_of_equally_good_episodes_a_lot_decides_and_not_their_place_in_the_file() -> None:
     """As in a mixed file, where a time limit makes the best of every agent equally good."""
     episodes = make_episodes()
+    episodes = episodes.filter(episodes.complete)
     equal = replace(episodes, rewards=np.zeros_like(episodes.rewards))
     starts = equal.observations[equal.offsets[:-1], 0]
     taken = [np.isin(starts, best(equal, 0.3, seed).observations[:, 0]) for seed in range(200)]
@@ -219,6 +242,22 @@ def test_resuming_needs_the_same_data_and_recipe(tmp_path: Path) -> None:
         train(episodes, chosen, tmp_path / "none", resume=True)
     with pytest.raises(InputError, match="give its folder"):
         train(episodes, chosen, resume=True)
+
+
+def test_a_model_that_diverged_replaces_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also between two reports of the loss."""
+    advance = Trainer.advance
+
+    def diverging(trainer: Trainer) -> Tensor:
+        loss = advance(trainer)
+        return loss * float("nan") if trainer.step == 12 else loss
+
+    monkeypatch.setattr(Trainer, "advance", diverging)
+    with pytest.raises(InputError, match="got nan at step 14"):
+        train(make_episodes(), small_recipe(steps=30), tmp_path / "run", save_every=7)
+    assert checkpoints.load(tmp_path / "run").step == 7
 
 
 def test_a_loss_that_is_not_finite_ends_training() -> None:

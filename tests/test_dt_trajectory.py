@@ -204,6 +204,8 @@ def test_impossible_settings_are_told() -> None:
         replace(CONFIG, plan=replace(PLAN, context=5))
     with pytest.raises(InputError, match="beam_width"):
         PlanConfig(beam_width=0)
+    with pytest.raises(InputError, match="top_actions of at least 1"):
+        PlanConfig(top_actions=0)
     with pytest.raises(InputError, match=r"0 <= action_share < 1, got 1\.0"):
         PlanConfig(action_share=1.0)
 

@@ -42,6 +42,8 @@ def test_transitions_are_those_of_the_episodes() -> None:
     assert len(set(rows)) > 500
     raw = Transitions(episodes, normalization, torch.device("cpu")).sample(1_000, torch.Generator())
     assert torch.equal(raw.rewards, torch.ones(1_000))
+    alike = Transitions(episodes[:1], normalization, torch.device("cpu"), 50.0)
+    assert torch.equal(alike.rewards, torch.ones(len(alike.rewards)))  # there is no span to scale by
 
 
 @pytest.mark.parametrize("kind", METHODS)
@@ -98,6 +100,19 @@ def test_the_penalty_of_cql_is_the_integral_over_all_actions_in_the_states_of_th
         integral = torch.trapezoid(values(grid.expand(16, -1)[..., None]).exp(), grid).log()  # (B,)
         expected += float((np.log(3 * count) + integral - values(batch.actions[:, None])[:, 0]).mean())
     assert penalty == pytest.approx(weight * expected, rel=1e-3)
+
+
+def test_the_actions_of_the_penalty_are_where_the_data_are() -> None:
+    """Data on the CPU and a default elsewhere stand for data on a GPU and the default, which is the CPU."""
+    episodes = make_episodes(steps=300)
+    spaces = describe(episodes).spaces
+    sampler = Transitions(episodes, Normalization.of(episodes, spaces), torch.device("cpu"))
+    model = create("cql", CQLConfig(hidden=(8,), sampled_actions=3), spaces)
+    batch = _as_tensordict(sampler.sample(16, torch.Generator()))
+    with torch.device("meta"):
+        actions, log_densities = model.losses._sampled(batch)  # type: ignore[operator, union-attr]
+    assert actions.device == log_densities.device == torch.device("cpu")
+    assert (actions.shape, log_densities.shape) == ((16, 9, 1), (16, 9))
 
 
 @pytest.mark.parametrize("part", ["actor_network_params", "target_qvalue_network_params"])

@@ -23,6 +23,10 @@ class HistoryModel(Model):
     def act(self, history: Batch) -> Tensor:
         """Actions (B, act) or (B,) for the last step of ``history``, whose own action is not looked at."""
 
+    def wishing(self, history: Batch) -> Batch:
+        """The history with the return that is wanted from the last step on: here the one that is given."""
+        return history
+
     def stream(self, batch_size: int, generator: torch.Generator) -> Stream:
         """Acts on whole histories; nothing is random."""
         return History(self, self.spaces, batch_size)

@@ -32,8 +32,12 @@ class Transitions:
         device: torch.device,
         return_span: float | None = None,
     ) -> None:
-        """Put ``episodes`` on ``device``; where a ``return_span`` is given, rewards are scaled to it."""
-        scale = 1.0 if return_span is None else return_span / _span(episodes)
+        """Put ``episodes`` on ``device``; where a ``return_span`` is given, rewards are scaled to it.
+
+        Where all episodes return the same, there is nothing to scale by, and rewards stay as they are.
+        """
+        span = _span(episodes)
+        scale = return_span / span if return_span and span else 1.0
         self.observations = normalization.observations(torch.as_tensor(episodes.observations)).to(device)
         self.actions = normalization.actions(torch.as_tensor(episodes.actions)).to(device)
         self.rewards = torch.as_tensor(episodes.rewards * np.float32(scale)).to(device)
@@ -57,4 +61,4 @@ class Transitions:
 def _span(episodes: Episodes) -> float:
     """From the worst to the best return, of whole episodes if there are any."""
     returns = episodes.returns[episodes.complete] if episodes.complete.any() else episodes.returns
-    return float(np.ptp(returns)) or 1.0
+    return float(np.ptp(returns))

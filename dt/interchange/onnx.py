@@ -15,6 +15,7 @@ from dt.checkpoint import Checkpoint
 from dt.data.windows import Batch, Normalization
 
 INPUTS = ("observations", "actions", "returns_to_go", "timesteps", "valid")
+OUTPUTS = ("action", "return_to_go")
 OPSET = 18  # what PyTorch's exporter writes
 
 
@@ -27,8 +28,8 @@ class _Acting(nn.Module):
 
     def forward(
         self, observations: Tensor, actions: Tensor, returns_to_go: Tensor, timesteps: Tensor, valid: Tensor
-    ) -> Tensor:
-        """The action for the last step of each history."""
+    ) -> tuple[Tensor, Tensor]:
+        """For the last step of each history: the action, and the return-to-go that it goes for."""
         history = Batch(
             self.normalization.observations(observations),
             self.normalization.actions(actions),
@@ -36,11 +37,17 @@ class _Acting(nn.Module):
             timesteps,
             valid,
         )
-        return self.normalization.raw_actions(self.model.act(history))
+        history = self.model.wishing(history)
+        wanted = history.returns_to_go[:, -1].double() * self.normalization.return_scale  # (B, K) -> (B,)
+        return self.normalization.raw_actions(self.model.act(history)), wanted
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
     """Write an ONNX file whose output ``action`` is what the model does, for any number B of histories.
+
+    The other output, ``return_to_go`` (B,) float64, is what it goes for: a Decision Transformer for the last
+    of ``returns_to_go``, a Reinformer, which does not look at that, for what it thinks possible; it stands
+    there in the histories of the steps to come.
 
     Inputs are the last K steps of each history, K the model's context, padded in front: ``observations``
     (B, K, obs) float32, ``actions`` (B, K, act) float32 or (B, K) int64, of which the last one is not looked
@@ -65,7 +72,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
             _Acting(model, checkpoint.normalization),
             example,
             input_names=INPUTS,
-            output_names=["action"],
+            output_names=OUTPUTS,
             dynamic_shapes=[{0: batch}] * len(example),
             dynamo=True,
             opset_version=OPSET,

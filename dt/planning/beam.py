@@ -37,7 +37,8 @@ class PlanConfig:
     top_actions: int | None = None  # only so many of the likeliest tokens are drawn
 
     def __post_init__(self) -> None:
-        counts = (self.horizon, self.beam_width, self.expansions, self.top_actions or 1)
+        top_actions = 1 if self.top_actions is None else self.top_actions
+        counts = (self.horizon, self.beam_width, self.expansions, top_actions)
         if min(counts) < 1 or self.context < 0:
             raise InputError(
                 "Expected horizon, beam_width, expansions and top_actions of at least 1 and context of at "

@@ -35,8 +35,9 @@ class ConservativeLoss(CQLLoss):  # type: ignore[misc]  # TorchRL has no types
     @torch.no_grad()
     def _sampled(self, tensordict: Any) -> tuple[Tensor, Tensor]:
         """Actions (B, 3 × N, act) at random, of the policy now and in the next state; their log-densities."""
-        chance = torch.empty(len(tensordict), self.num_random, tensordict["action"].shape[-1]).uniform_(-1, 1)
-        actions, log_densities = [chance], [torch.full(chance.shape[:2], chance.shape[-1] * np.log(0.5))]
+        known = tensordict["action"]  # (B, act), on the device of all
+        chance = known.new_empty(len(known), self.num_random, known.shape[-1]).uniform_(-1, 1)
+        actions, log_densities = [chance], [chance.new_full(chance.shape[:2], known.shape[-1] * np.log(0.5))]
         with self.actor_network_params.to_module(self.actor_network):
             for transitions in (tensordict, tensordict["next"]):
                 policy = self.actor_network.get_dist(transitions.select("observation"))
