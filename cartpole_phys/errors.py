@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -13,6 +15,22 @@ class InputError(ValueError):
     The message says what was expected, what was got and what to do next; the commands print it on one
     line and end with exit code 2.
     """
+
+
+@contextmanager
+def needing(extra: str) -> Iterator[None]:
+    """Say which extra of this package installs what is imported here.
+
+    Raises:
+        InputError: if it is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"This needs {error.name}, which is not installed; install it with: "
+            f'pip install "cartpole-phys[{extra}]"'
+        ) from error
 
 
 def is_integer(value: Any) -> TypeGuard[int]:

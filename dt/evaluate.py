@@ -36,23 +36,24 @@ def evaluate_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
     quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
 ) -> None:
-    """Play a trained model and print its normalised scores."""
+    """Play a trained model and print its returns and normalised scores."""
     loaded = checkpoints.load(checkpoint)
     wanted = [*(target or []), *(return_of_score(loaded.source.env_id, one) for one in target_score or [])]
-    if wanted and not loaded.model.uses_target:
+    if (wanted or plot is not None) and not loaded.model.uses_target:
+        option = "--target" if wanted else "--plot"
         raise InputError(
-            f"Models of kind {loaded.recipe.kind!r} cannot be asked for a return; leave out --target."
+            f"Models of kind {loaded.recipe.kind!r} cannot be asked for a return; leave out {option}."
         )
     targets = wanted or default_targets(loaded)
     console = Console(stderr=True, quiet=quiet or as_json)
     with console.status(f"Playing {episodes} episodes for each of {len(targets)} targets …"):
         results = evaluate(loaded, targets, episodes, seed)
-    if plot is not None:
-        save_plot(loaded, results, plot)
     if as_json:
         print(json.dumps(_report(loaded, checkpoint, results, episodes, seed), indent=2))
     else:
         Console().print(_table(loaded, results, episodes))
+    if plot is not None:
+        save_plot(loaded, results, plot)
 
 
 def _report(
@@ -73,16 +74,21 @@ def _report(
 
 def _table(loaded: Checkpoint, results: Sequence[Evaluation], episodes: int) -> Table:
     table = Table(title=f"{loaded.recipe.kind} on {loaded.source.dataset_name}, {episodes} episodes each")
-    for heading in ("target", "mean return", "score", "95 % interval"):
+    for heading in ("target", "mean return", "95 % interval", "score", "95 % interval"):
         table.add_column(heading, justify="right")
     for result in results:
         table.add_row(
             "–" if result.target is None else f"{result.target:.1f}",
-            f"{result.mean_return:.1f}",
-            f"{result.score:.1f}",
-            f"{result.score_low:.1f} to {result.score_high:.1f}",
+            *_interval(result.mean_return, result.return_low, result.return_high),
+            *_interval(result.score, result.score_low, result.score_high),
         )
     return table
+
+
+def _interval(value: float | None, low: float | None, high: float | None) -> tuple[str, str]:
+    if value is None:
+        return "–", "–"
+    return f"{value:.1f}", f"{low:.1f} to {high:.1f}"
 
 
 def main() -> None:

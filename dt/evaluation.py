@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cartpole_phys.data.score import mean_interval, normalized_score
+from cartpole_phys.data.score import all_references, mean_interval, normalized_score
 from cartpole_phys.data.stated import stated_world
 from cartpole_phys.errors import InputError
+from cartpole_phys.memory import FloatArray
 from dt.checkpoint import Checkpoint
 from dt.policy import load
 
@@ -31,9 +32,9 @@ class Evaluation:
     mean_return: float
     return_low: float  # ends of the 95 % bootstrap interval of the mean return
     return_high: float
-    score: float  # normalised: 0 random, 100 the best known policy
-    score_low: float  # ends of the 95 % bootstrap interval of the mean score
-    score_high: float
+    score: float | None  # normalised: 0 random, 100 the best known policy; None where nobody measured these
+    score_low: float | None  # ends of the 95 % bootstrap interval of the mean score
+    score_high: float | None
 
 
 def default_targets(checkpoint: Checkpoint) -> list[float | None]:
@@ -67,7 +68,7 @@ def evaluate(
         seed: decides the start states and the bootstrap.
 
     Raises:
-        InputError: if the environment cannot be made or has no reference returns, or a number is impossible.
+        InputError: if the environment cannot be made, or a number is impossible.
     """
     if seed < 0:
         raise InputError(f"Expected a seed of at least 0, got {seed}.")
@@ -76,7 +77,16 @@ def evaluate(
     results = []
     for target in targets:
         returns = world.play(load(checkpoint, target), episodes, seed).returns
-        scores = normalized_score(source.env_id, returns)
-        intervals = (*mean_interval(returns, seed=seed), *mean_interval(scores, seed=seed))
-        results.append(Evaluation(target, *intervals))
+        results.append(
+            Evaluation(target, *mean_interval(returns, seed=seed), *_scores(source.env_id, returns, seed))
+        )
     return results
+
+
+def _scores(
+    env_id: str, returns: FloatArray, seed: int
+) -> tuple[float, float, float] | tuple[None, None, None]:
+    """The mean score with its interval, where there are reference returns."""
+    if env_id not in all_references():
+        return None, None, None
+    return mean_interval(normalized_score(env_id, returns), seed=seed)

@@ -24,7 +24,7 @@ from dt.data.windows import Batch
 from dt.decision import DecisionConfig, DecisionTransformer
 from dt.evaluation import default_targets
 from dt.gpt import TransformerConfig
-from dt.interchange import hugging_face
+from dt.interchange import hugging_face, onnx
 from dt.models import Recipe
 from dt.policy import load
 from dt.training import train
@@ -144,7 +144,9 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     # file -> what it holds instead, None for nothing, and what is said of that
     cases: list[tuple[str, bytes | None, str]] = [
         ("README.md", None, "mean of 4 numbers in the card .* got 0"),
-        ("README.md", CARD.replace("0.125,", "").encode(), "std of 4 numbers in the card .* got 3"),
+        ("README.md", CARD.replace("0.125,", "").encode(), "std of 4 numbers above 0 in the card .* got 3"),
+        ("README.md", CARD.replace("0.125,", "0,").encode(), "std of 4 numbers above 0 in the card"),
+        ("README.md", b"mean = [\xff 1-2-3]", "mean of 4 numbers in the card .* got 3"),
         ("config.json", None, "cannot be opened"),
         ("config.json", b'{"model_type": "bert"}', "cannot be opened|Expected"),
         ("model.safetensors", b"cut", "cannot be opened"),
@@ -275,7 +277,7 @@ def hub(tmp_path: Path) -> Iterator[str]:
 
 LOAD = """
 import sys
-from dt.interchange import hugging_face
+from dt.interchange import hugging_face, onnx
 from cartpole_phys.errors import InputError
 try:
     print(hugging_face.load(sys.argv[1], "PhysCartPole-v0").normalization.observation_mean)
@@ -302,3 +304,19 @@ def test_names_on_the_hub_are_fetched(hub: str, tmp_path: Path) -> None:
     assert "is no folder and could not be fetched" in said("nobody/nothing", hub)
     assert "is no folder and could not be fetched" in said("no/such/name", hub)
     assert "is no folder and could not be fetched" in said("other/model", "http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("scale", [0.0, -5.0, float("nan"), float("inf")])
+def test_return_scales_that_are_none_are_refused(scale: float, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"Expected a return scale above 0, got {scale}"):
+        hugging_face.load(tmp_path, CONTINUOUS, scale)
+
+
+@pytest.mark.parametrize(("module", "extra"), [("transformers", "hf"), ("onnxscript", "onnx")])
+def test_what_is_not_installed_is_named(
+    module: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    save = {"hf": hugging_face.save, "onnx": onnx.save}[extra]
+    with pytest.raises(InputError, match=rf'needs {module}, .* pip install "cartpole-phys\[{extra}\]"'):
+        save(train(make_episodes(), small_recipe(steps=1)), tmp_path / "model")

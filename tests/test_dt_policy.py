@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from cartpole_phys.rollouts.policy import ActionBatch
 from cartpole_phys.system import CartPole
 from cartpole_phys.worlds.world import world_of
 from dt.acting.history import HistoryModel
+from dt.attention.maps import played_windows
 from dt.checkpoint import Checkpoint
 from dt.data.windows import Batch
 from dt.evaluation import default_targets, evaluate
@@ -110,11 +112,26 @@ def test_evaluation_plays_each_target_on_the_same_episodes() -> None:
     assert (targets[0], targets[-1]) == (checkpoint.source.mean_return, checkpoint.source.max_return)
     results = evaluate(checkpoint, [100.0, 100.0], episodes=4, seed=1)
     assert results[0] == results[1]
-    assert results[0].score_low <= results[0].score <= results[0].score_high
+    low, score, high = results[0].score_low, results[0].score, results[0].score_high
+    assert low is not None
+    assert score is not None
+    assert high is not None
+    assert low <= score <= high
     returns = play(CartPole.from_id(CONTINUOUS), load(checkpoint, 100.0), 4, seed=1).returns
     assert results[0].mean_return == returns.mean()
     with pytest.raises(InputError, match="seed of at least 0"):
         evaluate(checkpoint, [None], seed=-1)
+
+
+def test_where_nobody_measured_references_returns_are_told_alone() -> None:
+    """As of others' checkpoints, whose data are not known, in environments that this package has not."""
+    checkpoint = trained_on(DISCRETE)
+    nowhere = replace(checkpoint.source, env_id="CartPole-v1", mean_return=math.nan, max_return=math.nan)
+    (result,) = evaluate(replace(checkpoint, source=nowhere), [100.0], episodes=3)
+    assert result.return_low <= result.mean_return <= result.return_high
+    assert (result.score, result.score_low, result.score_high) == (None, None, None)
+    with pytest.raises(InputError, match="say what is wanted: --target"):
+        played_windows(replace(checkpoint, source=nowhere), 1, 0)
 
 
 def test_cloning_takes_no_target() -> None:

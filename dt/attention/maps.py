@@ -22,6 +22,7 @@ from cartpole_phys.errors import InputError
 from dt.checkpoint import Checkpoint
 from dt.decision import DecisionTransformer
 from dt.energy import EnergyModel, at_the_front
+from dt.evaluation import default_targets
 from dt.gpt import ALL, Transformer, causal_mask
 from dt.heads import Model
 from dt.learning.optimization import seeds
@@ -62,7 +63,8 @@ def played_windows(checkpoint: Checkpoint, episodes: int, seed: int) -> Any:
     if seed < 0:
         raise InputError(f"Expected a seed of at least 0, got {seed}.")
     world = stated_world({"env_id": source.env_id, "env_kwargs": source.env_kwargs})
-    played = world.play(load(checkpoint), episodes, seed)
+    wanted = default_targets(checkpoint)[0] if np.isnan(source.max_return) else None  # None: as in its data
+    played = world.play(load(checkpoint, wanted), episodes, seed)
     sampler = model.sampler(played, checkpoint.normalization, next(model.parameters()).device)
     return sampler.at(_starts(played, model.window, seed))  # type: ignore[attr-defined]
 

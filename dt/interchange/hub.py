@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, needing
 
 SETTINGS = "config.json"
 FILES = [SETTINGS, "*.safetensors", "*.bin", "README.md"]
@@ -16,12 +16,13 @@ def folder_of(source: str) -> Path:
     """The folder itself, or what the hub has under a name.
 
     Raises:
-        InputError: if there is neither.
+        InputError: if there is neither, or Hugging Face's library is not installed.
     """
     if Path(source).is_dir():
         return Path(source)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    with needing("hf"):
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
         return Path(snapshot_download(source, allow_patterns=FILES))

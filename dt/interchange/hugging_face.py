@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cartpole_phys.data.stated import stated_world
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, needing
 from cartpole_phys.files import unfinished_folder
 from dt.checkpoint import Checkpoint, restore
 from dt.data.source import Source, spaces_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 OWN = "cartpole_phys"  # in config.json: what transformers has no place for
 RETURN_SCALE = 1_000.0  # of the authors' own gym checkpoints
+NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 CARD = """---
 library_name: transformers
 tags: [decision-transformer, offline-rl]
@@ -49,7 +51,8 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
         InputError: if transformers has no such model, or the folder has something in it.
         OSError: if the folder cannot be written.
     """
-    from transformers import DecisionTransformerModel
+    with needing("hf"):
+        from transformers import DecisionTransformerModel
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
@@ -86,13 +89,15 @@ def load(
 
     Raises:
         InputError: if there is no such checkpoint, or it is damaged, of another kind, or does not fit the
-            environment.
+            environment, or a scale is not above 0.
     """
+    scale = RETURN_SCALE if return_scale is None else return_scale
+    if not 0.0 < scale < math.inf:
+        raise InputError(f"Expected a return scale above 0, got {scale}.")
     folder = hub.folder_of(os.fspath(source))
     theirs = _opened(folder)
     own = _own_part(theirs.config, folder)
     origin = own.source if own and env_id is None else _origin(os.fspath(source), env_id, theirs.config)
-    scale = RETURN_SCALE if return_scale is None else return_scale
     normalization = own.normalization if own else _normalization(folder, origin, scale)
     config = _our_config(theirs.config, own.context if own else DecisionConfig.context)
     model = create("decision", config, origin.spaces)
@@ -201,7 +206,8 @@ def _opened(folder: Path) -> DecisionTransformerModel:
     Raises:
         InputError: if it is of another kind, damaged or incomplete.
     """
-    from transformers import DecisionTransformerModel
+    with needing("hf"):
+        from transformers import DecisionTransformerModel
 
     try:
         opened: Any = DecisionTransformerModel.from_pretrained(
@@ -248,14 +254,15 @@ def _normalization(folder: Path, origin: Source, return_scale: float) -> Normali
         InputError: if it does not, or tells too many or too few.
     """
     card = folder / "README.md"
-    text = card.read_text("utf-8") if card.is_file() else ""
+    text = card.read_text("utf-8", "replace") if card.is_file() else ""
     numbers = {}
     for name in ("mean", "std"):
         found = re.search(rf"\b{name}\s*=\s*\[([^\]]*)\]", text)
-        numbers[name] = tuple(float(word) for word in re.findall(r"[-+0-9.e]+", found[1])) if found else ()
-        if len(numbers[name]) != origin.spaces.observation_size:
+        numbers[name] = tuple(float(word) for word in NUMBER.findall(found[1])) if found else ()
+        lowest, positive = (-math.inf, "") if name == "mean" else (0.0, " above 0")
+        if len(numbers[name]) != origin.spaces.observation_size or min(numbers[name]) <= lowest:
             raise InputError(
-                f"Expected {name} of {origin.spaces.observation_size} numbers in the card of "
+                f"Expected {name} of {origin.spaces.observation_size} numbers{positive} in the card of "
                 f"{origin.dataset_name!r}, got {len(numbers[name])}; put the right ones into its README.md."
             )
     return Normalization.between(numbers["mean"], numbers["std"], return_scale, origin.spaces)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, needing
 from cartpole_phys.files import unfinished
 from dt.acting.history import HistoryModel
 from dt.checkpoint import Checkpoint
@@ -55,7 +55,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     padding.
 
     Raises:
-        InputError: if the model does not act on a window of history.
+        InputError: if the model does not act on a window of history, or ONNX is not installed.
         OSError: if the file cannot be written.
     """
     model = checkpoint.model
@@ -64,6 +64,9 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
             f"Expected a model that acts on a window of history, got {checkpoint.recipe.kind}, which plans; "
             "ONNX has no place for that."
         )
+    with needing("onnx"):
+        import onnx  # noqa: F401 - what PyTorch's exporter needs
+        import onnxscript  # noqa: F401
     example = _example(model)
     batch = torch.export.Dim("batch", min=1)
     with warnings.catch_warnings():
