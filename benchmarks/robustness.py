@@ -59,22 +59,22 @@ def _tasks(folder: Path) -> list[Disturbed]:
 def _results() -> dict[str, list[dict[str, Any]]]:
     """The returns of what is finished, by name and seed."""
     found: dict[str, list[dict[str, Any]]] = {}
+    behaviour = behaviours.path(TIER, QUESTION.results)
+    rows = read(behaviour)["data_sha256"] if behaviour.exists() else None
     for task in _tasks(Path()):
         own = found.setdefault(task.name, [])
         if task.path(RESULTS).exists():
-            own.append(_kept(task)["returns"])
+            own.append(_kept(task, rows)["returns"])
     return found
 
 
-def _kept(task: Disturbed) -> dict[str, Any]:
-    """A result that is there.
+def _kept(task: Disturbed, rows: str | None) -> dict[str, Any]:
+    """A result that is there, of the rows with this hash.
 
     Raises:
         InputError: if it is of another recipe, of other disturbances or of other rows than now.
     """
     result = read_kept(task.cell, RESULTS) if task.cell else read(task.path(RESULTS))
-    behaviour = behaviours.path(task.data, QUESTION.results)
-    rows = read(behaviour)["data_sha256"] if behaviour.exists() else None
     if result["disturbances"] != AS_KEPT or result["data_sha256"] != rows:
         raise InputError(
             f"Expected {str(task.path(RESULTS))!r} to be of the disturbances and rows that the study has "

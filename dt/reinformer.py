@@ -113,5 +113,5 @@ class ReinformerStream(History):
         self._reinformer = model
 
     def _act(self, timestep: int) -> Tensor:
-        self._returns_to_go[-1] = self._reinformer.wishing(self._batch(timestep)).returns_to_go[:, -1]
+        self._returns_to_go[-1] = self._reinformer.best_return(self._batch(timestep))
         return super()._act(timestep)
