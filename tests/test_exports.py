@@ -203,7 +203,7 @@ def test_pickles_of_any_protocol_are_read(tmp_path: Path, protocol: int) -> None
     [
         ({}, "Expected a list of episodes"),
         ([], "Expected a list of episodes"),
-        ([3], "Expected episode 0 as a dictionary with observations, actions, rewards"),
+        ([3], "^Expected episode 0 as a dictionary with observations, actions, rewards"),
         ([{"observations": np.ones(3)}], "Expected episode 0 as a dictionary"),
         ([{**EPISODE, "rewards": np.ones(3)}], "arrays of one length above 0 in episode 0"),
         ([{name: array[:0] for name, array in EPISODE.items()}], "length above 0"),

@@ -99,6 +99,8 @@ def _checked(trajectory: Any, number: int) -> dict[str, Array]:
     """
     try:
         arrays = _arrays(trajectory, number)
+    except InputError:
+        raise
     except (IndexError, TypeError, ValueError) as error:  # of arrays that are ragged, or have no rows
         raise InputError(f"Expected arrays of rows in episode {number}, got others ({error}).") from error
     for name, array in arrays.items():
