@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, needing
 
 RETRIES = 5  # of a task whose worker or machine was lost
 PATIENCE = 5.0  # seconds to reach the cluster
@@ -32,12 +32,8 @@ def spread(
     Raises:
         InputError: if Ray is missing, or there is no such cluster.
     """
-    try:
+    with needing("ray"):
         import ray
-    except ImportError as error:
-        raise InputError(
-            '--ray needs Ray, which is not installed; install it with: pip install "cartpole-phys[ray]"'
-        ) from error
 
     started = not ray.is_initialized()
     if started:

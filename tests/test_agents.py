@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 from training_recipes import small_recipe, trained
 
-from cartpole_phys.errors import InputError
 from cartpole_phys.policies.agents import load, save, training_run
-from cartpole_phys.policies.training_recipe import package_versions
 from cartpole_phys.policies.training_run import TrainingRun
 
 VARIED = {"randomize": {"pole_mass": [0.05, 0.2]}, "observation_noise": 0.01, "push_rate": 5.0}
@@ -89,9 +87,3 @@ def test_runs_are_saved_whole_or_not_at_all(tmp_path: Path) -> None:
     assert kept is not None
     _assert_same(kept, run)
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
-
-
-def test_missing_stable_baselines3_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cartpole_phys.policies.training_recipe.PACKAGES", ("no-such-package",))
-    with pytest.raises(InputError, match=r'Policy "ppo" needs no-such-package.*cartpole-phys\[sb3\]'):
-        package_versions("ppo")

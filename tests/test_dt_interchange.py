@@ -24,7 +24,7 @@ from dt.data.windows import Batch
 from dt.decision import DecisionConfig, DecisionTransformer
 from dt.evaluation import default_targets
 from dt.gpt import TransformerConfig
-from dt.interchange import hugging_face, onnx
+from dt.interchange import hugging_face
 from dt.models import Recipe
 from dt.policy import load
 from dt.training import train
@@ -310,13 +310,3 @@ def test_names_on_the_hub_are_fetched(hub: str, tmp_path: Path) -> None:
 def test_return_scales_that_are_none_are_refused(scale: float, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"Expected a return scale above 0, got {scale}"):
         hugging_face.load(tmp_path, CONTINUOUS, scale)
-
-
-@pytest.mark.parametrize(("module", "extra"), [("transformers", "hf"), ("onnxscript", "onnx")])
-def test_what_is_not_installed_is_named(
-    module: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, module, None)
-    save = {"hf": hugging_face.save, "onnx": onnx.save}[extra]
-    with pytest.raises(InputError, match=rf'needs {module}, .* pip install "cartpole-phys\[{extra}\]"'):
-        save(train(make_episodes(), small_recipe(steps=1)), tmp_path / "model")

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, needing
 
 ALGORITHMS = ("sac", "ppo")
 PACKAGES = ("cartpole-phys", "stable-baselines3", "torch", "gymnasium", "numpy", "safetensors")
@@ -74,16 +74,11 @@ class TrainingRecipe:
         return int(self.hyperparameters.get("n_envs", 1))
 
 
-def package_versions(algorithm: str) -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """The versions that training depends on.
 
     Raises:
         InputError: if Stable-Baselines3 is not installed.
     """
-    try:
+    with needing("sb3"):
         return {name: metadata.version(name) for name in PACKAGES}
-    except metadata.PackageNotFoundError as error:
-        raise InputError(
-            f'Policy "{algorithm}" needs {error.name}, which is not installed; '
-            'install it with: pip install "cartpole-phys[sb3]"'
-        ) from error

@@ -89,7 +89,7 @@ def _training_recipe(recipe: Recipe, chosen: Selection) -> TrainingRecipe:
         env_id=recipe.env_id,
         env_kwargs=dict(recipe.env_kwargs),
         hyperparameters=hyperparameters(recipe.policy, recipe.env_id),
-        versions={**package_versions(recipe.policy), **physics_versions(recipe.env_id)},
+        versions={**package_versions(), **physics_versions(recipe.env_id)},
         checkpoint_every=checkpoint_every,
         max_steps=max_steps,
         goal=goal,

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from cartpole_phys.data.stated import stated_world
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, needing
 from cartpole_phys.files import synchronize, unfinished
 from cartpole_phys.worlds.making import spec_json
 
@@ -42,12 +42,8 @@ def datasets_folder() -> Path:
     Raises:
         InputError: if Minari is missing.
     """
-    try:
+    with needing("minari"):
         from minari.storage import get_dataset_path
-    except ImportError as error:
-        raise InputError(
-            'This needs Minari, which is not installed; install it with: pip install "cartpole-phys[minari]"'
-        ) from error
     return Path(get_dataset_path())
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import needing
 
 Array = npt.NDArray[Any]
 
@@ -28,13 +28,9 @@ def write(data: Episodes, path: Path) -> None:
     Raises:
         InputError: if pyarrow is missing.
     """
-    try:
+    with needing("hf"):
         import pyarrow as pa
         import pyarrow.parquet
-    except ImportError as error:
-        raise InputError(
-            'Parquet needs pyarrow, which is not installed; install it with: pip install "cartpole-phys[hf]"'
-        ) from error
 
     def rows(values: Array) -> Any:
         """Values of each step, (N,) or (N, size), as lists or lists of lists."""
