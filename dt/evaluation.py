@@ -70,8 +70,6 @@ def evaluate(
     Raises:
         InputError: if the environment cannot be made, or a number is impossible.
     """
-    if seed < 0:
-        raise InputError(f"Expected a seed of at least 0, got {seed}.")
     source = checkpoint.source
     world = stated_world({"env_id": source.env_id, "env_kwargs": source.env_kwargs})
     results = []

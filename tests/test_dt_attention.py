@@ -150,4 +150,4 @@ def test_the_command_measures_and_draws(medium_file: Path, tmp_path: Path) -> No
     code, output, errors = Command("dt.attention.__main__", tmp_path / "bc").finish()
     assert (code, errors) == (2, "error: Expected a transformer, got a model of kind 'bc'.\n")
     code, output, errors = Command(*arguments, "--seed", -1).finish()
-    assert (code, errors) == (2, "error: Expected a seed of at least 0, got -1.\n")
+    assert (code, errors) == (2, "error: Expected a seed as an integer of at least 0, got -1.\n")

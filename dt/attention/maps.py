@@ -60,8 +60,6 @@ def played_windows(checkpoint: Checkpoint, episodes: int, seed: int) -> Any:
     model, source = checkpoint.model.eval(), checkpoint.source
     if not hasattr(model, "transformer"):
         raise InputError(f"Expected a transformer, got a model of kind {checkpoint.recipe.kind!r}.")
-    if seed < 0:
-        raise InputError(f"Expected a seed of at least 0, got {seed}.")
     world = stated_world({"env_id": source.env_id, "env_kwargs": source.env_kwargs})
     wanted = default_targets(checkpoint)[0] if np.isnan(source.max_return) else None  # None: as in its data
     played = world.play(load(checkpoint, wanted), episodes, seed)
