@@ -69,7 +69,7 @@ class Answer:
     def beats_all(self, tier: Recipe, method: Method) -> bool:
         """Whether the interval of each difference is above zero."""
         beaten = self.beaten(tier, method)
-        return bool(beaten) and all(estimate.low > 0 for estimate in beaten.values())
+        return bool(beaten) and all(estimate.above for estimate in beaten.values())
 
 
 def label(tier: Recipe) -> str:

@@ -139,7 +139,7 @@ def _absent(answer: Answer, tier: Recipe, method: Method) -> str:
 
 
 def _sign(estimate: Estimate) -> str:
-    return BETTER if estimate.low > 0 else WORSE if estimate.high < 0 else OPEN
+    return BETTER if estimate.above else WORSE if estimate.below else OPEN
 
 
 def differences(answer: Answer, task: str) -> str:

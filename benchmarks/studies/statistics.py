@@ -30,6 +30,19 @@ class Estimate(NamedTuple):
     low: float
     high: float
 
+    @property
+    def above(self) -> bool:
+        """Whether all of the interval is above zero, told as tables tell it, to one decimal.
+
+        More than that would hang on which runs the bootstrap happens to draw.
+        """
+        return round(self.low, 1) > 0.0
+
+    @property
+    def below(self) -> bool:
+        """Whether all of the interval is below zero, likewise."""
+        return round(self.high, 1) < 0.0
+
 
 def interquartile_mean(scores: FloatArray) -> Estimate:
     """Of the scores (runs, tasks) of one method, over all tasks; of too few runs, without an interval."""
