@@ -7,6 +7,7 @@ slowest of a hundred actions takes says which control loop a method can hold.
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from scipy.stats import trim_mean
 import cartpole_phys  # noqa: F401 - registers the environments
 from benchmarks.machine import describe
 from benchmarks.studies.answer import Answer
-from benchmarks.studies.cell import WANTED_SCORE, Cell, Method, read, trained, write
+from benchmarks.studies.cell import WANTED_SCORE, Cell, Method, is_of, read, trained, write
 from benchmarks.studies.question import BALANCE, QUESTION
 from benchmarks.studies.running import DATA, DataOption, console, ready
 from benchmarks.studies.score_pictures import COLOURS, MARKS, SMALL, draw_intervals, save
@@ -31,6 +32,7 @@ from benchmarks.studies.tables import listed, table
 from cartpole_phys import commands
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.episodes import Episodes
+from cartpole_phys.errors import InputError
 from dt.checkpoint import Checkpoint
 from dt.learning.optimization import Trainer
 from dt.policy import CheckpointPolicy, load
@@ -80,6 +82,7 @@ class _Contender:
     def result(self) -> dict[str, Any]:
         """What was measured."""
         return {
+            "recipe": asdict(self.method.recipe),
             "parameters": self.parameters,
             "step_seconds": float(trim_mean(self.steps, CUT)),  # of optimisation
             "actions": len(self.actions),
@@ -113,13 +116,29 @@ def action_seconds(policy: CheckpointPolicy, count: int) -> list[float]:
     return seconds
 
 
+def _result() -> dict[str, Any]:
+    """The result.
+
+    Raises:
+        InputError: if it is of other methods or recipes than the study has now.
+    """
+    result, recipes = read(RESULT), {method.name: method.recipe for method in METHODS}
+    for name, own in result["methods"].items():
+        if name not in recipes or not is_of(recipes[name], own["recipe"]):
+            raise InputError(
+                f"Expected {str(RESULT)!r} to be of the methods and recipes that the study has now, got "
+                f"another {name}; measure anew with: make cost"
+            )
+    return result
+
+
 def cost_table() -> str:
     """Training, acting, and the control loops that acting is fast enough for."""
-    result = read(RESULT)
+    result = _result()
     rows = []
     for name, own in result["methods"].items():
         slow = own["slow_action_seconds"]
-        figures = [own["parameters"], _training_seconds(result, name)]
+        figures = [own["parameters"], _training_seconds(own)]
         figures += [1e6 * own[f"{statistic}_action_seconds"] for statistic in ("mean", "median", "slow")]
         holds = ["yes" if slow < 1.0 / rate else "no" for rate in LOOPS]
         rows.append([name, *(f"{figure:,.0f}" for figure in figures), *holds])
@@ -135,22 +154,21 @@ def cost_table() -> str:
     return "\n".join([table(headings, rows), "", note])
 
 
-def _training_seconds(result: dict[str, Any], name: str) -> float:
+def _training_seconds(own: dict[str, Any]) -> float:
     """Of all optimisation steps that a method's recipe has."""
-    (method,) = [one for one in METHODS if one.name == name]
-    return float(result["methods"][name]["step_seconds"] * method.recipe.train.steps)
+    return float(own["step_seconds"] * own["recipe"]["train"]["steps"])
 
 
 def draw() -> None:
     """Score against training and against acting."""
-    result, answer = read(RESULT), Answer(QUESTION)
+    result, answer = _result(), Answer(QUESTION)
     figure, panels = plt.subplots(1, 2, figsize=(9, 4.2), sharey=True, layout="constrained")
     for method, colour, mark in zip(QUESTION.methods, COLOURS, MARKS, strict=True):
         scores = answer.together(answer.tiers[BALANCE], method)
         if len(scores) < FEWEST:
             continue
         own = result["methods"][method.name]
-        places = _training_seconds(result, method.name), 1e3 * own["slow_action_seconds"]
+        places = _training_seconds(own), 1e3 * own["slow_action_seconds"]
         for panel, place in zip(panels, places, strict=True):
             draw_intervals(panel, [place], [mean(scores)], mark, colour, method.name)
     for rate in LOOPS:

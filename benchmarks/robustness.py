@@ -28,7 +28,7 @@ from benchmarks.studies.running import (
     RayOption,
     console,
     finished,
-    ready,
+    prepare,
 )
 from benchmarks.studies.score_pictures import COLOURS, MARKS, SCORES, SMALL, draw_intervals, save
 from benchmarks.studies.score_tables import estimated
@@ -59,8 +59,7 @@ def _tasks(folder: Path) -> list[Disturbed]:
 def _results() -> dict[str, list[dict[str, Any]]]:
     """The returns of what is finished, by name and seed."""
     found: dict[str, list[dict[str, Any]]] = {}
-    behaviour = behaviours.path(TIER, QUESTION.results)
-    rows = read(behaviour)["data_sha256"] if behaviour.exists() else None
+    rows = read(behaviours.path(TIER, QUESTION.results))["data_sha256"]
     for task in _tasks(Path()):
         own = found.setdefault(task.name, [])
         if task.path(RESULTS).exists():
@@ -68,7 +67,7 @@ def _results() -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _kept(task: Disturbed, rows: str | None) -> dict[str, Any]:
+def _kept(task: Disturbed, rows: str) -> dict[str, Any]:
     """A result that is there, of the rows with this hash.
 
     Raises:
@@ -148,8 +147,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def robustness(data: DataOption = DATA, jobs: JobsOption = JOBS, ray: RayOption = None) -> None:
     """Play what was trained without disturbances under them; what is done already stays."""
+    prepare(TIER, QUESTION.protocol, QUESTION.results, data)
     _results()  # says before hours are spent if one of them is of an earlier study
-    ready(TIER, QUESTION.results, data)
     missing = [task for task in _tasks(data.resolve()) if not task.path(RESULTS).exists()]
     for done, (task, result) in enumerate(finished(missing, jobs, ray), start=1):
         write(result, task.path(RESULTS))

@@ -25,7 +25,7 @@ from benchmarks.studies.smoke import shrunk
 from cartpole_phys import commands
 from cartpole_phys.errors import InputError
 
-ONLY = "Only cells whose name has this in it, such as 'sac-medium-v0, IQL, seed 0'."
+ONLY = "Only cells whose name has this in it, such as 'physcartpole-sac-medium-v0, IQL, seed 0'."
 SCORES, PROFILES = "scores.png", "profiles.png"
 
 

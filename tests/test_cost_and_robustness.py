@@ -1,6 +1,6 @@
 """What disturbs, whom it disturbs, and what methods cost, on models that a moment trains."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,18 @@ def test_results_of_other_disturbances_or_rows_are_refused(
         robustness._results()
 
 
+def test_robustness_needs_no_scores_before_it(
+    small: tuple[Question, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question, folder = small
+    alone = replace(question, methods=(question.named(CLONING),), results=tmp_path / "scores")
+    changed = {"QUESTION": alone, "TIER": question.tiers[BALANCE][0], "RESULTS": tmp_path / "robustness"}
+    for name, value in {**changed, "draw": lambda: None}.items():
+        monkeypatch.setattr(robustness, name, value)
+    robustness.robustness(folder, jobs=1)
+    assert [len(runs) for runs in robustness._results().values()] == [1, 1]
+
+
 def test_undisturbed_the_kept_models_play_as_in_the_scores() -> None:
     cells = [cell for cell in QUESTION.cells if cell.data == robustness.TIER]
     both = [
@@ -111,11 +123,34 @@ def test_a_loop_is_held_by_whose_slowest_actions_are_fast_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not by whose usual ones are, as of a planner that follows an old plan most of the time."""
-    seconds = {"parameters": 1, "step_seconds": 1.0, "actions": 10_000, "mean_action_seconds": 1e-4}
-    own = {**seconds, "median_action_seconds": 1e-5, "slow_action_seconds": 0.003}
-    write({"methods": {CLONING: own}, "machine": "a machine", "date": "2026-01-02"}, tmp_path / "cost.json")
-    monkeypatch.setattr(cost, "RESULT", tmp_path / "cost.json")
+    own = {**_costs(), "median_action_seconds": 1e-5, "slow_action_seconds": 0.003}
+    _write_costs({CLONING: own}, tmp_path / "cost.json", monkeypatch)
     assert "| yes | no | no |" in cost.cost_table()
+
+
+def _costs() -> dict[str, Any]:
+    """What cloning might cost."""
+    seconds = dict.fromkeys(("mean_action_seconds", "median_action_seconds", "slow_action_seconds"), 0.0001)
+    kept = {"recipe": asdict(QUESTION.named(CLONING).recipe), "parameters": 1, "actions": 10_000}
+    return {**kept, "step_seconds": 1.0, **seconds}
+
+
+def _write_costs(methods: dict[str, Any], path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write({"methods": methods, "machine": "a machine", "date": "2026-01-02"}, path)
+    monkeypatch.setattr(cost, "RESULT", path)
+
+
+def test_costs_of_another_recipe_or_method_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = _costs()
+    _write_costs({CLONING: own}, tmp_path / "cost.json", monkeypatch)
+    assert f"| {own['recipe']['train']['steps']:,} |" in cost.cost_table()  # of a second each
+    longer = {**own["recipe"], "train": {**own["recipe"]["train"], "steps": 7}}
+    for other in ({CLONING: {**own, "recipe": longer}}, {"no such method": own}):
+        _write_costs(other, tmp_path / "cost.json", monkeypatch)
+        with pytest.raises(InputError, match=f"got another {next(iter(other))}; measure anew"):
+            cost.cost_table()
 
 
 def test_every_action_is_timed_in_episodes_that_are_played_to_their_end(small: tuple[Question, Path]) -> None:

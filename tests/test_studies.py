@@ -1,5 +1,7 @@
 """A study goes on where it was, weighs everybody by the same rules, and its intervals are what they say."""
 
+import os
+import signal
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,8 +29,8 @@ from benchmarks.studies.question import QUESTION
 from benchmarks.studies.report import CELLS as REPORTED
 from benchmarks.studies.report import PROTOCOL as REPORTED_PROTOCOL
 from benchmarks.studies.report import RESULTS as PENDULUM
-from benchmarks.studies.running import run
-from benchmarks.studies.statistics import ENOUGH, difference, interquartile_mean, mean
+from benchmarks.studies.running import finished, run
+from benchmarks.studies.statistics import ENOUGH, Estimate, difference, interquartile_mean, mean
 from benchmarks.studies.summary import Summary
 from benchmarks.studies.tables import listed, minus
 from cartpole_phys.data.build import build_dataset
@@ -68,6 +70,8 @@ def test_a_study_goes_on_where_it_was_and_gives_the_same(folder: Path, tmp_path:
     run(cells, PROTOCOL, tmp_path, folder, jobs=2)
     first, second = (read(cell.path(tmp_path)) for cell in cells)
     assert first["played"] != second["played"]
+    with pytest.raises(InputError, match=r"seed 0 to be played for 5 episodes .* got 4 with None; delete"):
+        run(cells, replace(PROTOCOL, episodes=5), tmp_path, folder, jobs=1)
     cells[1].path(tmp_path).unlink()
     kept = cells[0].path(tmp_path).stat().st_mtime_ns
     run(cells, PROTOCOL, tmp_path, folder, jobs=1)
@@ -195,6 +199,37 @@ def test_data_of_other_rows_than_earlier_results_are_refused_before_training(
     assert not cell.path(tmp_path).exists()
 
 
+def test_rows_of_cells_count_where_those_of_behaviours_are_not_known(folder: Path, tmp_path: Path) -> None:
+    cells = [Cell(MIXED, _method("bc"), seed) for seed in range(2)]
+    played = [{"wish": None, "returns": [1.0] * PROTOCOL.episodes}]
+    kept = {"data_sha256": "a", "recipe": asdict(cells[0].recipe), "played": played}
+    write(kept, cells[0].path(tmp_path))
+    with pytest.raises(InputError, match=r"to have the rows .* with hash a, got"):
+        run(cells, PROTOCOL, tmp_path, folder, jobs=1)
+    assert not cells[1].path(tmp_path).exists()
+
+
+class _Killed:
+    """Work whose process does not outlive it."""
+
+    def result(self) -> dict[str, Any]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+
+def test_killed_processes_are_told_of() -> None:
+    with pytest.raises(InputError, match=r"killed from outside, .* what is finished is kept"):
+        list(finished([_Killed()], jobs=1))
+
+
+def test_wishes_count_to_the_protocol(folder: Path, tmp_path: Path) -> None:
+    cell = Cell(WEAK, _method("decision"), 0)
+    run([cell], PROTOCOL, tmp_path, folder, jobs=1)
+    run([cell], PROTOCOL, tmp_path, folder, jobs=1)
+    with pytest.raises(InputError, match="score 100, score 20 and best return of the data, if it takes any"):
+        run([cell], replace(PROTOCOL, swept_scores=(20.0,)), tmp_path, folder, jobs=1)
+
+
 @pytest.mark.parametrize("changed", [{"scaling": {"action_reach": (0.5,)}}, {"hidden": (8,)}, {"steps": 3}])
 def test_results_of_another_recipe_are_refused(changed: dict[str, Any], tmp_path: Path) -> None:
     cell = Cell(MIXED, _method("bc"), 0)
@@ -206,7 +241,7 @@ def test_results_of_another_recipe_are_refused(changed: dict[str, Any], tmp_path
     if "steps" in changed:
         given = replace(given, train=replace(given.train, **changed))
     other = replace(cell.method, recipe=given, scaling=changed.get("scaling", {}))
-    with pytest.raises(InputError, match="bc, seed 0 has now, got another; delete the file"):
+    with pytest.raises(InputError, match=r"bc-seed0\.json' to be of the recipe that the study has now"):
         Summary([Cell(MIXED, other, 0)], tmp_path)
 
 
@@ -245,12 +280,21 @@ def test_intervals_of_few_runs_hold_the_truth_less_often_than_they_say(runs: int
     assert np.mean(held) == pytest.approx(share, abs=0.05)
 
 
-def test_intervals_of_differences_hold_the_truth_more_often() -> None:
-    generator = np.random.default_rng(0)
-    drawn = [generator.normal(50, 5, (2, ENOUGH, 1)) for _ in range(400)]
+@pytest.mark.parametrize(("spread", "share"), [(5.0, 0.93), (1.0, 0.90)])
+def test_intervals_of_differences_hold_the_truth_more_often(spread: float, share: float) -> None:
+    """Less so of a difference from what varies little, as behaviours do."""
+    generator, shape = np.random.default_rng(0), (ENOUGH, 1)
+    drawn = [(generator.normal(50, 5, shape), generator.normal(50, spread, shape)) for _ in range(400)]
     estimates = [difference(scores, others) for scores, others in drawn]
     held = [estimate.low <= 0.0 <= estimate.high for estimate in estimates]
-    assert np.mean(held) == pytest.approx(0.93, abs=0.03)
+    assert np.mean(held) == pytest.approx(share, abs=0.03)
+
+
+def test_signs_are_of_what_tables_show() -> None:
+    assert Estimate(3.5, 0.06, 6.2).above
+    assert Estimate(-3.5, -6.2, -0.06).below
+    assert not Estimate(3.5, 0.04, 6.2).above
+    assert not Estimate(-3.5, -6.2, -0.04).below
 
 
 def test_the_mean_counts_the_task_that_the_interquartile_mean_leaves_out() -> None:

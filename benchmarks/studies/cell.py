@@ -33,6 +33,7 @@ EVALUATION_SEED = 1_000  # of the start states of training seed 0; seed 1 has th
 WANTED_SCORE = 100.0  # what models that can be asked for a return are asked for: the best known policy's
 # Options that came after the first results, and what these were made with.
 LATER: Mapping[str, Any] = {"betas": [0.9, 0.999], "decaying": "all", "return_span": 1_000.0}
+BEST_RETURN = "best return of the data"
 BEST_WISH = -1  # of the results that a cell keeps for its wishes, that for the best return of its data
 
 
@@ -57,6 +58,15 @@ class Protocol:
     curve_episodes: int = 100  # each time
     swept_scores: tuple[float, ...] = (25.0, 50.0, 75.0)  # further wishes, besides the data's best return
 
+    def episodes_of(self, method: Method) -> int:
+        """How many a model of this method plays for each wish."""
+        return self.slow_episodes if method.slow else self.episodes
+
+    @property
+    def wishes(self) -> list[str]:
+        """What models are asked for, one after another, if they can be."""
+        return [_wish(score) for score in (WANTED_SCORE, *self.swept_scores)] + [BEST_RETURN]
+
 
 @dataclass(frozen=True, eq=False)
 class Cell:
@@ -80,6 +90,10 @@ class Cell:
     def path(self, results: Path) -> Path:
         """Where its result is kept."""
         return results / self.data.name / f"{plain(self.method.name)}-seed{self.seed}.json"
+
+
+def _wish(score: float) -> str:
+    return f"score {score:g}"
 
 
 def plain(name: str) -> str:
@@ -143,7 +157,7 @@ class _Measurement:
         self.curve: list[dict[str, float]] = []
         self.losses: list[float] = []
         self.seconds = self.playing = 0.0  # s of the processor, those of playing not counted as training
-        self.episodes = protocol.slow_episodes if cell.method.slow else protocol.episodes
+        self.episodes = protocol.episodes_of(cell.method)
 
     def train(self) -> Checkpoint:
         """The model after its last step; on the way it is played."""
@@ -193,12 +207,11 @@ class _Measurement:
         episodes = self.episodes
         if not trained.model.uses_target:
             return [{"wish": None, "target": None, "returns": self._returns(trained, None, episodes)}]
-        swept = {f"score {score:g}": self._wanted(score) for score in self.protocol.swept_scores}
-        wishes = {f"score {WANTED_SCORE:g}": self._wanted(WANTED_SCORE), **swept}
-        wishes["best return of the data"] = trained.source.max_return
+        scores = (WANTED_SCORE, *self.protocol.swept_scores)
+        targets = [*map(self._wanted, scores), trained.source.max_return]
         return [
             {"wish": wish, "target": target, "returns": self._returns(trained, target, episodes)}
-            for wish, target in wishes.items()
+            for wish, target in zip(self.protocol.wishes, targets, strict=True)
         ]
 
     def _wanted(self, score: float) -> float:
@@ -223,21 +236,45 @@ def read(path: Path) -> dict[str, Any]:
     return loaded
 
 
+def read_of(path: Path, recipe: Recipe) -> dict[str, Any]:
+    """A result of a model with this recipe.
+
+    Raises:
+        InputError: if it is of another.
+    """
+    result = read(path)
+    if not is_of(recipe, result["recipe"]):
+        raise other_recipe(path)
+    return result
+
+
 def read_kept(cell: Cell, results: Path) -> dict[str, Any]:
     """The result of a cell that is finished.
 
     Raises:
         InputError: if it is of another recipe than the cell has now.
     """
-    result, now = read(cell.path(results)), json.loads(json.dumps(asdict(cell.recipe)))
-    for part in ("model", "train"):
-        earlier = {name: value for name, value in LATER.items() if name in now[part]}
-        result["recipe"][part] = earlier | result["recipe"][part]
-    now["train"]["dtype"] = result["recipe"]["train"]["dtype"]  # which may have been "auto"
-    scaling = json.loads(json.dumps(dict(cell.method.scaling)))
-    if result["recipe"] != now or result.get("scaling", {}) != scaling:
-        raise InputError(
-            f"Expected {str(cell.path(results))!r} to be of the recipe that {cell.name} has now, got "
-            "another; delete the file and run the study again."
-        )
+    path, scaling = cell.path(results), json.loads(json.dumps(dict(cell.method.scaling)))
+    result = read_of(path, cell.recipe)
+    if result.get("scaling", {}) != scaling:
+        raise other_recipe(path)
     return result
+
+
+def is_of(recipe: Recipe, kept: Mapping[str, Any]) -> bool:
+    """Whether a recipe in a result is this one."""
+    now = json.loads(json.dumps(asdict(recipe)))
+    parts = {
+        part: {name: value for name, value in LATER.items() if name in now[part]} | kept[part]
+        for part in ("model", "train")
+    }
+    now["train"]["dtype"] = parts["train"]["dtype"]  # which may have been "auto"
+    return {**kept, **parts} == now
+
+
+def other_recipe(path: Path) -> InputError:
+    """What is wrong with a result that is of an earlier recipe."""
+    return InputError(
+        f"Expected {str(path)!r} to be of the recipe that the study has now, got another; delete the file "
+        "and run the study again."
+    )

@@ -96,8 +96,8 @@ class Disturbed:
 
     def result(self) -> dict[str, Any]:
         """Its returns by disturbance and strength."""
-        slow, seed = self.method is not None and self.method.slow, EVALUATION_SEED + self.seed
-        count, policy = self.protocol.slow_episodes if slow else self.protocol.episodes, self._policy()
+        seed, policy = EVALUATION_SEED + self.seed, self._policy()
+        count = self.protocol.episodes_of(self.method) if self.method else self.protocol.episodes
 
         def returns(world: World) -> list[float]:
             return [round(float(one), 3) for one in world.play(policy, count, seed).returns]

@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
@@ -28,7 +29,7 @@ from dt.data.source import describe as describe_data
 DATA = Path("benchmark-data")  # where data sets are built, beside the clone's own folders
 JOBS = processors()
 DataOption = Annotated[Path, typer.Option(help="Folder for the data sets.")]
-JobsOption = Annotated[int, typer.Option(help="Models trained at once, each on one thread.")]
+JobsOption = Annotated[int, typer.Option(min=1, help="Models trained at once, each on one thread.")]
 RayOption = Annotated[
     str | None,
     typer.Option(
@@ -72,11 +73,14 @@ def run(
         ray: address of a cluster that trains instead.
 
     Raises:
-        InputError: if a result that is there is of another recipe, or of other rows than the data have.
+        InputError: if a result that is there is of another recipe or protocol, or of other rows than the data
+            have; or as of ``finished``.
     """
-    missing = Summary(cells, results).missing
+    summary = Summary(cells, results)
+    summary.check_protocol(protocol)
+    missing = summary.missing
     for data in {cell.data.name: cell.data for cell in cells}.values():
-        _prepare(data, protocol, results, folder, needed=any(cell.data == data for cell in missing))
+        prepare(data, protocol, results, folder, needed=any(cell.data == data for cell in missing))
     console.print(f"{len(cells) - len(missing):,} of {len(cells):,} cells are there")
     tasks = [_Task(cell, protocol, folder.resolve()) for cell in missing]
     for done, (task, result) in enumerate(finished(tasks, jobs, ray), start=1):
@@ -91,14 +95,24 @@ def run(
 def finished(
     tasks: Sequence[Task], jobs: int, ray: str | None = None
 ) -> Iterator[tuple[Task, dict[str, Any]]]:
-    """Every task with its result, as they come from so many processes, or from a cluster."""
+    """Every task with its result, as they come from so many processes, or from a cluster.
+
+    Raises:
+        InputError: if a process is killed, or there is no such cluster.
+    """
     if ray is not None:
         yield from spread(_result, tasks, ray)
         return
     with _pool(jobs) as pool:
         running = {pool.submit(_result, task): task for task in tasks}
         for future in as_completed(running):
-            yield running[future], future.result()
+            try:
+                yield running[future], future.result()
+            except BrokenProcessPool as error:
+                raise InputError(
+                    "A process was killed from outside, perhaps for want of memory; what is finished is "
+                    "kept, so run the study again, with fewer --jobs."
+                ) from error
 
 
 def _result(task: Any) -> dict[str, Any]:
@@ -106,8 +120,12 @@ def _result(task: Any) -> dict[str, Any]:
     return result
 
 
-def _prepare(data: Recipe, protocol: Protocol, results: Path, folder: Path, needed: bool) -> None:
-    """The data set of some cells, and its behaviours' result."""
+def prepare(data: Recipe, protocol: Protocol, results: Path, folder: Path, needed: bool = True) -> None:
+    """The data set of some cells, if it is needed or not known yet, and its behaviours' result.
+
+    Raises:
+        InputError: as of ``ready``.
+    """
     kept = behaviours.path(data, results)
     if needed or not kept.exists():
         ready(data, results, folder)
@@ -131,11 +149,13 @@ def ready(data: Recipe, results: Path, folder: Path) -> Path:
     Raises:
         InputError: if a file has other rows, as an agent's has that was trained on another processor.
     """
-    path, kept = built(data, folder), behaviours.path(data, results)
-    expected = read(kept).get("data_sha256") if kept.exists() else None
+    path, known = built(data, folder), behaviours.path(data, results)
+    kept = [known, *known.parent.glob("*-seed*.json")]
+    hashes = (read(one).get("data_sha256") for one in kept if one.exists())  # early behaviours have none
+    expected = next(filter(None, hashes), None)
     if expected and (rows := describe_data(load_file(path)).sha256) != expected:
         raise InputError(
-            f"Expected {str(path)!r} to have the rows that the results in {str(kept.parent)!r} are of, with "
+            f"Expected {str(path)!r} to have the rows that the results in {str(known.parent)!r} are of, with "
             f"hash {expected}, got {rows}; delete those results to make all of them anew."
         )
     return path

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.studies import behaviours
-from benchmarks.studies.cell import Cell, Method, read, read_kept
+from benchmarks.studies.cell import Cell, Method, Protocol, read, read_kept
+from benchmarks.studies.tables import listed, made
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.errors import InputError
 from cartpole_phys.memory import FloatArray
@@ -39,6 +40,22 @@ class Summary:
                     f"{result['data_sha256']} for {cell.name}; delete its file and run the study again."
                 )
 
+    def check_protocol(self, protocol: Protocol) -> None:
+        """Refuse cells that were played otherwise.
+
+        Raises:
+            InputError: if there is one.
+        """
+        for cell, result in self._finished.items():
+            episodes, wishes = protocol.episodes_of(cell.method), [one["wish"] for one in result["played"]]
+            counts = {len(one["returns"]) for one in result["played"]}
+            if counts != {episodes} or wishes not in ([None], protocol.wishes):
+                raise InputError(
+                    f"Expected {cell.name} to be played for {episodes} episodes with the wishes "
+                    f"{listed(protocol.wishes)}, if it takes any, got {listed(sorted(map(str, counts)))} "
+                    f"with {listed(list(map(str, wishes)))}; delete its file and run the study again."
+                )
+
     @property
     def data(self) -> list[Recipe]:
         """The data sets with results, in order."""
@@ -64,7 +81,4 @@ class Summary:
 
     def made(self) -> tuple[str, str]:
         """On which machines, and in which days."""
-        results = list(self._finished.values())
-        machines = "; ".join(sorted({result["machine"] for result in results}))
-        dates = sorted({result["date"] for result in results})
-        return machines, dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+        return made(self._finished.values())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from benchmarks.studies.statistics import Estimate
 
@@ -29,3 +30,10 @@ def listed(words: Sequence[str]) -> str:
     """Words as a sentence has them: "one, two and three"."""
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def made(results: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
+    """On which machines results came about, and in which days."""
+    pairs = {(result["machine"], result["date"]) for result in results}
+    machines, dates = (sorted(set(part)) for part in zip(*pairs, strict=True))
+    return "; ".join(machines), dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
