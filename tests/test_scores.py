@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.scores import _named
-from benchmarks.studies import behaviours, score_tables
+from benchmarks.studies import behaviours, score_pictures, score_tables
 from benchmarks.studies.answer import Answer
 from benchmarks.studies.cell import Cell, measure, model_path, read, write
 from benchmarks.studies.question import BALANCE, CLONING, DECISION, QUESTION, Question
@@ -27,7 +27,7 @@ BETTER, EQUAL, WORSE = 90.0, 50.0, 10.0
 def test_all_of_it_runs_tiny_and_keeps_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.scores", "--smoke", "--jobs", "1"]
     root = Path(__file__).parent.parent
-    before = sorted(QUESTION.results.rglob("*"))
+    before = _state(QUESTION.results)
     result = subprocess.run(command, capture_output=True, text=True, timeout=180, cwd=root)
     assert result.returncode == 0, result.stderr
     small = shrunk(QUESTION, tmp_path)
@@ -35,7 +35,13 @@ def test_all_of_it_runs_tiny_and_keeps_nothing(tmp_path: Path) -> None:
     assert len(small.cells) == len(QUESTION.cells) // QUESTION.protocol.seeds
     assert len({cell.path(tmp_path) for cell in small.cells}) == len(small.cells)
     assert score_tables.MISSING not in result.stdout
-    assert sorted(QUESTION.results.rglob("*")) == before
+    assert "heuristic weak" in result.stdout  # stands in for an agent's data
+    assert _state(QUESTION.results) == before
+
+
+def _state(folder: Path) -> dict[Path, int]:
+    """What is there, and when it was written."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
 def test_cells_are_chosen_by_a_part_of_their_name() -> None:
@@ -147,6 +153,20 @@ def test_pictures_are_drawn_of_what_is_there(told: Question) -> None:
         path = told.results / f"{number}.png"
         draw(Answer(told), path)
         assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_methods_and_data_of_ones_own_are_drawn(told: Question, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docs/scores.md says how they are added; also where there are more of them than looks."""
+    own = replace(told.methods[0], name="my method")
+    monkeypatch.setattr(score_pictures, "COLOURS", (*score_pictures.COLOURS, "#000000"))
+    monkeypatch.setattr(score_pictures, "MARKS", score_pictures.MARKS + "*")
+    task = told.tiers[BALANCE]
+    tiers = {BALANCE: (*task, replace(task[0], tier="full-replay"))}
+    question = replace(told, methods=(*told.methods, own), tiers=tiers)
+    small = shrunk(question, told.results)
+    assert len({cell.path(told.results) for cell in small.cells}) == len(small.cells)
+    for draw in (draw_scores, draw_profiles):
+        draw(Answer(question), told.results / "own.png")
 
 
 def test_probability_of_improvement_counts_pairs_within_tasks() -> None:

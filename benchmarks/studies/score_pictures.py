@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ matplotlib.use("Agg")
 # Told apart by the colour-blind (after Okabe and Ito), and by their marks and lines.
 COLOURS = ("#999999", "#000000", "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#882255")
 MARKS = "osD^vphX<"
-LINES: tuple[LineStyleType, ...] = ("-", "--", "-.") * 3
+LINES: tuple[LineStyleType, ...] = ("-", "--", "-.")  # in turns
 TIER_LOOKS = {"#0072b2": "o-", "#000000": "s--", "#d55e00": "D-.", "#009e73": "^:"}  # by colour
 BEHAVIOUR_LINES: tuple[dict[str, Any], ...] = (  # which both show where they coincide
     {"colors": "#333333", "linestyles": ":"},
@@ -79,7 +80,7 @@ def _draw_wishes(panel: Axes, answer: Answer, tiers: Sequence[Recipe]) -> None:
     """The score that comes for each that is asked for."""
     method = answer.question.named(DECISION)
     panel.plot([0, 100], [0, 100], color="#333333", linestyle=":", label="as asked for")
-    for tier, (colour, look) in zip(tiers, TIER_LOOKS.items(), strict=False):
+    for tier, (colour, look) in zip(tiers, cycle(TIER_LOOKS.items()), strict=False):
         results = answer.summary.of(tier, method)
         played = results[0]["played"] if results else []
         numbers = {float(one["wish"].removeprefix("score ")): number for number, one in enumerate(played)
@@ -123,7 +124,7 @@ def draw_profiles(answer: Answer, path: Path) -> None:
 
 def _draw_profile(panel: Axes, answer: Answer, task: str, tiers: Sequence[Recipe]) -> None:
     thresholds = np.linspace(SCORES[0], 100.0, 106)
-    for method, colour, line in zip(answer.question.methods, COLOURS, LINES, strict=True):
+    for method, colour, line in zip(answer.question.methods, COLOURS, cycle(LINES), strict=False):
         scores = answer.together(tiers, method)
         if len(scores) >= FEWEST:
             shares, low, high = performance_profile(scores, thresholds)
