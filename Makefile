@@ -88,7 +88,7 @@ test: $(INSTALLED)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
 test-full: $(INSTALLED) $(D4RL) $(D3RLPY) $(CHROMIUM)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.full_suite --numprocesses $(JOBS) --dist worksteal
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.full_suite --jobs $(JOBS)
 
 test-clients: $(INSTALLED) $(D4RL) $(D3RLPY) $(CHROMIUM)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m clients

@@ -6,19 +6,20 @@ new ones every ``STEPS_A_DRAW`` steps; actions are uniform. All tasks and integr
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import describe
+from cartpole_phys import commands
 from cartpole_phys.integrators import INTEGRATORS
 from cartpole_phys.physics import DAMPING_LIMIT, RANGES
 from cartpole_phys.stepping.columns import Columns
@@ -94,16 +95,17 @@ def table(rows: list[dict[str, Any]]) -> Table:
     return drawn
 
 
-def main() -> None:
-    """Measure, print and write the result."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.endurance", allow_abbrev=False)
-    parser.add_argument("--steps", type=int, default=TOTAL_STEPS, help="in all (default: %(default)s)")
-    total = parser.parse_args().steps
-    rows = measure(total)
-    if total == TOTAL_STEPS:
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def endurance(steps: Annotated[int, typer.Option(min=1, help="In all.")] = TOTAL_STEPS) -> None:
+    """Take random steps with random parameters, and write what became of them if they are all."""
+    rows = measure(steps)
+    if steps == TOTAL_STEPS:
         RESULT.write_text(json.dumps({**describe(), "rows": rows}, indent=2) + "\n", "utf-8")
     Console().print(table(rows))
 
 
 if __name__ == "__main__":
-    main()
+    commands.run(app)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+import typer
 
 from benchmarks.machine import describe
+from cartpole_phys.processors import processors
 
 RESULT = Path(__file__).parent / "results" / "full-suite.json"
 OUTCOMES = ("passed", "failed", "error", "skipped")
@@ -27,14 +28,18 @@ class Counting:
         self.counts = {outcome: len(terminalreporter.stats.get(outcome, [])) for outcome in OUTCOMES}
 
 
-def main(arguments: list[str]) -> int:
-    """Run pytest, write how tests ended, and return its exit code."""
+def full_suite(
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that test at once.")] = processors(),
+) -> None:
+    """Run every test, and write how they ended if they came to their end."""
     counting, start = Counting(), time.perf_counter()
-    code = pytest.main(["-m", "slow or not slow", *arguments], plugins=[counting])
-    result = {**describe(), "seconds": time.perf_counter() - start, **counting.counts}
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
-    return int(code)
+    arguments = ["-m", "slow or not slow", "--numprocesses", str(jobs), "--dist", "worksteal"]
+    code = pytest.main(arguments, plugins=[counting])
+    if code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        result = {**describe(), "seconds": time.perf_counter() - start, **counting.counts}
+        RESULT.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    raise typer.Exit(int(code))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    typer.run(full_suite)  # pytest itself answers Ctrl-C
