@@ -37,6 +37,7 @@ from benchmarks.studies.report import (
     VALUE_BASED,
 )
 from benchmarks.studies.running import DATA, JOBS, DataOption, JobsOption, run
+from benchmarks.studies.score_tables import estimated
 from benchmarks.studies.statistics import interquartile_mean
 from benchmarks.studies.summary import Summary
 from benchmarks.studies.tables import interval, minus, table
@@ -80,8 +81,8 @@ def label(data: Recipe) -> str:
 
 
 def _told(summary: Summary, data: Recipe, method: Method, wish: int = 0) -> str:
-    returns = summary.run_returns(data, method, wish)
-    return interval(interquartile_mean(returns[:, None])) if len(returns) else ""
+    seeds = sum(cell.data == data and cell.method == method for cell in CELLS)
+    return estimated(summary.run_returns(data, method, wish)[:, None], seeds) if seeds else ""
 
 
 def _note(summary: Summary) -> str:
@@ -106,10 +107,10 @@ def changes_table() -> str:
     summary = Summary(CELLS, RESULTS)
     methods = (DECISION, *CHANGED[:3], REPORTS[TRAINED.name], *CHANGED[3:])
     rows = [[one.name, _told(summary, TRAINED, one)] for one in methods]
-    asked = summary.of(TRAINED, DECISION)[0]["played"]
     rows += [
         [f"ours, asked for {_wish(one)}", _told(summary, TRAINED, DECISION, number)]
-        for number, one in enumerate(asked)
+        for first in summary.of(TRAINED, DECISION)[:1]
+        for number, one in enumerate(first["played"])
         if number
     ]
     return table(["on the trained agent's data", "mean return"], rows)
@@ -122,10 +123,10 @@ def _wish(played: dict[str, Any]) -> str:
 def parameters_table() -> str:
     """The report's parameters and ours, as they stand in the results."""
     summary = Summary(CELLS, RESULTS)
-    recipes = {label(data): summary.of(data, REPORTS[data.name])[0]["recipe"]
-               for data in (RANDOM, REPLAY, TRAINED)}  # fmt: skip
-    recipes = {f"report, {name}": one for name, one in recipes.items()}
-    recipes["ours, on all"] = summary.of(TRAINED, DECISION)[0]["recipe"]
+    told = {f"report, {label(data)}": summary.of(data, REPORTS[data.name])
+            for data in (RANDOM, REPLAY, TRAINED)}  # fmt: skip
+    told["ours, on all"] = summary.of(TRAINED, DECISION)
+    recipes = {name: results[0]["recipe"] for name, results in told.items() if results}
     settings = (
         ("batch size", lambda one: one["train"]["batch_size"]),
         ("width", lambda one: one["model"]["transformer"]["width"]),
