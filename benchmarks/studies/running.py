@@ -28,7 +28,7 @@ from dt.data.source import describe as describe_data
 
 DATA = Path("benchmark-data")  # where data sets are built, beside the clone's own folders
 JOBS = processors()
-DataOption = Annotated[Path, typer.Option(help="Folder for the data sets.")]
+DataOption = Annotated[Path, typer.Option(file_okay=False, help="Folder for the data sets.")]
 JobsOption = Annotated[int, typer.Option(min=1, help="Models trained at once, each on one thread.")]
 RayOption = Annotated[
     str | None,

@@ -33,7 +33,7 @@ matplotlib.use("Agg")
 COLOURS = ("#999999", "#000000", "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#882255")
 MARKS = "osD^vphX<"
 LINES: tuple[LineStyleType, ...] = ("-", "--", "-.")  # in turns
-TIER_LOOKS = {"#0072b2": "o-", "#000000": "s--", "#d55e00": "D-.", "#009e73": "^:"}  # by colour
+TIER_LOOKS = {"#08306b": "o-", "#2171b5": "s--", "#4292c6": "D-.", "#6baed6": "^:"}  # shades of their method
 BEHAVIOUR_LINES: tuple[dict[str, Any], ...] = (  # which both show where they coincide
     {"colors": "#333333", "linestyles": ":"},
     {"colors": "#cccccc", "linewidths": 4, "zorder": 1},
@@ -51,10 +51,11 @@ def draw_scores(answer: Answer, path: Path) -> None:
     for (task, tiers), (scored, asked) in zip(answer.tiers.items(), panels, strict=True):
         _draw_tiers(scored, answer, task, tiers)
         _draw_wishes(asked, answer, tiers)
-    for panel, columns in zip(panels[0], (3, 1), strict=True):
+    for panel, columns, title in zip(panels[0], (3, 1), (None, f"{DECISION} on"), strict=True):
         panel.legend(
-            fontsize=SMALL, frameon=False, ncols=columns, loc="lower left", bbox_to_anchor=(0.0, 1.0)
-        )
+            fontsize=SMALL, frameon=False, ncols=columns, loc="lower left", bbox_to_anchor=(0.0, 1.0),
+            title=title, title_fontsize=SMALL, alignment="left",
+        )  # fmt: skip
     save(figure, path)
 
 
@@ -79,7 +80,7 @@ def _draw_tiers(panel: Axes, answer: Answer, task: str, tiers: Sequence[Recipe])
 def _draw_wishes(panel: Axes, answer: Answer, tiers: Sequence[Recipe]) -> None:
     """The score that comes for each that is asked for."""
     method = answer.question.named(DECISION)
-    panel.plot([0, 100], [0, 100], color="#333333", linestyle=":", label="as asked for")
+    panel.plot([0, 100], [0, 100], color="#333333", linestyle=":", label="what is asked for")
     for tier, (colour, look) in zip(tiers, cycle(TIER_LOOKS.items()), strict=False):
         results = answer.summary.of(tier, method)
         played = results[0]["played"] if results else []
@@ -108,7 +109,10 @@ def draw_profiles(answer: Answer, path: Path) -> None:
     """How many runs score more than what, on each task, and who is better than whom."""
     tasks: list[Any] = list(answer.tiers)
     figure, panels = plt.subplot_mosaic(
-        [tasks, ["all"] * len(tasks)], figsize=(9, 9), height_ratios=(1, 1.25), layout="constrained"
+        [[one] for one in (*tasks, "all")],
+        figsize=(9, 4 * len(tasks) + 5.5),
+        height_ratios=[1.0] * len(tasks) + [1.3],
+        layout="constrained",
     )
     for task, tiers in answer.tiers.items():
         _draw_profile(panels[task], answer, task, tiers)
