@@ -24,7 +24,7 @@ from cartpole_phys.data.release.publishing import publish_plan
 from cartpole_phys.data.release.release import release
 from cartpole_phys.data.report.show import show, write_page
 from cartpole_phys.data.tiers import TIERS
-from cartpole_phys.errors import InputError, printable
+from cartpole_phys.errors import InputError, printable, require_ending
 from cartpole_phys.play import DEFAULT_ENV, SHOVE_SHARE, Game, Playing, cast_for, play_in_window
 from cartpole_phys.policies.named import NAMES
 from cartpole_phys.processors import processors
@@ -188,6 +188,7 @@ def show_dataset(
     quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
 ) -> None:
     """Show what is in a data set: returns, lengths, actions, states and gates."""
+    require_ending("--html", html, ".html")
     with commands.ProgressBar(quiet) as progress:
         shown = show(file, progress)
     if html is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -31,6 +32,18 @@ def needing(extra: str) -> Iterator[None]:
             f"This needs {error.name}, which is not installed; install it with: "
             f'pip install "cartpole-phys[{extra}]"'
         ) from error
+
+
+def require_ending(option: str, path: Path | None, ending: str) -> None:
+    """Refuse a file to write whose name does not say what it will hold: it may be something else's.
+
+    Raises:
+        InputError: if there is a path and it ends otherwise.
+    """
+    if path is not None and path.suffix.lower() != ending:
+        raise InputError(
+            f"Expected {option} with a name that ends in {ending}, got '{path}'; choose another."
+        )
 
 
 def is_integer(value: Any) -> TypeGuard[int]:

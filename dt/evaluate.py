@@ -14,7 +14,7 @@ from rich.table import Table
 
 from cartpole_phys import commands
 from cartpole_phys.data.score import return_of_score
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, require_ending
 from dt import checkpoint as checkpoints
 from dt.checkpoint import Checkpoint
 from dt.evaluation import Evaluation, default_targets, evaluate
@@ -37,6 +37,7 @@ def evaluate_command(
     quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
 ) -> None:
     """Play a trained model and print its returns and normalised scores."""
+    require_ending("--plot", plot, ".png")
     loaded = checkpoints.load(checkpoint)
     wanted = [*(target or []), *(return_of_score(loaded.source.env_id, one) for one in target_score or [])]
     if (wanted or plot is not None) and not loaded.model.uses_target:

@@ -136,6 +136,8 @@ def test_a_model_of_other_environments(tmp_path: Path) -> None:
         (("train", "missing.hdf5", "--model", "gpt"), "error: Unknown model and size 'gpt' 'tiny'"),
         (("train", "missing.hdf5", "--steps", "many"), "Invalid value for '--steps'"),
         (("train",), "Missing argument"),
+        (("evaluate", "missing", "--plot", "x.hdf5"), "error: Expected --plot with a name that ends in .png"),
+        (("attention.__main__", "missing", "--plot", "x.pdf"), "error: Expected --plot with a name that"),
         (("evaluate", "missing"), "error: There is no checkpoint 'missing'"),
         (("evaluate", "tests"), "error: Expected a checkpoint with model.safetensors"),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from commands import Command
 
 from cartpole_phys import build_dataset
 from cartpole_phys.data.loading import load_file
@@ -75,6 +76,15 @@ def test_the_terminal_shows_it(medium_file: Path) -> None:
     assert f"mean return {data.returns[data.complete].mean():.1f}" in told
     for word in ("θ̇ (rad/s)", "covered", "✓ replay", "build-dataset --policy heuristic", "█"):
         assert word in told
+
+
+def test_a_page_takes_no_data_sets_place(medium_file: Path, tmp_path: Path) -> None:
+    file = tmp_path / "set.hdf5"
+    file.write_bytes(medium_file.read_bytes())
+    code, output, errors = Command("cartpole_phys.cli", "show", file, "--html", file).finish()
+    assert (code, output) == (2, "")
+    assert errors.startswith("error: Expected --html with a name that ends in .html, got")
+    assert file.read_bytes() == medium_file.read_bytes()
 
 
 def test_shards_and_files_from_elsewhere_are_shown(tmp_path: Path) -> None:

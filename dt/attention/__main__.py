@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cartpole_phys import commands
+from cartpole_phys.errors import require_ending
 from dt import checkpoint as checkpoints
 from dt.attention.maps import look, played_windows, untrained
 from dt.attention.measures import Measure, measure
@@ -31,6 +32,7 @@ def attention(
     quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
 ) -> None:
     """Play a trained model and measure what it looks at, beside the same model untrained."""
+    require_ending("--plot", plot, ".png")
     loaded = checkpoints.load(checkpoint)
     with Console(stderr=True, quiet=quiet or as_json).status(f"Playing {episodes} episodes …"):
         windows = played_windows(loaded, episodes, seed)
