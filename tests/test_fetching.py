@@ -220,6 +220,23 @@ def test_what_is_not_published_says_how_to_build_it(cache: Path) -> None:
             get("physcartpole-sac-medium-v0")
 
 
+def test_a_file_of_the_users_own_is_pointed_at(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("physcartpole-sac-medium-v0.hdf5").write_bytes(b"")
+    with pytest.raises(InputError, match=r"to read it, name the file: physcartpole-sac-medium-v0\.hdf5$"):
+        load_dataset("physcartpole-sac-medium-v0")
+
+
+@pytest.mark.parametrize("name", ["physcartpole-sac-medum-v0", "physcartpole-sac-medum-v0.hdf5"])
+def test_names_that_are_nearly_right(name: str) -> None:
+    with pytest.raises(InputError, match=r"did you mean physcartpole-sac-medium-v0\?"):
+        load_dataset(name)
+    with pytest.raises(InputError, match="There is no file"):
+        load_dataset(f"data/{name}")
+
+
 def test_progress_is_told_to_the_end(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Listening(Silent):
         def __init__(self) -> None:

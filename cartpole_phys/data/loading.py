@@ -10,7 +10,7 @@ import gymnasium as gym
 
 from cartpole_phys.data.exports.pickled import SUFFIX as PICKLE_SUFFIX
 from cartpole_phys.data.exports.pickled import read as read_pickle
-from cartpole_phys.data.release.fetching import fetch, is_name
+from cartpole_phys.data.release.fetching import fetch, is_name, similar_names
 from cartpole_phys.data.stated import stated_env
 from cartpole_phys.data.storage.d4rl import REQUIRED, Reader
 from cartpole_phys.data.storage.sharded import ShardedEpisodes
@@ -22,18 +22,40 @@ def load_dataset(path: str | os.PathLike[str]) -> Episodes | ShardedEpisodes:
     """The episodes of a D4RL HDF5 file, with its metadata; or of a folder of shards, read when asked for.
 
     Args:
-        path: of a file or a folder, or the name of a released data set, which is fetched if it is not here.
+        path: of a file or a folder, or the name of a released data set, which is fetched into the cache.
             A file that ends in .pkl is a list of episodes as the Decision Transformer's own code has them.
 
     Raises:
         InputError: if there is no such data set, or it does not hold D4RL's arrays with equally many rows.
     """
     place = Path(path)
-    if not place.exists() and is_name(os.fspath(path)):
-        place = fetch(os.fspath(path))
+    if not place.exists():
+        place = _fetched(os.fspath(path))
     if place.suffix == PICKLE_SUFFIX:
         return read_pickle(place)
     return ShardedEpisodes(place, load_file) if place.is_dir() else load_file(place)
+
+
+def _fetched(name: str) -> Path:
+    """The file of a released data set; of any other name the name, which whoever opens it refuses.
+
+    Raises:
+        InputError: if it cannot be fetched, or the name is nearly that of a released one.
+    """
+    if not is_name(name):
+        if similar := similar_names(name):
+            raise InputError(f"There is no data set {name!r}; did you mean {' or '.join(similar)}?")
+        return Path(name)
+    try:
+        return fetch(name)
+    except InputError as error:
+        own = Path(f"{name}.hdf5")
+        if not own.is_file():
+            raise
+        raise InputError(
+            f"The released {name} cannot be fetched, but a file of that name is here; to read it, name the "
+            f"file: {own}"
+        ) from error
 
 
 def load_whole(path: str | os.PathLike[str]) -> Episodes:

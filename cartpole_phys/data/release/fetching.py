@@ -13,6 +13,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
@@ -105,6 +106,12 @@ def is_name(text: str) -> bool:
     """Whether a text names a released data set, or one that could be."""
     stem = text.removesuffix(".hdf5")
     return stem in released_recipes() or stem in registry().files
+
+
+def similar_names(text: str) -> list[str]:
+    """Released data sets whose names differ from a plain one by a slip of the keys."""
+    stem = text.removesuffix(".hdf5")
+    return get_close_matches(stem, released_recipes(), n=2, cutoff=0.9) if is_plain(stem) else []
 
 
 def check_plain(name: str) -> str:
