@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cartpole_phys.data.building.writing import writing_to
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
+from cartpole_phys.files import require_writable
 from dt import checkpoint as checkpoints
 from dt.checkpoint import Checkpoint
 from dt.data.source import Source, describe
@@ -64,8 +66,9 @@ def train(
         should_stop: asked after each step; when true, training saves and ends early.
 
     Raises:
-        InputError: on data that cannot be used, a checkpoint that does not fit, or a loss that diverged.
-        OSError: if a checkpoint cannot be written.
+        InputError: on data that cannot be used, a checkpoint that does not fit, a folder that cannot be
+            written, or a loss that diverged.
+        OSError: if a checkpoint cannot be written later on.
     """
     if save_every < 1:
         raise InputError(f"Expected a checkpoint every 1 or more steps, got {save_every}.")
@@ -73,6 +76,9 @@ def train(
     episodes = best(episodes, recipe.train.best_share, recipe.train.seed)
     recipe = replace(recipe, train=with_steps(recipe.train, episodes.steps))
     earlier, first = _earlier(out, resume, overwrite), parallel.rank() == 0
+    if out is not None:
+        with writing_to(out):
+            require_writable(out.parent)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         normalization = normalization or Normalization.of(episodes, source.spaces)

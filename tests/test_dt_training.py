@@ -222,6 +222,19 @@ def test_a_checkpoint_is_not_overwritten_unasked(tmp_path: Path) -> None:
     assert train(episodes, small_recipe(steps=3), out, overwrite=True).step == checkpoints.load(out).step == 3
 
 
+def test_a_folder_that_cannot_be_made_is_refused_before_any_step(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    reported: list[int] = []
+    with pytest.raises(InputError, match=r"Cannot write .* choose another folder with --out"):
+        train(
+            make_episodes(),
+            small_recipe(steps=2),
+            tmp_path / "file" / "run",
+            on_progress=lambda step, loss: reported.append(step),
+        )
+    assert reported == []
+
+
 def test_resuming_needs_the_same_data_and_recipe(tmp_path: Path) -> None:
     episodes, chosen, out = make_episodes(), small_recipe(steps=2), tmp_path / "run"
     train(episodes, chosen, out)
