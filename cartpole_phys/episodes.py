@@ -16,7 +16,7 @@ from cartpole_phys.episode_selection import (
     masked_indices,
     shuffled_shares,
 )
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, printable
 
 Array = npt.NDArray[Any]
 
@@ -33,6 +33,12 @@ class Episode(NamedTuple):
     terminated: bool
     truncated: bool
     infos: Mapping[str, Array]  # each (T, …)
+
+    def __repr__(self) -> str:
+        """Its length, its return and how it ended."""
+        value = float(self.rewards.sum(dtype=np.float64))
+        end = f"terminated={self.terminated}, truncated={self.truncated}"
+        return f"Episode({len(self.rewards):,} steps, return {value:g}, {end})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +66,12 @@ class Episodes(Sequence[Episode]):
     offsets: npt.NDArray[np.int64]  # (E + 1,)
     infos: Mapping[str, Array] = field(default_factory=dict)  # each (N, …)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """How much there is of what."""
+        name = self.metadata.get("dataset_name")
+        whose = f", {printable(str(name))}" if name else ""
+        return f"Episodes({len(self):,} episodes, {self.steps:,} steps{whose})"
 
     def __len__(self) -> int:
         """Number of episodes."""

@@ -1,6 +1,7 @@
 """The in-memory form of data: views, flags, derived arrays."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,6 +49,14 @@ def test_episodes_are_views_that_cover_everything() -> None:
     assert data[-1].truncated
     with pytest.raises(IndexError):
         data[len(data)]
+
+
+def test_they_are_shown_on_one_line() -> None:
+    data = replace(_data(), metadata={"dataset_name": "balance\x1b[2J-v0"})
+    assert repr(data) == f"Episodes({len(data)} episodes, 5,000 steps, balance\ufffd[2J-v0)"
+    assert repr(_data(30)[-1:]) == "Episodes(1 episodes, 30 steps)"
+    steps = len(data[0].rewards)
+    assert repr(data[0]) == f"Episode({steps} steps, return {steps}, terminated=True, truncated=False)"
 
 
 def test_derived_arrays_against_plain_loops() -> None:

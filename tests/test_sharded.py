@@ -106,6 +106,7 @@ def test_shards_are_read_when_needed_and_only_a_few_are_kept(folder: Path, parts
     read = Reader()
     data = ShardedEpisodes(folder, read)
     assert (len(data), data.steps, read.names) == (sum(map(len, parts)), sum(p.steps for p in parts), [])
+    assert (repr(data), read.names) == (f"ShardedEpisodes({len(data)} episodes, 860 steps, small)", [])
     firsts = np.cumsum([0, *map(len, parts)])[:-1]
     for number in (0, 1, 0, 2, 0, 1):  # the one not used for longest makes room
         _ = data[int(firsts[number])]

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from cartpole_phys.episode_selection import Seed, drawn_indices, episode_indices, masked_indices
 from cartpole_phys.episodes import Episode, Episodes, concatenate
-from cartpole_phys.errors import InputError, is_integer
+from cartpole_phys.errors import InputError, is_integer, printable
 from cartpole_phys.files import unfinished
 
 SCHEMA_VERSION = 1
@@ -158,6 +158,11 @@ class ShardedEpisodes(Sequence[Episode]):
                     f"Expected the shard {shard.file} in {str(folder)!r}, but it is not there; "
                     "fetch or build the data set again."
                 )
+
+    def __repr__(self) -> str:
+        """How much there is of what; reads no shard."""
+        amount = f"{len(self):,} episodes, {self.steps:,} steps"
+        return f"ShardedEpisodes({amount}, {printable(self.manifest.name)})"
 
     def __len__(self) -> int:
         """Number of episodes."""
