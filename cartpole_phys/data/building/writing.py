@@ -130,6 +130,7 @@ def _write(
                 summary = total([summary, summary_of(episodes)])
                 progress.rows(summary.transitions, rows)
             hashes.append(own.hexdigests())
+        progress.stage("scoring")
         metadata = {**metadata_of(recipe, name, prepared, hashes), "summary": asdict(summary), **extra}
         weights = {str(i): part.behaviour.weights for i, part in enumerate(parts) if part.behaviour.weights}
         written = writer.finish(metadata, weights)
