@@ -63,6 +63,11 @@ def gained(gain: float, add: Sequence[float] = (0.0,)) -> Callable[[np.ndarray],
     return lambda observations: gain * observations[:, 1:2] + add[0]
 
 
+def to_the_right(observations: np.ndarray) -> Any:
+    """A policy rather than a factory of one."""
+    return observations[:, 2] > 0
+
+
 def nothing() -> None:
     """A factory that makes nothing."""
 
@@ -101,6 +106,13 @@ def test_functions_of_discrete_actions() -> None:
         np.testing.assert_array_equal(episodes.actions, episodes.observations[:, 2] > 0)
 
 
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "PhysCartPoleDiscrete-v0"])
+def test_functions_of_one_observation_are_told_that_they_get_many(env_id: str) -> None:
+    words = r"takes a batch of observations, here of shape \(\d+, 4\), .* but it raised TypeError"
+    with pytest.raises(InputError, match=words):
+        world_of(env_id).play(as_policy(lambda observation: int(observation[2] > 0)), 3, 0)
+
+
 def test_policies_of_this_package_stay_themselves() -> None:
     policy = UniformPolicy(world_of("Pendulum-v1").action_space)
     assert as_policy(policy) is policy
@@ -127,6 +139,8 @@ def test_factories_are_given_the_place() -> None:
     assert isinstance(named_policy("test_adapters:Memoryless", pendulum), PredictPolicy)
     with pytest.raises(InputError, match=r"Expected 'test_adapters:by_system' .*it raised AssertionError"):
         policy_from_factory("test_adapters:by_system", pendulum)
+    with pytest.raises(InputError, match=r"TypeError.*; if it is the policy itself, name a function that"):
+        policy_from_factory("test_adapters:to_the_right", CartPole())
     with pytest.raises(InputError, match=r"Expected 'test_adapters:nothing' to return a policy .*, got None"):
         policy_from_factory("test_adapters:nothing", pendulum)
 

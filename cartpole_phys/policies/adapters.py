@@ -55,8 +55,19 @@ class FunctionPolicy:
         """Nothing to forget."""
 
     def act(self, observations: Array, rewards: FloatArray) -> ActionBatch:
-        """The function's actions for observations (n, obs)."""
-        return ActionBatch(np.asarray(self._function(observations)), {})
+        """The function's actions for observations (n, obs).
+
+        Raises:
+            InputError: if the function raises an exception.
+        """
+        try:
+            actions = self._function(observations)
+        except Exception as error:  # it is not this package's code, so it may raise anything
+            raise InputError(
+                "Expected a function that takes a batch of observations, here of shape "
+                f"{observations.shape}, and returns an action for each row, but it raised {error!r:.200}."
+            ) from error
+        return ActionBatch(np.asarray(actions), {})
 
 
 def as_policy(given: Any) -> Policy | CompiledPolicy:

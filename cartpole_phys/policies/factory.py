@@ -56,7 +56,8 @@ def policy_from_factory(
     except Exception as error:  # it is not this package's code, so it may raise anything
         raise InputError(
             f"Expected {factory_name!r} to return a policy when called with its arguments, without any, or "
-            f"with the system or world alone, but it raised {error!r:.200}."
+            f"with the system or world alone, but it raised {error!r:.200}; if it is the policy itself, "
+            "name a function that returns it."
         ) from error
     try:
         return as_policy(policy)
