@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,6 +26,7 @@ from dt.decision import DecisionConfig, DecisionTransformer
 from dt.evaluation import default_targets
 from dt.gpt import TransformerConfig
 from dt.interchange import hugging_face
+from dt.interchange.hugging_face_weights import to_ours, to_theirs
 from dt.models import Recipe
 from dt.policy import load
 from dt.training import train
@@ -71,6 +73,15 @@ def _their_actions(theirs: Any, batch: Batch) -> Tensor:
 def _our_actions(model: Any, batch: Batch) -> Tensor:
     with torch.no_grad():
         return torch.as_tensor(model.head(model.features(batch)))
+
+
+def test_weights_are_turned_without_a_warning(trained: Checkpoint) -> None:
+    assert isinstance(trained.model, DecisionTransformer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        back = to_ours(to_theirs(trained.model), trained.model.config.transformer)
+    ours = trained.model.state_dict()
+    assert all(torch.equal(weights, ours[name]) for name, weights in back.items())
 
 
 @pytest.mark.parametrize("padding", [0, 2])

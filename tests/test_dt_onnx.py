@@ -40,15 +40,22 @@ def _padded(array: np.ndarray, steps: int) -> np.ndarray:
     ],
     ids=["continuous", "discrete", "sliding", "reinformer"],
 )
-def test_onnx_acts_as_we_do(env_id: str, kind: str, config: DecisionConfig | None, tmp_path: Path) -> None:
+def test_onnx_acts_as_we_do(
+    env_id: str,
+    kind: str,
+    config: DecisionConfig | None,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """On the recorded histories of whole episodes; a Reinformer is given what it went for before."""
     import onnxruntime
 
     recipe = small_recipe(kind, steps=30)
     checkpoint = train(make_episodes(env_id), replace(recipe, model=config or recipe.model))
-    logging.disable(logging.WARNING)
+    monkeypatch.setattr(logging.getLogger("torch.onnx"), "handlers", [caplog.handler])
     onnx.save(checkpoint, tmp_path / "model.onnx")
-    logging.disable(logging.NOTSET)
+    assert not [record for record in caplog.records if record.name.startswith("torch.onnx")]
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     assert isinstance(checkpoint.model, HistoryModel)
     target, context = 300.0, checkpoint.model.context

@@ -37,8 +37,10 @@ def to_ours(theirs: Mapping[str, Tensor], shape: TransformerConfig) -> dict[str,
         their, our = f"encoder.h.{i}.", f"transformer.blocks.{i}."
         for part in ("weight", "bias"):
             ours |= {f"{our}{own}.{part}": theirs[f"{their}{name}.{part}"] for name, own in NORMS.items()}
-            ours |= {f"{our}{own}.{part}": theirs[f"{their}{name}.{part}"].T for name, own in LINEARS.items()}
-            query, key_value = theirs[f"{their}attn.c_attn.{part}"].T.split([shape.width, 2 * shape.width])
+            ours |= {
+                f"{our}{own}.{part}": theirs[f"{their}{name}.{part}"].t() for name, own in LINEARS.items()
+            }
+            query, key_value = theirs[f"{their}attn.c_attn.{part}"].t().split([shape.width, 2 * shape.width])
             ours[f"{our}attention.query.{part}"] = query  # (D, D), or (D,)
             ours[f"{our}attention.key_value.{part}"] = key_value  # (2D, D), or (2D,)
     return ours
@@ -54,7 +56,9 @@ def to_theirs(model: DecisionTransformer) -> dict[str, Tensor]:
         their, our = f"encoder.h.{i}.", f"transformer.blocks.{i}."
         for part in ("weight", "bias"):
             theirs |= {f"{their}{name}.{part}": ours[f"{our}{own}.{part}"] for name, own in NORMS.items()}
-            theirs |= {f"{their}{name}.{part}": ours[f"{our}{own}.{part}"].T for name, own in LINEARS.items()}
+            theirs |= {
+                f"{their}{name}.{part}": ours[f"{our}{own}.{part}"].t() for name, own in LINEARS.items()
+            }
             parts = [ours[f"{our}attention.{own}.{part}"] for own in ("query", "key_value")]
-            theirs[f"{their}attn.c_attn.{part}"] = torch.cat(parts).T  # (D, D) and (2D, D) -> (D, 3D)
+            theirs[f"{their}attn.c_attn.{part}"] = torch.cat(parts).t()  # (D, D) and (2D, D) -> (D, 3D)
     return theirs

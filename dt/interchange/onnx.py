@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -69,8 +72,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
         import onnxscript  # noqa: F401
     example = _example(model)
     batch = torch.export.Dim("batch", min=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter, about its own parts
+    with _silent_exporter():
         program = torch.onnx.export(
             _Acting(model, checkpoint.normalization),
             example,
@@ -84,6 +86,20 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     assert program is not None
     with unfinished(path) as partial:
         program.save(partial)
+
+
+@contextmanager
+def _silent_exporter() -> Iterator[None]:
+    """Without PyTorch's warnings about parts of its own exporter, and packages that no model here needs."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _example(model: HistoryModel) -> tuple[Tensor, ...]:
