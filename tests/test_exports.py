@@ -255,6 +255,9 @@ def test_what_cannot_be_exported_is_refused(medium_file: Path, tmp_path: Path) -
         export(medium_file, "csv", tmp_path)
     with pytest.raises(InputError, match="There is no file"):
         export(tmp_path / "none.hdf5", "parquet", tmp_path)
+    with pytest.raises(InputError, match=r"Expected --out to name a folder, got the file '.*x\.parquet'"):
+        export(medium_file, "parquet", tmp_path / "x.parquet")
+    assert not (tmp_path / "x.parquet").exists()
 
 
 @pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "a/b", "..", "a..b"])

@@ -47,11 +47,13 @@ def export(
         overwrite: replace what is there.
 
     Raises:
-        InputError: if the format is not known, the data set cannot be read, an extra is missing, or something
-            is there already.
+        InputError: if the format is not known, ``out`` is named like a file, the data set cannot be read, an
+            extra is missing, or something is there already.
     """
     if to not in FORMATS:
         raise InputError(f"Unknown format {to!r}; choose --to from {', '.join(FORMATS)}.")
+    if to in FILES and out is not None and out.suffix == FILES[to][0] and not out.is_dir():
+        raise InputError(f"Expected --out to name a folder, got the file '{out}'; leave out its name.")
     source = Path(path)
     data = load_whole(source)
     name = str(data.metadata.get("dataset_name"))
