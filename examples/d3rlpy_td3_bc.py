@@ -8,10 +8,13 @@ import sys
 import d3rlpy
 import h5py
 
-path, steps = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
+path, *rest = sys.argv[1:] or sys.exit(__doc__)
+steps = int(rest[0]) if rest else 10_000
 with h5py.File(path) as file:
     names = ("observations", "actions", "rewards", "terminals", "timeouts")
     observations, actions, rewards, terminals, timeouts = (file[name][()] for name in names)
+if actions.ndim == 1:
+    sys.exit("TD3+BC needs continuous actions, and this data set has discrete ones.")
 
 # With timeouts, an episode that was cut is not taken for one that failed.
 dataset = d3rlpy.dataset.MDPDataset(observations, actions, rewards, terminals, timeouts)

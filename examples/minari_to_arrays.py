@@ -8,12 +8,15 @@ import sys
 import minari
 import numpy as np
 
-dataset = minari.load_dataset(sys.argv[1])
+identity, *_ = sys.argv[1:] or sys.exit(__doc__)
+dataset = minari.load_dataset(identity)
 print(f"{dataset.total_steps} transitions in {dataset.total_episodes} episodes")
 returns = np.array([episode.rewards.sum() for episode in dataset.iterate_episodes()])
 print("normalized score", float(np.mean(minari.get_normalized_score(dataset, returns))))
 
 env = dataset.recover_environment()  # with the same physics
+if env.action_space.shape != (1,):
+    sys.exit("The control below pushes with a force of any size, and this environment takes other actions.")
 observation, _ = env.reset(seed=0)
 total, done = 0.0, False
 while not done:

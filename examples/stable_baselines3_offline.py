@@ -12,8 +12,11 @@ from stable_baselines3.common.logger import Logger
 
 import cartpole_phys
 
-path, steps = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 5_000
-env, data, _ = cartpole_phys.make_env_and_dataset(path)
+path, *rest = sys.argv[1:] or sys.exit(__doc__)
+steps = int(rest[0]) if rest else 5_000
+env, data, _ = cartpole_phys.make_env_and_dataset(path)  # a tenth of the episodes is kept back for validation
+if data.actions.ndim == 1:
+    sys.exit("SAC needs continuous actions, and this data set has discrete ones.")
 model = SAC(
     "MlpPolicy", env, buffer_size=data.steps, policy_kwargs={"net_arch": [64, 64]}, seed=0, device="cpu"
 )

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from torchrl.data.datasets import d4rl
 
-path = Path(sys.argv[1]).resolve()
+file, *_ = sys.argv[1:] or sys.exit(__doc__)
+path = Path(file).resolve()
 d4rl.D4RL_DATASETS[path.stem] = path.as_uri()
 replay = d4rl.D4RLExperienceReplay(
     path.stem,

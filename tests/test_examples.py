@@ -14,14 +14,26 @@ from cartpole_phys.data.loading import load_file
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 D3RLPY_PYTHON = ROOT / ".venv-d3rlpy" / "bin" / "python"
+RUNNABLE = (
+    "corl_style_td3_bc.py",
+    "minari_to_arrays.py",
+    "stable_baselines3_offline.py",
+    "torchrl_replay.py",
+)
 LINES = 40  # as many as one reads at a glance
 
 
-def _run(name: str, *words: str, python: str = sys.executable, **environment: str) -> str:
+def _ended(
+    name: str, *words: str, python: str = sys.executable, **environment: str
+) -> subprocess.CompletedProcess[str]:
     command = [python, "-W", "ignore", str(EXAMPLES / name), *words]
-    told = subprocess.run(
+    return subprocess.run(
         command, capture_output=True, text=True, timeout=300, check=False, env={**os.environ, **environment}
     )
+
+
+def _run(name: str, *words: str, python: str = sys.executable, **environment: str) -> str:
+    told = _ended(name, *words, python=python, **environment)
     assert told.returncode == 0, told.stderr
     return told.stdout
 
@@ -48,6 +60,26 @@ def test_minari(medium_file: Path, tmp_path: Path) -> None:
     told = _run("minari_to_arrays.py", identity, MINARI_DATASETS_PATH=str(tmp_path))
     assert "5000 transitions" in told
     assert "return of proportional control 500.0" in told
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_without_arguments_they_say_how_they_are_used(name: str) -> None:
+    told = _ended(name)
+    assert (told.returncode, told.stdout) == (1, "")
+    assert f"python {name} " in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_discrete_actions_are_refused_in_a_sentence(discrete_file: Path, tmp_path: Path) -> None:
+    identity, folder = export(discrete_file, "minari", tmp_path).name, str(tmp_path)
+    for told in (
+        _ended("corl_style_td3_bc.py", str(discrete_file)),
+        _ended("stable_baselines3_offline.py", str(discrete_file)),
+        _ended("minari_to_arrays.py", identity, MINARI_DATASETS_PATH=folder),
+    ):
+        assert told.returncode == 1
+        assert re.search(r"^.* actions.*\.$", told.stderr.strip().splitlines()[-1])
+        assert "Traceback" not in told.stderr
 
 
 @pytest.mark.clients
