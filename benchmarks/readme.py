@@ -24,7 +24,8 @@ from benchmarks.full_suite import OUTCOMES
 from benchmarks.full_suite import RESULT as FULL_SUITE
 from benchmarks.speeds import tables as speed_tables
 from benchmarks.speeds.tables import read
-from benchmarks.studies.tables import interval, table
+from benchmarks.studies.tables import interval, minus, table
+from cartpole_phys.data.score import ENDS, all_references
 from cartpole_phys.errors import InputError
 
 ROOT = Path(__file__).parent.parent
@@ -154,6 +155,19 @@ def full_suite() -> str:
     )
 
 
+def references_table() -> str:
+    """The returns that scores refer to: a row for each environment."""
+    rows = [
+        [
+            f"`{env_id}`",
+            *(minus(f"{ends[end]['mean']:.3f}") for end in ENDS),
+            ends["ref_max"]["policy"],
+        ]
+        for env_id, ends in all_references().items()
+    ]
+    return table(["environment", *ENDS, "the best known policy"], rows)
+
+
 BLOCKS = (
     Block(README, "full-suite", full_suite),
     Block(README, "speed", speed_tables.steps_summary),
@@ -164,6 +178,7 @@ BLOCKS = (
     Block(ENVIRONMENT, "speed", speed_tables.steps_table),
     Block(ENVIRONMENT, "energy-drift", energy_drift_block),
     Block(ENVIRONMENT, "shoves", shoves_block),
+    Block(DATASETS, "references", references_table),
     Block(DATASETS, "speed", speed_tables.data_table),
     Block(MODELS, "speed", speed_tables.models_table),
     Block(MODELS, "planning", speed_tables.planning_table),
