@@ -5,9 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
 
 
 @contextmanager
@@ -18,22 +22,23 @@ def unfinished(path: Path) -> Iterator[Path]:
     killed process has left is overwritten by the next one.
 
     Raises:
-        OSError: if there is a folder of this name or its folder cannot be written, before any work is done,
-            or the disk is full.
+        OSError: if there is a folder of this name, its folder cannot be written or another process is writing
+            the file, before any work is done, or the disk is full.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     partial = path.with_name(path.name + ".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_bytes(b"")
-    try:
-        yield partial
-        synchronize(partial)
-        os.replace(partial, path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
+    with only_writer(path):
+        partial.write_bytes(b"")
+        try:
+            yield partial
+            synchronize(partial)
+            os.replace(partial, path)
+        except BaseException:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
     synchronize(path.parent)
 
 
@@ -42,19 +47,60 @@ def unfinished_folder(path: Path) -> Iterator[Path]:
     """The same for a folder, which the caller makes; one that is there under the final name is replaced.
 
     Raises:
-        OSError: if the folder cannot be written, or the disk is full.
+        OSError: if the folder cannot be written or another process is writing it, before any work is done, or
+            the disk is full.
     """
     partial = path.with_name(path.name + ".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        yield partial
-        shutil.rmtree(path, ignore_errors=True)
-        os.rename(partial, path)
-    except BaseException:
+    with only_writer(path):
         shutil.rmtree(partial, ignore_errors=True)
-        raise
+        try:
+            yield partial
+            shutil.rmtree(path, ignore_errors=True)
+            os.rename(partial, path)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
     synchronize(path.parent)
+
+
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Keep other processes from writing ``path`` meanwhile, where the system has locks.
+
+    The lock is on ``<name>.lock`` beside it, because HDF5 locks the files that it writes itself. It ends with
+    its process: the file that a killed one leaves locks nothing.
+
+    Raises:
+        BlockingIOError: if another process is writing ``path``.
+        OSError: if its folder cannot be written.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    lock = path.with_name(path.name + ".lock")
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        if not _locked(handle, lock):
+            raise BlockingIOError(errno.EAGAIN, "another process is writing it", str(path))
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                lock.unlink()
+    finally:
+        os.close(handle)
+
+
+def _locked(handle: int, lock: Path) -> bool:
+    """Whether an open file could be locked, and is still the one under its name."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(handle), lock.stat())
+    except (BlockingIOError, FileNotFoundError):  # not found: the process that held it has just ended
+        return False
+    except OSError:  # a file system without locks
+        return True
 
 
 def synchronize(path: Path) -> None:

@@ -18,6 +18,7 @@ from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe, released_recipes
 from cartpole_phys.data.storage.d4rl import read
 from cartpole_phys.errors import InputError
+from cartpole_phys.files import only_writer
 
 ENV = "PhysCartPole-v0"
 
@@ -128,6 +129,16 @@ def test_existing_file_is_kept_unless_told(tmp_path: Path) -> None:
     assert path.stat().st_mtime_ns == before
     build_dataset(policy="random", steps=100, out=tmp_path, overwrite=True)
     assert path.stat().st_mtime_ns > before
+
+
+@pytest.mark.parametrize("shard_steps", [None, 50])
+def test_what_another_process_builds_is_left_alone(tmp_path: Path, shard_steps: int | None) -> None:
+    build: dict[str, Any] = {"policy": "random", "steps": 100, "shard_steps": shard_steps, "out": tmp_path}
+    path = build_dataset(**build)
+    before = sorted(tmp_path.rglob("*"))
+    with only_writer(path), pytest.raises(InputError, match="being written by another process; wait"):
+        build_dataset(**build, overwrite=True)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from cartpole_phys.files import unfinished
+from cartpole_phys.files import unfinished, unfinished_folder
 
 
 def test_a_file_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
@@ -47,12 +49,41 @@ def test_what_a_killed_process_left_is_overwritten(tmp_path: Path) -> None:
     )
     killed = subprocess.run([sys.executable, "-c", program, str(path)], check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert os.listdir(tmp_path) == ["file.bin.partial"]
+    assert sorted(os.listdir(tmp_path)) == ["file.bin.lock", "file.bin.partial"]
     with unfinished(path) as partial:
         assert partial.read_bytes() == b""
         partial.write_bytes(b"whole")
     assert path.read_bytes() == b"whole"
     assert os.listdir(tmp_path) == ["file.bin"]
+
+
+WRITE_UNTIL_TOLD = """
+import pathlib, sys
+from cartpole_phys import files
+with getattr(files, sys.argv[1])(pathlib.Path(sys.argv[2])) as partial:
+    partial.mkdir() if sys.argv[1] == "unfinished_folder" else partial.write_bytes(b"theirs")
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("writer", [unfinished, unfinished_folder])
+def test_two_processes_do_not_write_the_same(tmp_path: Path, writer: Callable[[Path], Any]) -> None:
+    path, begun = tmp_path / "name", []
+    other = subprocess.Popen(
+        [sys.executable, "-c", WRITE_UNTIL_TOLD, writer.__name__, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "writing\n"
+    with pytest.raises(BlockingIOError, match="another process"), writer(path):
+        begun.append(path)
+    assert sorted(os.listdir(tmp_path)) == ["name.lock", "name.partial"]
+    other.communicate()
+    assert (other.returncode, begun) == (0, [])
+    assert os.listdir(tmp_path) == ["name"]
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_work() -> None:

@@ -30,8 +30,9 @@ from cartpole_phys.data.storage.sharded import (
     write_manifest,
 )
 from cartpole_phys.errors import InputError
+from cartpole_phys.files import only_writer
 
-SHARD_FILE = re.compile(r"shard-\d{5}-of-\d{5}\.hdf5(\.partial)?")  # finished or not
+SHARD_FILE = re.compile(r"shard-\d{5}-of-\d{5}\.hdf5(\.partial|\.lock)?")  # finished or not
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +114,7 @@ def build_shards(
         InputError: if a gate fails, or a file cannot be written.
     """
     plans = plan_shards(name, recipe, prepared)
-    with writing_to(folder), _folder(folder):
+    with writing_to(folder), only_writer(folder), _folder(folder):
         (folder / MANIFEST).unlink(missing_ok=True)
         _remove_others(folder, {plan.file for plan in plans})
         progress.stage("shards")

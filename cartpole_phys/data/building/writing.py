@@ -149,6 +149,10 @@ def writing_to(path: Path) -> Iterator[None]:
     """Say in one sentence why a file cannot be written."""
     try:
         yield
+    except BlockingIOError as error:
+        raise InputError(
+            f"'{path}' is being written by another process; wait until it has ended, or choose another name."
+        ) from error
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
         raise InputError(
