@@ -47,21 +47,50 @@ def unfinished_folder(path: Path) -> Iterator[Path]:
     """The same for a folder, which the caller makes; one that is there under the final name is replaced.
 
     Raises:
-        OSError: if the folder cannot be written or another process is writing it, before any work is done, or
-            the disk is full.
+        OSError: if there is a file of this name, the folder cannot be written or another process is writing
+            it, before any work is done, or the disk is full.
     """
+    if path.is_file() or path.is_symlink():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     partial = path.with_name(path.name + ".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     with only_writer(path):
         shutil.rmtree(partial, ignore_errors=True)
         try:
             yield partial
-            shutil.rmtree(path, ignore_errors=True)
-            os.rename(partial, path)
+            put_in_place(partial, path)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+
+
+def put_in_place(partial: Path, path: Path) -> None:
+    """Rename a folder to ``path``; at every moment ``path`` or, ``aside``, what it was is complete.
+
+    Raises:
+        OSError: if it cannot be renamed; what was there is there again.
+    """
+    old = aside(path)
+    if not path.exists() and old.exists():  # an earlier replacement was killed between its two renames
+        os.rename(old, path)
+    if old.exists():
+        shutil.rmtree(old)
+    try:
+        if path.exists():
+            os.rename(path, old)
+        os.rename(partial, path)
+    except BaseException:
+        if not path.exists() and old.exists():
+            os.rename(old, path)
+        raise
     synchronize(path.parent)
+    if old.exists():
+        shutil.rmtree(old)
+
+
+def aside(path: Path) -> Path:
+    """Where a folder is kept while another one takes its place."""
+    return path.with_name(f".{path.name}.replaced")  # what nobody calls a copy of their own
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -24,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cartpole_phys.errors import InputError
-from cartpole_phys.files import synchronize
+from cartpole_phys.files import aside, put_in_place, synchronize
 from dt.data.source import Source
 from dt.data.windows import Normalization
 from dt.heads import Model
@@ -69,26 +68,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     for name in (MODEL, TRAINING, CONFIG):
         synchronize(partial / name)
     synchronize(partial)
-    _put_in_place(partial, path)
-
-
-def _put_in_place(partial: Path, path: Path) -> None:
-    """Rename ``partial`` to ``path``; at every moment ``path`` or, aside, what it was is complete."""
-    old = _aside(path)
-    if not path.exists() and old.exists():  # an earlier replacement was killed between its two renames
-        os.rename(old, path)
-    if old.exists():
-        shutil.rmtree(old)
-    if path.exists():
-        os.rename(path, old)
-    os.rename(partial, path)
-    synchronize(path.parent)
-    if old.exists():
-        shutil.rmtree(old)
-
-
-def _aside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.replaced")  # what nobody calls a copy of their own
+    put_in_place(partial, path)
 
 
 def check_replaceable(path: Path) -> None:
@@ -107,7 +87,7 @@ def check_replaceable(path: Path) -> None:
 
 def exists(path: Path) -> bool:
     """Whether there is something at ``path``, also if replacing it was interrupted."""
-    return path.exists() or _aside(path).exists()
+    return path.exists() or aside(path).exists()
 
 
 def load(path: Path) -> Checkpoint:
@@ -116,7 +96,7 @@ def load(path: Path) -> Checkpoint:
     Raises:
         InputError: if there is none, or it is truncated or of another program.
     """
-    found = path if path.exists() or not _aside(path).exists() else _aside(path)
+    found = path if path.exists() or not aside(path).exists() else aside(path)
     description = _read_description(found)
     try:
         recipe = _restore_recipe(description)

@@ -150,12 +150,12 @@ class Crash(BaseException):
 
 
 def crash_at(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the ``call``-th change of the file system never happen."""
+    """Let the ``call``-th change of the file system, and all after it, never happen."""
     calls = iter(range(1_000))
 
     def counted(function: Any) -> Any:
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            if next(calls) == call:
+            if next(calls) >= call:
                 raise Crash
             return function(*args, **kwargs)
 

@@ -57,6 +57,34 @@ def test_what_a_killed_process_left_is_overwritten(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["file.bin"]
 
 
+def test_an_old_folder_stays_until_the_new_one_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "folder"
+    rename = os.rename
+
+    def write(text: str) -> None:
+        with unfinished_folder(path) as partial:
+            partial.mkdir()
+            (partial / "file").write_text(text)
+
+    def interrupted(source: Path, target: Path) -> None:
+        if source.suffix == ".partial":
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    write("old")
+    monkeypatch.setattr(os, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write("new")
+    assert os.listdir(tmp_path) == ["folder"]
+    assert (path / "file").read_text() == "old"
+    monkeypatch.undo()
+    write("new")
+    assert os.listdir(tmp_path) == ["folder"]
+    assert (path / "file").read_text() == "new"
+
+
 WRITE_UNTIL_TOLD = """
 import pathlib, sys
 from cartpole_phys import files
