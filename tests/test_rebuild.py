@@ -99,6 +99,11 @@ def test_folder_of_shards(tmp_path: Path) -> None:
     assert rebuild(folder, 1, Silent()).different == []
 
 
+def test_folder_of_shards_of_an_own_policy(tmp_path: Path) -> None:
+    folder = build_dataset(policy=OWN, steps=2_000, shard_steps=800, out=tmp_path)
+    assert rebuild(folder, 1, Silent(), OWN).different == []
+
+
 def _restate(path: Path, name: str, **changes: Any) -> None:
     """Change what a file says of itself."""
     with h5py.File(path, "r+") as file:

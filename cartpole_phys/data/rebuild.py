@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +113,9 @@ def _parts(header: Header, policy: str | None, progress: Progress) -> list[Part]
             f"The file was made by {recipe.policy!r}, which is code that is only run when you name it: "
             f"--policy {recipe.policy}"
         )
-    if is_own_policy(recipe.policy) or any(part.get("source") != COLLECTION for part in described):
-        return prepare(recipe, True, progress).parts
     number = int(header.metadata.get("shard", {}).get("number_in_part", 0))
+    if is_own_policy(recipe.policy) or any(part.get("source") != COLLECTION for part in described):
+        return [replace(part, number=number) for part in prepare(recipe, True, progress).parts]
     return [
         Part(own, from_description(part, header.weights.get(str(i), {})), number=number)
         for i, (own, part) in enumerate(zip(recipe.parts, described, strict=True))
