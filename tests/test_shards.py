@@ -44,6 +44,20 @@ def test_parts_lie_in_shards_one_after_another(folder: Path) -> None:
     assert data.metadata["tier"] == data.metadata["recipe"]["tier"] == "mixed"
 
 
+def test_what_is_loaded_says_what_the_whole_set_is(folder: Path) -> None:
+    data = load_dataset(folder)
+    assert isinstance(data, ShardedEpisodes)
+    whole = data.load()
+    for metadata in (data.metadata, whole.metadata, data[1:3].metadata, data.sample(2, seed=0).metadata):
+        assert metadata["tier"] == metadata["recipe"]["tier"] == "mixed"
+        assert metadata["recipe"]["steps"] == BUILD["steps"]
+        assert not metadata.keys() & {"sha256", "metadata_sha256", "summary", "shard"}
+    assert [part["tier"] for part in whole.metadata["parts"]] == ["weak", "medium", "expert"]
+    assert not any(part.keys() & {"sha256", "rows"} for part in whole.metadata["parts"])
+    scores = [read_header(shard).metadata["scores"][0] for shard in _shards(folder)]
+    assert whole.metadata["scores"] == scores[::2]
+
+
 def test_a_build_goes_on_with_what_is_missing(folder: Path) -> None:
     shards = _shards(folder)
     before = [shard.read_bytes() for shard in shards]

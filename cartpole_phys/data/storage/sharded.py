@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
@@ -22,6 +22,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.data.storage.hashing import ARRAY_HASHES, METADATA_HASH
 from cartpole_phys.episode_selection import Seed, drawn_indices, episode_indices, masked_indices
 from cartpole_phys.episodes import Episode, Episodes, concatenate
 from cartpole_phys.errors import InputError, is_integer, printable
@@ -32,6 +33,9 @@ MANIFEST = "manifest.json"
 KEPT = 2  # shards in memory: one that is read from, and one for an order that goes back and forth
 PLAIN_NAME = re.compile(r"\w[\w.-]*", re.ASCII)  # without a folder, a drive or a way up
 WHOLE = "whole"  # in a shard's metadata, under "shard": what the set has otherwise than the shard itself
+PARTS = ("parts", "scores")  # in a file's metadata: one entry for each of its parts
+SHARDS_OWN = (ARRAY_HASHES, METADATA_HASH, "shard", "summary", *PARTS)  # what is not so of the whole set
+ROWS_OWN = (ARRAY_HASHES, "rows", "command")  # in the description of a part: what is of these rows alone
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -206,11 +210,8 @@ class ShardedEpisodes(Sequence[Episode]):
 
     @cached_property
     def metadata(self) -> Mapping[str, Any]:
-        """The first shard's metadata, with the tier and the recipe of the whole data set."""
-        first = self._shard(0).metadata
-        shard = first.get("shard")
-        whole = shard.get(WHOLE) if isinstance(shard, Mapping) else None
-        return {**first, **whole} if isinstance(whole, Mapping) else first
+        """What a shard's metadata say of the whole data set."""
+        return _of_whole(self._shard(0).metadata)
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -240,7 +241,8 @@ class ShardedEpisodes(Sequence[Episode]):
             self._shard(number).select(chosen[numbers == number] - self._starts[number])
             for number in (np.unique(numbers).tolist() if len(chosen) else [0])
         ]
-        return concatenate(parts).select(np.argsort(by_shard))
+        chosen_in_order = concatenate(parts).select(np.argsort(by_shard))
+        return replace(chosen_in_order, metadata=_of_whole(parts[0].metadata))
 
     def filter(self, mask: npt.ArrayLike) -> Episodes:
         """The episodes that a mask, shape (E,), holds true, in memory.
@@ -259,8 +261,10 @@ class ShardedEpisodes(Sequence[Episode]):
         return self.select(drawn_indices(count, len(self), seed))
 
     def load(self) -> Episodes:
-        """All episodes, in memory."""
-        return concatenate(list(self.shards()))
+        """All episodes, in memory; their metadata also hold the parts of the data set and their scores."""
+        shards = list(self.shards())
+        stated = [shard.metadata for shard in shards]
+        return replace(concatenate(shards), metadata={**_of_whole(stated[0]), **_parts(stated)})
 
     def _shard(self, number: int) -> Episodes:
         """One shard, from memory if it was used lately."""
@@ -283,3 +287,35 @@ class ShardedEpisodes(Sequence[Episode]):
                 f"{got[0]:,} in {got[1]:,}; fetch or build the data set again."
             )
         return episodes
+
+
+def _place(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a shard says of the set that it belongs to."""
+    place = metadata.get("shard")
+    return place if isinstance(place, Mapping) else {}
+
+
+def _of_whole(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a shard's metadata say of the whole set, which all its shards say alike."""
+    whole = _place(metadata).get(WHOLE)
+    if not isinstance(whole, Mapping):
+        return metadata
+    return {name: value for name, value in {**metadata, **whole}.items() if name not in SHARDS_OWN}
+
+
+def _parts(shards: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """The parts of a whole set and their scores, told by the first shard of each."""
+    firsts = [metadata for metadata in shards if _place(metadata).get("number_in_part") == 0]
+    told: dict[str, list[Any]] = {name: [metadata.get(name) for metadata in firsts] for name in PARTS}
+    return {
+        name: [_without_rows(entry) for one in lists for entry in one]
+        for name, lists in told.items()
+        if lists and all(isinstance(one, list) for one in lists)
+    }
+
+
+def _without_rows(entry: Any) -> Any:
+    """The description of a part, or its score, without what is of a single shard's rows."""
+    if not isinstance(entry, Mapping):
+        return entry
+    return {name: value for name, value in entry.items() if name not in ROWS_OWN}
