@@ -1,6 +1,7 @@
 """Train TD3+BC with d3rlpy on a data set: ``python d3rlpy_td3_bc.py FILE [STEPS]``.
 
 d3rlpy pins gymnasium 1.0.0, so it needs an environment of its own: ``pip install d3rlpy h5py``.
+There the data set is read as one file: a folder of shards will not do.
 """
 
 import sys

@@ -1,4 +1,7 @@
-"""Read a data set with TorchRL's own D4RL reader: ``python torchrl_replay.py FILE``."""
+"""Read a data set with TorchRL's own D4RL reader: ``python torchrl_replay.py FILE``.
+
+TorchRL reads one file, so a folder of shards will not do.
+"""
 
 import sys
 import tempfile

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cartpole_phys import build_dataset, load_dataset
+from cartpole_phys import build_dataset, load_dataset, qlearning_dataset, sequence_dataset
 from cartpole_phys.data.build import Options, build
 from cartpole_phys.data.building.progress import Silent
 from cartpole_phys.data.check import FAILED, NOT_APPLICABLE, PASSED, GateResult, _worst, check
@@ -56,6 +56,16 @@ def test_what_is_loaded_says_what_the_whole_set_is(folder: Path) -> None:
     assert not any(part.keys() & {"sha256", "rows"} for part in whole.metadata["parts"])
     scores = [read_header(shard).metadata["scores"][0] for shard in _shards(folder)]
     assert whole.metadata["scores"] == scores[::2]
+
+
+def test_d4rl_forms_take_shards(folder: Path) -> None:
+    data = load_dataset(folder)
+    assert isinstance(data, ShardedEpisodes)
+    whole = data.load()
+    expected = qlearning_dataset(whole)
+    for name, rows in qlearning_dataset(data).items():
+        np.testing.assert_array_equal(rows, expected[name])
+    assert sum(1 for _ in sequence_dataset(data)) == len(whole)
 
 
 def test_a_build_goes_on_with_what_is_missing(folder: Path) -> None:

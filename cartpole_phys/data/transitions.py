@@ -13,17 +13,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.data.storage.sharded import ShardedEpisodes
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
 
 Array = npt.NDArray[Any]
+Data = Episodes | ShardedEpisodes | Mapping[str, Array]
 
 FLAGS = ("terminals", "timeouts")
 TRANSITION = ("observations", "actions", "next_observations", "rewards", "terminals")
 
 
 def qlearning_dataset(
-    data: Episodes | Mapping[str, Array], terminate_on_end: bool = False, strict_d4rl: bool = False
+    data: Data, terminate_on_end: bool = False, strict_d4rl: bool = False
 ) -> dict[str, Array]:
     """Transitions as Q-learning takes them.
 
@@ -37,7 +39,8 @@ def qlearning_dataset(
     * discrete actions stay integers, which D4RL makes float32.
 
     Args:
-        data: episodes, or flat arrays under D4RL's keys, as D4RL's ``get_dataset`` returns them.
+        data: episodes, or flat arrays under D4RL's keys, as D4RL's ``get_dataset`` returns them; a folder of
+            shards is loaded.
         terminate_on_end: makes ``terminals`` true at the last row of every episode, time-outs included.
         strict_d4rl: returns what D4RL's function returns, the faults above included.
 
@@ -62,9 +65,7 @@ def qlearning_dataset(
     }
 
 
-def sequence_dataset(
-    data: Episodes | Mapping[str, Array], strict_d4rl: bool = False
-) -> Iterator[dict[str, Array]]:
+def sequence_dataset(data: Data, strict_d4rl: bool = False) -> Iterator[dict[str, Array]]:
     """Episode after episode, each a dictionary of all arrays of the data, as views of T rows.
 
     Unlike in D4RL's function of this name
@@ -74,7 +75,8 @@ def sequence_dataset(
       fails (#222).
 
     Args:
-        data: episodes, or flat arrays under D4RL's keys, as D4RL's ``get_dataset`` returns them.
+        data: episodes, or flat arrays under D4RL's keys, as D4RL's ``get_dataset`` returns them; a folder of
+            shards is loaded.
         strict_d4rl: returns what D4RL's function returns, and refuses what it fails over.
 
     Raises:
@@ -93,9 +95,10 @@ def sequence_dataset(
     return _pieces(aligned, np.flatnonzero(_ends(arrays, tail=not strict_d4rl)) + 1)
 
 
-def _arrays(data: Episodes | Mapping[str, Array], required: tuple[str, ...]) -> dict[str, Array]:
+def _arrays(data: Data, required: tuple[str, ...]) -> dict[str, Array]:
     """Flat arrays under D4RL's keys, of which the required ones are there and row-aligned."""
-    flat = data.as_d4rl() if isinstance(data, Episodes) else data
+    whole = data.load() if isinstance(data, ShardedEpisodes) else data
+    flat = whole.as_d4rl() if isinstance(whole, Episodes) else whole
     arrays = {name: np.asarray(array) for name, array in flat.items()}
     steps = arrays["rewards"].shape[:1] if "rewards" in arrays else None
     for name in required:
