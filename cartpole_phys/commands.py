@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import signal
 import sys
 import time
@@ -37,6 +38,9 @@ def run(app: Callable[..., Any]) -> None:
     gc.freeze()  # what was imported stays, so no search for cycles needs to go through it
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # not every terminal has ✓
     try:
         app()
     except (InputError, OSError, DependencyNotInstalled) as error:

@@ -1,6 +1,7 @@
 """The commands as a user types them."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,15 @@ PROGRAMS = {
 }
 
 
-def _run(program: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
+def _run(program: str, *words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", PROGRAMS[program], *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        command,
+        capture_output=True,
+        encoding=environment.get("PYTHONIOENCODING", "utf-8"),
+        timeout=120,
+        env={**os.environ, **environment},
+    )
 
 
 def test_build_and_check(tmp_path: Path) -> None:
@@ -33,6 +40,12 @@ def test_build_and_check(tmp_path: Path) -> None:
     ]
     verdicts = json.loads(_run("cartpole-phys", "check", result["path"], "--json").stdout)
     assert {verdict["status"] for verdict in verdicts} == {"passed", "not applicable"}
+
+
+def test_a_terminal_without_the_characters_shows_others(medium_file: Path) -> None:
+    checked = _run("cartpole-phys", "check", medium_file, PYTHONIOENCODING="cp1252")
+    assert (checked.returncode, checked.stderr.count("Traceback")) == (0, 0)
+    assert checked.stdout.startswith("? ")
 
 
 def test_summary_says_what_was_built(tmp_path: Path) -> None:
