@@ -56,6 +56,11 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float, np.floating, np.integer)) and not isinstance(value, bool)
 
 
+def one_line(error: Exception) -> str:
+    """What kind of exception someone's code has raised, and what it says."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+
+
 def printable(text: str) -> str:
     """A text from a file without what would command a terminal, or cannot be encoded."""
     return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -16,6 +16,7 @@ from cartpole_phys.policies.named import named_policy, names_for
 from cartpole_phys.policies.swing_up import swing_up
 from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
+from cartpole_phys.worlds.world import world_of
 
 SWING_UP = "PhysCartPoleSwingUp-v0"
 
@@ -70,6 +71,7 @@ def test_policies_from_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         ("swing-up", "'swing-up' is not for this task"),
         ("no_such_module:make", "Cannot import the module 'no_such_module'"),
         (":make", "Cannot import the module ''"),
+        (".mod:make", "Cannot import the module '.mod'"),
         ("math:nothing", "has no function or class 'nothing'"),
         ("math:pi", "has no function or class 'pi'"),
         ("builtins:dict", "Expected 'builtins:dict' to return a policy"),
@@ -84,6 +86,22 @@ def test_policies_from_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 def test_policies_that_are_none_are_refused(name: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         cast_for(name, None, {})
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [("def", "SyntaxError: invalid syntax"), ("raise KeyError('theirs')", "KeyError: 'theirs'")],
+)
+def test_what_is_wrong_with_a_module_is_told(
+    source: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_module.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    expected = rf"Cannot import the module 'broken_module' \({words}"
+    with pytest.raises(InputError, match=expected):
+        named_policy("broken_module:make", CartPole())
+    with pytest.raises(InputError, match=expected):
+        world_of("broken_module:Some-v0")
 
 
 def test_interrupting_a_factory_is_no_bad_input() -> None:

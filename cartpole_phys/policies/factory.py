@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib
 import inspect
 import os
 import sys
@@ -16,6 +15,7 @@ from cartpole_phys.errors import InputError
 from cartpole_phys.policies.adapters import KINDS, as_policy
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
 from cartpole_phys.system import CartPole
+from cartpole_phys.worlds.making import imported
 from cartpole_phys.worlds.world import World
 
 
@@ -130,13 +130,7 @@ def _module(name: str) -> Any:
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
-    try:
-        return importlib.import_module(name)
-    except (ImportError, ValueError) as error:  # ValueError: an empty name
-        raise InputError(
-            f"Cannot import the module {name!r} ({error}); expected MODULE:FACTORY, with a module that can "
-            "be imported from the working directory."
-        ) from error
+    return imported(name, "MODULE:FACTORY, with a module that can be imported from the working directory")
 
 
 def _needs_nothing(factory: Callable[..., Any]) -> bool:

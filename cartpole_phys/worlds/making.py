@@ -11,13 +11,14 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import gymnasium as gym
 from gymnasium import error
 from gymnasium.envs.registration import EnvSpec
 
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, one_line
 from cartpole_phys.system import CartPole
 
 Env = gym.Env[Any, Any]
@@ -54,13 +55,15 @@ def find_spec(env_id: str) -> EnvSpec:
     """What is registered for an id, which may be ``"module:Id-v0"``: that module is imported first.
 
     Raises:
-        InputError: if there is no such environment; the message names similar ones and this package's own.
+        InputError: if there is no such environment; the message names similar ones and this package's own. Or
+            if the module cannot be imported.
     """
-    try:
-        module, _, name = env_id.rpartition(":")
+    module, _, name = env_id.rpartition(":")
+    if module:
         with quietly():
-            if module:
-                importlib.import_module(module)
+            imported(module, "MODULE:ID, with a module that can be imported")
+    try:
+        with quietly():
             return gym.spec(name)
     except (error.Error, ImportError, ValueError) as reason:
         own = CartPole.known_ids()
@@ -69,6 +72,20 @@ def find_spec(env_id: str) -> EnvSpec:
         raise InputError(
             f"Unknown environment {env_id!r} ({' '.join(str(reason).split())}); choose from {known}, or any "
             "other id that gymnasium.make knows."
+        ) from reason
+
+
+def imported(module: str, expected: str) -> ModuleType:
+    """Somebody's module by its name.
+
+    Raises:
+        InputError: if it cannot be imported, for whatever reason; the message says it, and what was expected.
+    """
+    try:
+        return importlib.import_module(module)
+    except Exception as reason:  # it is not this package's code, so it may raise anything
+        raise InputError(
+            f"Cannot import the module {module!r} ({one_line(reason)}); expected {expected}."
         ) from reason
 
 
