@@ -104,6 +104,15 @@ def test_file_carries_its_recipe(medium_file: Path) -> None:
         ({"policy": "random", "env_kwargs": {"integrator": ["euler"]}}, "choose from euler"),
         ({"policy": "random", "env_kwargs": {"params": 5}}, "Expected params as names and numbers"),
         ({"policy": "random", "steps": 0}, "--steps of at least 1, got 0"),
+        (
+            {"policy": "random", "steps": 10**30},
+            "--steps of at most 1,000,000,000,000, got",
+        ),
+        ({"policy": "sac", "seed": 2**32}, "--seed below 4,294,967,296 for a trained agent, got 4294967296"),
+        (
+            {"policy": "random", "env_id": "Pendulum-v1", "env_kwargs": {"g": "abc"}},
+            "cannot take a step with",
+        ),
         ({"policy": "heuristic", "tier": "mixed", "steps": 2}, "--steps of at least 3"),
         ({"policy": "random", "seed": -1}, "--seed of at least 0, got -1"),
         ({"policy": "random", "deterministic": True}, "--deterministic is for trained agents"),

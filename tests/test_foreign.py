@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -337,7 +338,9 @@ def test_actions_that_are_changed_on_the_way_stay_as_executed() -> None:
     assert (episodes.actions == 0.5).all()
 
 
-@pytest.mark.parametrize(("env_id", "env_kwargs"), [("Test/Odd-v0", {}), ("Pendulum-v1", {"g": object()})])
+@pytest.mark.parametrize(
+    ("env_id", "env_kwargs"), [("Test/Odd-v0", {}), ("Pendulum-v1", {"g": Fraction(10)})]
+)
 def test_what_text_cannot_say_is_refused_before_any_work(env_id: str, env_kwargs: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=f"'{env_id}' to be registered, and its arguments"):
         Recipe(env_id, policy="random", steps=10, env_kwargs=env_kwargs)

@@ -33,6 +33,8 @@ from cartpole_phys.worlds.world import World, world_of
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]{0,127}")
 DATASET_VERSION = "v0"
+MOST_STEPS = 10**12  # 90 TB
+LEARNER_SEEDS = 2**32  # how many Stable-Baselines3 takes
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Recipe:
         for flag, value in (("--steps", self.steps), ("--train-steps", self.train_steps)):
             if value is not None and (not is_integer(value) or value < 1):
                 raise InputError(f"Expected {flag} of at least 1, got {value}.")
+            if value is not None and value > MOST_STEPS:
+                raise InputError(f"Expected {flag} of at most {MOST_STEPS:,}, got {value:,}.")
         if not is_integer(self.seed) or self.seed < 0:
             raise InputError(f"Expected --seed of at least 0, got {self.seed}.")
         for name in ("steps", "train_steps", "seed", "shard_steps"):
@@ -79,6 +83,8 @@ class Recipe:
         for flag, given in (("--deterministic", self.deterministic), ("--train-steps", self.train_steps)):
             if given and self.policy not in TRAINED:
                 raise InputError(f"{flag} is for trained agents; policy {self.policy!r} is not trained.")
+        if self.policy in TRAINED and self.seed >= LEARNER_SEEDS:
+            raise InputError(f"Expected --seed below {LEARNER_SEEDS:,} for a trained agent, got {self.seed}.")
         if self.deterministic and self.tier in REPLAYS:
             raise InputError(
                 f"--deterministic does not go with {self.tier}: it holds what the agent did while "

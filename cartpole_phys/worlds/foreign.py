@@ -12,14 +12,14 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from cartpole_phys.episodes import CUT, Episodes, concatenate
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, one_line
 from cartpole_phys.rollouts.laws import UNIFORM
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
 from cartpole_phys.worlds.actions import ActionSpace
 from cartpole_phys.worlds.batches import Needed, batches, check_episodes
 from cartpole_phys.worlds.foreign_batch import BATCH_SIZE, Batch
 from cartpole_phys.worlds.foreign_replay import foreign_differences
-from cartpole_phys.worlds.making import Env, find_spec, make
+from cartpole_phys.worlds.making import Env, find_spec, make, quietly
 from cartpole_phys.worlds.physics_state import PhysicsState, physics_state_of
 from cartpole_phys.worlds.rows import FLAGS, Array, Flags, Layout, NotReplayable, require
 from cartpole_phys.worlds.sources import PolicySource, policy_of
@@ -168,12 +168,12 @@ def foreign_world(env_id: str, env_kwargs: Mapping[str, Any]) -> ForeignWorld:
 
     Raises:
         InputError: if there is none of this id, a module is missing or an argument does not suit it, its
-            spaces are not those that data sets hold, or it has no time limit.
+            spaces are not those that data sets hold, it has no time limit, or it cannot take a step.
     """
     spec = find_spec(env_id)
     env = make(spec, env_kwargs)
     try:
-        return ForeignWorld(
+        world = ForeignWorld(
             env_id,
             dict(env_kwargs),
             spec,
@@ -182,8 +182,24 @@ def foreign_world(env_id: str, env_kwargs: Mapping[str, Any]) -> ForeignWorld:
             _checked_limit(env_id, env),
             physics_state_of(env),
         )
+        _take_step(world, env)
+        return world
     finally:
         env.close()
+
+
+def _take_step(world: ForeignWorld, env: Env) -> None:
+    """Begin an episode, which shows what is wrong with arguments that making the environment takes."""
+    try:
+        with quietly():
+            env.reset(seed=0)
+            env.step(env.action_space.sample())
+    except Exception as error:  # it is not this package's code, so it may raise anything
+        given = f" with the arguments {dict(world.env_kwargs)}" if world.env_kwargs else ""
+        raise InputError(
+            f"Environment {world.env_id!r} cannot take a step{given} ({one_line(error)}); "
+            "mend the arguments, or the environment."
+        ) from error
 
 
 def _checked_observations(env_id: str, space: Any) -> spaces.Box:
