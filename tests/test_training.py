@@ -95,9 +95,10 @@ def test_training_settles_for_what_is_in_range() -> None:
 def test_unreachable_goal_says_what_came_nearest() -> None:
     for algorithm in ("sac", "ppo"):
         recipe = small_recipe(algorithm, goal=Goal(450.0, 1.0, 440.0, 460.0, 9_999))
-        message = rf"{algorithm.upper()} checkpoint .* within 288 steps, got .* as the nearest; try another"
+        message = rf"{algorithm.upper()} checkpoint .* from 440\.0 to 460\.0 within 288 steps, got .* try"
         with pytest.raises(InputError, match=message):
             trained(recipe)
+    assert Goal(100.0, 2.5, 95.5, 200.0, 0).accepted == "of at least 95.5"
 
 
 def test_recipes_that_make_no_sense_are_refused() -> None:

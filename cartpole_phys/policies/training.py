@@ -165,7 +165,7 @@ def _require_goal(recipe: TrainingRecipe, run: TrainingRun) -> None:
     nearest = float(run.mean_returns[run.nearest(goal.target_return)])
     if not goal.accepts(nearest):
         raise InputError(
-            f"Expected a {recipe.algorithm.upper()} checkpoint with a mean return between "
-            f"{goal.low_return:.1f} and {goal.high_return:.1f} within {recipe.max_steps} steps, got "
-            f"{nearest:.1f} as the nearest; try another --seed."
+            f"Expected a {recipe.algorithm.upper()} checkpoint with a mean return {goal.accepted} within "
+            f"{recipe.max_steps} steps, got {nearest:.1f} as the nearest; try another --seed or more "
+            "--train-steps."
         )

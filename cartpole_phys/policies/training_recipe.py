@@ -29,6 +29,13 @@ class Goal:
         """Whether a checkpoint with this mean return may stand for the goal."""
         return self.low_return <= mean_return <= self.high_return
 
+    @property
+    def accepted(self) -> str:
+        """Those mean returns in words; above an expert's target there is room for any that is better."""
+        if self.high_return - self.target_return > 2 * (self.target_return - self.low_return):
+            return f"of at least {self.low_return:.1f}"
+        return f"from {self.low_return:.1f} to {self.high_return:.1f}"
+
 
 @dataclass(frozen=True)
 class TrainingRecipe:
