@@ -104,6 +104,13 @@ def test_what_is_wrong_with_a_module_is_told(
         world_of("broken_module:Some-v0")
 
 
+def test_a_folder_of_shards_is_no_policy(tmp_path: Path) -> None:
+    folder = build_dataset(policy="random", steps=20, shard_steps=10, out=tmp_path)
+    with pytest.raises(InputError, match="is a folder; name one of the shards in it"):
+        cast_for(str(folder), None, {})
+    assert cast_for(str(folder / "shard-00000-of-00002.hdf5"), None, {}).policy == uniform()
+
+
 def test_interrupting_a_factory_is_no_bad_input() -> None:
     with pytest.raises(KeyboardInterrupt):
         named_policy("test_cast:wait", CartPole())

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from cartpole_phys.data.stated import stated_env
 from cartpole_phys.data.storage.d4rl import read_header
+from cartpole_phys.data.storage.sharded import MANIFEST
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies.behaviour import Behaviour, from_description
 from cartpole_phys.policies.named import NAMES
@@ -26,7 +27,10 @@ class Acted(NamedTuple):
 
 def names_file(word: str) -> bool:
     """Whether a word for a policy means a data set's file rather than a law or a factory."""
-    return word not in NAMES and (word.endswith(DATA_SUFFIXES) or Path(word).is_file())
+    path = Path(word)
+    return word not in NAMES and (
+        word.endswith(DATA_SUFFIXES) or path.is_file() or (path / MANIFEST).is_file()
+    )
 
 
 def behaviour_of(path: str | os.PathLike[str]) -> Acted:
@@ -35,6 +39,10 @@ def behaviour_of(path: str | os.PathLike[str]) -> Acted:
     Raises:
         InputError: if there is no such file, or it does not describe what acted in it.
     """
+    if Path(path).is_dir():
+        raise InputError(
+            f"Expected a data set's file, but {os.fspath(path)!r} is a folder; name one of the shards in it."
+        )
     header = read_header(path)
     parts = header.metadata.get("parts")
     if not isinstance(parts, list) or not parts or not isinstance(parts[-1], Mapping):
