@@ -250,6 +250,15 @@ def test_exports_are_whole_or_not_there(medium_file: Path, tmp_path: Path, to: s
     assert not list(tmp_path.rglob("*.partial"))
 
 
+def test_minaris_own_folder_cannot_be_made(
+    medium_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "file" / "below"))
+    with pytest.raises(InputError, match=r"Not a directory: .* another one in MINARI_DATASETS_PATH"):
+        export(medium_file, "minari")
+
+
 def test_what_cannot_be_exported_is_refused(medium_file: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Unknown format 'csv'; choose --to from minari, parquet"):
         export(medium_file, "csv", tmp_path)

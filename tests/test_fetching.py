@@ -176,7 +176,7 @@ def test_folders_are_mirrors(
     (tmp_path / f"{NAME}.hdf5").write_bytes(b"another file")
     with pytest.raises(InputError, match=OTHER_HASH):
         fetch(NAME)
-    assert not cache.exists()
+    assert not any(cache.iterdir())
     (tmp_path / f"{NAME}.hdf5").write_bytes(random_file.read_bytes())
     assert fetch(NAME).read_bytes() == Handler.content
 
@@ -249,3 +249,12 @@ def test_progress_is_told_to_the_end(server: str, monkeypatch: pytest.MonkeyPatc
     listening = Listening()
     fetch(NAME, listening)
     assert listening.told[-1] == (len(Handler.content), len(Handler.content))
+
+
+def test_a_cache_that_cannot_be_written_is_not_the_mirrors_fault(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MIRRORS, f"{server}/good")
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(InputError, match=r"Cannot write '.*cache.*' \(Not a directory\)"):
+        fetch(NAME)

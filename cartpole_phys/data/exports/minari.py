@@ -40,11 +40,17 @@ def datasets_folder() -> Path:
     """Where Minari keeps its data sets.
 
     Raises:
-        InputError: if Minari is missing.
+        InputError: if Minari is missing, or the folder cannot be made.
     """
     with needing("minari"):
         from minari.storage import get_dataset_path
-    return Path(get_dataset_path())
+    try:
+        return Path(get_dataset_path())
+    except OSError as error:
+        raise InputError(
+            f"Cannot make Minari's folder of data sets ({error.strerror}: '{error.filename}'); name another "
+            "one in MINARI_DATASETS_PATH, or with --out."
+        ) from error
 
 
 def write(data: Episodes, folder: Path, identity: str) -> None:

@@ -20,10 +20,11 @@ from pathlib import Path
 import platformdirs
 
 from cartpole_phys.data.building.progress import Progress, Silent
+from cartpole_phys.data.building.writing import writing_to
 from cartpole_phys.data.recipe import is_plain, released_recipes
 from cartpole_phys.data.storage.sharded import file_sha256
 from cartpole_phys.errors import InputError
-from cartpole_phys.files import unfinished
+from cartpole_phys.files import require_writable, unfinished
 
 REGISTRY = Path(__file__).parent / "registry.json"
 MIRRORS = "CARTPOLE_PHYS_MIRRORS"  # environment variable: URLs or folders, separated by white space
@@ -77,8 +78,8 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
         progress: is told how far a download has come.
 
     Raises:
-        InputError: if there is no such data set, it is not published, or no mirror has it; the message says
-            what each mirror said.
+        InputError: if there is no such data set, it is not published, the cache cannot be written, or no
+            mirror has it; the message says what each mirror said.
     """
     known, stem = registry(), check_plain(name)
     released = known.files.get(stem)
@@ -88,6 +89,8 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     path = Path(platformdirs.user_cache_dir("cartpole-phys")) / "datasets" / known.version / released.file
     if path.is_file() and file_sha256(path) == released.sha256:
         return path
+    with writing_to(path):
+        require_writable(path.parent)
     said: dict[str, str] = {}
     for place in places * TRIES:
         try:
@@ -189,6 +192,8 @@ def _reason(error: Exception) -> str:
     """What went wrong, without the layers around it."""
     if "hash" in str(error):
         return OTHER_HASH
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     inner = error.args[0] if error.args else error
     return " ".join(str(getattr(inner, "reason", inner)).split())[:200]
 
