@@ -152,8 +152,36 @@ def test_what_another_process_builds_is_left_alone(tmp_path: Path, shard_steps: 
 
 def test_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="choose another folder with --out"):
+    with pytest.raises(InputError, match="make it writable, or choose another place"):
         build_dataset(policy="random", steps=100, out=tmp_path / "file" / "below")
+
+
+POLICIES = """
+def balancing():
+    return lambda observations: (8.0 * observations[:, 2:3] + observations[:, 3:]).clip(-1.0, 1.0)
+
+def without_its_file():
+    return lambda observations: open("/nowhere/weights")
+"""
+
+
+@pytest.fixture
+def policies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a module with policies."""
+    (tmp_path / "policies_of_a_build.py").write_text(POLICIES)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "policies_of_a_build", raising=False)
+    return "policies_of_a_build"
+
+
+def test_a_policy_of_another_tier_is_told_to_leave_it_out(tmp_path: Path, policies: str) -> None:
+    with pytest.raises(InputError, match=r"gate tier, .*; leave out --tier"):
+        build_dataset(policy=f"{policies}:balancing", tier="medium", steps=600, out=tmp_path / "out")
+
+
+def test_a_file_that_a_policy_misses_is_not_the_one_written(tmp_path: Path, policies: str) -> None:
+    with pytest.raises(FileNotFoundError, match="/nowhere/weights"):
+        build_dataset(policy=f"{policies}:without_its_file", steps=600, out=tmp_path / "out")
 
 
 @pytest.fixture
@@ -174,7 +202,7 @@ def test_full_disk_is_one_line_and_leaves_nothing(small_disk: Path) -> None:
     result = _command("--policy", "random", "--steps", "100000", "--quiet", folder=small_disk)
     assert result.returncode == 2
     assert result.stderr.startswith("error: Cannot write")
-    assert "No space left on device" in result.stderr
+    assert "(No space left on device); free some space there" in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert list(small_disk.iterdir()) == []
 

@@ -12,7 +12,7 @@ from cartpole_phys.data.building.cluster import cluster_builder
 from cartpole_phys.data.building.parts import prepare
 from cartpole_phys.data.building.progress import Progress, Silent
 from cartpole_phys.data.building.shards import build_shards, local_builder
-from cartpole_phys.data.building.writing import Built, build_file, writing_to
+from cartpole_phys.data.building.writing import Built, build_file, exists_already, writing_to
 from cartpole_phys.data.recipe import Recipe, check_name
 from cartpole_phys.data.storage.sharded import MANIFEST
 from cartpole_phys.errors import InputError
@@ -106,7 +106,7 @@ def build(recipe: Recipe, options: Options, progress: Progress) -> Built:
     path = options.out / (name if recipe.shard_steps else f"{name}.hdf5")
     finished = path / MANIFEST if recipe.shard_steps else path
     if finished.exists() and not options.overwrite:
-        raise InputError(f"'{path}' exists already; pass --overwrite to replace it, or another --name.")
+        raise exists_already(path, "--name")
     with writing_to(path):
         require_writable(options.out)
     prepared = prepare(recipe, options.retrain, progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,17 +17,20 @@ from cartpole_phys.data.building.metadata import metadata_of
 from cartpole_phys.data.building.parts import Prepared
 from cartpole_phys.data.building.progress import Progress
 from cartpole_phys.data.check import FAILED, check_file
+from cartpole_phys.data.gates.tier import Tier
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import score
 from cartpole_phys.data.storage.d4rl import Writer
 from cartpole_phys.data.storage.d4rl_v2 import add_v2_metadata
 from cartpole_phys.data.storage.hashing import METADATA_HASH, TableHash
+from cartpole_phys.data.tiers import is_own_policy
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
 from cartpole_phys.files import unfinished
 
 Array = npt.NDArray[Any]
 NOTHING: Mapping[str, Any] = {}
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -87,9 +91,11 @@ def build_file(
         metadata = _write(partial, name, recipe, prepared, jobs, progress, extra)
         failed = [result for result in check_file(partial, progress) if result.status == FAILED]
         if failed:
+            unlike = is_own_policy(recipe.policy) and failed[0].gate == Tier.name
+            mend = "leave out --tier" if unlike else "try another --seed or more --steps"
             raise InputError(
                 f"The built data set did not pass its own check, so it was not kept: gate {failed[0].gate}, "
-                f"{failed[0].detail}; try another --seed or more --steps."
+                f"{failed[0].detail}; {mend}."
             )
     return built_from(path, Summary(**metadata["summary"]), prepared.references, metadata[METADATA_HASH])
 
@@ -146,7 +152,11 @@ def flat(episodes: Episodes) -> dict[str, Array]:
 
 @contextmanager
 def writing_to(path: Path) -> Iterator[None]:
-    """Say in one sentence why a file cannot be written."""
+    """Say in one sentence why a file or folder cannot be written; errors on other files pass.
+
+    Raises:
+        InputError: where it cannot be written.
+    """
     try:
         yield
     except BlockingIOError as error:
@@ -154,7 +164,24 @@ def writing_to(path: Path) -> Iterator[None]:
             f"'{path}' is being written by another process; wait until it has ended, or choose another name."
         ) from error
     except OSError as error:
+        if not _concerns(error, path):
+            raise
         reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
-        raise InputError(
-            f"Cannot write '{path}' ({reason}); free some space there or choose another folder with --out."
-        ) from error
+        mend = "free some space there" if error.errno in NO_SPACE else "make it writable"
+        raise InputError(f"Cannot write '{path}' ({reason}); {mend}, or choose another place.") from error
+
+
+def _concerns(error: OSError, path: Path) -> bool:
+    """Whether an error is on a path, what is beside it under the same name or below it, or its folders."""
+    if error.filename is None:  # so say HDF5 and others that write by themselves
+        return True
+    named, place = Path(os.fsdecode(error.filename)).absolute(), path.absolute()
+    return str(named).startswith(str(place)) or place.is_relative_to(named)
+
+
+def exists_already(path: Path, other: str) -> InputError:
+    """That something is there which is not to be replaced unasked; ``other`` is the flag for another one."""
+    return InputError(
+        f"'{path}' exists already; pass --overwrite (in Python overwrite=True) to replace it, or another "
+        f"{other}."
+    )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cartpole_phys.data.building.writing import writing_to
+from cartpole_phys.data.building.writing import exists_already, writing_to
 from cartpole_phys.data.exports import ogbench, parquet, pickled
 from cartpole_phys.data.loading import load_whole
 from cartpole_phys.data.recipe import is_plain
@@ -84,4 +84,4 @@ def _to_minari(data: Episodes, name: str, out: Path | None, overwrite: bool) -> 
 
 def _require_free(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
-        raise InputError(f"'{path}' exists already; pass --overwrite to replace it, or another --out.")
+        raise exists_already(path, "--out")
