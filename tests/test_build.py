@@ -14,11 +14,13 @@ import pytest
 
 import cartpole_phys
 from cartpole_phys import build_dataset
+from cartpole_phys.data.building.trained import _training_recipe
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe, released_recipes
 from cartpole_phys.data.storage.d4rl import read
 from cartpole_phys.errors import InputError
 from cartpole_phys.files import only_writer
+from cartpole_phys.policies.selections import selection
 
 ENV = "PhysCartPole-v0"
 
@@ -182,6 +184,23 @@ def test_a_policy_of_another_tier_is_told_to_leave_it_out(tmp_path: Path, polici
 def test_a_file_that_a_policy_misses_is_not_the_one_written(tmp_path: Path, policies: str) -> None:
     with pytest.raises(FileNotFoundError, match="/nowhere/weights"):
         build_dataset(policy=f"{policies}:without_its_file", steps=600, out=tmp_path / "out")
+
+
+def test_an_agent_learns_from_one_rollout_at_least(tmp_path: Path) -> None:
+    message = "--train-steps of at least 2,048, the rollout that 'ppo' begins with in CartPole-v1, got 100"
+    with pytest.raises(InputError, match=message):
+        build_dataset("CartPole-v1", "ppo", "full-replay", train_steps=100, out=tmp_path)
+    chosen = selection("ppo", ENV, "medium")
+    for train_steps, expected in ((256, 8), (1_000, 10), (100_000, 256)):
+        training = _training_recipe(Recipe(ENV, "ppo", train_steps=train_steps), chosen)
+        assert training.checkpoint_every == expected
+
+
+def test_a_replay_has_no_more_steps_than_were_recorded(tmp_path: Path) -> None:
+    replay: dict[str, Any] = {"env_id": "PhysCartPoleDiscrete-v0", "policy": "ppo", "tier": "medium-replay"}
+    whole = load_file(build_dataset(**replay, out=tmp_path)).steps
+    with pytest.raises(InputError, match=f"--steps of at most {whole:,}, .* got {whole + 1:,}; leave"):
+        build_dataset(**replay, steps=whole + 1, out=tmp_path)
 
 
 @pytest.fixture

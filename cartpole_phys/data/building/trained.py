@@ -40,7 +40,8 @@ def trained_agent(recipe: Recipe, retrain: bool, progress: Progress) -> Trained:
     other the whole run decides: its best checkpoint has the score 100, a random policy 0.
 
     Raises:
-        InputError: if Stable-Baselines3 is missing or training never came into the tier's band.
+        InputError: if Stable-Baselines3 is missing, training never came into the tier's band, or fewer steps
+            than are asked for were recorded.
     """
     tier = REPLAYS.get(recipe.tier, recipe.tier)
     chosen = selection(recipe.policy, recipe.env_id, tier)
@@ -63,10 +64,21 @@ def trained_agent(recipe: Recipe, retrain: bool, progress: Progress) -> Trained:
 
 
 def _recording(recipe: Recipe, run: TrainingRun, checkpoint: int) -> Episodes:
-    """What belongs to a replay tier of the whole run, or the last ``recipe.steps`` rows of that."""
+    """What belongs to a replay tier of the whole run, or the last ``recipe.steps`` rows of that.
+
+    Raises:
+        InputError: if there are not so many.
+    """
     until = int(run.steps[checkpoint]) if recipe.tier == "medium-replay" else None
     recorded = run.recording.episodes(until)
-    return recorded if recipe.steps is None else recorded.tail(recipe.steps)
+    if recipe.steps is None:
+        return recorded
+    if recipe.steps > recorded.steps:
+        raise InputError(
+            f"Expected --steps of at most {recorded.steps:,}, all that the agent of {recipe.tier} saw, "
+            f"got {recipe.steps:,}; leave --steps out to have it all."
+        )
+    return recorded.tail(recipe.steps)
 
 
 def _training_recipe(recipe: Recipe, chosen: Selection) -> TrainingRecipe:
@@ -80,15 +92,16 @@ def _training_recipe(recipe: Recipe, chosen: Selection) -> TrainingRecipe:
             high_return=return_of_score(recipe.env_id, chosen.high),
             settle_after=chosen.settle_after,
         )
+    settings = hyperparameters(recipe.policy, recipe.env_id)
     max_steps, checkpoint_every = chosen.max_steps, chosen.checkpoint_every
     if recipe.train_steps is not None:
         max_steps = recipe.train_steps
-        checkpoint_every = max(min(checkpoint_every, max_steps // CHECKPOINTS), 1)
+        checkpoint_every = _checkpoint_every(recipe, checkpoint_every, settings)
     return TrainingRecipe(
         algorithm=recipe.policy,
         env_id=recipe.env_id,
         env_kwargs=dict(recipe.env_kwargs),
-        hyperparameters=hyperparameters(recipe.policy, recipe.env_id),
+        hyperparameters=settings,
         versions={**package_versions(), **physics_versions(recipe.env_id)},
         checkpoint_every=checkpoint_every,
         max_steps=max_steps,
@@ -97,6 +110,23 @@ def _training_recipe(recipe: Recipe, chosen: Selection) -> TrainingRecipe:
         deterministic=recipe.deterministic,
         evaluation_episodes=affordable_episodes(recipe.world, EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES),
     )
+
+
+def _checkpoint_every(recipe: Recipe, most: int, settings: Mapping[str, Any]) -> int:
+    """How many training steps, at ``most``, lie between the checkpoints of a run of a given length.
+
+    Raises:
+        InputError: if the run is shorter than the rollout that the learner begins with.
+    """
+    assert recipe.train_steps is not None
+    at_once = int(settings.get("n_envs", 1))
+    rollout = at_once * int(settings.get("n_steps", 1))
+    if recipe.train_steps < rollout:
+        raise InputError(
+            f"Expected --train-steps of at least {rollout:,}, the rollout that {recipe.policy!r} begins with "
+            f"in {recipe.env_id}, got {recipe.train_steps:,}."
+        )
+    return max(min(most, recipe.train_steps // CHECKPOINTS), at_once)
 
 
 def _references(recipe: Recipe, run: TrainingRun) -> Mapping[str, Any]:
