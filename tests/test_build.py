@@ -16,7 +16,7 @@ import cartpole_phys
 from cartpole_phys import build_dataset
 from cartpole_phys.data.building.trained import _training_recipe
 from cartpole_phys.data.loading import load_file
-from cartpole_phys.data.recipe import Recipe, released_recipes
+from cartpole_phys.data.recipe import Recipe, is_plain, released_recipes
 from cartpole_phys.data.storage.d4rl import read
 from cartpole_phys.errors import InputError
 from cartpole_phys.files import only_writer
@@ -45,6 +45,19 @@ def test_names_spell_out_every_difference_from_the_release() -> None:
     assert len(names) == len(others)
     assert "physcartpole-sac-medium-v0" not in names
     assert all(recipe.name == name for name, recipe in released_recipes().items())
+
+
+def test_policies_with_other_arguments_have_other_names() -> None:
+    assert Recipe(ENV, "my.own_policies:make").name == "physcartpole-my_own_policies_make-unrated-v0"
+    names = {
+        Recipe(ENV, f"mine:{call}").name for call in ("make", "Make", "make(1)", "make(-1)", "make(1.0)")
+    }
+    assert len(names) == 5
+    assert all(is_plain(name) for name in names)
+
+
+def test_a_name_may_have_its_ending(tmp_path: Path) -> None:
+    assert build_dataset(policy="random", steps=9, name="mine.hdf5", out=tmp_path) == tmp_path / "mine.hdf5"
 
 
 def test_seeds_for_different_purposes_differ() -> None:

@@ -116,11 +116,12 @@ def test_an_interrupted_build_leaves_finished_shards_or_nothing(tmp_path: Path) 
 def test_only_shards_are_removed_for_new_ones(tmp_path: Path) -> None:
     place = tmp_path / "mine"
     place.mkdir()
-    others = [place / name for name in ("shard-notes.txt", "shard-00009-of-00010.hdf5")]
+    names = ("shard-notes.txt", "shard-00009-of-00010.hdf5", "shard-100000-of-100001.hdf5")
+    others = [place / name for name in names]
     for path in others:
         path.write_text("mine")
     build_dataset(**BUILD, out=tmp_path, name="mine")
-    assert [path.exists() for path in others] == [True, False]
+    assert [path.exists() for path in others] == [True, False, False]
 
 
 def test_a_check_ties_shards_together(folder: Path) -> None:

@@ -32,6 +32,7 @@ from cartpole_phys.worlds.making import spec_json
 from cartpole_phys.worlds.world import World, world_of
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]{0,127}")
+TELLING_POLICY = re.compile(r"[a-z0-9]+([_.:][a-z0-9]+)*")  # without anything that a name leaves out
 DATASET_VERSION = "v0"
 MOST_STEPS = 10**12  # 90 TB
 LEARNER_SEEDS = 2**32  # how many Stable-Baselines3 takes
@@ -126,13 +127,12 @@ class Recipe:
 
         Every difference from the released recipe is spelled out in the name.
         """
-        words = [_env_name(self.env_id), re.sub("[^a-z0-9]+", "_", self.policy.lower())]
+        words = [_env_name(self.env_id), _policy_name(self.policy)]
         words += [self.tier] if self.policy != "random" else []
         if self.deterministic:
             words.append("deterministic")
         if self.env_kwargs:
-            canonical = json.dumps(self.env_kwargs, sort_keys=True).encode()
-            words.append("env" + hashlib.sha256(canonical).hexdigest()[:8])
+            words.append("env" + _short_hash(json.dumps(self.env_kwargs, sort_keys=True)))
         if self.steps != default_steps(self.tier):
             words.append(f"steps{self.steps}")
         if self.train_steps is not None:
@@ -185,17 +185,28 @@ def _env_name(env_id: str) -> str:
     return name.removesuffix(f"_{DATASET_VERSION}") if env_id in CartPole.known_ids() else name
 
 
+def _policy_name(policy: str) -> str:
+    """A policy as a word of a file name, with a hash where letters alone would not tell it from others."""
+    name = re.sub("[^a-z0-9]+", "_", policy.lower())
+    return name if TELLING_POLICY.fullmatch(policy) else f"{name}-{_short_hash(policy)}"
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
 def is_plain(name: str) -> bool:
     """Whether a name is a plain file name, and no path."""
     return NAME_PATTERN.fullmatch(name) is not None and ".." not in name
 
 
 def check_name(name: str, recipe: Recipe) -> str:
-    """A name chosen by the user, as the file will carry it.
+    """A name chosen by the user, as the file will carry it, without an ending.
 
     Raises:
         InputError: if it is no plain file name, or the released name of another recipe.
     """
+    name = name.removesuffix(".hdf5")
     if not NAME_PATTERN.fullmatch(name):
         raise InputError(
             f"Expected --name of lower-case letters, digits, '-', '_' and '.', got {name!r}; "

@@ -32,7 +32,7 @@ from cartpole_phys.data.storage.sharded import (
 from cartpole_phys.errors import InputError
 from cartpole_phys.files import only_writer
 
-SHARD_FILE = re.compile(r"shard-\d{5}-of-\d{5}\.hdf5(\.partial|\.lock)?")  # finished or not
+SHARD_FILE = re.compile(r"shard-\d{5,}-of-\d{5,}\.hdf5(\.partial|\.lock)?")  # finished or not
 
 
 @dataclass(frozen=True, eq=False)
