@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from cartpole_phys.errors import InputError, printable
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
+SOON = 0.01  # s
 
 
 class Interrupted(BaseException):
@@ -27,6 +28,14 @@ class Interrupted(BaseException):
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:
     raise Interrupted
+
+
+def _interrupt_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Raise an interrupt again soon that came where Python only reports it, as in a weakref's callback."""
+    if isinstance(unraisable.exc_value, Interrupted):
+        signal.setitimer(signal.ITIMER_REAL, SOON)
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def run(app: Callable[..., Any]) -> None:
@@ -38,6 +47,9 @@ def run(app: Callable[..., Any]) -> None:
     gc.freeze()  # what was imported stays, so no search for cycles needs to go through it
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+    if sys.platform != "win32":
+        signal.signal(signal.SIGALRM, _interrupt)
+        sys.unraisablehook = _interrupt_again
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # not every terminal has ✓

@@ -97,6 +97,29 @@ def test_usage_errors_end_with_2_and_no_traceback() -> None:
         assert "Traceback" not in result.stderr
 
 
+IN_A_CALLBACK = """
+import signal, time, weakref
+from cartpole_phys import commands
+
+class Freed:
+    pass
+
+def app():
+    freed = Freed()
+    kept = weakref.ref(freed, lambda _: signal.raise_signal(signal.SIGINT))
+    del freed
+    time.sleep(20)
+
+commands.run(app)
+"""
+
+
+def test_an_interrupt_that_python_swallows_is_raised_again() -> None:
+    command = [sys.executable, "-c", IN_A_CALLBACK]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (told.returncode, told.stderr) == (130, "Interrupted; nothing half-written was left.\n")
+
+
 def test_check_of_bad_files(tmp_path: Path, medium_file: Path) -> None:
     broken = tmp_path / "broken.hdf5"
     broken.write_bytes(medium_file.read_bytes()[:5_000])
