@@ -259,6 +259,12 @@ def test_minaris_own_folder_cannot_be_made(
         export(medium_file, "minari")
 
 
+def test_minaris_namespace_cannot_be_written(medium_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "physcartpole" / "namespace_metadata.json.lock").mkdir(parents=True)
+    with pytest.raises(InputError, match=rf"Cannot write '{tmp_path}' \(Is a directory\)"):
+        export(medium_file, "minari", tmp_path)
+
+
 def test_what_cannot_be_exported_is_refused(medium_file: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Unknown format 'csv'; choose --to from minari, parquet"):
         export(medium_file, "csv", tmp_path)

@@ -75,10 +75,10 @@ def _to_minari(data: Episodes, name: str, out: Path | None, overwrite: bool) -> 
     identity, root = minari.dataset_id(name), out or minari.datasets_folder()
     target = root / identity
     _require_free(target, overwrite)
-    with writing_to(target):
+    with writing_to(root):
         minari.register_namespace(root)
-        with unfinished_folder(target) as partial:
-            minari.write(data, partial, identity)
+    with writing_to(target), unfinished_folder(target) as partial:
+        minari.write(data, partial, identity)
     return Exported(target, identity, data.steps, len(data))
 
 
