@@ -115,16 +115,20 @@ def _outer_forces(
 
 @inlined
 def rk4(x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants) -> State:
-    """The classical Runge-Kutta method of order 4."""
+    """The classical Runge-Kutta method of order 4.
+
+    All stages take the direction of friction from the ẋ that the step begins with: with directions of their
+    own they would cancel one another, and a slow cart would feel no friction.
+    """
     h = constants.time_step
     half = 0.5 * h
     a1, b1 = acceleration(x_dot, theta, theta_dot, force, constants)
     v2, w2 = x_dot + half * a1, theta_dot + half * b1
-    a2, b2 = acceleration(v2, theta + half * theta_dot, w2, force, constants)
+    a2, b2 = acceleration(x_dot, theta + half * theta_dot, w2, force, constants)
     v3, w3 = x_dot + half * a2, theta_dot + half * b2
-    a3, b3 = acceleration(v3, theta + half * w2, w3, force, constants)
+    a3, b3 = acceleration(x_dot, theta + half * w2, w3, force, constants)
     v4, w4 = x_dot + h * a3, theta_dot + h * b3
-    a4, b4 = acceleration(v4, theta + h * w3, w4, force, constants)
+    a4, b4 = acceleration(x_dot, theta + h * w3, w4, force, constants)
     sixth = h / 6.0
     return (
         x + sixth * (x_dot + 2.0 * v2 + 2.0 * v3 + v4),

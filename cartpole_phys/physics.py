@@ -146,6 +146,8 @@ def acceleration(
 ) -> tuple[float, float]:
     """Accelerations of the cart (m/s²) and of the pole (rad/s²) under a force in newtons.
 
+    ``x_dot`` says by its sign which way the cart's friction acts, and nothing else.
+
     Source: Lagrange's equations above, solved for θ̈ first; without friction equal to equations 23 and 24 of
     R. Florian, "Correct equations for the dynamics of the cart-pole system" (2007).
     """

@@ -155,6 +155,15 @@ def test_friction_only_dissipates(friction: dict[str, float], integrator: str) -
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("share", [0.2, 0.45, 0.55, 0.8])
+def test_friction_turns_a_slow_cart_round_in_every_step(integrator: str, share: float) -> None:
+    params = Params(cart_friction=0.1, pole_mass=0.01)
+    stopped = params.cart_friction * params.gravity * params.time_step  # m/s, what friction takes in a step
+    path = _path(CartPole(integrator=integrator, params=params), [0, share * stopped, np.pi, 0], 0.0, 50)
+    assert (path[1:, 1] * path[:-1, 1] < 0).all()
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
 @pytest.mark.parametrize("friction", [0.0, 0.1])
 def test_mirror_symmetry_and_batch_size_to_the_last_bit(integrator: str, friction: float) -> None:
     system = CartPole(integrator=integrator, params=Params(cart_friction=friction, pole_damping=friction))
