@@ -12,6 +12,7 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from numpy import empty  # by its name: a look-up less in every step
 
+from cartpole_phys.actions import action_space, executed
 from cartpole_phys.errors import InputError
 from cartpole_phys.numeric.random_stream import key_from_generator
 from cartpole_phys.physics import Params
@@ -37,11 +38,6 @@ def observation_space(task: Task) -> spaces.Space[Any]:
     angle = [1.0, 1.0] if task.code == SWING_UP else [2 * task.theta_threshold]
     high = np.array([2 * task.x_threshold, LARGEST, *angle, LARGEST], dtype=np.float32)
     return spaces.Box(-high, high, dtype=np.float32)
-
-
-def action_space(continuous: bool) -> spaces.Space[Any]:
-    """A share of the full force in [−1, 1], or 0 (full force to the left) and 1 (to the right)."""
-    return spaces.Box(-1.0, 1.0, (1,), np.float32) if continuous else spaces.Discrete(2)
 
 
 def check_render_mode(mode: Any, modes: Sequence[str]) -> str | None:
@@ -149,7 +145,7 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
         self.render_mode = check_render_mode(render_mode, RENDER_MODES)
         self.metadata = {**METADATA, "render_fps": pictures_a_second(system)}
         self.observation_space = observation_space(system.task)
-        self.action_space = action_space(system.continuous)
+        self.action_space: spaces.Space[Any] = action_space(system.continuous)
         self.columns = Columns(system, 1)
         self._memory, self._settings = self.columns.memory, self.columns.settings
         self._shape = (system.task.observation_size,)
@@ -230,13 +226,13 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
             share = float(action[0])
             if -1.0 <= share <= 1.0:
                 return share
-        return float(self.system.check_actions(action, None)[0])
+        return float(executed(self.system.action_space, action, None)[0])
 
     def _discrete_share(self, action: Any) -> float:
         """Likewise for 0 and 1, full force to the left and to the right."""
         if type(action) in (int, np.int64) and 0 <= action <= 1:
             return 1.0 if action else -1.0
-        return 2.0 * float(self.system.check_actions(action, None)) - 1.0
+        return 2.0 * float(executed(self.system.action_space, action, None)) - 1.0
 
     def _show_and_tell(self, stepped: bool) -> dict[str, Any]:
         """The info of a step or a reset; in human mode the window shows it too."""

@@ -10,8 +10,8 @@ from typing import Any, TypedDict
 
 import gymnasium
 import numpy as np
-import numpy.typing as npt
 
+from cartpole_phys.actions import ActionSpace, action_space
 from cartpole_phys.errors import InputError, is_integer, is_number
 from cartpole_phys.integrators import integrator_code
 from cartpole_phys.memory import SETTINGS, Settings
@@ -156,33 +156,10 @@ class CartPole:
             own["highest"][PARAM_NAMES.index(name)] = highest
         return settings
 
-    def check_actions(self, actions: Any, num_envs: int | None) -> npt.NDArray[Any]:
-        """The actions that will be executed: float32 (n, 1) clipped to [−1, 1], or int64 (n,) of 0 and 1.
-
-        Without ``num_envs`` it is the action of one environment, (1,) or ().
-
-        Raises:
-            InputError: on a wrong shape or kind of number, a number that is not finite, or an unknown
-                discrete action.
-        """
-        batch = () if num_envs is None else (num_envs,)
-        shape = (*batch, 1) if self.continuous else batch
-        wanted, kinds = ("floats", "fiu") if self.continuous else ("integers", "iu")
-        try:
-            given = np.asarray(actions)
-        except ValueError:
-            raise InputError(f"Expected actions as {wanted} of shape {shape}, got {actions!r}.") from None
-        if given.shape != shape or given.dtype.kind not in kinds:
-            raise InputError(
-                f"Expected actions as {wanted} of shape {shape}, got {given.dtype} of shape {given.shape}."
-            )
-        if self.continuous:
-            if not np.isfinite(given).all():
-                raise InputError(f"Expected finite actions in [-1, 1], got {given[~np.isfinite(given)][0]}.")
-            return np.clip(given, -1.0, 1.0).astype(np.float32)
-        if ((given != 0) & (given != 1)).any():
-            raise InputError(f"Expected actions 0 or 1, got {given[(given != 0) & (given != 1)][0]}.")
-        return given.astype(np.int64)
+    @cached_property
+    def action_space(self) -> ActionSpace:
+        """Of one environment; environments have their own, which can be seeded."""
+        return action_space(self.continuous)
 
 
 def _ranges(randomize: Any, params: Params) -> tuple[tuple[str, float, float], ...]:

@@ -15,12 +15,12 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from cartpole_phys.actions import action_space
 from cartpole_phys.env import (
     METADATA,
     RENDER_MODES,
     Observation,
     PhysCartPoleEnv,
-    action_space,
     changed_params,
     check_render_mode,
     observation_space,

@@ -16,6 +16,7 @@ from gymnasium.envs.registration import WrapperSpec
 from gymnasium.wrappers import NormalizeReward, TransformAction, TransformObservation
 from test_worlds import Chance, Failing, assert_equal, flipped, middle
 
+from cartpole_phys.actions import bounds, executed
 from cartpole_phys.data.build import build_dataset
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.episodes import CUT, Episodes, concatenate
@@ -25,7 +26,6 @@ from cartpole_phys.policies.heuristic import proportional, uniform
 from cartpole_phys.policies.lqr import regulator
 from cartpole_phys.rollouts.policy import ActionBatch
 from cartpole_phys.system import CartPole
-from cartpole_phys.worlds.actions import bounds, executed
 from cartpole_phys.worlds.foreign_batch import BATCH_SIZE, episode_seed
 from cartpole_phys.worlds.physics_state import CLASSIC, read_state
 from cartpole_phys.worlds.rows import NotReplayable

@@ -183,7 +183,7 @@ def test_rows_that_cannot_be_repeated() -> None:
     with pytest.raises(NotReplayable, match="actions is float32, expected <i8"):
         world.differences({**arrays, "actions": arrays["actions"].astype("f4")})
     for independent in (False, True):
-        with pytest.raises(NotReplayable, match="Expected actions 0 or 1, got 7"):
+        with pytest.raises(NotReplayable, match="Expected actions from 0 to 1, got 7"):
             world.differences({**arrays, "actions": np.full_like(arrays["actions"], 7)}, independent)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.actions import executed
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.reset_options import PLAIN_START, Start
 from cartpole_phys.rollouts.policy import ActionBatch, Policy
@@ -102,7 +103,7 @@ def run_lockstep(
     observations, rewards = columns.observe(), np.zeros(batch_size)
     for step in range(1, system.task.max_episode_steps + 1):
         chosen = policy.act(observations, rewards)
-        actions = system.check_actions(chosen.actions, batch_size)
+        actions = executed(system.action_space, chosen.actions, batch_size)
         columns.set_actions(actions)
         recorder.add(columns, observations, ActionBatch(actions, chosen.infos))
         stepped = columns.step()

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cartpole_phys.actions import executed
 from cartpole_phys.memory import (
     ACTION,
     DONE,
@@ -103,17 +104,18 @@ class Columns:
         Raises:
             InputError: on a wrong shape or kind of number, or an action outside the space; nothing changes.
         """
-        given = actions if isinstance(actions, np.ndarray) else self.system.check_actions(actions, len(self))
+        space, n = self.system.action_space, len(self)
+        given = actions if isinstance(actions, np.ndarray) else executed(space, actions, n)
         if self.system.continuous:
-            if given.dtype != np.float32 or given.shape != (len(self), 1):
-                given = self.system.check_actions(given, len(self))
+            if given.dtype != np.float32 or given.shape != (n, 1):
+                given = executed(space, given, n)
             good = set_continuous_actions(self.memory, given)
         else:
-            if given.dtype != np.int64 or given.shape != (len(self),):
-                given = self.system.check_actions(given, len(self))
+            if given.dtype != np.int64 or given.shape != (n,):
+                given = executed(space, given, n)
             good = set_discrete_actions(self.memory, given)
         if not good:
-            self.system.check_actions(given, len(self))
+            executed(space, given, n)
 
     def step(self, restart: bool = False) -> Stepped:
         """Advance all environments by one time step under their actions.

@@ -11,11 +11,11 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
+from cartpole_phys.actions import ActionSpace
 from cartpole_phys.episodes import CUT, Episodes, concatenate
 from cartpole_phys.errors import InputError, one_line
 from cartpole_phys.rollouts.laws import UNIFORM
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
-from cartpole_phys.worlds.actions import ActionSpace
 from cartpole_phys.worlds.batches import Needed, batches, check_episodes
 from cartpole_phys.worlds.foreign_batch import BATCH_SIZE, Batch
 from cartpole_phys.worlds.foreign_replay import foreign_differences

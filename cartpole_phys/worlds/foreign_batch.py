@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.actions import ActionSpace, executed
 from cartpole_phys.episodes import CUT, Episodes
 from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.rollouts.lockstep import policy_generator
 from cartpole_phys.rollouts.policy import Policy
-from cartpole_phys.worlds.actions import ActionSpace, executed
 from cartpole_phys.worlds.making import Env
 from cartpole_phys.worlds.physics_state import PhysicsState
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from cartpole_phys.env import action_space, observation_space
+from cartpole_phys.actions import ActionSpace, action_space
+from cartpole_phys.env import observation_space
 from cartpole_phys.episodes import CUT, Episodes, concatenate
 from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.rollout import compiled_batches
 from cartpole_phys.rollouts.lockstep import BATCH_SIZE, run_lockstep
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
 from cartpole_phys.system import CartPole
-from cartpole_phys.worlds.actions import ActionSpace
 from cartpole_phys.worlds.batches import Needed, batches, check_episodes, check_jobs
 from cartpole_phys.worlds.native_replay import native_differences, native_layout, state_layout
 from cartpole_phys.worlds.rows import Array, Flags, Layout, require
@@ -40,9 +40,7 @@ class NativeWorld:
     @property
     def action_space(self) -> ActionSpace:
         """Of one environment."""
-        space = action_space(self.system.continuous)
-        assert isinstance(space, ActionSpace)
-        return space
+        return action_space(self.system.continuous)
 
     @property
     def observation_space(self) -> spaces.Box:

@@ -7,9 +7,9 @@ import math
 import numpy as np
 from gymnasium import spaces
 
+from cartpole_phys.actions import ActionSpace, bounds
 from cartpole_phys.memory import FloatArray
 from cartpole_phys.rollouts.policy import ActionBatch, Array
-from cartpole_phys.worlds.actions import ActionSpace, bounds
 
 
 class UniformPolicy:

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from gymnasium import spaces
 
+from cartpole_phys.actions import ActionSpace
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.system import CartPole
-from cartpole_phys.worlds.actions import ActionSpace
 from cartpole_phys.worlds.batches import Needed
 from cartpole_phys.worlds.foreign import foreign_world
 from cartpole_phys.worlds.native import native_world

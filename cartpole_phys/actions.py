@@ -1,4 +1,4 @@
-"""Action spaces of any world: which there are, and what is executed of what a policy asks for."""
+"""Action spaces: which there are, and what is executed of what a policy asks for."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ Matrix = npt.NDArray[np.float32]
 ActionSpace = spaces.Box | spaces.Discrete
 
 
+def action_space(continuous: bool) -> ActionSpace:
+    """A share of the full force in [−1, 1], or 0 (full force to the left) and 1 (to the right)."""
+    return spaces.Box(-1.0, 1.0, (1,), np.float32) if continuous else spaces.Discrete(2)
+
+
 def bounds(space: spaces.Box) -> tuple[Matrix, Matrix]:
     """The lowest and highest actions as float32 numbers inside the space, each (act,)."""
     low, high = space.low.astype(np.float32), space.high.astype(np.float32)
@@ -23,15 +28,17 @@ def bounds(space: spaces.Box) -> tuple[Matrix, Matrix]:
     return low, high
 
 
-def executed(space: ActionSpace, actions: Any, n: int) -> Array:
+def executed(space: ActionSpace, actions: Any, n: int | None) -> Array:
     """What n environments are given: float32 (n, act) clipped to the bounds, or int64 (n,).
+
+    Without ``n`` it is the action of one environment, (act,) or ().
 
     Raises:
         InputError: on a wrong shape or kind of number, one that is not finite, or an unknown discrete
             action.
     """
     continuous = isinstance(space, spaces.Box)
-    shape = (n, *space.shape) if isinstance(space, spaces.Box) else (n,)
+    shape = (*(() if n is None else (n,)), *(space.shape or ()))
     wanted, kinds = ("floats", "fiu") if continuous else ("integers", "iu")
     try:
         given = np.asarray(actions)
