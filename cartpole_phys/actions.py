@@ -28,10 +28,13 @@ def bounds(space: spaces.Box) -> tuple[Matrix, Matrix]:
     return low, high
 
 
-def executed(space: ActionSpace, actions: Any, n: int | None) -> Array:
+def executed(
+    space: ActionSpace, actions: Any, n: int | None, over: npt.NDArray[np.bool_] | None = None
+) -> Array:
     """What n environments are given: float32 (n, act) clipped to the bounds, or int64 (n,).
 
-    Without ``n`` it is the action of one environment, (act,) or ().
+    Without ``n`` it is the action of one environment, (act,) or (). Where an episode is ``over`` (n,), nobody
+    asks what the policy did: those rows repeat the first of the others.
 
     Raises:
         InputError: on a wrong shape or kind of number, one that is not finite, or an unknown discrete
@@ -48,6 +51,8 @@ def executed(space: ActionSpace, actions: Any, n: int | None) -> Array:
         raise InputError(
             f"Expected actions as {wanted} of shape {shape}, got {given.dtype} of shape {given.shape}."
         )
+    if over is not None:
+        given = given[np.where(over, np.argmin(over), np.arange(len(over)))]
     if isinstance(space, spaces.Box):
         if not np.isfinite(given).all():
             raise InputError(f"Expected finite actions, got {given[~np.isfinite(given)][0]}.")

@@ -53,6 +53,15 @@ class Odd(gym.Env[Any, Any]):
         return np.full(2, float(np.sum(action)) / 10), 1.0, False, False, {}
 
 
+class Blind(Odd):
+    """An environment whose episodes end, early or late, with an observation that is no number."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        seen, reward, *_ = super().step(action)
+        over = bool(self.np_random.random() < 0.2)
+        return np.full(2, np.nan) if over else seen, reward, over, False, {}
+
+
 class HiddenPendulum(PendulumEnv):
     """A pendulum that looks like Gymnasium's, with a wind that its state does not tell."""
 
@@ -64,6 +73,7 @@ class HiddenPendulum(PendulumEnv):
 HiddenPendulum.__module__, HiddenPendulum.__name__ = "gymnasium.envs.classic_control.pendulum", "PendulumEnv"
 TEST_ENVS: dict[str, Any] = {
     "Odd-v0": Odd,
+    "Blind-v0": Blind,
     "Hidden-v0": HiddenPendulum,
     "Scaled-v0": lambda: NormalizeReward(gym.make("Pendulum-v1")),
     "Shifted-v0": lambda: TransformObservation(gym.make("Pendulum-v1"), lambda seen: seen + 1, None),
@@ -306,6 +316,16 @@ def test_environments_are_given_what_is_stored() -> None:
     assert bounds(spaces.Box(-0.1, 0.1, (1,), np.float64))[0] >= -0.1
 
 
+class Mirror(Always):
+    """A policy that does not look whether what it sees is a number."""
+
+    def __init__(self) -> None:
+        super().__init__(0.1)
+
+    def act(self, observations: np.ndarray, rewards: np.ndarray) -> ActionBatch:
+        return ActionBatch(self.action + observations[:, :1], {})
+
+
 @pytest.mark.parametrize(
     ("env_id", "action", "words"),
     [
@@ -318,6 +338,12 @@ def test_environments_are_given_what_is_stored() -> None:
 def test_actions_that_are_none_are_refused(env_id: str, action: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         world_of(env_id).play(Always(action), 1, 0)
+
+
+def test_a_policy_answers_only_for_episodes_that_run() -> None:
+    episodes = world_of("Test/Blind-v0").play(Mirror(), 8, 0)
+    assert len(set(episodes.lengths)) > 2
+    assert np.isfinite(episodes.actions).all()
 
 
 def test_actions_that_are_changed_on_the_way_stay_as_executed() -> None:

@@ -30,6 +30,7 @@ from cartpole_phys.system import CartPole
 gym.register_envs(cartpole_phys)
 
 GAIN = 1.1
+FALLEN = np.radians(12)
 IDS = CartPole.known_ids()
 BUSY: dict[str, Any] = {
     "randomize": {"pole_mass": [0.05, 0.2], "cart_friction": [0.0, 0.1]},
@@ -53,6 +54,19 @@ class ProportionalInPython:
         self.rewards.append(rewards)
         force = np.clip(self.gain * observations[:, 2:3].astype(np.float64), -1, 1)
         return ActionBatch(force.astype(np.float32), {"tilt": observations[:, 2]})
+
+
+class LostWhenFallen(ProportionalInPython):
+    """Knows nothing of fallen poles, and remembers what it saw."""
+
+    def __init__(self, gain: float) -> None:
+        super().__init__(gain)
+        self.seen: list[np.ndarray] = []
+
+    def act(self, observations: np.ndarray, rewards: np.ndarray) -> ActionBatch:
+        self.seen.append(observations)
+        forces = super().act(observations, rewards).actions
+        return ActionBatch(np.where(np.abs(observations[:, 2:3]) > FALLEN, np.nan, forces), {})
 
 
 class Sampling:
@@ -140,7 +154,19 @@ def test_lockstep_equals_compiled_at_any_batch_size() -> None:
         _assert_equal(compiled, lockstep)
         np.testing.assert_array_equal(lockstep.infos["tilt"], lockstep.observations[:, 2])
         assert (policy.rewards[0] == 0).all()
-        assert all((rewards == 1).all() for rewards in policy.rewards[1:])
+        assert (policy.rewards[1] == 1).all()
+
+
+def test_a_policy_in_python_answers_only_for_episodes_that_run() -> None:
+    system, key, policy = CartPole.from_id("PhysCartPole-v0"), key_from_seed(2), LostWhenFallen(GAIN)
+    episodes = run_lockstep(system, policy, key, 0, 20, 32)
+    _assert_equal(episodes, run_compiled(system, proportional(GAIN, True), key, 0, 20))
+    ends = episodes.lengths
+    assert len(set(ends)) > 5
+    for i in range(20):
+        for step in range(ends[i], len(policy.seen)):
+            np.testing.assert_array_equal(policy.seen[step][i], episodes.final_observations[i])
+            assert policy.rewards[step][i] == (step == ends[i])
 
 
 def test_an_episode_can_be_made_again_alone() -> None:

@@ -93,7 +93,7 @@ def run_lockstep(
     """Episodes ``first`` to ``first + count`` under a Python policy, in a batch padded to ``batch_size``.
 
     The policy acts for all of ``batch_size``, also where only ``count`` are kept; ``start`` says where all of
-    them begin.
+    them begin. Of an episode that is over it goes on seeing the last observation, and a reward of 0.
     """
     columns = Columns(system, batch_size)
     columns.keys[:], columns.episodes[:] = key, np.arange(first, first + batch_size)
@@ -101,15 +101,18 @@ def run_lockstep(
     policy.begin(batch_size, policy_generator(key, first))
     recorder, lengths = _Recorder(), np.zeros(count, dtype=np.int64)
     observations, rewards = columns.observe(), np.zeros(batch_size)
+    over = np.zeros(batch_size, np.bool_)
     for step in range(1, system.task.max_episode_steps + 1):
         chosen = policy.act(observations, rewards)
-        actions = executed(system.action_space, chosen.actions, batch_size)
+        actions = executed(system.action_space, chosen.actions, batch_size, over)
         columns.set_actions(actions)
         recorder.add(columns, observations, ActionBatch(actions, chosen.infos))
         stepped = columns.step()
         recorder.finish(columns, stepped)
-        observations, rewards = stepped.observations, stepped.rewards
-        lengths[(lengths == 0) & (stepped.terminated | stepped.truncated)[:count]] = step
+        observations = np.where(over[:, None], observations, stepped.observations)
+        rewards = np.where(over, 0.0, stepped.rewards)
+        over |= stepped.terminated | stepped.truncated
+        lengths[(lengths == 0) & over[:count]] = step
         if lengths.all():
             break
     return episodes_of(recorder.recording(columns, lengths), system, key, first)

@@ -59,7 +59,8 @@ class Batch:
         running = list(range(len(self._envs)))
         while running:
             chosen = policy.act(self._observations, rewards)
-            actions = executed(action_space, chosen.actions, BATCH_SIZE)
+            over = np.isin(np.arange(BATCH_SIZE), running, invert=True)
+            actions = executed(action_space, chosen.actions, BATCH_SIZE, over)
             before = {"observations": self._observations, "actions": actions, **self._states(running)}
             before.update({f"infos/{name}": values for name, values in chosen.infos.items()})
             running, rewards = self._step(running, actions, before)
