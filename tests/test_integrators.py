@@ -89,6 +89,23 @@ def test_energy_drift_of_a_free_pole(angle: float, integrator: str) -> None:
     assert drift.max() <= long
 
 
+def test_substeps_keep_the_energy_of_a_heavy_pole_bounded() -> None:
+    params = Params(cart_mass=0.2, pole_mass=0.5, half_length=0.1)
+    drifts = {}
+    for substeps in (1, 2):
+        path = _path(
+            CartPole(integrator="symplectic_euler", params=params, substeps=substeps),
+            [0, 0, 0.05, 0],
+            0.0,
+            10_000,
+        )
+        energies = energy(path.T, params)
+        drift = np.abs(energies - energies[0]) / (2 * 0.5 * 0.1 * 9.8)
+        drifts[substeps] = drift[:1_001].max(), drift.max()
+    assert drifts[1][1] > 1.2 * drifts[1][0]
+    assert drifts[2][1] < 1.01 * drifts[2][0] < 0.06
+
+
 def test_explicit_euler_gains_and_semi_implicit_loses_energy() -> None:
     for integrator, sign in (("euler", 1), ("semi_implicit_euler", -1)):
         energies = energy(
