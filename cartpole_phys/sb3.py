@@ -34,6 +34,7 @@ class NoInfo(dict[str, Any]):
 
 
 NO_INFO = NoInfo()
+HUMAN = "human"  # the render mode
 STATE = "state"  # the option that environments may have for themselves
 
 
@@ -57,6 +58,8 @@ class PhysCartPoleVecEnv(VecEnv):
         self.infos: dict[str, Any] = {}
         self._actions: npt.NDArray[Any] | None = None
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
+        if envs.render_mode == HUMAN:  # which Stable-Baselines3 looks for in single environments
+            self.render_mode, self.metadata = HUMAN, {"render_modes": [HUMAN]}
 
     def reset(self) -> npt.NDArray[np.float32]:
         """Start new episodes, with the seeds and options from ``seed`` and ``set_options``.
@@ -93,6 +96,13 @@ class PhysCartPoleVecEnv(VecEnv):
     def close(self) -> None:
         """Close the environments."""
         self.envs.close()
+
+    def render(self, mode: str | None = None) -> npt.NDArray[np.uint8] | None:
+        """In human mode one window with all environments, else all images as one (H, W, 3), or None."""
+        if self.render_mode == HUMAN and mode in (None, HUMAN):
+            self.envs.render()
+            return None
+        return super().render(mode)
 
     def get_images(self) -> Sequence[npt.NDArray[np.uint8] | None]:
         """One image per environment."""

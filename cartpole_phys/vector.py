@@ -251,8 +251,8 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
             self._window = None
 
     def _lent(self) -> PhysCartPoleEnv:
-        """A single environment like these, to be given the memory of one of them."""
-        mode = "rgb_array" if self.render_mode == "rgb_mosaic" else self.render_mode
+        """A single environment like these, to be given the memory of one of them; it opens no window."""
+        mode = "rgb_array" if self.render_mode in ("rgb_array", "rgb_mosaic") else None
         env = PhysCartPoleEnv.of_system(self.system, mode)
         env._started, env._np_random = self._started, self.np_random
         return env

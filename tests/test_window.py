@@ -18,6 +18,7 @@ from gymnasium.utils.env_checker import check_env
 
 import cartpole_phys
 from cartpole_phys.errors import InputError
+from cartpole_phys.sb3 import PhysCartPoleVecEnv
 from cartpole_phys.window import Window, load_pygame
 
 gym.register_envs(cartpole_phys)
@@ -87,6 +88,20 @@ def test_vector_environments_share_a_window(pygame: Any) -> None:
     mosaic.reset(seed=0)
     assert mosaic.render().shape == (600, 1200, 3)
     assert mosaic.call("render")[0].shape == (300, 600, 3)
+
+
+def test_single_environments_of_many_open_no_window(pygame: Any) -> None:
+    envs: Any = gym.make_vec(
+        IDS[0], num_envs=4, render_mode="human", autoreset_mode="SameStep", push_rate=1.0
+    )
+    envs.reset(seed=0)
+    adapter = PhysCartPoleVecEnv(envs)
+    assert adapter.render_mode == "human"
+    for use in (lambda: envs.call("reset"), adapter.render, lambda: adapter.render("human")):
+        use()
+        assert pygame.display.get_surface().get_size() == (1200, 600)
+    envs.close()
+    assert not _is_open(pygame)
 
 
 def test_list_mode_collects_pictures() -> None:
