@@ -50,8 +50,14 @@ class PhysCartPoleVecEnv(VecEnv):
         """Wrap a vector environment.
 
         Raises:
-            InputError: if its autoreset mode is not ``"SameStep"``, which Stable-Baselines3 relies on.
+            InputError: on another environment, or if its autoreset mode is not ``"SameStep"``, which
+                Stable-Baselines3 relies on.
         """
+        if not isinstance(envs, PhysCartPoleVectorEnv):
+            raise InputError(
+                'Expected a vector environment as gym.make_vec("PhysCartPole-v0", num_envs=8, '
+                f'autoreset_mode="SameStep") makes it, without wrappers, got {envs!r:.60}.'
+            )
         if envs.autoreset_mode is not AutoresetMode.SAME_STEP:
             raise InputError(f'Expected autoreset_mode="SameStep", got "{envs.autoreset_mode.value}".')
         self.envs = envs
@@ -65,14 +71,16 @@ class PhysCartPoleVecEnv(VecEnv):
         """Start new episodes, with the seeds and options from ``seed`` and ``set_options``.
 
         Raises:
-            InputError: if options other than ``"state"`` differ between environments.
+            InputError: if options other than ``"state"`` differ between environments, or are bad; they are
+                forgotten all the same.
         """
+        options = self._options
+        self._reset_options()
         seeded = any(seed is not None for seed in self._seeds)
         seeds = self._seeds if seeded else None
-        observations, self.infos = self.envs.reset(seed=seeds, options=_together(self._options))
+        observations, self.infos = self.envs.reset(seed=seeds, options=_together(options))
         self.reset_infos = [NO_INFO] * self.num_envs
         self._reset_seeds()
-        self._reset_options()
         return observations
 
     def step_async(self, actions: npt.NDArray[Any]) -> None:
@@ -105,8 +113,10 @@ class PhysCartPoleVecEnv(VecEnv):
         return super().render(mode)
 
     def get_images(self) -> Sequence[npt.NDArray[np.uint8] | None]:
-        """One image per environment."""
-        return self.envs.render() or [None] * self.num_envs
+        """One image (H, W, 3) per environment, or None where images are not what is rendered."""
+        if self.envs.render_mode in (None, HUMAN):
+            return [None] * self.num_envs
+        return self.envs.call("render")
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """An attribute of each environment, such as ``"params"`` or ``"state"``."""
@@ -151,5 +161,8 @@ def _together(options: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         )
     if not states:
         return others[0]
-    stacked = np.asarray(states, np.float64)  # (n, 4), or (n, n, 4) of a state for each, given to all
-    return {**others[0], STATE: stacked[0] if stacked.ndim == 3 else stacked}
+    try:
+        for_all = np.ndim(states) == 3  # (n, n, 4): a state for each, given to all
+    except ValueError:  # ragged, which the environments refuse
+        for_all = False
+    return {**others[0], STATE: states[0] if for_all else states}

@@ -61,6 +61,28 @@ def test_each_environment_starts_in_its_own_state() -> None:
             adapter.reset()
 
 
+def test_bad_states_are_refused_once() -> None:
+    adapter = _adapter()
+    for last in ([0.0, 0.0, 0.1], "abcd", [[0.0], [0.0, 1.0]]):
+        adapter.set_options([{"state": [0.0, 0.0, 0.1, 0.0]}] * 3 + [{"state": last}])
+        with pytest.raises(InputError, match=r"rows of shape \(4, 4\)"):
+            adapter.reset()
+        assert adapter.reset().shape == (4, 4)
+
+
+@pytest.mark.parametrize("mode", ["rgb_array", "rgb_mosaic"])
+def test_images_are_one_for_each_environment(mode: str) -> None:
+    adapter = _adapter(render_mode=mode)
+    adapter.reset()
+    images: Any = adapter.get_images()
+    assert [image.shape for image in images] == [(300, 600, 3)] * 4
+    assert all((image != images[0]).any() for image in images[1:])
+    whole = adapter.render()
+    assert whole is not None
+    assert whole.shape == (600, 1200, 3)
+    assert _adapter().get_images() == [None] * 4
+
+
 def test_info_that_all_share_cannot_be_written_to() -> None:
     adapter = _adapter()
     adapter.reset()
@@ -93,6 +115,13 @@ def test_single_environments_are_within_reach() -> None:
     np.testing.assert_array_equal(observation, kept.memory[:4, 0].astype(np.float32))
     np.testing.assert_array_equal(adapter.get_attr("state")[0], kept.memory[:4, 0])
     assert adapter.env_is_wrapped(VecMonitor) == [False] * 4
+
+
+def test_only_own_vector_environments_are_wrapped() -> None:
+    envs = gym.make_vec("PhysCartPole-v0", num_envs=2, autoreset_mode="SameStep")
+    for other in (gym.make("PhysCartPole-v0"), gym.wrappers.vector.RecordEpisodeStatistics(envs)):
+        with pytest.raises(InputError, match=r'as gym.make_vec\(.*"SameStep"\) makes it, without wrappers'):
+            PhysCartPoleVecEnv(other)  # type: ignore[arg-type]
 
 
 def test_needs_same_step_autoreset() -> None:
