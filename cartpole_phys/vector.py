@@ -33,8 +33,9 @@ from cartpole_phys.stepping.block import Flags
 from cartpole_phys.stepping.columns import Columns, Stepped
 from cartpole_phys.stepping.snapshot import Snapshot, keep, restore
 from cartpole_phys.system import Arguments, CartPole
-from cartpole_phys.vector_arguments import parse_autoreset_mode, parse_limit, parse_params, plain
+from cartpole_phys.vector_arguments import parse_autoreset_mode, parse_limit, parse_params, plain, spec_of_one
 
+NO_SEED = -1  # as Gymnasium has it where the seed is not known
 VECTOR_RENDER_MODES = (*RENDER_MODES, "rgb_mosaic")
 
 
@@ -85,7 +86,9 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         self.columns.set_params(params)
         self._restarts = self.autoreset_mode is AutoresetMode.NEXT_STEP
         self._started = False
+        self._seeds = [NO_SEED] * num_envs
         self._window: Any = None
+        self._spec: EnvSpec | None = None
 
     @property
     def spec(self) -> EnvSpec | None:
@@ -97,6 +100,11 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         if spec is not None:
             spec.kwargs = {name: plain(value) for name, value in spec.kwargs.items()}
         self._spec = spec
+
+    @property
+    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override] # as SyncVectorEnv has it
+        """The seed of each environment, −1 where it was never given one."""
+        return tuple(self._seeds)
 
     def reset(
         self, *, seed: Seeds = None, options: dict[str, Any] | None = None
@@ -127,7 +135,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         columns.episodes[mask] += 1
         for i, own in enumerate(seeds):
             if own is not None and mask[i]:
-                columns.keys[i], columns.episodes[i] = key_from_seed(own), 0
+                columns.keys[i], columns.episodes[i], self._seeds[i] = key_from_seed(own), 0, own
         columns.begin(mask, start)
         if self.render_mode == "human":
             self.render()
@@ -188,9 +196,10 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         try:
             for i in indices:
                 lent.columns.restore(memory[:, i : i + 1])
+                lent._np_random_seed = self._seeds[i]
                 value = getattr(lent, name)
                 results.append(value(*args, **kwargs) if callable(value) else value)
-                memory[:, i] = lent.columns.memory[:, 0]
+                memory[:, i], self._seeds[i] = lent.columns.memory[:, 0], lent._np_random_seed
         finally:
             self.columns.look_for_differences()
         return tuple(results)
@@ -254,7 +263,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         """A single environment like these, to be given the memory of one of them; it opens no window."""
         mode = "rgb_array" if self.render_mode in ("rgb_array", "rgb_mosaic") else None
         env = PhysCartPoleEnv.of_system(self.system, mode)
-        env._started, env._np_random = self._started, self.np_random
+        env._started, env._np_random, env.spec = self._started, self.np_random, spec_of_one(self.spec)
         return env
 
     def _infos(self, where: Flags, stepped: Flags) -> dict[str, Any]:

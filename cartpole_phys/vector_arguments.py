@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum
 from typing import Any
 
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 
 from cartpole_phys.errors import InputError, is_integer
 from cartpole_phys.physics import Params
 from cartpole_phys.system import CLOCK
 
+VECTOR_ONLY = ("num_envs", "vectorization_mode", "autoreset_mode", "max_episode_steps")
 NO_LIMIT = -1  # of steps, as for ``gym.make``
 
 
@@ -63,6 +66,15 @@ def parse_params(params: Any, num_envs: int) -> list[Params]:
         Params.from_mapping({**params, **{name: values[i] for name, values in lists.items()}})
         for i in range(num_envs)
     ]
+
+
+def spec_of_one(spec: EnvSpec | None) -> EnvSpec | None:
+    """What ``gym.make`` makes one of the environments from; lists of parameters stay lists."""
+    if spec is None:
+        return None
+    kwargs = {name: value for name, value in spec.kwargs.items() if name not in VECTOR_ONLY}
+    limit = spec.kwargs.get("max_episode_steps", spec.max_episode_steps)
+    return replace(spec, kwargs=kwargs, max_episode_steps=limit)
 
 
 def plain(value: Any) -> Any:

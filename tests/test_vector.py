@@ -31,3 +31,18 @@ def test_renders_every_environment() -> None:
     assert frames is not None
     assert len(frames) == 2
     assert frames[0].shape == (300, 600, 3)
+
+
+def test_seeds_and_specifications_of_single_environments_are_told() -> None:
+    kwargs: dict[str, Any] = {"num_envs": 2, "max_episode_steps": 60, "params": {"pole_mass": 0.2}}
+    ours: Any = gym.make_vec(ENV, **kwargs)
+    theirs: Any = gym.make_vec(ENV, vectorization_mode="sync", **kwargs)
+    assert ours.np_random_seed == (-1, -1)
+    for envs in (ours, theirs):
+        envs.reset(seed=[1, 2])
+        envs.reset()
+    assert ours.np_random_seed == theirs.np_random_seed == ours.get_attr("np_random_seed") == (1, 2)
+    assert ours.get_attr("spec") == theirs.get_attr("spec")
+    for envs in (ours, theirs):
+        envs.call("reset", seed=8)
+    assert ours.np_random_seed == theirs.np_random_seed == (8, 8)
