@@ -33,8 +33,8 @@ def executed(
 ) -> Array:
     """What n environments are given: float32 (n, act) clipped to the bounds, or int64 (n,).
 
-    Without ``n`` it is the action of one environment, (act,) or (). Where an episode is ``over`` (n,), nobody
-    asks what the policy did: those rows repeat the first of the others.
+    Without ``n`` it is the action of one environment, (act,) or (). Where an episode is ``over`` (n,), what
+    was asked for does not matter: those rows get some action of the space.
 
     Raises:
         InputError: on a wrong shape or kind of number, one that is not finite, or an unknown discrete
@@ -52,7 +52,8 @@ def executed(
             f"Expected actions as {wanted} of shape {shape}, got {given.dtype} of shape {given.shape}."
         )
     if over is not None:
-        given = given[np.where(over, np.argmin(over), np.arange(len(over)))]
+        given = given.astype(np.float64 if continuous else np.int64)
+        given[over] = 0 if isinstance(space, spaces.Box) else space.start
     if isinstance(space, spaces.Box):
         if not np.isfinite(given).all():
             raise InputError(f"Expected finite actions, got {given[~np.isfinite(given)][0]}.")

@@ -150,7 +150,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         """
         self._check_steppable()
         columns = self.columns
-        columns.set_actions(actions)
+        columns.set_actions(actions, self._restarts)
         stepping = columns.done == 0 if self.system.tells else None
         stepped = columns.step(self._restarts)
         infos: dict[str, Any] = {}

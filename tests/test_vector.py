@@ -1,13 +1,16 @@
 """What the vector environment has that no scalar one does."""
 
+import copy
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
+from side_by_side import assert_same
 
 import cartpole_phys
+from cartpole_phys.errors import InputError
 
 gym.register_envs(cartpole_phys)
 
@@ -46,3 +49,24 @@ def test_seeds_and_specifications_of_single_environments_are_told() -> None:
     for envs in (ours, theirs):
         envs.call("reset", seed=8)
     assert ours.np_random_seed == theirs.np_random_seed == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "good", "bad"), [(ENV, [0.5], [np.nan]), ("PhysCartPoleDiscrete-v0", 1, -1)]
+)
+def test_actions_of_environments_that_restart_do_not_matter(env_id: str, good: Any, bad: Any) -> None:
+    ours: Any = gym.make_vec(env_id, num_envs=2, max_episode_steps=3)
+    theirs: Any = gym.make_vec(env_id, num_envs=2, max_episode_steps=3, vectorization_mode="sync")
+    for envs in (ours, theirs):
+        envs.reset(seed=0)
+        for _ in range(3):
+            envs.step(np.array([good, good]))
+    twin = copy.deepcopy(ours)
+    assert_same(ours.step(np.array([bad, bad])), theirs.step(np.array([bad, bad])))
+    twin.columns.done[1] = 0
+    memory = twin.columns.memory.copy()
+    with pytest.raises(InputError, match=r"Expected .*actions"):
+        twin.step(np.array([good, bad]))
+    assert twin.columns.memory.tobytes() == memory.tobytes()
+    twin.step(np.array([bad, good]))
+    assert twin.columns.elapsed.tolist() == [0, 4]

@@ -76,6 +76,9 @@ class Columns:
         self.done = counters[DONE]  # (n,), 1 where the episode is over
         self.params = self.memory[PARAMS:]  # (8, n)
         self._step = STEPS[self.system.integrator]
+        n, continuous = self.memory.shape[1], self.system.continuous
+        self._keep = set_continuous_actions if continuous else set_discrete_actions
+        self._kept = (np.dtype(np.float32), (n, 1)) if continuous else (np.dtype(np.int64), (n,))
 
     def __len__(self) -> int:
         """The number of environments n."""
@@ -98,24 +101,21 @@ class Columns:
         restart_columns(self.memory, self.settings, START_BOUND, observations, replaced)
         return replaced
 
-    def set_actions(self, actions: Any) -> None:
+    def set_actions(self, actions: Any, restart: bool = False) -> None:
         """Keep the actions (n, 1) or (n,) for the next step.
+
+        Args:
+            actions: of all environments.
+            restart: whether those whose episode is over begin the next one in that step; what they are given
+                then does not matter.
 
         Raises:
             InputError: on a wrong shape or kind of number, or an action outside the space; nothing changes.
         """
-        space, n = self.system.action_space, len(self)
-        given = actions if isinstance(actions, np.ndarray) else executed(space, actions, n)
-        if self.system.continuous:
-            if given.dtype != np.float32 or given.shape != (n, 1):
-                given = executed(space, given, n)
-            good = set_continuous_actions(self.memory, given)
-        else:
-            if given.dtype != np.int64 or given.shape != (n,):
-                given = executed(space, given, n)
-            good = set_discrete_actions(self.memory, given)
-        if not good:
-            executed(space, given, n)
+        as_kept = type(actions) is np.ndarray and (actions.dtype, actions.shape) == self._kept
+        if not (as_kept and self._keep(self.memory, actions)):
+            over = self.done == 1 if restart else None
+            self._keep(self.memory, executed(self.system.action_space, actions, len(self), over))
 
     def step(self, restart: bool = False) -> Stepped:
         """Advance all environments by one time step under their actions.
