@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.wrappers import ClipAction, NormalizeObservation, RecordEpisodeStatistics
+from gymnasium.wrappers import ClipAction, HumanRendering, NormalizeObservation, RecordEpisodeStatistics
 
 import cartpole_phys
 from benchmarks.pendulum_reference import PendulumReference
@@ -95,6 +95,8 @@ def test_the_policy_of_a_file(medium_file: Path) -> None:
     [
         lambda: gym.make("Pendulum-v1", g=5.0),
         lambda: gym.make("Pendulum-v1", g=5.0, render_mode="rgb_array"),
+        lambda: gym.make("Pendulum-v1", g=5.0, render_mode="rgb_array_list"),
+        lambda: HumanRendering(gym.make("Pendulum-v1", g=5.0, render_mode="rgb_array")),
         lambda: gym.make("Pendulum-v1", g=5.0, disable_env_checker=True),
         lambda: RecordEpisodeStatistics(gym.make("Pendulum-v1", g=5.0)),
         lambda: gym.make("Pendulum-v1", g=5.0).spec,
@@ -118,8 +120,10 @@ def test_own_environments_at_hand() -> None:
 def test_the_time_limit_at_hand_counts() -> None:
     made = gym.make("Pendulum-v1", max_episode_steps=9)
     assert evaluate("random", made, 2).lengths.tolist() == [9, 9]
-    with pytest.raises(InputError, match="has none; give it one"):
-        evaluate("random", gym.make("Pendulum-v1", max_episode_steps=-1))
+    endless = gym.make("Pendulum-v1", max_episode_steps=-1)
+    for unlimited in (endless, gym.make("Pendulum-v1").unwrapped, gym.make("PhysCartPole-v0").unwrapped):
+        with pytest.raises(InputError, match=r"got no limit; pass the environment .* not unwrapped"):
+            evaluate("random", unlimited)
     with pytest.raises(InputError, match=r"Expected the 500 steps .* got 9"):
         evaluate("random", gym.make("PhysCartPole-v0", max_episode_steps=9))
 

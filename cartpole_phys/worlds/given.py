@@ -14,8 +14,14 @@ from cartpole_phys.worlds.making import NOT_FOR_DATA, find_spec
 from cartpole_phys.worlds.world import World, world_of
 
 # Wrappers that ``gym.make`` adds, or that change nothing.
-HARMLESS = ("TimeLimit", "OrderEnforcing", "PassiveEnvChecker", "RecordEpisodeStatistics")
-NO_LIMIT = -1  # of steps, for ``gym.make``
+HARMLESS = (
+    "TimeLimit",
+    "OrderEnforcing",
+    "PassiveEnvChecker",
+    "RecordEpisodeStatistics",
+    "RenderCollection",
+    "HumanRendering",
+)
 
 
 def world_given(env: str | EnvSpec | gym.Env[Any, Any]) -> World:
@@ -58,7 +64,11 @@ def _wrappers(env: EnvSpec | gym.Env[Any, Any]) -> Iterator[str]:
 
 
 def _arguments(spec: EnvSpec, registered: EnvSpec) -> dict[str, Any]:
-    """What ``gym.make`` was given besides what is registered; how it was to be drawn changes nothing."""
+    """What ``gym.make`` was given besides what is registered; how it was to be drawn changes nothing.
+
+    Raises:
+        InputError: if the registered time limit is missing, or another one where that cannot be.
+    """
     own = registered.kwargs
     given = {
         name: value
@@ -67,9 +77,15 @@ def _arguments(spec: EnvSpec, registered: EnvSpec) -> dict[str, Any]:
     }
     if spec.max_episode_steps == registered.max_episode_steps:
         return given
+    if spec.max_episode_steps is None:
+        raise InputError(
+            f"Expected the {registered.max_episode_steps} steps that episodes of {spec.id!r} have, got no "
+            "limit; pass the environment as gymnasium.make gives it, not unwrapped, and without "
+            "max_episode_steps=-1."
+        )
     if spec.id in CartPole.known_ids():
         raise InputError(
             f"Expected the {registered.max_episode_steps} steps that episodes of {spec.id!r} have, got "
             f"{spec.max_episode_steps}; make the environment without max_episode_steps."
         )
-    return {**given, "max_episode_steps": spec.max_episode_steps or NO_LIMIT}
+    return {**given, "max_episode_steps": spec.max_episode_steps}
