@@ -47,10 +47,8 @@ class Game:
         """Begin episode 0 of a seed.
 
         Raises:
-            InputError: on a negative seed.
+            InputError: on a seed that is no integer of at least 0.
         """
-        if seed < 0:
-            raise InputError(f"Expected a seed of at least 0, got {seed}.")
         self.system, self.columns = system, Columns(system, 1)
         self.columns.settings["push_probability"] = 0.0  # pushes are drawn here, to have shoves added
         self.columns.keys[0], self.columns.episodes[0] = key_from_seed(seed), -1

@@ -190,7 +190,7 @@ def collect(system: CartPole, policy: Policy | CompiledPolicy, steps: int, seed:
     """Exactly ``steps`` transitions; the last episode is cut where it does not fit and marked as cut.
 
     Raises:
-        InputError: if ``steps`` is below 1.
+        InputError: if ``steps`` is below 1, or the seed no integer of at least 0.
     """
     if steps < 1:
         raise InputError(f"Expected at least 1 step, got {steps}.")
@@ -205,7 +205,7 @@ def play(system: CartPole, policy: Policy | CompiledPolicy, episodes: int, seed:
     """The first ``episodes`` episodes of a seed, in full: what an evaluation needs.
 
     Raises:
-        InputError: if ``episodes`` is below 1.
+        InputError: if ``episodes`` is below 1, or the seed no integer of at least 0.
     """
     if episodes < 1:
         raise InputError(f"Expected at least 1 episode, got {episodes}.")

@@ -26,6 +26,7 @@ from cartpole_phys.rollouts.laws import PROPORTIONAL
 from cartpole_phys.rollouts.lockstep import BATCH_SIZE, run_lockstep
 from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy
 from cartpole_phys.system import CartPole
+from cartpole_phys.worlds.world import world_of
 
 gym.register_envs(cartpole_phys)
 
@@ -338,6 +339,18 @@ def test_discrete_probability_follows_the_tilt() -> None:
     tilt = data.observations[:, 2]
     near = np.abs(tilt - 0.1) < 0.01
     assert abs(data.actions[near].mean() - (0.5 + 0.5 * 4.0 * 0.1)) < 0.03
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, True, None])
+def test_what_is_no_seed_is_refused(seed: Any) -> None:
+    for begin in (
+        lambda: play(CartPole(), uniform(), 1, seed),
+        lambda: collect(CartPole(), uniform(), 1, seed),
+        lambda: world_of("PhysCartPole-v0").stream(uniform(), seed, lambda *_: 1),
+        lambda: world_of("Pendulum-v1").stream(uniform(), seed, lambda *_: 1),
+    ):
+        with pytest.raises(InputError, match="Expected a seed as an integer of at least 0, got"):
+            begin()
 
 
 @pytest.mark.parametrize("wrong", [0, -5])

@@ -11,6 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.errors import InputError, is_integer
 from cartpole_phys.numeric.compiled import inlined, kernel
 from cartpole_phys.numeric.exponential import log
 from cartpole_phys.numeric.trigonometry import sin_cos
@@ -96,6 +97,21 @@ def key_from_generator(generator: np.random.Generator) -> np.uint64:
     return np.uint64(generator.integers(0, 2**64, dtype=np.uint64))
 
 
+def check_seed(seed: int) -> None:
+    """Refuse what is no seed.
+
+    Raises:
+        InputError: if it is no integer of at least 0.
+    """
+    if not is_integer(seed) or seed < 0:
+        raise InputError(f"Expected a seed as an integer of at least 0, got {seed!r}.")
+
+
 def key_from_seed(seed: int) -> np.uint64:
-    """The key of an environment that was reset with ``seed``: ``env.reset(seed=seed)`` draws the same."""
+    """The key of an environment that was reset with ``seed``: ``env.reset(seed=seed)`` draws the same.
+
+    Raises:
+        InputError: if the seed is no integer of at least 0.
+    """
+    check_seed(seed)
     return key_from_generator(np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed))))

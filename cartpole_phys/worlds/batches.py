@@ -45,16 +45,14 @@ def check_jobs(jobs: int) -> None:
         raise InputError(f"Expected at least 1 job, got {jobs}.")
 
 
-def check_episodes(episodes: int, seed: int) -> None:
-    """Refuse what is no number of episodes, and no seed.
+def check_episodes(episodes: int) -> None:
+    """Refuse what is no number of episodes.
 
     Raises:
-        InputError: if there is not at least one episode, or the seed is below 0.
+        InputError: if there is not at least one episode.
     """
     if not is_integer(episodes) or episodes < 1:
         raise InputError(f"Expected at least 1 episode, got {episodes}.")
-    if not is_integer(seed) or seed < 0:
-        raise InputError(f"Expected a seed as an integer of at least 0, got {seed!r}.")
 
 
 def batches(

@@ -14,6 +14,7 @@ from gymnasium.envs.registration import EnvSpec
 from cartpole_phys.actions import ActionSpace
 from cartpole_phys.episodes import CUT, Episodes, concatenate
 from cartpole_phys.errors import InputError, one_line
+from cartpole_phys.numeric.random_stream import check_seed
 from cartpole_phys.rollouts.laws import UNIFORM
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
 from cartpole_phys.worlds.batches import Needed, batches, check_episodes
@@ -62,7 +63,8 @@ class ForeignWorld:
         """Episodes of a seed in their order, whole batches until there are as many as ``needed`` says.
 
         Raises:
-            InputError: if the policy is a law for cart-poles, or cannot be sent to other processes.
+            InputError: if ``seed`` is below 0, or the policy is a law for cart-poles, or cannot be sent to
+                other processes.
         """
         return batches(ForeignPlayer(self, source, seed), BATCH_SIZE, needed, jobs)
 
@@ -70,9 +72,9 @@ class ForeignWorld:
         """The first ``episodes`` episodes of a seed, in full.
 
         Raises:
-            InputError: if ``episodes`` is below 1 or ``seed`` below 0, or as for ``stream``.
+            InputError: if ``episodes`` is below 1, or as for ``stream``.
         """
-        check_episodes(episodes, seed)
+        check_episodes(episodes)
         player = ForeignPlayer(self, source, seed)
         return concatenate(list(batches(player, BATCH_SIZE, lambda *_: episodes, jobs, episodes)))
 
@@ -141,13 +143,20 @@ class ForeignWorld:
 
 @dataclass
 class ForeignPlayer:
-    """Plays batches in environments that it keeps; each process has its own."""
+    """Plays batches in environments that it keeps; each process has its own.
+
+    Raises:
+        InputError: if the seed is no integer of at least 0.
+    """
 
     world: ForeignWorld
     source: PolicySource
     seed: int
     _policy: Policy | None = field(default=None, init=False)
     _envs: list[Env] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
 
     def play(self, first: int, count: int) -> Episodes:
         """The episodes ``first`` to ``first + count``."""

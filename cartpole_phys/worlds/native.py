@@ -68,7 +68,8 @@ class NativeWorld:
         those of ``rollout.collect``.
 
         Raises:
-            InputError: if ``jobs`` is below 1, or a policy cannot be sent to other processes.
+            InputError: if ``jobs`` is below 1 or ``seed`` below 0, or a policy cannot be sent to other
+                processes.
         """
         check_jobs(jobs)
         policy, key = policy_of(source), key_from_seed(seed)
@@ -80,9 +81,9 @@ class NativeWorld:
         """The first ``episodes`` episodes of a seed, in full, as ``rollout.play`` gives them.
 
         Raises:
-            InputError: if ``episodes`` is below 1 or ``seed`` below 0, or as for ``stream``.
+            InputError: if ``episodes`` is below 1, or as for ``stream``.
         """
-        check_episodes(episodes, seed)
+        check_episodes(episodes)
         check_jobs(jobs)
         policy, key = policy_of(source), key_from_seed(seed)
         if isinstance(policy, CompiledPolicy):
