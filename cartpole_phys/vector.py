@@ -33,7 +33,14 @@ from cartpole_phys.stepping.block import Flags
 from cartpole_phys.stepping.columns import Columns, Stepped
 from cartpole_phys.stepping.snapshot import Snapshot, keep, restore
 from cartpole_phys.system import Arguments, CartPole
-from cartpole_phys.vector_arguments import parse_autoreset_mode, parse_limit, parse_params, plain, spec_of_one
+from cartpole_phys.vector_arguments import (
+    NO_LIMIT,
+    parse_autoreset_mode,
+    parse_limit,
+    parse_params,
+    plain,
+    spec_of_one,
+)
 
 NO_SEED = -1  # as Gymnasium has it where the seed is not known
 VECTOR_RENDER_MODES = (*RENDER_MODES, "rgb_mosaic")
@@ -42,16 +49,17 @@ VECTOR_RENDER_MODES = (*RENDER_MODES, "rgb_mosaic")
 class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
     """Many cart-poles at once; see ``PhysCartPoleEnv`` for actions, observations, rewards and arguments.
 
-    Further arguments: ``num_envs``, ``max_episode_steps`` and ``autoreset_mode`` (``"NextStep"``,
-    ``"SameStep"``, ``"Disabled"`` or the enum). Each value in ``params`` may be a list with one number per
-    environment. ``render_mode``: ``"human"`` shows one window with all environments, ``"rgb_array"`` gives
-    one image each, ``"rgb_mosaic"`` one image of all.
+    Further arguments: ``num_envs``, ``max_episode_steps`` (an id gives its own; without one there is no
+    limit, as for a single environment) and ``autoreset_mode`` (``"NextStep"``, ``"SameStep"``, ``"Disabled"``
+    or the enum). Each value in ``params`` may be a list with one number per environment. ``render_mode``:
+    ``"human"`` shows one window with all environments, ``"rgb_array"`` gives one image each,
+    ``"rgb_mosaic"`` one image of all.
     """
 
     def __init__(
         self,
         num_envs: int = 1,
-        max_episode_steps: int = 500,
+        max_episode_steps: int = NO_LIMIT,
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
         task: str = "balance",
         continuous: bool = True,

@@ -70,3 +70,15 @@ def test_actions_of_environments_that_restart_do_not_matter(env_id: str, good: A
     assert twin.columns.memory.tobytes() == memory.tobytes()
     twin.step(np.array([bad, good]))
     assert twin.columns.elapsed.tolist() == [0, 4]
+
+
+def test_an_id_without_a_limit_has_none() -> None:
+    bare, classes = "Test/Bare-v0", gym.spec("PhysCartPoleSwingUp-v0")
+    gym.register(bare, classes.entry_point, vector_entry_point=classes.vector_entry_point)
+    try:
+        envs = gym.make_vec(bare, num_envs=1, task="swing_up")
+    finally:
+        del gym.registry[bare]
+    envs.reset(options={"state": [0.0, 0.0, np.pi, 0.0]})
+    for _ in range(501):
+        assert not envs.step(np.zeros((1, 1), np.float32))[3].any()
