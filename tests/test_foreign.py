@@ -281,7 +281,8 @@ def test_what_a_policy_raises_is_passed_on() -> None:
 
 def test_uniform_actions_fill_their_space() -> None:
     box = spaces.Box(np.array([-2, 0]), np.array([1, 5]), dtype=np.float64)
-    for space, volume in ((box, 15.0), (spaces.Discrete(3, start=-1), 3.0)):
+    flat = spaces.Box(np.array([0.5, 0]), np.array([0.5, 5]), dtype=np.float64)
+    for space, volume in ((box, 15.0), (flat, 5.0), (spaces.Discrete(3, start=-1), 3.0)):
         policy = UniformPolicy(space)
         policy.begin(10_000, np.random.default_rng(0))
         actions, infos = policy.act(np.zeros((10_000, 2), np.float32), np.zeros(10_000))

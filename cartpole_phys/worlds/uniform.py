@@ -24,7 +24,8 @@ class UniformPolicy:
             self.log_prob = -math.log(int(action_space.n))
         else:
             low, high = bounds(action_space)
-            self.log_prob = -float(np.log(high.astype(np.float64) - low).sum())
+            widths = high.astype(np.float64) - low
+            self.log_prob = -float(np.log(widths[widths > 0]).sum())  # where there is a choice
 
     def begin(self, batch_size: int, generator: np.random.Generator) -> None:
         """Draw the coming actions from ``generator``."""
