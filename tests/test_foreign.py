@@ -27,7 +27,7 @@ from cartpole_phys.policies.lqr import regulator
 from cartpole_phys.rollouts.policy import ActionBatch
 from cartpole_phys.system import CartPole
 from cartpole_phys.worlds.foreign_batch import BATCH_SIZE, episode_seed
-from cartpole_phys.worlds.physics_state import CLASSIC, read_state
+from cartpole_phys.worlds.physics_state import CLASSIC, physics_state_of
 from cartpole_phys.worlds.rows import NotReplayable
 from cartpole_phys.worlds.uniform import UniformPolicy
 from cartpole_phys.worlds.world import World, world_of
@@ -198,10 +198,12 @@ def test_states_are_read_from_any_environment() -> None:
     env = gym.make("CartPole-v1")
     env.reset(seed=0)
     x, x_dot, theta, theta_dot = env.unwrapped.state  # type: ignore[attr-defined]
-    state = read_state(env)
+    physics = physics_state_of(env)
+    assert physics is not None
+    state = physics.read(env.unwrapped)
     np.testing.assert_array_equal(state["qpos"], [x, theta])
     np.testing.assert_array_equal(state["qvel"], [x_dot, theta_dot])
-    assert read_state(gym.make("Test/Odd-v0")) == {}
+    assert physics_state_of(gym.make("Test/Odd-v0")) is None
     assert len(CLASSIC) == len(CLASSIC_IDS)
 
 

@@ -10,7 +10,7 @@ from test_worlds import flipped
 
 from cartpole_phys.policies.heuristic import uniform
 from cartpole_phys.worlds.foreign import foreign_world
-from cartpole_phys.worlds.physics_state import read_state
+from cartpole_phys.worlds.physics_state import physics_state_of
 from cartpole_phys.worlds.world import world_of
 
 mujoco = pytest.importorskip("mujoco")
@@ -53,13 +53,14 @@ def test_positions_alone_would_not_do() -> None:
     """Without the solver's warm start a step after a contact differs, so it is stored."""
     env = foreign_world("HalfCheetah-v5", {}).make()
     env.reset(seed=0)
-    bare = env.unwrapped
+    bare, physics = env.unwrapped, physics_state_of(env)
+    assert physics is not None
     differs = 0
     for _ in range(40):
-        state = read_state(env)
+        state = physics.read(bare)
         action = np.full(6, 0.5, np.float32)
         seen = env.step(action)[0]
-        after = read_state(env)["integration_state"]
+        after = physics.read(bare)["integration_state"]
         bare.set_state(state["qpos"], state["qvel"])  # type: ignore[attr-defined]
         differs += bool((env.step(action)[0] != seen).any())
         mujoco.mj_setState(

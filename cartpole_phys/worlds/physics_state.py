@@ -150,12 +150,3 @@ def physics_state_of(env: Env) -> PhysicsState | None:
 
     size = mujoco.mj_stateSize(bare.model, mujoco.mjtState.mjSTATE_INTEGRATION)
     return MujocoState(bare.model.nq, bare.model.nv, size)
-
-
-def read_state(env: Env) -> dict[str, FloatArray]:
-    """The physical state of one environment: ``qpos``, ``qvel`` and what else its kind has, each (k,).
-
-    Empty where the state of this kind of environment is not known.
-    """
-    physics = physics_state_of(env)
-    return {} if physics is None else physics.read(env.unwrapped)
