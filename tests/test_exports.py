@@ -182,6 +182,46 @@ def test_pickles_that_could_run_code_are_refused_by_name(
     assert not (tmp_path / "ran").exists()
 
 
+FORGERIES = {
+    "an array of pointers": """
+class Pointers:
+    def __reduce__(self):
+        return np.ndarray, ((4,), np.dtype("O"), b"A" * 32)
+content = pickle.dumps([dict.fromkeys(NAMES, Pointers())], 4)
+""",
+    "a type that becomes one of pointers": """
+pointers = (3, "|", None, ("f",), {"f": (np.dtype("O"), 0)}, 8, 1, 63)
+written = io.BytesIO()
+pickler = pickle.Pickler(written, 3)
+pickler.fast = True  # no memo: its numbers are given out below
+pickler.dump(pointers)
+content = (
+    b"\\x80\\x04cnumpy\\ndtype\\nX\\x02\\0\\0\\0V8\\x89\\x88\\x87Rq\\0"  # the data type, remembered as 0
+    b"0cnumpy._core.numeric\\n_frombuffer\\n(C\\x20" + b"A" * 32  # an array of it, remembered as 1
+    + b"h\\0K\\x04\\x85X\\x01\\0\\0\\0CtRq\\1"
+    b"0h\\0" + written.getvalue()[2:-1] + b"b0](}("
+    + b"".join(b"\\x8c" + bytes([len(name)]) + name.encode() + b"h\\1" for name in NAMES) + b"ue."
+)
+""",
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES)
+def test_no_pickle_makes_objects_of_its_bytes(forgery: str, tmp_path: Path) -> None:
+    script = (
+        "import io, pathlib, pickle, sys\nimport numpy as np\n"
+        "from cartpole_phys import load_dataset\nfrom cartpole_phys.errors import InputError\n"
+        f"NAMES = ('observations', 'actions', 'rewards')\n{forgery}\n"
+        "pathlib.Path(sys.argv[1]).write_bytes(content)\n"
+        "try:\n    print(load_dataset(sys.argv[1]).rewards)\n"
+        "except InputError as error:\n    sys.exit(f'refused: {error}')\n"
+    )
+    ended = subprocess.run(  # a crash would take pytest along
+        [sys.executable, "-c", script, tmp_path / "forged.pkl"], capture_output=True, text=True, timeout=300
+    )
+    assert (ended.returncode, ended.stderr[:8]) == (1, "refused:"), ended
+
+
 EPISODE: dict[str, Any] = {
     "observations": np.arange(8, dtype=np.float32).reshape(4, 2),
     "actions": np.zeros((4, 1), np.float32),
@@ -191,11 +231,24 @@ EPISODE: dict[str, Any] = {
 
 @pytest.mark.parametrize("protocol", [0, 2, 3, 4, 5])
 def test_pickles_of_any_protocol_are_read(tmp_path: Path, protocol: int) -> None:
-    listed = [OrderedDict(EPISODE), {**EPISODE, "terminals": np.array([0, 0, 0, 1]), "n": np.float64(3.0)}]
+    others = {
+        "n": np.float64(3.0),
+        "name": np.str_("a"),
+        "infos": np.array([{}]),
+        "when": np.datetime64("2020"),
+    }
+    turned = EPISODE["observations"].copy("F").astype(">f8")
+    listed = [
+        OrderedDict(EPISODE),
+        {**EPISODE, "terminals": np.array([0, 0, 0, 1]), "rewards": list(EPISODE["rewards"]), **others},
+        {**EPISODE, "observations": turned, "actions": list(EPISODE["actions"])},
+    ]
     data = pickled.read(_pickle(tmp_path / "data.pkl", listed, protocol))
-    assert (len(data), data.steps) == (2, 8)
-    assert data.terminations.tolist() == [False] * 7 + [True]
-    assert data.truncations.tolist() == [False] * 3 + [True] + [False] * 4
+    assert (len(data), data.steps) == (3, 12)
+    assert data.terminations.tolist() == [False] * 7 + [True] + [False] * 4
+    assert data.truncations.tolist() == [False] * 3 + [True] + [False] * 7 + [True]
+    for name, expected in EPISODE.items():
+        np.testing.assert_array_equal(getattr(data, name), np.concatenate([expected] * 3))
 
 
 @pytest.mark.parametrize(
@@ -211,7 +264,7 @@ def test_pickles_of_any_protocol_are_read(tmp_path: Path, protocol: int) -> None
         ([{**EPISODE, "observations": [[1.0], [1.0, 2.0]]}], "arrays of rows in episode 0"),
         (
             [{**EPISODE, "rewards": np.array(len(EPISODE["rewards"]) * ["much"])}],
-            "numbers as rewards in episode 0",
+            "arrays of rows in episode 0.*U4 are no plain numbers",
         ),
         ([EPISODE, {**EPISODE, "observations": np.ones((4, 3))}], "episodes of one kind"),
     ],

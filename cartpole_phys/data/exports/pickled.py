@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.data.exports.unpickling import ArrayUnpickler
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
 
@@ -25,16 +26,7 @@ Array = npt.NDArray[Any]
 SUFFIX = ".pkl"
 PROTOCOL = 4  # what Python 3.8 reads, which the Decision Transformer's own code needs
 REQUIRED = ("observations", "actions", "rewards")
-# What NumPy's arrays and numbers, of NumPy 1 and 2 alike, are made with.
-_HARMLESS = {
-    "numpy": {"ndarray", "dtype"},
-    "numpy.core.multiarray": {"_reconstruct", "scalar"},
-    "numpy._core.multiarray": {"_reconstruct", "scalar"},
-    "numpy.core.numeric": {"_frombuffer"},
-    "numpy._core.numeric": {"_frombuffer"},
-    "collections": {"OrderedDict"},
-    "_codecs": {"encode"},  # the bytes of arrays that Python 2 or protocol 2 pickled
-}
+READ = (*REQUIRED, "next_observations", "terminals", "dones")
 
 
 def write(data: Episodes, path: Path) -> None:
@@ -45,23 +37,6 @@ def write(data: Episodes, path: Path) -> None:
     trajectories = [{name: flat[name][start:stop] for name in names} for start, stop in bounds]
     with path.open("wb") as file:
         pickle.dump(trajectories, file, PROTOCOL)
-
-
-class _Unpickler(pickle.Unpickler):
-    """Makes arrays and plain containers, and nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """The few functions that arrays need.
-
-        Raises:
-            InputError: on any other name.
-        """
-        if name in _HARMLESS.get(module, ()):
-            return super().find_class(module, name)
-        raise InputError(
-            f"Expected a pickle of NumPy arrays in lists and dictionaries, but it asks for {module}.{name}, "
-            "which could run code; it was not read."
-        )
 
 
 def read(path: str | os.PathLike[str]) -> Episodes:
@@ -77,7 +52,7 @@ def read(path: str | os.PathLike[str]) -> Episodes:
     """
     try:
         with Path(path).open("rb") as file:
-            trajectories = _Unpickler(file).load()
+            trajectories = ArrayUnpickler(file).load()
     except InputError:
         raise
     except Exception as error:  # a damaged pickle may raise anything
@@ -101,7 +76,7 @@ def _checked(trajectory: Any, number: int) -> dict[str, Array]:
         arrays = _arrays(trajectory, number)
     except InputError:
         raise
-    except (IndexError, TypeError, ValueError) as error:  # of arrays that are ragged, or have no rows
+    except (IndexError, OverflowError, TypeError, ValueError) as error:  # ragged, without rows, no numbers
         raise InputError(f"Expected arrays of rows in episode {number}, got others ({error}).") from error
     for name, array in arrays.items():
         if array.dtype.kind not in "biuf":
@@ -117,7 +92,7 @@ def _arrays(trajectory: Any, number: int) -> dict[str, Array]:
     """
     if not isinstance(trajectory, Mapping) or not all(name in trajectory for name in REQUIRED):
         raise InputError(f"Expected episode {number} as a dictionary with {', '.join(REQUIRED)}.")
-    arrays = {str(name): np.asarray(value) for name, value in trajectory.items()}
+    arrays = {name: np.asarray(trajectory[name]) for name in READ if name in trajectory}
     observations, rewards = arrays["observations"], np.ravel(arrays["rewards"])  # (T,) or (T, 1) -> (T,)
     steps = len(rewards)
     terminals = np.ravel(arrays.get("terminals", arrays.get("dones", np.zeros(steps)))).astype(np.bool_)
