@@ -185,6 +185,21 @@ def test_exactly_that_gate_fails(
     assert _failing(_edited(source, tmp_path / "defect.hdf5", edit)) == [gate]
 
 
+@pytest.mark.parametrize("rows", [[], [0], [499], [50_000], [0, 0]])
+def test_no_gate_passes_parts_that_are_not_all_rows(
+    random_file: Path, tmp_path: Path, rows: list[int]
+) -> None:
+    def edit(arrays: Arrays, metadata: dict[str, Any]) -> None:
+        arrays["infos/action_log_probs"][:] = 7.0
+        metadata["parts"] = [{**metadata["parts"][0], "rows": count} for count in rows]
+
+    verdicts = {
+        result.gate: result.status for result in check(_edited(random_file, tmp_path / "a.hdf5", edit))
+    }
+    assert (verdicts["log_probs"], verdicts["parts"]) == (NOT_APPLICABLE, FAILED)
+    assert verdicts["tier"] == NOT_APPLICABLE
+
+
 @pytest.mark.parametrize("column", [0, 1])
 @pytest.mark.parametrize("bit", [0, 31, 63])
 def test_a_bit_of_the_key_of_the_noise(varied_file: Path, tmp_path: Path, column: int, bit: int) -> None:

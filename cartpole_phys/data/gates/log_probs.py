@@ -49,8 +49,8 @@ class LogProbs(Gate):
             rows = block.between(first, end)
             if rows.rows:
                 self._check(i, rows)
+                self._rows += rows.rows
             first = end
-        self._rows += block.rows
 
     def _check(self, part: int, rows: Block) -> None:
         for name, expected in self._expected(part, rows.arrays).items():

@@ -1,10 +1,10 @@
-"""Is a set of several tiers exactly its parts, one after another?"""
+"""Is a file exactly its parts, one after another?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cartpole_phys.data.gates.verdict import CannotTell, Gate, GateFailure, stated_parts
+from cartpole_phys.data.gates.verdict import CannotTell, Gate, GateFailure, described_parts, rows_of
 from cartpole_phys.data.storage.blocks import Block
 from cartpole_phys.data.storage.d4rl import Header
 from cartpole_phys.data.storage.hashing import TableHash
@@ -12,16 +12,17 @@ from cartpole_phys.data.tiers import COMPOSITES, shares
 
 
 class Parts(Gate):
-    """A composite tier holds its parts in equal shares, each with the hashes of that tier's own set."""
+    """The parts are all rows; a composite tier's in equal shares, with the hashes of each tier's own set."""
 
     name = "parts"
 
     def __init__(self, header: Header) -> None:
         super().__init__(header)
-        tier = header.metadata.get("tier")
+        parts, tier = described_parts(header), header.metadata.get("tier")
+        if rows_of(parts) != header.rows:
+            raise GateFailure(f"the parts that the file describes are not all of its {header.rows:,} rows")
         if not isinstance(tier, str) or tier not in COMPOSITES:
             raise CannotTell("the file is not made of several tiers")
-        parts = stated_parts(header)
         found = [(part.get("tier"), part["rows"]) for part in parts]
         expected = list(zip(COMPOSITES[tier], shares(header.rows, len(COMPOSITES[tier])), strict=True))
         if found != expected:

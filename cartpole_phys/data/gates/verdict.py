@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -89,12 +89,29 @@ def stated_parts(header: Header) -> list[Mapping[str, Any]]:
     """What a file says of each of its parts: rows that follow each other, and who acted in them.
 
     Raises:
+        CannotTell: if it does not describe them, or they are not all of its rows.
+    """
+    parts = described_parts(header)
+    if not parts or rows_of(parts) != header.rows:
+        raise CannotTell("the parts that the file describes are not all of its rows")
+    return parts
+
+
+def described_parts(header: Header) -> list[Mapping[str, Any]]:
+    """The same, whatever rows they have.
+
+    Raises:
         CannotTell: if it does not describe them.
     """
     parts = header.metadata.get("parts")
     if not isinstance(parts, list) or not all(_is_part(part) for part in parts):
         raise CannotTell("the file does not describe its behaviour policy")
     return parts
+
+
+def rows_of(parts: Sequence[Mapping[str, Any]]) -> int:
+    """How many rows described parts have together."""
+    return sum(part["rows"] for part in parts)
 
 
 def _is_part(part: Any) -> bool:
