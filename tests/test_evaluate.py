@@ -61,11 +61,17 @@ def test_a_random_policy_scores_nothing(env_id: str) -> None:
 
 @pytest.mark.parametrize("end", [None, 3, {}, {"mean": "1"}, {"mean": np.inf}, {"mean": True}])
 def test_stated_references_that_are_none(end: Any) -> None:
-    good = {"mean": 1.0}
-    assert references_of("Some-v0", {"ref_min": good, "ref_max": good})
-    for stated in ({"ref_min": end, "ref_max": good}, {"ref_min": good, "ref_max": end}, end):
+    good, better = {"mean": 1.0}, {"mean": 2.0}
+    assert references_of("Some-v0", {"ref_min": good, "ref_max": better})
+    for stated in ({"ref_min": end, "ref_max": better}, {"ref_min": good, "ref_max": end}, end):
         with pytest.raises(InputError, match="no score can be told"):
             references_of("Some-v0", stated)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (1.0, 0.5), (np.nan, 1.0)])
+def test_stated_references_that_no_score_lies_between(low: float, high: float) -> None:
+    with pytest.raises(InputError, match="no score can be told"):
+        references_of("Some-v0", {"ref_min": {"mean": low}, "ref_max": {"mean": high}})
 
 
 def test_an_environment_without_references_has_no_score() -> None:

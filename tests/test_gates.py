@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+from cartpole_phys import build_dataset
 from cartpole_phys.data.check import FAILED, NOT_APPLICABLE, PASSED, check
 from cartpole_phys.data.gates import GATES
 from cartpole_phys.data.storage.d4rl import Contents, read, write
@@ -198,6 +199,22 @@ def test_no_gate_passes_parts_that_are_not_all_rows(
     }
     assert (verdicts["log_probs"], verdicts["parts"]) == (NOT_APPLICABLE, FAILED)
     assert verdicts["tier"] == NOT_APPLICABLE
+
+
+@pytest.mark.parametrize(
+    ("high", "status"), [(0.0, NOT_APPLICABLE), (-1.0, NOT_APPLICABLE), (5e-324, FAILED)]
+)
+def test_no_policy_is_an_expert_by_references_that_tell_no_score(
+    tmp_path: Path, high: float, status: str
+) -> None:
+    def edit(arrays: Arrays, metadata: dict[str, Any]) -> None:
+        metadata["parts"][0]["tier"] = "expert"
+        metadata["evaluation"]["episodes"] = 2
+        metadata["references"] = {"ref_min": {"mean": 0.0}, "ref_max": {"mean": high}}
+
+    built = build_dataset("CartPole-v1", policy="random", steps=100, out=tmp_path)
+    results = check(_edited(built, tmp_path / "edited.hdf5", edit))
+    assert [result.status for result in results if result.gate == "tier"] == [status]
 
 
 @pytest.mark.parametrize("column", [0, 1])

@@ -49,12 +49,15 @@ def references_of(env_id: str, stated: Any) -> Mapping[str, Any]:
     """The reference returns of an environment: this package's, or else those that its file states.
 
     Raises:
-        InputError: if there are neither.
+        InputError: if there are neither, or what the file states as the better one is not better.
     """
     if env_id in all_references():
         return references(env_id)
     if not isinstance(stated, Mapping) or not all(_is_measured(stated.get(end)) for end in ENDS):
         raise InputError(f"No reference returns for {env_id!r}: no score can be told.")
+    low, high = _ends(stated)
+    if not low < high:
+        raise InputError(f"Expected ref_min below ref_max, got {low:g} and {high:g}: no score can be told.")
     return stated
 
 
@@ -65,7 +68,8 @@ def _is_measured(end: Any) -> bool:
 def score(measured: Mapping[str, Any], returns: Any) -> FloatArray:
     """Scores for returns of any shape, between the reference returns ``measured``."""
     low, high = _ends(measured)
-    return np.asarray(100.0 * (np.asarray(returns, dtype=np.float64) - low) / (high - low))
+    with np.errstate(over="ignore", invalid="ignore"):  # a file's references may be as near as numbers can
+        return np.asarray(100.0 * (np.asarray(returns, dtype=np.float64) - low) / (high - low))
 
 
 def normalized_score(env_id: str, returns: Any) -> FloatArray:

@@ -40,8 +40,8 @@ def trained_agent(recipe: Recipe, retrain: bool, progress: Progress) -> Trained:
     other the whole run decides: its best checkpoint has the score 100, a random policy 0.
 
     Raises:
-        InputError: if Stable-Baselines3 is missing, training never came into the tier's band, or fewer steps
-            than are asked for were recorded.
+        InputError: if Stable-Baselines3 is missing, training never came into the tier's band or never got better
+            than random, or fewer steps than are asked for were recorded.
     """
     tier = REPLAYS.get(recipe.tier, recipe.tier)
     chosen = selection(recipe.policy, recipe.env_id, tier)
@@ -130,17 +130,25 @@ def _checkpoint_every(recipe: Recipe, most: int, settings: Mapping[str, Any]) ->
 
 
 def _references(recipe: Recipe, run: TrainingRun) -> Mapping[str, Any]:
-    """The returns that the scores refer to, measured where this package has none."""
+    """The returns that the scores refer to, measured where this package has none.
+
+    Raises:
+        InputError: if no checkpoint is better than a random policy.
+    """
     if recipe.env_id in all_references():
         return references(recipe.env_id)
     best = int(run.mean_returns.argmax())
     behaviour = Behaviour({**run.description, "deterministic": recipe.deterministic}, run.weights_at(best))
-    return {
-        "ref_min": measured_return(recipe, Behaviour({"kind": "uniform"}), "uniformly random"),
-        "ref_max": measured_return(
-            recipe, behaviour, f"{recipe.policy} after {run.steps[best]} training steps, seed {recipe.seed}"
-        ),
-    }
+    lowest = measured_return(recipe, Behaviour({"kind": "uniform"}), "uniformly random")
+    highest = measured_return(
+        recipe, behaviour, f"{recipe.policy} after {run.steps[best]} training steps, seed {recipe.seed}"
+    )
+    if not highest["mean"] > lowest["mean"]:
+        raise InputError(
+            f"Expected an agent that gets better than random, whose mean return is {lowest['mean']:g}; the "
+            f"best one of this training has {highest['mean']:g}; try more --train-steps or another --seed."
+        )
+    return {"ref_min": lowest, "ref_max": highest}
 
 
 def _checkpoint(run: TrainingRun, measured: Mapping[str, Any], tier: str, chosen: Selection) -> int:

@@ -59,7 +59,10 @@ class Tier(Gate):
         limits = band(str(part.get("tier")))
         if limits is None:
             raise CannotTell(f"the tier {part.get('tier')!r} claims no score")
-        mean, low, high = mean_interval(score(self._references(), self._returns(number, part)))
+        scores = score(self._references(), self._returns(number, part))
+        if not np.isfinite(scores).all():
+            raise GateFailure("its policy's scores are no finite numbers")
+        mean, low, high = mean_interval(scores)
         if low > limits[1] or high < limits[0]:
             raise GateFailure(
                 f"{part['tier']} means a score of {limits[0]:g} to {limits[1]:g}, its policy scores "
