@@ -14,6 +14,7 @@ import h5py
 import minari
 import numpy as np
 import pytest
+from forgeries import FORGERIES, PROGRAM
 
 from cartpole_phys import build_dataset, load_dataset
 from cartpole_phys.data.exports import pickled
@@ -182,42 +183,13 @@ def test_pickles_that_could_run_code_are_refused_by_name(
     assert not (tmp_path / "ran").exists()
 
 
-FORGERIES = {
-    "an array of pointers": """
-class Pointers:
-    def __reduce__(self):
-        return np.ndarray, ((4,), np.dtype("O"), b"A" * 32)
-content = pickle.dumps([dict.fromkeys(NAMES, Pointers())], 4)
-""",
-    "a type that becomes one of pointers": """
-pointers = (3, "|", None, ("f",), {"f": (np.dtype("O"), 0)}, 8, 1, 63)
-written = io.BytesIO()
-pickler = pickle.Pickler(written, 3)
-pickler.fast = True  # no memo: its numbers are given out below
-pickler.dump(pointers)
-content = (
-    b"\\x80\\x04cnumpy\\ndtype\\nX\\x02\\0\\0\\0V8\\x89\\x88\\x87Rq\\0"  # the data type, remembered as 0
-    b"0cnumpy._core.numeric\\n_frombuffer\\n(C\\x20" + b"A" * 32  # an array of it, remembered as 1
-    + b"h\\0K\\x04\\x85X\\x01\\0\\0\\0CtRq\\1"
-    b"0h\\0" + written.getvalue()[2:-1] + b"b0](}("
-    + b"".join(b"\\x8c" + bytes([len(name)]) + name.encode() + b"h\\1" for name in NAMES) + b"ue."
-)
-""",
-}
-
-
 @pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES)
-def test_no_pickle_makes_objects_of_its_bytes(forgery: str, tmp_path: Path) -> None:
-    script = (
-        "import io, pathlib, pickle, sys\nimport numpy as np\n"
-        "from cartpole_phys import load_dataset\nfrom cartpole_phys.errors import InputError\n"
-        f"NAMES = ('observations', 'actions', 'rewards')\n{forgery}\n"
-        "pathlib.Path(sys.argv[1]).write_bytes(content)\n"
-        "try:\n    print(load_dataset(sys.argv[1]).rewards)\n"
-        "except InputError as error:\n    sys.exit(f'refused: {error}')\n"
-    )
+def test_no_pickle_makes_objects_of_its_bytes_or_reads_memory(forgery: str, tmp_path: Path) -> None:
     ended = subprocess.run(  # a crash would take pytest along
-        [sys.executable, "-c", script, tmp_path / "forged.pkl"], capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", PROGRAM.format(forgery), tmp_path / "forged.pkl"],
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert (ended.returncode, ended.stderr[:8]) == (1, "refused:"), ended
 

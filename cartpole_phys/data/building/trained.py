@@ -40,8 +40,8 @@ def trained_agent(recipe: Recipe, retrain: bool, progress: Progress) -> Trained:
     other the whole run decides: its best checkpoint has the score 100, a random policy 0.
 
     Raises:
-        InputError: if Stable-Baselines3 is missing, training never came into the tier's band or never got better
-            than random, or fewer steps than are asked for were recorded.
+        InputError: if Stable-Baselines3 is missing, training never came into the tier's band or never got
+            better than random, or fewer steps than are asked for were recorded.
     """
     tier = REPLAYS.get(recipe.tier, recipe.tier)
     chosen = selection(recipe.policy, recipe.env_id, tier)

@@ -76,7 +76,7 @@ def _checked(trajectory: Any, number: int) -> dict[str, Array]:
         arrays = _arrays(trajectory, number)
     except InputError:
         raise
-    except (IndexError, OverflowError, TypeError, ValueError) as error:  # ragged, without rows, no numbers
+    except (AttributeError, IndexError, OverflowError, TypeError, ValueError) as error:  # ragged, no numbers
         raise InputError(f"Expected arrays of rows in episode {number}, got others ({error}).") from error
     for name, array in arrays.items():
         if array.dtype.kind not in "biuf":

@@ -3,6 +3,10 @@
 Those make what a pickle tells them to, an array of pointers out of the file's bytes included. What stands for
 them here only notes what it is called with. Arrays of plain numbers are made of the notes when somebody asks
 for them, once their bytes are counted.
+
+Nothing here has attributes that a pickle may set: NumPy would read memory where an ``__array_interface__``
+says, and that may be anywhere. So what stands in is classes, never functions, each with ``__slots__`` and
+with a ``__setstate__``.
 """
 
 from __future__ import annotations
@@ -11,7 +15,6 @@ import math
 import operator
 import pickle
 import re
-from collections import OrderedDict
 from typing import Any, Final
 
 import numpy as np
@@ -24,6 +27,8 @@ _NUMBERS = re.compile("[biuf][0-9]+")  # NumPy's codes for types that hold no po
 
 class _DataType:
     """What a pickle says of a data type."""
+
+    __slots__ = ("_byte_order", "_code")
 
     def __init__(self, code: Any, *_flags: Any) -> None:
         self._code = code
@@ -47,11 +52,21 @@ class _DataType:
 class _Noted:
     """What a pickle says of an array, which NumPy takes for that array."""
 
-    _type: Any = None
-    _shape: Any = None
-    _data: Any = None
-    _order: Any = "C"  # of the elements in memory; "K" is that of C with its axes moved
-    _axes: Any = None  # where they are moved to
+    __slots__ = ("_axes", "_data", "_order", "_shape", "_type")
+
+    def __init__(self, data: Any = None, dtype: Any = None, shape: Any = None, *order: Any) -> None:
+        """Note the bytes, what they are, and how they lie."""
+        self._data, self._type, self._shape = data, dtype, shape
+        # Of the elements in memory, where "K" is that of C with its axes moved; and where they are moved to.
+        self._order, self._axes = (*order, None, None)[:2]
+
+    def __setstate__(self, state: Any) -> None:
+        """Refuse to be changed.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("an array that is given another state")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """The array, in memory of its own.
@@ -76,27 +91,24 @@ class _Noted:
 class _Reconstructed(_Noted):
     """For ``_reconstruct``, of whose array everything is said later."""
 
+    __slots__ = ()
+
     def __init__(self, *_kind: Any) -> None:
-        pass
+        super().__init__()
 
     def __setstate__(self, state: Any) -> None:
-        _, self._shape, self._type, is_fortran, self._data = state
-        self._order = "F" if is_fortran else "C"
-
-
-class _FromBuffer(_Noted):
-    """For ``_frombuffer``."""
-
-    def __init__(self, data: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> None:
-        self._data, self._type, self._shape, self._order, self._axes = data, dtype, shape, order, axes
+        """Note all of it."""
+        _, shape, dtype, is_fortran, data = state
+        _Noted.__init__(self, data, dtype, shape, "F" if is_fortran else "C")
 
 
 class _Scalar(_Noted):
     """For ``scalar``: a number at once where it is one, as lists hold them."""
 
-    def __new__(cls, dtype: Any, data: Any = None) -> Any:
-        noted = super().__new__(cls)
-        noted._data, noted._type, noted._shape = data, dtype, ()
+    __slots__ = ()
+
+    def __new__(cls, dtype: Any = None, data: Any = None) -> Any:
+        noted = _Noted(data, dtype, (), "C")
         try:
             return noted.__array__()[()]
         except TypeError:  # a text or a date, which nobody asks for
@@ -108,9 +120,9 @@ _STAND_INS: Final[dict[str, dict[str, Any]]] = {
     "numpy": {"ndarray": "ndarray", "dtype": _DataType},  # arrays are never called for, but named
     "numpy.core.multiarray": {"_reconstruct": _Reconstructed, "scalar": _Scalar},
     "numpy._core.multiarray": {"_reconstruct": _Reconstructed, "scalar": _Scalar},
-    "numpy.core.numeric": {"_frombuffer": _FromBuffer},
-    "numpy._core.numeric": {"_frombuffer": _FromBuffer},
-    "collections": {"OrderedDict": OrderedDict},
+    "numpy.core.numeric": {"_frombuffer": _Noted},
+    "numpy._core.numeric": {"_frombuffer": _Noted},
+    "collections": {"OrderedDict": dict},  # keeps its order, and has no attributes
     "_codecs": {"encode": str.encode},  # the bytes of arrays that Python 2 or protocol 2 pickled
 }
 
