@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,8 +53,10 @@ def is_integer(value: Any) -> TypeGuard[int]:
 
 
 def is_number(value: Any) -> bool:
-    """Whether something is a real number, and no truth value."""
-    return isinstance(value, (int, float, np.floating, np.integer)) and not isinstance(value, bool)
+    """Whether something is a real number that a float can hold, and no truth value."""
+    if is_integer(value):
+        return abs(int(value)) <= sys.float_info.max  # JSON has integers of any length
+    return isinstance(value, (float, np.floating))
 
 
 def one_line(error: Exception) -> str:

@@ -24,6 +24,7 @@ PARAMS = 10  # and the 7 rows after it: ``physics.Params`` in field order
 FORCE_MAG = PARAMS + 4
 ROWS = PARAMS + 8
 
+LARGEST_INTEGER = int(np.iinfo(np.int64).max)  # that settings hold
 SETTINGS = np.dtype(
     [
         ("task", np.int64),

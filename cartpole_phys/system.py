@@ -14,7 +14,7 @@ import numpy as np
 from cartpole_phys.actions import ActionSpace, action_space
 from cartpole_phys.errors import InputError, is_integer, is_number
 from cartpole_phys.integrators import integrator_code
-from cartpole_phys.memory import SETTINGS, Settings
+from cartpole_phys.memory import LARGEST_INTEGER, SETTINGS, Settings
 from cartpole_phys.physics import Params
 from cartpole_phys.task import TASKS, Task, task_named
 
@@ -60,8 +60,8 @@ class CartPole:
 
     def __post_init__(self) -> None:
         integrator_code(self.integrator)
-        if not is_integer(self.substeps) or self.substeps < 1:
-            raise InputError(f"Expected substeps as an integer of at least 1, got {self.substeps!r}.")
+        if not is_integer(self.substeps) or not 1 <= self.substeps <= LARGEST_INTEGER:
+            raise InputError(f"Expected substeps as an integer from 1 to 2**63 - 1, got {self.substeps!r}.")
         for name, flag in (("continuous", self.continuous), ("diagnostics", self.diagnostics)):
             if not isinstance(flag, bool):
                 raise InputError(f"Expected {name} as True or False, got {flag!r}.")

@@ -12,6 +12,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 
 from cartpole_phys.errors import InputError, is_integer
+from cartpole_phys.memory import LARGEST_INTEGER
 from cartpole_phys.physics import Params
 from cartpole_phys.system import CLOCK
 
@@ -36,14 +37,16 @@ def parse_limit(max_episode_steps: Any) -> int:
     """The number of steps after which episodes are truncated; −1 means none, as for ``gym.make``.
 
     Raises:
-        InputError: on anything but −1 or an integer of at least 1.
+        InputError: on anything but −1 or an integer from 1 to 2**63 - 1.
     """
     if is_integer(max_episode_steps):
         if max_episode_steps == NO_LIMIT:
-            return int(np.iinfo(np.int64).max)
-        if max_episode_steps >= 1:
+            return LARGEST_INTEGER
+        if 1 <= max_episode_steps <= LARGEST_INTEGER:
             return int(max_episode_steps)
-    raise InputError(f"Expected max_episode_steps of at least 1, or -1 for none, got {max_episode_steps!r}.")
+    raise InputError(
+        f"Expected max_episode_steps from 1 to 2**63 - 1, or -1 for none, got {max_episode_steps!r}."
+    )
 
 
 def parse_params(params: Any, num_envs: int) -> list[Params]:

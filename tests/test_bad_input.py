@@ -13,6 +13,7 @@ from cartpole_phys.physics import Params
 
 NUM_ENVS = 3
 NAN, INF = float("nan"), float("inf")
+HUGE = 10**400  # which no float can hold
 
 by_id = pytest.mark.parametrize("env_id", IDS)
 
@@ -109,8 +110,15 @@ ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"params": {"cart_friction": -0.1}}, "'cart_friction'. must be finite and at least 0, got -0.1"),
     ({"params": {"gravity": "9.8"}}, "'gravity'. must be a number, got '9.8'"),
     ({"params": [9.8]}, r"params as names and numbers .* got \[9.8\]"),
-    ({"substeps": 0}, "substeps as an integer of at least 1, got 0"),
-    ({"substeps": 1.5}, "substeps as an integer of at least 1, got 1.5"),
+    ({"substeps": 0}, "substeps as an integer from 1 to .* got 0"),
+    ({"substeps": 1.5}, "substeps as an integer from 1 to .* got 1.5"),
+    ({"substeps": 2**63}, "substeps as an integer from 1 to .* got 9223372036854775808"),
+    ({"params": {"pole_mass": HUGE}}, "'pole_mass'. must be a number, got 1000"),
+    ({"randomize": {"pole_mass": [0.1, HUGE]}}, "'pole_mass'. as two numbers .* got .0.1, 1000"),
+    ({"observation_noise": HUGE}, "observation_noise as one number or four .* got 1000"),
+    ({"observation_noise": [0, 0, 0, HUGE]}, "observation_noise as one number or four .* 1000"),
+    ({"push_rate": HUGE}, "push_rate as a finite number of at least 0, got 1000"),
+    ({"push_size": HUGE}, "push_size as a finite number of at least 0, got 1000"),
     ({"randomize": {"mass": [1, 2]}}, "Unknown physical parameter 'mass'"),
     ({"randomize": {"pole_mass": 0.2}}, "'pole_mass'. as two numbers .* got 0.2"),
     ({"randomize": {"pole_mass": [0.1, 0.2, 0.3]}}, r"as two numbers .* got \[0.1, 0.2, 0.3\]"),
@@ -133,8 +141,9 @@ VECTOR_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"num_envs": 0}, "num_envs of at least 1, got 0"),
     ({"num_envs": 2.5}, "num_envs of at least 1, got 2.5"),
     ({"autoreset_mode": "Later"}, "Unknown autoreset mode 'Later'; choose from NextStep"),
-    ({"max_episode_steps": 0}, "max_episode_steps of at least 1, .* got 0"),
-    ({"max_episode_steps": 1.5}, "max_episode_steps of at least 1, .* got 1.5"),
+    ({"max_episode_steps": 0}, "max_episode_steps from 1 to .* got 0"),
+    ({"max_episode_steps": 2**63}, "max_episode_steps from 1 to .* got 9223372036854775808"),
+    ({"max_episode_steps": 1.5}, "max_episode_steps from 1 to .* got 1.5"),
     ({"params": {"pole_mass": [0.1, 0.2]}}, "'pole_mass'. with 3 numbers, got 2"),
     ({"params": {"pole_mass": [0.1, 0.2, -0.3]}}, "'pole_mass'. must be finite and above 0, got -0.3"),
     ({"params": {"pole_mass": np.ones((3, 2))}}, "'pole_mass'. must be a number, got"),
@@ -170,6 +179,8 @@ OPTIONS: list[tuple[Any, str]] = [
     ({"low": 0.1, "high": 0.0}, "low <= high, got low=0.1, high=0.0"),
     ({"low": NAN}, "finite low <= high, got low=nan"),
     ({"high": "0.1"}, "finite low <= high, got .*high='0.1'"),
+    ({"high": HUGE}, "finite low <= high, got .*high=1000"),
+    ({"low": -HUGE}, "finite low <= high, got low=-1000"),
     ([0.1, 0.2], r"options as names and values, got \[0.1, 0.2\]"),
 ]
 MASKS: list[tuple[Any, str]] = [

@@ -1,4 +1,4 @@
-"""Networks in files: what is missing, misshaped or not finite is refused in one sentence."""
+"""Policies in files: what is missing, misshaped or not finite is refused in one sentence."""
 
 import numpy as np
 import pytest
@@ -39,6 +39,11 @@ BAD: list[tuple[Described, str]] = [
     (saying(GOOD, deterministic=1), "true or false"),
     (saying(GOOD, action_low=None), "action_low as a list of finite"),
     (saying(GOOD, action_low=[np.inf]), "finite"),
+    (saying(GOOD, action_low=[-(10**400)]), "action_low as a list of finite"),
+    (saying(GOOD, action_low=[-1e300]), "action_low as a list of finite"),
+    (({"kind": "proportional", "gain": 10**400, "continuous": True, "damping": 0.0}, {}), "not complete"),
+    (({"kind": "swing_up", "params": {"gravity": 10**400}, "noise": 0.1}, {}), "must be a number"),
+    (({"kind": "swing_up", "params": {}, "noise": 10**400}, {}), "not complete"),
     (saying(GOOD, action_low=[1.0]), "below its action_high"),
     (saying(GOOD, action_low=[-1.0, -1.0], action_high=[1.0, 1.0]), "with 1 numbers each, .* got 2"),
 ]

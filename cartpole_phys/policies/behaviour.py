@@ -79,6 +79,6 @@ def from_description(description: Mapping[str, Any], weights: Weights) -> Behavi
         _ = network_of(description, weights) if kind == "network" else behaviour.policy
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise InputError(f"The description of the {kind} policy is not complete: {error!r}.") from error
     return behaviour

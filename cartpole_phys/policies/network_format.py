@@ -97,7 +97,8 @@ def _one_of(description: Description, name: str, known: Sequence[str]) -> str:
 def _bounds(description: Description, name: str) -> Matrix:
     value = description.get(name)
     if isinstance(value, list | tuple) and value and all(is_number(number) for number in value):
-        bounds = np.array(value, np.float32)
+        with np.errstate(over="ignore"):  # it gives infinity, which is refused
+            bounds = np.array(value, np.float32)
         if np.isfinite(bounds).all():
             return bounds
     raise InputError(f"Expected a network's {name} as a list of finite numbers, got {value!r}.")
