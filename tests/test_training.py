@@ -1,14 +1,17 @@
 """Training: repeats to the last bit, goes on as a shorter run began, and keeps the networks that acted."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.vec_env import VecEnv
 from training_recipes import small_recipe, trained
 
+from cartpole_phys import build_dataset
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies.network import NetworkPolicy
 from cartpole_phys.policies.selections import hyperparameters, selection
@@ -143,3 +146,14 @@ def test_every_environment_has_settings() -> None:
             rollout = settings.get("n_envs", 1) * settings.get("n_steps", 1)
             assert medium.checkpoint_every == expert.checkpoint_every
             assert medium.checkpoint_every % rollout == 0
+
+
+def test_an_agent_that_never_gets_better_than_random_is_no_expert(tmp_path: Path) -> None:
+    gym.register("Test/Even-v0", "test_foreign:Odd", max_episode_steps=5)
+    recipe: dict[str, Any] = {"policy": "sac", "tier": "expert", "steps": 20, "train_steps": 1}
+    try:
+        with pytest.raises(InputError, match=r"better than random.* return is 5; .* more --train-steps"):
+            build_dataset("Test/Even-v0", **recipe, out=tmp_path)
+    finally:
+        del gym.registry["Test/Even-v0"]
+    assert not list(tmp_path.iterdir())
