@@ -5,6 +5,7 @@ import json
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -247,3 +248,48 @@ def test_minari_needs_to_know_how_data_were_made(
         del changed.attrs["tier"]
     with pytest.raises(InputError, match="says how it was made"):
         export(file, "minari")
+
+
+def _edited(source: Path, target: Path, edit: Callable[[Any], None]) -> Path:
+    """A copy of a file with an edit."""
+    target.write_bytes(source.read_bytes())
+    with h5py.File(target, "r+") as file:
+        edit(file)
+    return target
+
+
+@pytest.mark.parametrize(
+    "references",
+    [
+        3,
+        {"ref_min": 1},
+        {"ref_min": {"mean": "a", "episodes": 9}, "ref_max": {"mean": 1}},
+        {"ref_min": {"mean": -(10**400), "episodes": 9}, "ref_max": {"mean": 1}},
+        {"ref_min": {"mean": 0}, "ref_max": {"mean": 1}},
+        {"ref_min": {"mean": 2, "episodes": 9}, "ref_max": {"mean": 1}},
+    ],
+)
+def test_minari_is_told_no_references_that_are_none(
+    medium_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, references: Any
+) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+
+    def edit(file: Any) -> None:
+        file.attrs["references"] = json.dumps(references)
+
+    exported = export(_edited(medium_file, tmp_path / medium_file.name, edit), "minari")
+    storage = minari.load_dataset(exported.name).storage
+    assert not [name for name in storage.metadata if name.startswith("ref_")]
+
+
+def test_minari_reads_groups_of_infos(
+    medium_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+
+    def edit(file: Any) -> None:
+        file["infos/camera/light"] = np.arange(len(file["rewards"]))
+
+    exported = export(_edited(medium_file, tmp_path / medium_file.name, edit), "minari")
+    first = next(iter(minari.load_dataset(exported.name).iterate_episodes()))
+    np.testing.assert_array_equal(first.infos["camera"]["light"][:-1], np.arange(len(first.rewards)))

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -49,16 +49,21 @@ def references_of(env_id: str, stated: Any) -> Mapping[str, Any]:
     """The reference returns of an environment: this package's, or else those that its file states.
 
     Raises:
-        InputError: if there are neither, or what the file states as the better one is not better.
+        InputError: if there are neither.
     """
     if env_id in all_references():
         return references(env_id)
-    if not isinstance(stated, Mapping) or not all(_is_measured(stated.get(end)) for end in ENDS):
-        raise InputError(f"No reference returns for {env_id!r}: no score can be told.")
-    low, high = _ends(stated)
-    if not low < high:
-        raise InputError(f"Expected ref_min below ref_max, got {low:g} and {high:g}: no score can be told.")
+    if not are_references(stated):
+        raise InputError(f"No reference returns for {env_id!r}, ref_min below ref_max: no score can be told.")
     return stated
+
+
+def are_references(stated: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Whether something a file states is two mean returns, ``ref_min`` below ``ref_max``."""
+    if not isinstance(stated, Mapping) or not all(_is_measured(stated.get(end)) for end in ENDS):
+        return False
+    low, high = _ends(stated)
+    return low < high
 
 
 def _is_measured(end: Any) -> bool:

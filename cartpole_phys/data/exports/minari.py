@@ -16,9 +16,10 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.data.score import are_references
 from cartpole_phys.data.stated import stated_world
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError, needing
+from cartpole_phys.errors import InputError, is_integer, needing
 from cartpole_phys.files import synchronize, unfinished
 from cartpole_phys.worlds.making import spec_json
 
@@ -27,6 +28,8 @@ Array = npt.NDArray[Any]
 NAMESPACE = "physcartpole"
 DATA, METADATA, ARRAYS = "data", "metadata.json", "main_data.hdf5"
 SCALAR = h5py.h5s.create(h5py.h5s.SCALAR)
+WITH_GROUPS = h5py.h5p.create(h5py.h5p.LINK_CREATE)  # for names like a/b
+WITH_GROUPS.set_create_intermediate_group(True)
 NAMESPACE_METADATA = "namespace_metadata.json"
 
 
@@ -105,7 +108,7 @@ def _write_episode(group: h5py.h5g.GroupID, data: Episodes, number: int) -> None
 def _put(group: h5py.h5g.GroupID, name: str, array: Array) -> None:
     """Add an array to a group; in HDF5's own calls, because h5py's take twice as long for so little."""
     space = h5py.h5s.create_simple(array.shape)
-    stored = h5py.h5d.create(group, name.encode(), _kind(array.dtype), space)
+    stored = h5py.h5d.create(group, name.encode(), _kind(array.dtype), space, None, WITH_GROUPS)
     stored.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(array))
 
 
@@ -150,8 +153,8 @@ def _metadata(data: Episodes, identity: str) -> dict[str, Any]:
 
 
 def _references(references: Any) -> dict[str, Any]:
-    """The returns behind scores, in Minari's names."""
-    if not isinstance(references, Mapping) or not references:
+    """The returns behind scores, in Minari's names; nothing where there are none."""
+    if not are_references(references) or not is_integer(references["ref_min"].get("episodes")):
         return {}
     return {
         "ref_min_score": float(references["ref_min"]["mean"]),
