@@ -131,6 +131,15 @@ def test_another_seed_comes_out_otherwise(tmp_path: Path) -> None:
     assert "observations" in rebuild(path, 1, Silent()).different
 
 
+@pytest.mark.parametrize("shard", ["x", {}, {"number_in_part": "abc"}, {"number_in_part": -1}])
+def test_a_shard_that_does_not_say_which_is_refused(tmp_path: Path, shard: Any) -> None:
+    path = build_dataset(policy="random", steps=500, out=tmp_path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["shard"] = json.dumps(shard) if isinstance(shard, dict) else shard
+    with pytest.raises(InputError, match="number_in_part as an integer of at least 0"):
+        rebuild(path, 1, Silent())
+
+
 def test_code_from_elsewhere_is_not_run_unasked(tmp_path: Path) -> None:
     path = build_dataset(policy=OWN, steps=500, out=tmp_path)
     for given in (None, "other:policy"):

@@ -18,7 +18,7 @@ from cartpole_phys.data.storage.d4rl import Header, read_header
 from cartpole_phys.data.storage.hashing import ARRAY_HASHES, TableHash
 from cartpole_phys.data.storage.sharded import verified_files
 from cartpole_phys.data.tiers import is_own_policy
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, is_integer
 from cartpole_phys.policies.behaviour import from_description
 
 
@@ -113,10 +113,26 @@ def _parts(header: Header, policy: str | None, progress: Progress) -> list[Part]
             f"The file was made by {recipe.policy!r}, which is code that is only run when you name it: "
             f"--policy {recipe.policy}"
         )
-    number = int(header.metadata.get("shard", {}).get("number_in_part", 0))
+    number = _number_in_part(header)
     if is_own_policy(recipe.policy) or any(part.get("source") != COLLECTION for part in described):
         return [replace(part, number=number) for part in prepare(recipe, True, progress).parts]
     return [
         Part(own, from_description(part, header.weights.get(str(i), {})), number=number)
         for i, (own, part) in enumerate(zip(recipe.parts, described, strict=True))
     ]
+
+
+def _number_in_part(header: Header) -> int:
+    """Which shard of its part a file is.
+
+    Raises:
+        InputError: if it does not say so as a shard does.
+    """
+    shard = header.metadata.get("shard", {"number_in_part": 0})
+    number = shard.get("number_in_part") if isinstance(shard, Mapping) else None
+    if not is_integer(number) or number < 0:
+        raise InputError(
+            f"Expected a shard with its number_in_part as an integer of at least 0, got {shard!r:.200}; "
+            "use one from: build-dataset"
+        )
+    return number
