@@ -25,6 +25,7 @@ from cartpole_phys.data.release.release import release
 from cartpole_phys.data.report.show import show, write_page
 from cartpole_phys.data.tiers import TIERS
 from cartpole_phys.errors import InputError, printable, require_ending
+from cartpole_phys.json_text import parsed_json
 from cartpole_phys.play import DEFAULT_ENV, SHOVE_SHARE, Game, Playing, cast_for, play_in_window
 from cartpole_phys.policies.named import NAMES
 from cartpole_phys.processors import processors
@@ -49,12 +50,12 @@ def parse_env_kwargs(text: str) -> dict[str, Any]:
         InputError: if the text is not a JSON object.
     """
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"Expected --env-kwargs as a JSON object, got {text!r} ({error}).") from error
+        value = parsed_json(text)
+    except ValueError as error:
+        raise InputError(f"Expected --env-kwargs as a JSON object, got {text!r:.200} ({error}).") from error
     if not isinstance(value, dict):
         raise InputError(
-            f'Expected --env-kwargs as a JSON object like {{"integrator": "euler"}}, got {text!r}.'
+            f'Expected --env-kwargs as a JSON object like {{"integrator": "euler"}}, got {text!r:.200}.'
         )
     return value
 

@@ -79,6 +79,8 @@ def test_summary_says_what_was_built(tmp_path: Path) -> None:
         ["--env-kwargs", '{"integrator": "rk9"}'],
         ["--env-kwargs", "{integrator: rk9}"],
         ["--env-kwargs", "[1]"],
+        ["--env-kwargs", '{"a":' * 900 + "1" + "}" * 900],
+        ["--env-kwargs", "[" * 5_000],
         ["--policy", "random", "--out", "/proc/nowhere"],
     ],
 )

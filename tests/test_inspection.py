@@ -156,6 +156,7 @@ def test_heaps_that_lead_nowhere(path: Path) -> None:
 
 ATTRIBUTES: list[tuple[Any, str]] = [
     ("[" * 100_000, "its attribute odd is not the JSON that it begins like"),
+    ("[" * 200 + "]" * 200, "its attribute odd is not the JSON that it begins like: it is deeper than 100"),
     ("{", "its attribute odd is not the JSON that it begins like"),
     ("[1" + "0" * 10_000 + "]", "its attribute odd is not the JSON that it begins like"),
 ]

@@ -6,7 +6,6 @@ a file lies in that file, and is not larger than what lies there can be.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterable, Iterator
@@ -16,6 +15,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 from h5py import h5a, h5d, h5o, h5z
+
+from cartpole_phys.json_text import parsed_json
 
 Array = npt.NDArray[Any]
 
@@ -145,7 +146,7 @@ def _decoded(name: str, value: Any) -> Any:
         value = value.decode("utf-8", "replace")
     if isinstance(value, str) and value[:1] in ("{", "["):
         try:
-            return json.loads(value)
-        except (ValueError, RecursionError) as error:
+            return parsed_json(value)
+        except ValueError as error:
             raise ValueError(f"its attribute {name} is not the JSON that it begins like: {error}") from error
     return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value

@@ -27,6 +27,7 @@ from cartpole_phys.episode_selection import Seed, drawn_indices, episode_indices
 from cartpole_phys.episodes import Episode, Episodes, concatenate
 from cartpole_phys.errors import InputError, is_integer, printable
 from cartpole_phys.files import unfinished
+from cartpole_phys.json_text import parsed_json
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -65,7 +66,7 @@ def read_manifest(path: Path) -> Manifest:
         InputError: if there is none, or something in it is missing or of a wrong kind.
     """
     try:
-        written = json.loads(path.read_text("utf-8"))
+        written = parsed_json(path.read_text("utf-8"))
         if written["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"schema_version is {written['schema_version']!r}, not {SCHEMA_VERSION}")
         shards = tuple(_checked_shard(shard) for shard in written["shards"])
