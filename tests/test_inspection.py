@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cartpole_phys import load_dataset
+from cartpole_phys.data.check import check
 from cartpole_phys.data.loading import make_env_and_dataset
 from cartpole_phys.data.stated import stated_env
 from cartpole_phys.data.storage.chunks import deflate, inflate
@@ -224,6 +225,18 @@ def test_environments_that_were_imported_may_be_named() -> None:
     gym.register("Imported-v0", "gymnasium.envs.classic_control:PendulumEnv", max_episode_steps=9)
     asked = {"env_id": "gymnasium:Imported-v0", "env_kwargs": {"g": 9.0}}
     assert stated_env(asked) == ("gymnasium:Imported-v0", {"g": 9.0})
+
+
+def test_numbers_that_only_some_machines_have_are_left_out(path: Path) -> None:
+    before = read(path)
+    with h5py.File(path, "r+") as file:
+        file["infos/long"] = np.ones(ROWS, np.longdouble)
+        file.attrs["long"] = np.longdouble(1)
+        file.attrs["policy_weights/0/long"] = np.ones(3, np.longdouble)
+    after = read(path)
+    assert (set(after.arrays), after.metadata) == (set(before.arrays), before.metadata)
+    assert after.weights == before.weights
+    assert check(path)
 
 
 @pytest.mark.parametrize("name", ["rewards", "terminals", "timeouts", "next_observations"])

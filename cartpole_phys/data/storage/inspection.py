@@ -25,11 +25,11 @@ V2_METADATA = "metadata/"  # what D4RL's own files have here says the same as ou
 FILTERS = {h5z.FILTER_SHUFFLE, h5z.FILTER_DEFLATE, h5z.FILTER_LZF, h5z.FILTER_FLETCHER32}
 EXPANSION = 1_032  # bytes that deflate can make of one, at most (zlib's technical details)
 DEEPEST = 8  # groups within groups
-NUMBERS = "biuf"  # kinds of NumPy's types
+NUMBERS, LARGEST_NUMBER = "biuf", 8  # kinds of NumPy's types, and bytes: longer ones differ by machine
 
 
 def numeric_datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
-    """Every array of numbers in a file, by its path.
+    """Every array of numbers in a file, by its path; what holds others is left out.
 
     Raises:
         ValueError: if one lies in another file, is packed in a way that D4RL's are not, or claims more than
@@ -40,7 +40,7 @@ def numeric_datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
         if name.startswith(V2_METADATA):
             continue
         _require_own(name, dataset)
-        if dataset.shape is None or dataset.dtype.kind not in NUMBERS:
+        if dataset.shape is None or not _is_numeric(dataset.dtype):
             continue
         _require_written(name, dataset)
         stored += dataset.id.get_storage_size()
@@ -137,7 +137,11 @@ def _attribute(file: h5py.File, name: str, size: int) -> Any:
     if claimed > size:
         raise ValueError(f"its attribute {name} claims {claimed:,} of its {size:,} bytes")
     is_text = h5py.check_string_dtype(attribute.dtype) is not None and attribute.shape == ()
-    return file.attrs[name] if is_text or attribute.dtype.kind in NUMBERS else None
+    return file.attrs[name] if is_text or _is_numeric(attribute.dtype) else None
+
+
+def _is_numeric(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in NUMBERS and dtype.itemsize <= LARGEST_NUMBER
 
 
 def _decoded(name: str, value: Any) -> Any:
