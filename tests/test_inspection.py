@@ -157,8 +157,8 @@ def test_heaps_that_lead_nowhere(path: Path) -> None:
 
 ATTRIBUTES: list[tuple[Any, str]] = [
     ("[" * 100_000, "its attribute odd is not the JSON that it begins like"),
-    ("[" * 200 + "]" * 200, "its attribute odd is not the JSON that it begins like: it is deeper than 100"),
     ("{", "its attribute odd is not the JSON that it begins like"),
+    ("[" * 200 + "]" * 200, "its attribute odd is not the JSON that it begins like: it is deeper than 100"),
     ("[1" + "0" * 10_000 + "]", "its attribute odd is not the JSON that it begins like"),
 ]
 
@@ -191,7 +191,9 @@ ASKED: list[tuple[Any, Any, str]] = [
     ("HalfCheetah-v5", {"xml_file": "/etc/passwd"}, "the argument '/etc/passwd', which may name a file"),
     ("HalfCheetah-v5", {"a": [{"b": "..\\x"}]}, "which may name a file"),
     ("HalfCheetah-v5", {"xml_file": "~root"}, "which may name a file"),
-    ("PhysCartPole-v0", {"substeps": 10**9}, "takes 1,000,000,000 substeps to a step, above the 1,000"),
+    ("PhysCartPole-v0", {"substeps": 10**9}, "given the argument 1000000000, above the 1,000"),
+    ("HalfCheetah-v5", {"frame_skip": 5_000}, "given the argument 5000, above the 1,000"),
+    ("HalfCheetah-v5", {"config": [{"frames": 10**400}]}, "above the 1,000"),
     (3, {}, "names its environment"),
     (None, {}, "names its environment"),
     ("PhysCartPole-v0", [], "names its environment"),
@@ -223,8 +225,9 @@ def test_a_file_imports_no_module(path: Path) -> None:
 
 def test_environments_that_were_imported_may_be_named() -> None:
     gym.register("Imported-v0", "gymnasium.envs.classic_control:PendulumEnv", max_episode_steps=9)
-    asked = {"env_id": "gymnasium:Imported-v0", "env_kwargs": {"g": 9.0}}
-    assert stated_env(asked) == ("gymnasium:Imported-v0", {"g": 9.0})
+    arguments = {"g": 9.0, "max_episode_steps": 100_000}
+    asked = {"env_id": "gymnasium:Imported-v0", "env_kwargs": arguments}
+    assert stated_env(asked) == ("gymnasium:Imported-v0", arguments)
 
 
 def test_numbers_that_only_some_machines_have_are_left_out(path: Path) -> None:

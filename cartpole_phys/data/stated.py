@@ -12,14 +12,16 @@ from typing import Any
 from cartpole_phys.errors import InputError, is_integer
 from cartpole_phys.worlds.world import OWN_MODULE, World, world_of
 
-MOST_SUBSTEPS = 1_000  # each takes its time, whoever asks
+MOST = 1_000  # of anything in a step: substeps, skipped frames, each takes its time
+LIMIT = "max_episode_steps"  # which a check does not wait for
 
 
 def stated_env(metadata: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """Id and arguments of a data set's environment, as for ``gym.make``.
 
     Raises:
-        InputError: if it names none, one of a module that is not imported yet, or arguments that name files.
+        InputError: if it names none, one of a module that is not imported yet, or arguments that name files
+            or are above what a check has time for.
     """
     env_id, env_kwargs = metadata.get("env_id"), metadata.get("env_kwargs", {})
     if not isinstance(env_id, str) or not isinstance(env_kwargs, Mapping):
@@ -31,10 +33,10 @@ def stated_env(metadata: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 
 def _require_harmless(env_id: str, env_kwargs: Mapping[str, Any]) -> None:
-    """Refuse what would import a module, or open a file, because a data set says so.
+    """Refuse what would import a module, open a file, or never end, because a data set says so.
 
     Raises:
-        InputError: if it would.
+        InputError: if it would, or takes more than its time.
     """
     module, _, name = env_id.removeprefix(OWN_MODULE).rpartition(":")
     if module and module not in sys.modules:
@@ -42,31 +44,31 @@ def _require_harmless(env_id: str, env_kwargs: Mapping[str, Any]) -> None:
             f"The data set's environment {name!r} is in the module {module!r}, which is not imported because "
             "a file says so; import it yourself, then ask again."
         )
-    substeps = env_kwargs.get("substeps", 1)
-    if is_integer(substeps) and substeps > MOST_SUBSTEPS:
-        raise InputError(
-            f"The data set's environment takes {substeps:,} substeps to a step, above the {MOST_SUBSTEPS:,} "
-            "that a file may ask for."
-        )
-    for text in _texts(env_kwargs):
-        if text.startswith((".", "~")) or "/" in text or "\\" in text:
+    for number in _leaves({key: value for key, value in env_kwargs.items() if key != LIMIT}):
+        if is_integer(number) and number > MOST:
+            raise InputError(
+                f"The data set's environment is given the argument {number}, above the {MOST:,} of anything "
+                "that a file may ask for."
+            )
+    for text in _leaves(env_kwargs):
+        if isinstance(text, str) and (text.startswith((".", "~")) or "/" in text or "\\" in text):
             raise InputError(
                 f"The data set's environment is given the argument {text!r}, which may name a file; such an "
                 "environment is not made because a file says so."
             )
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """Every string in a JSON value."""
+def _leaves(value: Any) -> Iterator[Any]:
+    """Every value in a JSON value that holds no others."""
     waiting = [value]
     while waiting:
         one = waiting.pop()
-        if isinstance(one, str):
-            yield one
-        elif isinstance(one, Mapping):
+        if isinstance(one, Mapping):
             waiting += one.values()
         elif isinstance(one, list):
             waiting += one
+        else:
+            yield one
 
 
 def stated_world(metadata: Mapping[str, Any]) -> World:
