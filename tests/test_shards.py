@@ -1,7 +1,9 @@
 """Builds of many files: what is there is kept, what is not or is of another policy is built."""
 
+import copy
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,19 @@ from cartpole_phys import build_dataset, load_dataset, qlearning_dataset, sequen
 from cartpole_phys.data.build import Options, build
 from cartpole_phys.data.building.progress import Silent
 from cartpole_phys.data.check import FAILED, NOT_APPLICABLE, PASSED, GateResult, _worst, check
+from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.data.storage.d4rl import read_header
-from cartpole_phys.data.storage.sharded import MANIFEST, ShardedEpisodes
+from cartpole_phys.data.storage.d4rl import Contents, read, read_header, write
+from cartpole_phys.data.storage.hashing import METADATA_HASH
+from cartpole_phys.data.storage.sharded import (
+    MANIFEST,
+    Manifest,
+    Shard,
+    ShardedEpisodes,
+    file_sha256,
+    joined_sha256,
+    write_manifest,
+)
 from cartpole_phys.errors import InputError
 
 BUILD: dict[str, Any] = {"policy": "heuristic", "tier": "mixed", "steps": 4_000, "shard_steps": 900}
@@ -40,7 +52,9 @@ def test_parts_lie_in_shards_one_after_another(folder: Path) -> None:
     assert data.steps == BUILD["steps"]
     weak = data.load().observations[: BUILD["steps"] // 3]
     assert len(np.unique(weak, axis=0)) == len(weak)  # two shards of one policy do not hold the same episodes
-    assert not [result for result in check(folder) if result.status == FAILED]
+    results = check(folder)
+    assert not [result for result in results if result.status == FAILED]
+    assert GateResult("parts", PASSED, "all 4,000 rows in 6 shards") in results
     assert data.metadata["tier"] == data.metadata["recipe"]["tier"] == "mixed"
 
 
@@ -130,10 +144,52 @@ def test_a_check_ties_shards_together(folder: Path) -> None:
     manifest = json.loads(path.read_text())
     manifest["shards"] = manifest["shards"][::-1]
     path.write_text(json.dumps(manifest))
-    failed = [result for result in check(folder) if result.status == FAILED]
-    assert [(result.gate, result.detail) for result in failed] == [
-        ("hashes", "the shards are not those that the manifest was written of")
+    assert _failed(folder) == [
+        ("hashes", "the shards are not those that the manifest was written of"),
+        ("parts", "expected shard 0 of 6 (number and count), got (5, 6)"),
     ]
+
+
+def _failed(folder: Path) -> list[tuple[str, str]]:
+    return [(result.gate, result.detail) for result in check(folder) if result.status == FAILED]
+
+
+def _restate(folder: Path, edit: Callable[[int, dict[str, Any]], None], count: int | None = None) -> None:
+    """Change what each of the first shards says of its place, and write all hashes anew."""
+    shards, hashes = [], []
+    for number, path in enumerate(_shards(folder)[:count]):
+        contents = read(path)
+        metadata: dict[str, Any] = copy.deepcopy(dict(contents.metadata))
+        edit(number, metadata["shard"])
+        write(path, Contents(contents.arrays, metadata, contents.weights))
+        hashes.append(read_header(path).metadata[METADATA_HASH])
+        data = load_file(path)
+        shards.append(Shard(path.name, data.steps, len(data), file_sha256(path)))
+    write_manifest(folder / MANIFEST, Manifest(folder.name, tuple(shards), joined_sha256(hashes)))
+
+
+def test_a_check_misses_no_shard(folder: Path) -> None:
+    _restate(folder, lambda number, place: None)
+    assert _failed(folder) == []
+    _restate(folder, lambda number, place: None, count=2)
+    assert _failed(folder) == [("parts", "expected shard 0 of 2 (number and count), got (0, 6)")]
+    _restate(folder, lambda number, place: place.update(count=2), count=2)
+    assert _failed(folder) == [("parts", "the shards have 1,334 rows together, their set has 4,000")]
+
+
+def test_a_check_mixes_no_sets(folder: Path) -> None:
+    _restate(folder, lambda number, place: place.update(set=f"set {number // 4}"))
+    assert _failed(folder) == [("parts", "shard 4 is of another set than shard 0")]
+
+
+@pytest.mark.parametrize("said", ["", "whole"])
+def test_shards_that_do_not_say_what_they_are_of(folder: Path, said: str) -> None:
+    def edit(number: int, place: dict[str, Any]) -> None:
+        for name in {said} if said else set(place):
+            del place[name]
+
+    _restate(folder, edit)
+    assert {result.gate: result.status for result in check(folder)}["parts"] == NOT_APPLICABLE
 
 
 @pytest.mark.parametrize(

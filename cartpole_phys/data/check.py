@@ -8,10 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 from cartpole_phys.data.building.progress import Progress, Silent
 from cartpole_phys.data.gates import GATES, INDEPENDENT_GATES
 from cartpole_phys.data.gates.hashes import Hashes
+from cartpole_phys.data.gates.parts import Parts
+from cartpole_phys.data.gates.shards import shards_verdict
 from cartpole_phys.data.gates.verdict import CannotTell, Gate, GateFailure
 from cartpole_phys.data.storage.blocks import Block, blocks
 from cartpole_phys.data.storage.d4rl import THREADS, Header, Reader, read_header
@@ -73,7 +76,7 @@ def check(path: str | os.PathLike[str], independent: bool = False) -> list[GateR
     """Run every gate on a data set: what a file says of itself, and every row of it.
 
     Args:
-        path: a D4RL HDF5 file, or a folder of shards, of which each is checked.
+        path: a D4RL HDF5 file, or a folder of shards, of which each is checked, and that they are all.
         independent: repeat the steps with the scalar environment instead of the compiled batch.
 
     Raises:
@@ -89,17 +92,33 @@ def check_with(
     place = Path(path)
     if not place.is_dir():
         return check_file(place, progress, independent)
-    manifest, shards, hashes = read_manifest(place / MANIFEST), [], []
+    manifest, shards, hashes, places, rows = read_manifest(place / MANIFEST), [], [], [], 0
     progress.stage("checking")
     for file in verified_files(place):
         shards.append(check_file(file, Silent(), independent))
-        hashes.append(str(read_header(file).metadata.get(METADATA_HASH)))
+        header = read_header(file)
+        hashes.append(str(header.metadata.get(METADATA_HASH)))
+        places.append(header.metadata.get("shard"))
+        rows += header.rows
         progress.shards(len(shards), len(manifest.shards))
     together = [_worst(results) for results in zip(*shards, strict=True)]
+    whole = _wholeness(places, rows)
+    if whole.status != NOT_APPLICABLE:
+        together = [whole if one.gate == whole.gate and one.status != FAILED else one for one in together]
     if joined_sha256(hashes) != manifest.metadata_sha256:
         mixed = GateResult(Hashes.name, FAILED, "the shards are not those that the manifest was written of")
         together = [mixed if result.gate == mixed.gate else result for result in together]
     return together
+
+
+def _wholeness(places: Sequence[Any], rows: int) -> GateResult:
+    """What the gate of the parts says of all shards together."""
+    try:
+        return GateResult(Parts.name, PASSED, shards_verdict(places, rows))
+    except GateFailure as failure:
+        return GateResult(Parts.name, FAILED, str(failure))
+    except CannotTell as reason:
+        return GateResult(Parts.name, NOT_APPLICABLE, str(reason))
 
 
 def check_file(path: Path, progress: Progress, independent: bool = False) -> list[GateResult]:
