@@ -5,6 +5,7 @@ Making an environment can import modules and open files; what to run is up to th
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,8 +13,8 @@ from typing import Any
 from cartpole_phys.errors import InputError, is_integer
 from cartpole_phys.worlds.world import OWN_MODULE, World, world_of
 
-MOST = 1_000  # of anything in a step: substeps, skipped frames, each takes its time
-LIMIT = "max_episode_steps"  # which a check does not wait for
+MOST = 1_000  # of what each takes its time in every step
+IN_A_STEP = re.compile("substep|skip|repeat")  # in what environments call its number
 
 
 def stated_env(metadata: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
@@ -44,31 +45,31 @@ def _require_harmless(env_id: str, env_kwargs: Mapping[str, Any]) -> None:
             f"The data set's environment {name!r} is in the module {module!r}, which is not imported because "
             "a file says so; import it yourself, then ask again."
         )
-    for number in _leaves({key: value for key, value in env_kwargs.items() if key != LIMIT}):
-        if is_integer(number) and number > MOST:
+    for key, number in env_kwargs.items():
+        if IN_A_STEP.search(key) and is_integer(number) and number > MOST:
             raise InputError(
-                f"The data set's environment is given the argument {number}, above the {MOST:,} of anything "
-                "that a file may ask for."
+                f"The data set's environment is given {key} as {number}, above the {MOST:,} that a file may "
+                "ask for."
             )
-    for text in _leaves(env_kwargs):
-        if isinstance(text, str) and (text.startswith((".", "~")) or "/" in text or "\\" in text):
+    for text in _texts(env_kwargs):
+        if text.startswith((".", "~")) or "/" in text or "\\" in text:
             raise InputError(
                 f"The data set's environment is given the argument {text!r}, which may name a file; such an "
                 "environment is not made because a file says so."
             )
 
 
-def _leaves(value: Any) -> Iterator[Any]:
-    """Every value in a JSON value that holds no others."""
+def _texts(value: Any) -> Iterator[str]:
+    """Every string in a JSON value."""
     waiting = [value]
     while waiting:
         one = waiting.pop()
-        if isinstance(one, Mapping):
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, Mapping):
             waiting += one.values()
         elif isinstance(one, list):
             waiting += one
-        else:
-            yield one
 
 
 def stated_world(metadata: Mapping[str, Any]) -> World:
