@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 import torch
 import typer
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from benchmarks.machine import describe
 from benchmarks.studies.cell import read, write
 from benchmarks.studies.horizons import action_errors, observation_errors
 from benchmarks.studies.running import DATA, DataOption, built, console
-from benchmarks.studies.tables import interval, table
+from benchmarks.studies.tables import interval, made, table
 from cartpole_phys import commands
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe as DataRecipe
@@ -138,26 +139,27 @@ def horizon_table() -> str:
 
 def width_table() -> str:
     """Return and time by the width of the beam."""
-    seconds, rows = read(RESULTS / "times.json")["seconds"], []
-    for width in WIDTHS:
-        returns = read(_width_path(width))["returns"] if _width_path(width).exists() else []
-        rows.append([f"beam {width}", _told(returns), f"{1e3 * seconds[str(width)]:.0f}"])
-    decision = read(RESULTS / "decision.json")
+    timed, decision = read(RESULTS / "times.json"), read(RESULTS / "decision.json")
+    played = [read(_width_path(width)) for width in WIDTHS]
+    narrowest, rows = np.array(played[0]["returns"]), []
+    for width, result in zip(WIDTHS, played, strict=True):
+        more = "" if width == WIDTHS[0] else _told(result["returns"] - narrowest)
+        milliseconds = 1e3 * timed["seconds"][str(width)]
+        rows.append([f"beam {width}", _told(result["returns"]), more, f"{milliseconds:.0f}"])
+    headings = ["Trajectory Transformer", f"return of {STEPS} steps", f"minus beam {WIDTHS[0]}"]
     note = (
-        f"{EPISODES} episodes, the same start states for all, plans of {PLANNER.plan.horizon} steps; the "
-        f"time is that of one episode on one thread. The Decision Transformer, asked for the best return of "
-        f"its data, has {_told(decision['returns'])}, the first {STEPS} steps of its data have "
-        f"{_told(decision['data_returns'])}. "
-        f"{decision['machine']}, {decision['date']}."
+        f"{EPISODES} episodes, the same start states for all, so that differences are those of single "
+        f"episodes; plans of {PLANNER.plan.horizon} steps; the time is the median of {TIMED} actions of one "
+        f"episode on one thread. The Decision Transformer, asked for the best return of its data, has "
+        f"{_told(decision['returns'])}, the first {STEPS} steps of its data have "
+        f"{_told(decision['data_returns'])}. {', '.join(made([timed, decision, *played]))}."
     )
-    return "\n".join(
-        [table(["Trajectory Transformer", f"return of {STEPS} steps", "ms an action"], rows), "", note]
-    )
+    return "\n".join([table([*headings, "ms an action"], rows), "", note])
 
 
-def _told(returns: Sequence[float]) -> str:
-    """The mean with its interval, in words where there is none."""
-    return interval(mean_interval(np.array(returns)), 0) if returns else "missing"
+def _told(returns: ArrayLike) -> str:
+    """The mean with its interval."""
+    return interval(mean_interval(np.asarray(returns)), 0)
 
 
 def _width_path(width: int) -> Path:
