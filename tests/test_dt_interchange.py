@@ -2,13 +2,11 @@
 
 import json
 import pickle
+import re
 import shutil
 import subprocess
-import sys
-import threading
 import warnings
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from test_dt_support import CONTINUOUS, DISCRETE, make_episodes, random_batch, s
 from torch import Tensor
 
 from cartpole_phys.errors import InputError
+from cartpole_phys.worlds.uniform import UniformPolicy
 from cartpole_phys.worlds.world import world_of
 from dt.checkpoint import Checkpoint
 from dt.data.windows import Batch
@@ -33,7 +32,6 @@ from dt.training import train
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of transformers, ONNX and what they import
 
-NAME = "edbeeching/decision-transformer-gym-pole-medium"
 CARD = "use these coefficients: mean = [ 0.5, -0.25, 1e-2, 0.] std = [1.5, 2., 0.125, 1.0] with this model"
 
 
@@ -110,6 +108,55 @@ def test_what_we_save_comes_back(trained: Checkpoint, tmp_path: Path) -> None:
         assert torch.equal(back.model.state_dict()[name], weight)
     text = (tmp_path / "README.md").read_text()
     assert str(list(trained.normalization.observation_mean)) in text
+
+
+@pytest.fixture(scope="module")
+def pendulum() -> Checkpoint:
+    """A Decision Transformer of actions between -2 and 2."""
+    world = world_of("Pendulum-v1", {"max_episode_steps": 20})
+    metadata = {"env_id": "Pendulum-v1", "env_kwargs": {}, "dataset_name": "pendulum"}
+    episodes = world.play(UniformPolicy(world.action_space), 5, seed=0)
+    return train(replace(episodes, metadata=metadata), small_recipe(steps=5))
+
+
+def _told(card: Path, name: str) -> Tensor:
+    """The numbers of this name in a card."""
+    found = re.search(rf"^{name} = (\[.*\])$", card.read_text(), re.MULTILINE)
+    assert found
+    return torch.tensor(json.loads(found[1]))
+
+
+def test_a_card_tells_how_to_act_where_actions_are_not_between_1_and_minus_1(
+    pendulum: Checkpoint, tmp_path: Path
+) -> None:
+    from transformers import DecisionTransformerModel
+
+    hugging_face.save(pendulum, tmp_path)
+    theirs = DecisionTransformerModel.from_pretrained(tmp_path).eval()
+    mean, std, center, reach = (
+        _told(tmp_path / "README.md", name) for name in ("mean", "std", "center", "reach")
+    )
+    observations = torch.tensor([[0.6, 0.8, 1.0], [1.0, 0.0, -4.0]])
+    returns = torch.full((2, 1), -200.0 / pendulum.normalization.return_scale)
+    steps = torch.zeros(2, 1, dtype=torch.int64)
+    seen = Batch(((observations - mean) / std)[:, None], torch.zeros(2, 1, 1), returns, steps, steps == 0)
+    expected = _their_actions(theirs, seen)[:, 0] * reach + center
+    policy = load(hugging_face.load(tmp_path), -200.0)
+    policy.begin(2, np.random.default_rng(0))
+    actions = policy.act(observations.numpy(), np.zeros(2)).actions
+    np.testing.assert_allclose(actions, expected, atol=1e-5)
+    assert np.abs(actions).min() > 1e-3
+
+
+def test_actions_of_others_are_raw(tmp_path: Path) -> None:
+    theirs = _theirs(state_dim=3, max_ep_len=200)
+    loaded = hugging_face.load(
+        _saved(tmp_path, theirs, card=CARD.replace("1e-2, ", "").replace("0.125, ", "")), "Pendulum-v1"
+    )
+    one_step = Batch(*(part[:, :1] for part in random_batch(True)))
+    actions = _their_actions(theirs, one_step._replace(observations=one_step.observations[..., :3]))
+    assert torch.equal(loaded.normalization.raw_actions(actions), actions)
+    assert torch.equal(loaded.normalization.actions(actions), actions)
 
 
 def _saved(folder: Path, theirs: Any, pickled: bool = False, card: str = CARD) -> Path:
@@ -232,89 +279,6 @@ def test_what_transformers_has_not_is_refused(config: DecisionConfig, tmp_path: 
         with pytest.raises(InputError, match="which is what transformers has"):
             hugging_face.save(train(make_episodes(env_id), other), tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-class Hub(BaseHTTPRequestHandler):
-    """What the hub answers about one model."""
-
-    folder: Path
-    commit = "0" * 40
-
-    def do_HEAD(self) -> None:
-        """A file's description."""
-        self._answer(body=False)
-
-    def do_GET(self) -> None:
-        """The model's description, or a file."""
-        self._answer(body=True)
-
-    def _answer(self, body: bool) -> None:
-        content, name = b"", self.path.rsplit("/", 1)[-1].partition("?")[0]
-        paths = sorted(self.folder.iterdir())
-        if self.path.startswith(f"/api/models/{NAME}/tree/"):
-            files = [
-                {"type": "file", "path": path.name, "size": path.stat().st_size, "oid": self.commit}
-                for path in paths
-            ]
-            content = json.dumps(files).encode()
-        elif self.path.startswith(f"/api/models/{NAME}"):
-            siblings = [{"rfilename": path.name} for path in paths]
-            content = json.dumps({"id": NAME, "sha": self.commit, "siblings": siblings}).encode()
-        elif self.path.startswith(f"/{NAME}/resolve/") and (self.folder / name).is_file():
-            content = (self.folder / name).read_bytes()
-        self.send_response(200 if content else 404)
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("Content-Type", "application/json")
-        self.send_header("X-Repo-Commit", self.commit)
-        self.send_header("ETag", f'"{name}"')
-        self.end_headers()
-        if body:
-            self.wfile.write(content)
-
-    def log_message(self, *arguments: Any) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def hub(tmp_path: Path) -> Iterator[str]:
-    """The address of a hub with one model."""
-    Hub.folder = _saved(tmp_path / "hub", _theirs())
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-LOAD = """
-import sys
-from dt.interchange import hugging_face, onnx
-from cartpole_phys.errors import InputError
-try:
-    print(hugging_face.load(sys.argv[1], "PhysCartPole-v0").normalization.observation_mean)
-except InputError as error:
-    print(error)
-"""
-
-
-def test_names_on_the_hub_are_fetched(hub: str, tmp_path: Path) -> None:
-    def said(name: str, address: str) -> str:
-        environment = {
-            "HF_ENDPOINT": address,
-            "HF_HOME": str(tmp_path / "home"),
-            "PATH": "",
-            "HF_HUB_DISABLE_XET": "1",
-        }
-        command = [sys.executable, "-W", "ignore", "-c", LOAD, name]
-        ran = subprocess.run(
-            command, capture_output=True, text=True, env=environment, timeout=100, check=True
-        )
-        return ran.stdout.strip().splitlines()[-1]
-
-    assert said(NAME, hub) == "(0.5, -0.25, 0.01, 0.0)"
-    assert "is no folder and could not be fetched" in said("nobody/nothing", hub)
-    assert "is no folder and could not be fetched" in said("no/such/name", hub)
-    assert "is no folder and could not be fetched" in said("other/model", "http://127.0.0.1:9")
 
 
 @pytest.mark.parametrize("scale", [0.0, -5.0, float("nan"), float("inf")])

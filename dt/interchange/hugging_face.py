@@ -40,7 +40,11 @@ mean = {mean}
 
 std = {std}
 
-and returns-to-go to be divided by {scale}.
+and returns-to-go to be divided by {scale}. Actions that it reads and gives are (action - center) / reach with
+
+center = {center}
+
+reach = {reach}
 """
 
 
@@ -80,7 +84,8 @@ def load(
     """A checkpoint from a folder that transformers wrote, or a name on its hub.
 
     Normalisation and environment are those that ``save`` wrote; else mean and std are read from the card, as
-    the ``edbeeching/decision-transformer-gym-*`` have them, and the caller names the environment.
+    the ``edbeeching/decision-transformer-gym-*`` have them, actions are raw, and the caller names the
+    environment.
 
     Args:
         source: a folder, or a name such as ``"edbeeching/decision-transformer-gym-hopper-medium"``.
@@ -197,6 +202,8 @@ def _card(checkpoint: Checkpoint) -> str:
         mean=list(normalization.observation_mean),
         std=list(normalization.observation_std),
         scale=normalization.return_scale,
+        center=list(normalization.action_center),
+        reach=list(normalization.action_reach),
     )
 
 
@@ -248,7 +255,7 @@ def _origin(source: str, env_id: str | None, theirs: DecisionTransformerConfig) 
 
 
 def _normalization(folder: Path, origin: Source, return_scale: float) -> Normalization:
-    """Mean and std as a card tells them.
+    """Mean and std as a card tells them; actions are raw, as others' models read and give them.
 
     Raises:
         InputError: if it does not, or tells too many or too few.
@@ -265,4 +272,5 @@ def _normalization(folder: Path, origin: Source, return_scale: float) -> Normali
                 f"Expected {name} of {origin.spaces.observation_size} numbers{positive} in the card of "
                 f"{origin.dataset_name!r}, got {len(numbers[name])}; put the right ones into its README.md."
             )
-    return Normalization.between(numbers["mean"], numbers["std"], return_scale, origin.spaces)
+    size = origin.spaces.action_size
+    return Normalization(numbers["mean"], numbers["std"], return_scale, (0.0,) * size, (1.0,) * size)
