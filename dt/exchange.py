@@ -48,7 +48,7 @@ def import_command(
     out: Annotated[Path, typer.Option(help="Folder of the checkpoint.")],
     env: Annotated[str | None, typer.Option(help="Its environment, where it does not say so.")] = None,
     return_scale: Annotated[
-        float | None, typer.Option(help="What returns are divided by; 1000 where it does not say so.")
+        float | None, typer.Option(help="What returns are divided by; by default as it says, or 1000.")
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="What a Trajectory Transformer was trained on, for its bins.")
@@ -59,9 +59,16 @@ def import_command(
         raise InputError(f"{str(out)!r} exists; remove it, or choose another --out.")
     kind = hub.settings(hub.folder_of(source)).get("model_type")
     if kind != trajectory_transformer.MODEL_TYPE:
+        if data is not None:
+            raise InputError("Only a Trajectory Transformer has bins that data cut; leave out --data.")
         checkpoint = hugging_face.load(source, env, return_scale)
     elif data is None:
         raise InputError("A Trajectory Transformer's bins are cut by its data; name them: --data")
+    elif env is not None or return_scale is not None:
+        raise InputError(
+            "A Trajectory Transformer's environment is that of its data, and its returns are not scaled; "
+            "leave out --env and --return-scale."
+        )
     else:
         checkpoint = trajectory_transformer.load(source, load_whole(data))
     checkpoints.save(out, checkpoint)

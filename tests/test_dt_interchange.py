@@ -106,6 +106,8 @@ def test_what_we_save_comes_back(trained: Checkpoint, tmp_path: Path) -> None:
     assert back.model.context == trained.model.context
     for name, weight in trained.model.state_dict().items():
         assert torch.equal(back.model.state_dict()[name], weight)
+    other = hugging_face.load(tmp_path, return_scale=5.0).normalization
+    assert other == replace(trained.normalization, return_scale=5.0)
     text = (tmp_path / "README.md").read_text()
     assert str(list(trained.normalization.observation_mean)) in text
 
@@ -181,6 +183,7 @@ def test_we_open_what_transformers_saves(pickled: bool, tmp_path: Path) -> None:
     assert loaded.normalization.observation_mean == (0.5, -0.25, 0.01, 0.0)
     assert loaded.normalization.observation_std == (1.5, 2.0, 0.125, 1.0)
     assert loaded.normalization.return_scale == 1_000.0
+    assert hugging_face.load(tmp_path, CONTINUOUS, 5.0).normalization.return_scale == 5.0
     episodes = world_of(CONTINUOUS).play(load(loaded, 100.0), 2, seed=0)
     assert np.isfinite(episodes.actions).all()
     with pytest.raises(InputError, match="finite target return, got nan"):

@@ -132,6 +132,24 @@ def test_it_acts_from_the_command_on(medium_file: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("trajectory_transformer", ("--data", "d.hdf5", "--env", "Hopper-v5"), "leave out --env and"),
+        ("trajectory_transformer", ("--data", "d.hdf5", "--return-scale", 5), "leave out --env and"),
+        ("decision_transformer", ("--data", "d.hdf5"), "leave out --data."),
+    ],
+)
+def test_options_that_say_nothing_to_a_model_are_refused(
+    kind: str, options: tuple[object, ...], message: str, tmp_path: Path
+) -> None:
+    published(tmp_path / "theirs", model_type=kind)
+    arguments = (tmp_path / "theirs", "--out", tmp_path / "ours", *options)
+    code, output, errors = Command("dt.exchange", "import", *arguments).finish()
+    assert (code, output, errors.count("\n")) == (2, "", 1)
+    assert message in errors
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"model_type": "gpt2"}, "Expected a trajectory_transformer in .*, got 'gpt2'"),

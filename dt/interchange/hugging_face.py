@@ -90,20 +90,22 @@ def load(
     Args:
         source: a folder, or a name such as ``"edbeeching/decision-transformer-gym-hopper-medium"``.
         env_id: the environment; may be left out where the checkpoint says it.
-        return_scale: what returns are divided by; by default as stated, or 1,000 as the authors have it.
+        return_scale: what returns are divided by, whatever is stated; by default that, or 1,000 as the
+            authors have it.
 
     Raises:
         InputError: if there is no such checkpoint, or it is damaged, of another kind, or does not fit the
             environment, or a scale is not above 0.
     """
-    scale = RETURN_SCALE if return_scale is None else return_scale
-    if not 0.0 < scale < math.inf:
-        raise InputError(f"Expected a return scale above 0, got {scale}.")
+    if return_scale is not None and not 0.0 < return_scale < math.inf:
+        raise InputError(f"Expected a return scale above 0, got {return_scale}.")
     folder = hub.folder_of(os.fspath(source))
     theirs = _opened(folder)
     own = _own_part(theirs.config, folder)
     origin = own.source if own and env_id is None else _origin(os.fspath(source), env_id, theirs.config)
-    normalization = own.normalization if own else _normalization(folder, origin, scale)
+    normalization = own.normalization if own else _normalization(folder, origin)
+    if return_scale is not None:
+        normalization = replace(normalization, return_scale=return_scale)
     config = _our_config(theirs.config, own.context if own else DecisionConfig.context)
     model = create("decision", config, origin.spaces)
     model.load_state_dict(to_ours(theirs.state_dict(), config.transformer))
@@ -254,8 +256,8 @@ def _origin(source: str, env_id: str | None, theirs: DecisionTransformerConfig) 
     return Source(env_id, {}, source, "", spaces, unknown, unknown, unknown)
 
 
-def _normalization(folder: Path, origin: Source, return_scale: float) -> Normalization:
-    """Mean and std as a card tells them; actions are raw, as others' models read and give them.
+def _normalization(folder: Path, origin: Source) -> Normalization:
+    """Mean and std as a card tells them; returns and actions as others' models have them.
 
     Raises:
         InputError: if it does not, or tells too many or too few.
@@ -273,4 +275,4 @@ def _normalization(folder: Path, origin: Source, return_scale: float) -> Normali
                 f"{origin.dataset_name!r}, got {len(numbers[name])}; put the right ones into its README.md."
             )
     size = origin.spaces.action_size
-    return Normalization(numbers["mean"], numbers["std"], return_scale, (0.0,) * size, (1.0,) * size)
+    return Normalization(numbers["mean"], numbers["std"], RETURN_SCALE, (0.0,) * size, (1.0,) * size)
