@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's own documentation uses
 from torch import Tensor, nn
@@ -82,7 +83,17 @@ class TrajectoryTransformer(Model):
         self.register_buffer("mask", self._mask(tokens), persistent=False)
 
     def prepare(self, episodes: Episodes, normalization: Normalization) -> None:
-        """Cut the dimensions into bins as suits the data."""
+        """Cut the dimensions into bins as suits the data.
+
+        Raises:
+            InputError: if the data have more choices than there are bins, each of which is played as one.
+        """
+        choices = 0 if self.spaces.continuous else len(np.unique(episodes.actions))
+        if choices > self.config.bins:
+            raise InputError(
+                f"Expected at least {choices} bins, one for each choice in the data, got {self.config.bins}; "
+                f"raise bins, in the recipe's model, to {choices} or more."
+            )
         self.discretizer.fit(self._numbers(episodes, normalization), self.config.binning)
 
     def sampler(self, episodes: Episodes, normalization: Normalization, device: torch.device) -> TokenWindows:

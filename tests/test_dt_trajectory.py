@@ -210,6 +210,16 @@ def test_impossible_settings_are_told() -> None:
         PlanConfig(action_share=1.0)
 
 
+def test_every_choice_needs_a_bin_of_its_own() -> None:
+    model, _, episodes = make_model(DISCRETE)
+    normalization = Normalization.of(episodes, model.spaces)
+    eight, nine = (replace(episodes, actions=np.arange(episodes.steps) % count) for count in (8, 9))
+    model.prepare(eight, normalization)
+    assert model.discretizer.values[model.spaces.observation_size].tolist() == list(range(8))
+    with pytest.raises(InputError, match=r"at least 9 bins, .* got 8; raise bins"):
+        model.prepare(nine, normalization)
+
+
 def test_spaces_decide_the_tokens() -> None:
     assert make_model(DISCRETE)[0].per_step == 7
     two = Spaces(3, 2, True, 10, (-1.0, -1.0), (1.0, 1.0))
