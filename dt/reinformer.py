@@ -65,7 +65,7 @@ class Reinformer(HistoryModel):
     def prepare(self, episodes: Episodes, normalization: Normalization) -> None:
         """Note how large returns are; the authors do so in each batch."""
         returns = normalization.returns(torch.as_tensor(episodes.returns_to_go))
-        self.mean_return.copy_(returns.abs().mean().clamp(min=torch.finfo(torch.float32).tiny))
+        self.mean_return.fill_(float(returns.abs().mean()) or 1.0)
 
     def loss(self, batch: Batch) -> Tensor:
         """Expectile loss of the returns (equation 5 of the paper), and the error of the actions."""

@@ -2,14 +2,24 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from test_dt_support import CONTEXT, CONTINUOUS, DISCRETE, make_spaces, random_batch
+from test_dt_support import (
+    CONTEXT,
+    CONTINUOUS,
+    DISCRETE,
+    make_episodes,
+    make_spaces,
+    random_batch,
+    small_recipe,
+)
 
 from cartpole_phys.errors import InputError
 from dt.data.windows import Batch
 from dt.gpt import TransformerConfig
 from dt.reinformer import Reinformer, ReinformerConfig
+from dt.training import train
 
 SHAPE = TransformerConfig(layers=2, heads=2, width=16, activation="gelu", norm="post", dropout=0.0)
 CONFIG = ReinformerConfig(context=CONTEXT, transformer=SHAPE)
@@ -105,6 +115,13 @@ def test_predicted_returns_are_its_history_and_wanted_ones_are_not(continuous: b
             returns = torch.cat([returns, model.best_return(seen)[:, None]], dim=1)
             assert torch.equal(actions, model.act(seen._replace(returns_to_go=returns)))
             batch.actions[:, step] = actions
+
+
+def test_it_learns_where_all_returns_are_zero() -> None:
+    episodes, losses = make_episodes(steps=300), []
+    nothing = replace(episodes, rewards=np.zeros_like(episodes.rewards))
+    train(nothing, small_recipe("reinformer"), on_progress=lambda step, loss: losses.append(loss))
+    assert losses[1] < losses[0] < 10.0
 
 
 def test_padding_does_not_count() -> None:
