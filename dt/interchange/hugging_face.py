@@ -107,8 +107,14 @@ def load(
     if return_scale is not None:
         normalization = replace(normalization, return_scale=return_scale)
     config = _our_config(theirs.config, own.context if own else DecisionConfig.context)
-    model = create("decision", config, origin.spaces)
-    model.load_state_dict(to_ours(theirs.state_dict(), config.transformer))
+    try:
+        model = create("decision", config, origin.spaces)
+        model.load_state_dict(to_ours(theirs.state_dict(), config.transformer))
+    except RuntimeError as error:  # of PyTorch, about sizes
+        raise InputError(
+            f"Expected weights in {str(folder)!r} that fit the spaces in its {hub.SETTINGS}, but they are "
+            f"damaged ({' '.join(str(error).split())[:200]}); export the checkpoint again."
+        ) from error
     return Checkpoint(Recipe("decision", config, TrainConfig()), origin, normalization, 0, model.eval(), {})
 
 
@@ -269,10 +275,12 @@ def _normalization(folder: Path, origin: Source) -> Normalization:
         found = re.search(rf"\b{name}\s*=\s*\[([^\]]*)\]", text)
         numbers[name] = tuple(float(word) for word in NUMBER.findall(found[1])) if found else ()
         lowest, positive = (-math.inf, "") if name == "mean" else (0.0, " above 0")
-        if len(numbers[name]) != origin.spaces.observation_size or min(numbers[name]) <= lowest:
+        fits = len(numbers[name]) == origin.spaces.observation_size
+        if not fits or min(numbers[name]) <= lowest:
+            got = f"{min(numbers[name])} among them" if fits else len(numbers[name])
             raise InputError(
                 f"Expected {name} of {origin.spaces.observation_size} numbers{positive} in the card of "
-                f"{origin.dataset_name!r}, got {len(numbers[name])}; put the right ones into its README.md."
+                f"{origin.dataset_name!r}, got {got}; put the right ones into its README.md."
             )
     size = origin.spaces.action_size
     return Normalization(numbers["mean"], numbers["std"], RETURN_SCALE, (0.0,) * size, (1.0,) * size)
