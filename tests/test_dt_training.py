@@ -12,6 +12,7 @@ from cartpole_phys.errors import InputError
 from dt import checkpoint as checkpoints
 from dt.checkpoint import Checkpoint
 from dt.data.source import describe
+from dt.data.windows import Normalization
 from dt.learning.optimization import (
     BFLOAT16,
     FLOAT32,
@@ -110,6 +111,26 @@ def test_only_matrices_decay_where_they_alone_are_to(decaying: str) -> None:
     assert "transformer.blocks.0.inner.weight" in moved
     assert ("tokens.embed_timestep.weight" in moved) == (decaying == "all")
     assert ("tokens.norm.weight" in moved) == (decaying == "all")
+
+
+@pytest.mark.parametrize("clip", [1e9, 1e-2])
+def test_the_optimizer_is_adam_of_these_betas_on_gradients_of_at_most_this_norm(clip: float) -> None:
+    episodes, betas = make_episodes(steps=300), (0.7, 0.96)
+    chosen, source = small_recipe("bc", betas=betas, clip=clip), describe(episodes)
+    model = create("bc", chosen.model, source.spaces)
+    sampler = model.sampler(episodes, Normalization.of(episodes, source.spaces), CPU)
+    trainer = Trainer(model, sampler, chosen.train)
+    batch = sampler.sample(chosen.train.batch_size, trainer.generator.clone_state())
+    model.loss(batch).backward()
+    gradients = {name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None}
+    norm = float(torch.cat([one.flatten() for one in gradients.values()]).norm())
+    assert norm > 1e-2
+    trainer.advance()
+    for name, gradient in gradients.items():
+        clipped = gradient * min(1.0, clip / norm)
+        moments = [trainer.state()[f"{moment}/{name}"] for moment in ("exp_avg", "exp_avg_sq")]
+        torch.testing.assert_close(moments[0], (1.0 - betas[0]) * clipped, rtol=1e-3, atol=1e-9)
+        torch.testing.assert_close(moments[1], (1.0 - betas[1]) * clipped.square(), rtol=1e-3, atol=1e-12)
 
 
 def test_the_learning_rate_warms_up_and_then_follows_its_schedule() -> None:

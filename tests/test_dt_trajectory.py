@@ -1,6 +1,7 @@
 """A Trajectory Transformer predicts numbers from those before them, and its search finds the best plan."""
 
 import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -86,6 +87,21 @@ def test_what_comes_after_a_time_limit_does_not_count() -> None:
     before = model.loss(TokenBatch(tokens, valid))
     tokens[0, 2:] = 0
     assert torch.equal(before, model.loss(TokenBatch(tokens, valid)))
+
+
+def test_errors_in_actions_count_by_their_weight() -> None:
+    model, windows, episodes = make_model(config=replace(CONFIG, action_weight=3.0))
+    batch = windows.at(torch.tensor([episodes.steps - 3, 0, 40]))
+    batch = batch._replace(valid=batch.valid & (torch.arange(6) < torch.tensor([[2], [6], [6]])))
+    tokens = batch.tokens.flatten(1)
+    shares = model.logits(tokens[:, :-1]).softmax(dim=2).detach()
+    total = 0.0
+    for window in range(3):
+        for place in range(1, int(batch.valid[window].sum()) * model.per_step):
+            weight = 3.0 if place % model.per_step == model.spaces.observation_size else 1.0
+            total -= weight * math.log(shares[window, place - 1, tokens[window, place]])
+    expected = total / (int(batch.valid.sum()) * model.per_step)
+    assert float(model.loss(batch).detach()) == pytest.approx(expected, rel=1e-5)
 
 
 def test_nothing_looks_ahead_and_nobody_looks_at_values() -> None:
