@@ -168,8 +168,8 @@ def recipe(
 
     Args:
         kind: a key of ``KINDS``.
-        size: "tiny" trains within a minute or two on two CPU cores; "paper" has the published settings;
-            others are variants of these.
+        size: "tiny" trains within a minute or two on two CPU cores; "paper" has the published settings,
+            apart from what docs/models.md tells; others are variants of these.
         steps: optimisation steps, or None for the size's own number.
         seed: decides weights, windows and dropout.
         dtype: of the matrix products, see ``TrainConfig``; "auto" for the size's own.

@@ -1,8 +1,10 @@
 """Reinformer (Zhuang et al., 2024): a Decision Transformer that predicts which return to want.
 
-Two things differ from github.com/Dragon-Zhuang/Reinformer. Actions are fitted by the head that all models
-here have, by squared error or cross-entropy, where the authors fit a normal distribution and act by its mean.
-And AdamW stands for LAMB.
+These things differ from github.com/Dragon-Zhuang/Reinformer. Actions are fitted by the head that all models
+here have, by squared error or cross-entropy, where the authors fit a normal distribution, with a bonus for
+its entropy, and act by its mean. AdamW stands for LAMB. And every row is an equally likely start of a window,
+which may run past its episode's end; the authors draw one window of each episode, and none runs past the end
+of one that is long enough.
 """
 
 from __future__ import annotations
