@@ -55,7 +55,7 @@ def train(
         recipe: which model and how, from ``dt.models.recipe``.
         out: where checkpoints are kept.
         resume: go on from the checkpoint in ``out``, which must be of this recipe and these data; only the
-            number of steps may differ.
+            number of steps may differ. It keeps its normalization.
         overwrite: replace a checkpoint in ``out``.
         save_every: optimisation steps between two checkpoints; the last step has one, too.
         normalization: how numbers are scaled; by default as the data and the bounds of the actions suggest.
@@ -81,7 +81,6 @@ def train(
             require_writable(out.parent)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        normalization = normalization or Normalization.of(episodes, source.spaces)
         run = _Run(episodes, source, recipe, normalization, earlier, device, compiled)
         stopped = False
         while run.remaining and not stopped:
@@ -143,13 +142,15 @@ class _Run:
         episodes: Episodes,
         source: Source,
         recipe: Recipe,
-        normalization: Normalization,
+        normalization: Normalization | None,
         earlier: Checkpoint | None,
         device: torch.device,
         compiled: bool | None,
     ) -> None:
         if earlier is not None:
-            recipe = _resumed(earlier, recipe, source)
+            recipe = _resumed(earlier, recipe, source, normalization)
+            normalization = earlier.normalization
+        normalization = normalization or Normalization.of(episodes, source.spaces)
         torch.manual_seed(seeds(recipe.train.seed)[0])
         model = (earlier.model if earlier else create(recipe.kind, recipe.model, source.spaces)).to(device)
         if earlier is None:
@@ -203,13 +204,15 @@ class _Run:
         )
 
 
-def _resumed(earlier: Checkpoint, wanted: Recipe, source: Source) -> Recipe:
-    """The recipe to go on with, once it is clear that recipe and data are those of the checkpoint."""
+def _resumed(
+    earlier: Checkpoint, wanted: Recipe, source: Source, normalization: Normalization | None
+) -> Recipe:
+    """The recipe to go on with, once it is clear that everything given is as in the checkpoint."""
     dtype = earlier.recipe.train.dtype if wanted.train.dtype == AUTO else wanted.train.dtype
     wanted = replace(wanted, train=replace(wanted.train, dtype=dtype))
     same_steps = replace(earlier.recipe, train=replace(earlier.recipe.train, steps=wanted.train.steps))
-    expected = {**_flat(asdict(same_steps)), **_flat(asdict(earlier.source))}
-    got = {**_flat(asdict(wanted)), **_flat(asdict(source))}
+    expected = _settings(same_steps, earlier.source, earlier.normalization)
+    got = _settings(wanted, source, normalization or earlier.normalization)
     for name in {**expected, **got}:
         if expected.get(name) != got.get(name):
             raise InputError(
@@ -220,9 +223,15 @@ def _resumed(earlier: Checkpoint, wanted: Recipe, source: Source) -> Recipe:
     return wanted
 
 
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The leaves of nested mappings by name; no two dataclasses of ours share a name."""
+def _settings(recipe: Recipe, source: Source, normalization: Normalization) -> dict[str, Any]:
+    """All that resuming needs to be the same, by name."""
+    return _flat({**asdict(recipe), **asdict(source), "normalization": asdict(normalization)})
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The leaves of nested mappings, each under its whole way: a plan has a context, and so has its model."""
     leaves: dict[str, Any] = {}
     for name, value in values.items():
-        leaves.update(_flat(value) if isinstance(value, dict) and name != "env_kwargs" else {name: value})
+        nested = isinstance(value, dict) and name != "env_kwargs"
+        leaves.update(_flat(value, f"{prefix}{name}.") if nested else {prefix + name: value})
     return leaves

@@ -24,6 +24,7 @@ from dt.learning.optimization import (
 )
 from dt.models import RECIPES, Recipe, create, recipe
 from dt.training import best, train
+from dt.trajectory import TrajectoryConfig
 
 CPU = torch.device("cpu")
 
@@ -268,8 +269,8 @@ def test_resuming_needs_the_same_data_and_recipe(tmp_path: Path) -> None:
         train(make_episodes(seed=1), chosen, out, resume=True)
     wrong: list[tuple[Recipe, str]] = [
         (small_recipe("bc"), "kind 'decision'"),
-        (small_recipe(seed=1), "seed 0"),
-        (small_recipe(dtype=BFLOAT16), "dtype 'float32'"),
+        (small_recipe(seed=1), "train.seed 0"),
+        (small_recipe(dtype=BFLOAT16), "train.dtype 'float32'"),
     ]
     for other, message in wrong:
         with pytest.raises(InputError, match=message):
@@ -279,6 +280,28 @@ def test_resuming_needs_the_same_data_and_recipe(tmp_path: Path) -> None:
         train(episodes, chosen, tmp_path / "none", resume=True)
     with pytest.raises(InputError, match="give its folder"):
         train(episodes, chosen, resume=True)
+
+
+def test_resuming_tells_settings_of_one_name_apart(tmp_path: Path) -> None:
+    """A plan has a context, and so has the model that makes it."""
+    chosen, out = small_recipe("trajectory", steps=2), tmp_path / "run"
+    assert isinstance(chosen.model, TrajectoryConfig)
+    train(make_episodes(), chosen, out)
+    longer = replace(chosen, model=replace(chosen.model, context=chosen.model.context + 1))
+    with pytest.raises(InputError, match=r"Expected model\.context 5 .* got 6"):
+        train(make_episodes(), longer, out, resume=True)
+    assert checkpoints.load(out).step == 2
+
+
+def test_resuming_keeps_the_normalization(tmp_path: Path) -> None:
+    episodes, out = make_episodes(), tmp_path / "run"
+    given = Normalization.between((0.0,) * 4, (2.0,) * 4, 10.0, describe(episodes).spaces)
+    train(episodes, small_recipe(steps=4), out, normalization=given)
+    with pytest.raises(InputError, match=r"Expected normalization\.return_scale 10\.0"):
+        train(episodes, small_recipe(), out, resume=True, normalization=replace(given, return_scale=5.0))
+    resumed = train(episodes, small_recipe(), out, resume=True)
+    assert resumed.normalization == given
+    assert_same(resumed, train(episodes, small_recipe(), normalization=given))
 
 
 def test_a_model_that_diverged_replaces_no_checkpoint(
