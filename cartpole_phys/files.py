@@ -52,16 +52,26 @@ def unfinished_folder(path: Path) -> Iterator[Path]:
     """
     if path.is_file() or path.is_symlink():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
-    partial = path.with_name(path.name + ".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with only_writer(path):
+    with only_writer(path), replacing_folder(path) as partial:
+        yield partial
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """The same by who is ``only_writer`` already.
+
+    Raises:
+        OSError: if the folder cannot be written, or the disk is full.
+    """
+    partial = path.with_name(path.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        yield partial
+        put_in_place(partial, path)
+    except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
-        try:
-            yield partial
-            put_in_place(partial, path)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+        raise
 
 
 def put_in_place(partial: Path, path: Path) -> None:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import UnionType
@@ -22,8 +23,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cartpole_phys import files
+from cartpole_phys.data.building.writing import writing_to
 from cartpole_phys.errors import InputError
-from cartpole_phys.files import aside, put_in_place, synchronize
+from cartpole_phys.files import aside, replacing_folder, require_writable, synchronize
 from dt.data.source import Source
 from dt.data.windows import Normalization
 from dt.heads import Model
@@ -50,25 +53,58 @@ class Checkpoint:
     training: Mapping[str, Tensor]  # from Trainer.state
 
 
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Keep other processes from writing the checkpoint ``path`` meanwhile.
+
+    Raises:
+        InputError: if one is writing it, or the folder that it is in cannot be written.
+    """
+    place = in_full(path)
+    with ExitStack() as held:
+        with writing_to(place):
+            require_writable(place.parent)
+            held.enter_context(files.only_writer(place))
+        yield
+
+
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint as the folder ``path``; an older one is there until the new one is complete.
 
+    It is for who is its ``only_writer``.
+
     Raises:
         InputError: if ``path`` is something else than a checkpoint, which is left alone.
-        OSError: if the disk is full or the folder cannot be written.
+        OSError: if the disk is full or the folder cannot be written; nothing half-written stays.
     """
     check_replaceable(path)
-    partial = path.with_name(path.name + ".partial")
-    if partial.exists():
-        shutil.rmtree(partial)
-    partial.mkdir(parents=True)
-    save_file(checkpoint.model.state_dict(), partial / MODEL)
-    save_file(dict(checkpoint.training), partial / TRAINING)
-    (partial / CONFIG).write_text(json.dumps(_description(checkpoint), indent=2) + "\n", encoding="utf-8")
-    for name in (MODEL, TRAINING, CONFIG):
-        synchronize(partial / name)
-    synchronize(partial)
-    put_in_place(partial, path)
+    with replacing_folder(in_full(path)) as partial, tensors_written():
+        partial.mkdir(parents=True)
+        save_file(checkpoint.model.state_dict(), partial / MODEL)
+        save_file(dict(checkpoint.training), partial / TRAINING)
+        description = json.dumps(_description(checkpoint), indent=2) + "\n"
+        (partial / CONFIG).write_text(description, encoding="utf-8")
+        for name in (MODEL, TRAINING, CONFIG):
+            synchronize(partial / name)
+        synchronize(partial)
+
+
+@contextmanager
+def tensors_written() -> Iterator[None]:
+    """Say what safetensors could not write as files that cannot be written are told everywhere else.
+
+    Raises:
+        OSError: in place of its own error, which is none.
+    """
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(f"Cannot write the weights ({error}); free some space, or write elsewhere.") from error
+
+
+def in_full(path: Path) -> Path:
+    """The same place from everywhere, and what a link leads to: it has a name, and others beside it."""
+    return Path(os.path.realpath(path))
 
 
 def check_replaceable(path: Path) -> None:
@@ -87,7 +123,7 @@ def check_replaceable(path: Path) -> None:
 
 def exists(path: Path) -> bool:
     """Whether there is something at ``path``, also if replacing it was interrupted."""
-    return path.exists() or aside(path).exists()
+    return path.exists() or aside(in_full(path)).exists()
 
 
 def load(path: Path) -> Checkpoint:
@@ -96,7 +132,8 @@ def load(path: Path) -> Checkpoint:
     Raises:
         InputError: if there is none, or it is truncated or of another program.
     """
-    found = path if path.exists() or not aside(path).exists() else aside(path)
+    replaced = aside(in_full(path))
+    found = path if path.exists() or not replaced.exists() else replaced
     description = _read_description(found)
     try:
         recipe = _restore_recipe(description)

@@ -35,7 +35,8 @@ def export_command(
     if to not in FORMATS:
         raise InputError(f"Unknown format {to!r}; choose from {', '.join(FORMATS)}.")
     ending, write = FORMATS[to]
-    path = out or checkpoint.with_name(checkpoint.name + ending)
+    place = checkpoints.in_full(checkpoint)
+    path = out or place.with_name(place.name + ending)
     if path.exists():
         raise InputError(f"{str(path)!r} exists; remove it, or choose another --out.")
     write(checkpoints.load(checkpoint), path)
@@ -71,7 +72,8 @@ def import_command(
         )
     else:
         checkpoint = trajectory_transformer.load(source, load_whole(data))
-    checkpoints.save(out, checkpoint)
+    with checkpoints.only_writer(out):
+        checkpoints.save(out, checkpoint)
     print(out)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cartpole_phys.data.building.writing import writing_to
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
-from cartpole_phys.files import require_writable
 from dt import checkpoint as checkpoints
 from dt.checkpoint import Checkpoint
 from dt.data.source import Source, describe
@@ -67,7 +66,7 @@ def train(
 
     Raises:
         InputError: on data that cannot be used, a checkpoint that does not fit, a folder that cannot be
-            written, or a loss that diverged.
+            written or that another process is writing, or a loss that diverged.
         OSError: if a checkpoint cannot be written later on.
     """
     if save_every < 1:
@@ -75,12 +74,14 @@ def train(
     source = describe(episodes)
     episodes = best(episodes, recipe.train.best_share, recipe.train.seed)
     recipe = replace(recipe, train=with_steps(recipe.train, episodes.steps))
-    earlier, first = _earlier(out, resume, overwrite), parallel.rank() == 0
-    if out is not None:
-        with writing_to(out):
-            require_writable(out.parent)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    first = parallel.rank() == 0
+    place = out and checkpoints.in_full(out)  # before the folder that this runs in may be replaced
+    with (
+        checkpoints.only_writer(out) if out is not None and first else nullcontext(),
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+    ):
+        earlier = _earlier(out, resume, overwrite)
         run = _Run(episodes, source, recipe, normalization, earlier, device, compiled)
         stopped = False
         while run.remaining and not stopped:
@@ -91,8 +92,8 @@ def train(
             run.report(on_progress)  # a loss that diverged replaces no checkpoint
             if first:
                 current = run.checkpoint()
-                if out is not None:
-                    checkpoints.save(out, current)
+                if place is not None:
+                    checkpoints.save(place, current)
                 on_checkpoint(current)
                 current.model.train()
         return run.checkpoint()

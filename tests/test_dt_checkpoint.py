@@ -145,6 +145,22 @@ def test_foreign_things_are_refused_and_never_destroyed(trained: Checkpoint, tmp
     assert checkpoints.load(tmp_path / "empty").step == 2
 
 
+@pytest.mark.skipif(os.name != "posix", reason="files are limited as on POSIX systems")
+@pytest.mark.parametrize("trained", ["decision"], indirect=True)
+def test_a_full_disk_leaves_the_old_checkpoint_and_nothing_else(trained: Checkpoint, saved: Path) -> None:
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"Cannot write the weights .* free some space"):
+            checkpoints.save(saved, trained)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [entry.name for entry in saved.parent.iterdir()] == ["run"]
+    assert checkpoints.load(saved).step == 2
+
+
 class Crash(BaseException):
     """The process dies here."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from commands import Command
+from test_dt_support import make_episodes, small_recipe
 
 from cartpole_phys import build_dataset, check
 from cartpole_phys.data.loading import load_file
@@ -15,7 +16,9 @@ from cartpole_phys.policies.named import named_policy
 from cartpole_phys.system import CartPole
 from cartpole_phys.worlds.world import world_of
 from dt import checkpoint as checkpoints
+from dt.exchange import export_command
 from dt.policy import CheckpointPolicy, load
+from dt.training import train
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -120,6 +123,14 @@ def test_a_model_goes_to_other_programs_and_comes_back(medium_file: Path, tmp_pa
     assert (code, errors) == (BAD_INPUT, "error: Unknown format 'pickle'; choose from hugging-face, onnx.\n")
 
 
+@pytest.mark.filterwarnings("ignore")  # of transformers
+def test_the_folder_one_is_in_is_exported_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(make_episodes(), small_recipe(steps=1), tmp_path / "run")
+    monkeypatch.chdir(tmp_path / "run")
+    export_command(Path(), "hugging-face", None)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["run", "run-hf"]
+
+
 def test_a_model_of_other_environments(tmp_path: Path) -> None:
     path = build_dataset("Pendulum-v1", policy="random", steps=400, out=tmp_path)
     assert run("train", path, "--steps", 2, "--out", tmp_path / "run")[0] == 0
@@ -154,12 +165,14 @@ def test_bad_input_ends_with_one_line(arguments: tuple[str, ...], message: str) 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as on POSIX systems")
 def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(medium_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    train = Command("dt.train", medium_file, "--steps", 1_000_000, "--save-every", 5, "--out", out, "--quiet")
+    training = Command(
+        "dt.train", medium_file, "--steps", 1_000_000, "--save-every", 5, "--out", out, "--quiet"
+    )
     deadline = time.monotonic() + 60
-    while not out.exists() and time.monotonic() < deadline and train.runs:
+    while not out.exists() and time.monotonic() < deadline and training.runs:
         time.sleep(0.05)
-    train.send_signal(signal.SIGINT)
-    code, output, errors = train.finish()
+    training.send_signal(signal.SIGINT)
+    code, output, errors = training.finish()
     assert (code, errors) == (INTERRUPTED, "")
     assert "of 1,000,000; add --resume to go on" in output
     assert checkpoints.load(out).step > 0

@@ -9,6 +9,7 @@ from test_dt_support import CONTINUOUS, DISCRETE, make_episodes, small_recipe
 from torch import Tensor
 
 from cartpole_phys.errors import InputError
+from cartpole_phys.files import aside
 from dt import checkpoint as checkpoints
 from dt.checkpoint import Checkpoint
 from dt.data.source import describe
@@ -247,7 +248,7 @@ def test_a_checkpoint_is_not_overwritten_unasked(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_refused_before_any_step(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     reported: list[int] = []
-    with pytest.raises(InputError, match=r"Cannot write .* choose another folder with --out"):
+    with pytest.raises(InputError, match=r"Cannot write .* choose another place"):
         train(
             make_episodes(),
             small_recipe(steps=2),
@@ -255,6 +256,37 @@ def test_a_folder_that_cannot_be_made_is_refused_before_any_step(tmp_path: Path)
             on_progress=lambda step, loss: reported.append(step),
         )
     assert reported == []
+
+
+def test_what_another_process_trains_is_left_alone(tmp_path: Path) -> None:
+    episodes, out = make_episodes(), tmp_path / "run"
+    train(episodes, small_recipe(steps=2), out)
+    (tmp_path / "link").symlink_to(out)
+
+    def ask() -> bool:
+        with pytest.raises(InputError, match="is being written by another process; wait until it has ended"):
+            train(episodes, small_recipe(steps=2), tmp_path / "link", overwrite=True)
+        return False
+
+    assert train(episodes, small_recipe(steps=3), out, overwrite=True, should_stop=ask).step == 3
+    assert checkpoints.load(out).step == 3
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link", "run"]
+
+
+def test_a_checkpoint_may_be_the_folder_one_is_in_or_behind_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    episodes, run, link = make_episodes(), tmp_path / "run", tmp_path / "link"
+    run.mkdir()
+    link.symlink_to(run)
+    monkeypatch.chdir(run)
+    train(episodes, small_recipe(steps=3), Path(), overwrite=True, save_every=1)
+    monkeypatch.chdir(tmp_path)
+    assert train(episodes, small_recipe(steps=4), link, resume=True).step == checkpoints.load(run).step == 4
+    assert link.is_symlink()
+    run.rename(aside(run))  # as a process leaves it that dies between two renames
+    assert checkpoints.exists(link)
+    assert checkpoints.load(link).step == 4
 
 
 def test_resuming_needs_the_same_data_and_recipe(tmp_path: Path) -> None:

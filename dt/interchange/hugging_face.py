@@ -14,7 +14,7 @@ import torch
 from cartpole_phys.data.stated import stated_world
 from cartpole_phys.errors import InputError, needing
 from cartpole_phys.files import unfinished_folder
-from dt.checkpoint import Checkpoint, restore
+from dt.checkpoint import Checkpoint, restore, tensors_written
 from dt.data.source import Source, spaces_of
 from dt.data.windows import Normalization
 from dt.decision import DecisionConfig, DecisionTransformer
@@ -73,7 +73,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     theirs.load_state_dict(untrained | to_theirs(model))
     own = _Own(model.context, checkpoint.source, checkpoint.normalization)
     theirs.config.update({OWN: asdict(own)})
-    with unfinished_folder(folder) as partial:
+    with unfinished_folder(folder) as partial, tensors_written():
         theirs.save_pretrained(partial)
         (partial / "README.md").write_text(_card(checkpoint), "utf-8")
 
