@@ -9,7 +9,7 @@ from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies.heuristic import uniform
 from cartpole_phys.worlds.world import world_of
-from dt.data.source import describe
+from dt.data.source import Spaces, describe
 from dt.data.windows import Normalization, Windows
 
 CPU = torch.device("cpu")
@@ -121,6 +121,7 @@ def test_data_that_cannot_be_used_are_refused() -> None:
         (with_value(good, "observations", np.nan), "finite observations, got .* in row 3"),
         (with_value(good, "rewards", np.inf), "finite rewards"),
         (with_value(good, "actions", np.nan), "finite actions"),
+        (with_value(good, "final_observations", np.nan), "finite final observations, .* of episode 3"),
         (with_value(good, "actions", 1.5), r"actions in Box\(-1.0, 1.0, .*, got \[1.5\] in row 3"),
         (with_value(make_episodes(DISCRETE), "actions", -1), r"actions in Discrete\(2\), .* got -1 in row 3"),
         (replace(make_episodes(DISCRETE), metadata=good.metadata), r"actions of shape \(1500, 1\)"),
@@ -149,3 +150,27 @@ def test_actions_of_any_size_are_seen_between_minus_one_and_one() -> None:
     choices = torch.arange(2)
     discrete = normalization_of(make_episodes(DISCRETE))
     assert discrete.actions(choices) is discrete.raw_actions(choices) is choices
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16])
+def test_continuous_actions_are_seen_as_float32(dtype: type) -> None:
+    episodes = make_episodes()
+    spaces = describe(episodes).spaces
+    seen = Normalization.of(episodes, spaces).actions(torch.as_tensor(episodes.actions.astype(dtype)))
+    assert seen.dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int32])
+def test_choices_are_seen_as_int64(dtype: type) -> None:
+    episodes = make_episodes(DISCRETE)
+    seen = normalization_of(episodes).actions(torch.as_tensor(episodes.actions.astype(dtype)))
+    assert seen.dtype == torch.int64
+    np.testing.assert_array_equal(seen, episodes.actions)
+
+
+def test_a_component_that_can_only_be_one_value_stays_it() -> None:
+    spaces = Spaces(4, 2, True, 500, (-1.0, 3.0), (1.0, 3.0))
+    normalization = Normalization.between((0.0,) * 4, (1.0,) * 4, 1.0, spaces)
+    seen = normalization.actions(torch.tensor([[0.5, 3.0]]))
+    assert torch.equal(seen, torch.tensor([[0.5, 0.0]]))
+    assert torch.equal(normalization.raw_actions(torch.tensor([[0.5, 0.7]])), torch.tensor([[0.5, 3.0]]))

@@ -68,12 +68,13 @@ def describe(episodes: Episodes) -> Source:
 def _check_values(episodes: Episodes) -> None:
     if not episodes.steps:
         raise InputError("Expected at least one transition, got an empty data set.")
-    for name in ("observations", "actions", "rewards"):
+    for name in ("observations", "actions", "rewards", "final_observations"):
         finite = np.isfinite(getattr(episodes, name))
         if not finite.all():
             row = int(np.argwhere(~finite)[0, 0])
+            of = "of episode" if name == "final_observations" else "in row"
             raise InputError(
-                f"Expected finite {name}, got {getattr(episodes, name)[row]} in row {row}; "
+                f"Expected finite {name.replace('_', ' ')}, got {getattr(episodes, name)[row]} {of} {row}; "
                 "`cartpole-phys check` names every fault of a data set."
             )
 

@@ -74,11 +74,12 @@ class Normalization:
         return ((raw - mean) / std).float()  # (…, obs)
 
     def actions(self, raw: Tensor) -> Tensor:
-        """Continuous actions (…, act) as float32 in [−1, 1]; choices as they are."""
+        """Continuous actions (…, act) as float32 in [−1, 1]; choices as int64."""
         if not self.action_center:
-            return raw
-        center, reach = raw.new_tensor(self.action_center), raw.new_tensor(self.action_reach)
-        return (raw - center) / reach
+            return raw.long()
+        center = raw.new_tensor(self.action_center)
+        reach = raw.new_tensor([one or 1.0 for one in self.action_reach])  # a constant's is 0
+        return ((raw - center) / reach).float()
 
     def raw_actions(self, normalized: Tensor) -> Tensor:
         """The way back from ``actions``."""
