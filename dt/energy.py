@@ -64,6 +64,8 @@ class EnergyModel(Model):
 
     def __init__(self, config: EnergyConfig, spaces: Spaces) -> None:
         super().__init__()
+        if not spaces.continuous and spaces.action_size < 2:
+            raise InputError("Expected 2 or more actions to choose from, got 1: there is nothing to plan.")
         self.config, self.spaces, self.window = config, spaces, config.horizon
         self.per_step = spaces.action_size if spaces.continuous else 1  # tokens of an action
         self.size = config.horizon * self.per_step  # T, tokens of a plan

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ from cartpole_phys.rollouts.policy import ActionBatch
 from dt import checkpoint as checkpoints
 from dt.checkpoint import Checkpoint
 
+LARGEST = 1e15  # target in units of the return scale: models square what they read, in float32
+
 
 class CheckpointPolicy:
     """Plays a batch of episodes in lockstep with the last ``context`` steps of each as history.
@@ -27,13 +28,16 @@ class CheckpointPolicy:
     falls by the reward (Chen et al., 2021, algorithm 1).
 
     Raises:
-        InputError: if ``target`` is not a finite number.
+        InputError: if ``target`` is not a finite number, or larger than a model can read.
     """
 
     def __init__(self, checkpoint: Checkpoint, target: float) -> None:
         """Play ``checkpoint`` for a return of ``target``, in the environment's units."""
-        if not math.isfinite(target):
-            raise InputError(f"Expected a finite target return, got {target}.")
+        largest = LARGEST * checkpoint.normalization.return_scale
+        if not abs(target) <= largest:
+            raise InputError(
+                f"Expected a finite target return, of no more than ±{largest:.3g}, got {target}."
+            )
         self.model, self.normalization = checkpoint.model.eval(), checkpoint.normalization
         self.spaces, self.target = checkpoint.source.spaces, target
         self._device = next(self.model.parameters()).device

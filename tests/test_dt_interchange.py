@@ -186,7 +186,7 @@ def test_we_open_what_transformers_saves(pickled: bool, tmp_path: Path) -> None:
     assert hugging_face.load(tmp_path, CONTINUOUS, 5.0).normalization.return_scale == 5.0
     episodes = world_of(CONTINUOUS).play(load(loaded, 100.0), 2, seed=0)
     assert np.isfinite(episodes.actions).all()
-    with pytest.raises(InputError, match="finite target return, got nan"):
+    with pytest.raises(InputError, match=r"finite target return, .* got nan"):
         load(loaded)
     with pytest.raises(InputError, match="say what is wanted: --target"):
         default_targets(loaded)

@@ -84,10 +84,10 @@ def test_later_observations_do_not_change_earlier_actions() -> None:
     assert (before[4].actions != after[4].actions).all()
 
 
-def test_the_target_is_the_highest_return_by_default_and_finite() -> None:
+def test_the_target_is_the_highest_return_by_default_and_can_be_read() -> None:
     checkpoint = trained_on(CONTINUOUS)
     assert load(checkpoint).target == checkpoint.source.max_return
-    for target in (np.nan, np.inf):
+    for target in (np.nan, np.inf, 1e39, -1e25):
         with pytest.raises(InputError, match="finite target return"):
             load(checkpoint, target)
 
@@ -119,7 +119,7 @@ def test_evaluation_plays_each_target_on_the_same_episodes() -> None:
     assert low <= score <= high
     returns = play(CartPole.from_id(CONTINUOUS), load(checkpoint, 100.0), 4, seed=1).returns
     assert results[0].mean_return == returns.mean()
-    with pytest.raises(InputError, match="seed of at least 0"):
+    with pytest.raises(InputError, match="seed as an integer of at least 0"):
         evaluate(checkpoint, [None], seed=-1)
 
 
