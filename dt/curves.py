@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cartpole_phys.errors import needing
 from dt.learning.optimization import TrainConfig, learning_rate
 from dt.training import OnProgress
 
@@ -15,11 +16,15 @@ def learning_curves(folder: Path | None, config: TrainConfig) -> Iterator[OnProg
     """Something to report progress to, which writes loss and learning rate into ``folder``, if there is one.
 
     A run that goes on adds to the curves of the run before.
+
+    Raises:
+        InputError: if TensorBoard is not installed.
     """
     if folder is None:
         yield lambda step, loss: None
         return
-    from torch.utils.tensorboard import SummaryWriter
+    with needing("dt"):
+        from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(folder)) as writer:
 

@@ -17,6 +17,7 @@ from cartpole_phys.data.score import return_of_score
 from cartpole_phys.errors import InputError, require_ending
 from dt import checkpoint as checkpoints
 from dt.checkpoint import Checkpoint
+from dt.drawing import pyplot
 from dt.evaluation import Evaluation, default_targets, evaluate
 from dt.plots import save_plot
 
@@ -38,6 +39,8 @@ def evaluate_command(
 ) -> None:
     """Play a trained model and print its returns and normalised scores."""
     require_ending("--plot", plot, ".png")
+    if plot is not None:
+        pyplot()  # rather than miss it once all is played
     loaded = checkpoints.load(checkpoint)
     wanted = [*(target or []), *(return_of_score(loaded.source.env_id, one) for one in target_score or [])]
     if (wanted or plot is not None) and not loaded.model.uses_target:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cartpole_phys.files import unfinished
 from dt.checkpoint import Checkpoint
+from dt.drawing import pyplot
 from dt.evaluation import Evaluation
 
 BLUE, GREY = "#0072b2", "#777777"  # told apart by the colour-blind
@@ -14,12 +15,12 @@ SIZE = (6.4, 4.0)  # inches
 
 
 def save_plot(checkpoint: Checkpoint, results: Sequence[Evaluation], path: Path) -> None:
-    """Draw the mean return against the wanted one, with 95 % intervals and the data's own returns."""
-    import matplotlib
+    """Draw the mean return against the wanted one, with 95 % intervals and the data's own returns.
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
+    Raises:
+        InputError: if Matplotlib is not installed.
+    """
+    plt = pyplot()
     ordered = sorted((one.target, one) for one in results if one.target is not None)
     assert ordered, "the model can be asked for a return"
     targets, means = [target for target, _ in ordered], [one.mean_return for _, one in ordered]

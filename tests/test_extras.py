@@ -12,7 +12,10 @@ from cartpole_phys.data.exports import minari, parquet
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies.training_recipe import package_versions
 from dt.checkpoint import Checkpoint
+from dt.curves import learning_curves
+from dt.evaluate import evaluate_command
 from dt.interchange import hub, hugging_face, onnx
+from dt.learning.optimization import TrainConfig
 from dt.training import train
 
 
@@ -26,6 +29,9 @@ NEEDED: dict[str, tuple[str, Callable[[Path], object]]] = {  # by module: its ex
     "pyarrow": ("hf", lambda path: parquet.write(make_episodes(), path)),
     "transformers": ("hf", lambda path: hugging_face.save(_model(), path)),
     "huggingface_hub": ("hf", lambda path: hub.folder_of("nobody/nothing")),
+    "matplotlib": ("report", lambda path: evaluate_command(path, plot=path / "plot.png")),
+    "tensorboard": ("dt", lambda path: learning_curves(path, TrainConfig()).__enter__()),
+    "torchrl": ("dt", lambda path: train(make_episodes(), small_recipe("iql"), path)),
     "onnxscript": ("onnx", lambda path: onnx.save(_model(), path)),
 }
 

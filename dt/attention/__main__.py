@@ -18,6 +18,7 @@ from dt import checkpoint as checkpoints
 from dt.attention.maps import look, played_windows, untrained
 from dt.attention.measures import Measure, measure
 from dt.attention.pictures import save_maps
+from dt.drawing import pyplot
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -33,6 +34,8 @@ def attention(
 ) -> None:
     """Play a trained model and measure what it looks at, beside the same model untrained."""
     require_ending("--plot", plot, ".png")
+    if plot is not None:
+        pyplot()  # rather than miss it once all is played
     loaded = checkpoints.load(checkpoint)
     with Console(stderr=True, quiet=quiet or as_json).status(f"Playing {episodes} episodes …"):
         windows = played_windows(loaded, episodes, seed)

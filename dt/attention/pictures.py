@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cartpole_phys.files import unfinished
 from dt.attention.maps import ACTION, OBSERVATION, REWARD, VALUE, Maps
+from dt.drawing import pyplot
 
 COLOURS = {
     OBSERVATION: "#56b4e9",
@@ -23,11 +24,11 @@ def save_maps(maps: Maps, title: str, path: Path) -> None:
     """Draw what each head looks at, in the mean over episodes, above a strip with the kinds of tokens.
 
     Brightness is attention in units of even attention, so that rows of few and of many tokens compare.
-    """
-    import matplotlib
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
+    Raises:
+        InputError: if Matplotlib is not installed.
+    """
+    plt = pyplot()
     from matplotlib.patches import Patch, Rectangle
 
     mean = maps.weights.float().mean(dim=0).cpu()  # (L, H, Q, T)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, needing
 from dt.acting.history import HistoryModel
 from dt.data.source import Spaces
 from dt.data.transitions import TransitionBatch, Transitions
@@ -56,7 +56,8 @@ class ValueBased(HistoryModel):
             raise InputError(
                 "Expected continuous actions, which value-based methods here are for; train decision or bc."
             )
-        from torchrl.objectives import SoftUpdate, ValueEstimators
+        with needing("dt"):
+            from torchrl.objectives import SoftUpdate, ValueEstimators
 
         self.config, self.hidden, self.spaces = config, list(config.hidden), spaces
         actor = self.actor()
