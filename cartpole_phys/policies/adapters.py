@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cartpole_phys.errors import InputError
+from cartpole_phys.errors import InputError, one_line
 from cartpole_phys.memory import FloatArray
 from cartpole_phys.rollouts.policy import ActionBatch, Array, CompiledPolicy, Policy
 
@@ -65,7 +65,7 @@ class FunctionPolicy:
         except Exception as error:  # it is not this package's code, so it may raise anything
             raise InputError(
                 "Expected a function that takes a batch of observations, here of shape "
-                f"{observations.shape}, and returns an action for each row, but it raised {error!r:.200}."
+                f"{observations.shape}, and returns an action for each row, but it raised {one_line(error)}."
             ) from error
         return ActionBatch(np.asarray(actions), {})
 
