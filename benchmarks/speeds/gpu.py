@@ -13,7 +13,17 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from benchmarks.speeds.models import BATCH, CONTEXT, HUGGING_FACE, SHAPE, acting_model, data, play, rate
+from benchmarks.speeds.models import (
+    BATCH,
+    CONTEXT,
+    HUGGING_FACE,
+    SHAPE,
+    acting_model,
+    acting_rate,
+    data,
+    rate,
+    wait,
+)
 from benchmarks.speeds.peers import hugging_face_peer as peer
 from benchmarks.speeds.side_by_side import compare, options, table, write
 from cartpole_phys import commands
@@ -44,7 +54,7 @@ def training(episodes: Episodes, device: torch.device, rounds: int, updates: int
         def advance() -> None:
             for _ in range(updates):
                 loop.advance()
-            _wait(device)
+            wait(device)
 
         return rate(advance, 1, updates * BATCH * CONTEXT)
 
@@ -61,19 +71,8 @@ def acting(episodes: Episodes, device: torch.device, count: int = EPISODES, step
     """Actions a second of so many episodes at once, keys and values kept."""
     spaces = describe(episodes).spaces
     model = acting_model(spaces, CONTEXT).to(device)
-
-    def work() -> None:
-        play(model, spaces, count, steps)
-        _wait(device)
-
-    work()
-    return rate(work, 1, count * steps)
-
-
-def _wait(device: torch.device) -> None:
-    """For all that was begun on the device."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    acting_rate(model, spaces, count, steps)  # compiles kernels
+    return acting_rate(model, spaces, count, steps)
 
 
 def main() -> None:

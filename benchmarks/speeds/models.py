@@ -88,15 +88,26 @@ def acting_model(spaces: Spaces, window: int | None) -> DecisionTransformer:
     return DecisionTransformer(DecisionConfig(CONTEXT, attention_window=window), spaces).eval()
 
 
+def wait(device: torch.device) -> None:
+    """For all that was begun on the device."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 @torch.inference_mode()
-def play(model: DecisionTransformer, spaces: Spaces, episodes: int, steps: int) -> None:
-    """Act on made-up observations, from the beginning of episodes on."""
+def acting_rate(model: DecisionTransformer, spaces: Spaces, episodes: int, steps: int) -> float:
+    """Actions a second on made-up observations, of the steps whose context is full, as the peer has it."""
     device = next(model.parameters()).device
     stream = model.stream(episodes, torch.Generator(device))
     observation = torch.zeros(episodes, spaces.observation_size, device=device)
     wanted = rewards = torch.ones(episodes, device=device)
     for step in range(steps):
+        if step == CONTEXT:
+            wait(device)
+            start = time.perf_counter()
         stream.act(observation, wanted, rewards, step)
+    wait(device)
+    return episodes * (steps - CONTEXT) / (time.perf_counter() - start)
 
 
 def _their_history(spaces: Spaces) -> dict[str, torch.Tensor]:
@@ -117,7 +128,7 @@ def acting(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
         model = acting_model(spaces, window)
         for count, on, work in (
             (1, 1, f"one action, one thread, {how}"),
-            (EPISODES, threads, f"{EPISODES} episodes of {STEPS} steps, {how}"),
+            (EPISODES, threads, f"{EPISODES} actions at once, {how}"),
         ):
             torch.set_num_threads(on)
             steps = STEPS if window or count == 1 else STEPS // 10
@@ -125,8 +136,8 @@ def acting(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
                 compare(
                     work,
                     HUGGING_FACE + ", one episode at a time",
-                    lambda model=model, count=count, steps=steps: rate(  # type: ignore[misc]
-                        lambda: play(model, spaces, count, steps), 1, count * steps
+                    lambda model=model, count=count, steps=steps: acting_rate(  # type: ignore[misc]
+                        model, spaces, count, steps
                     ),
                     lambda: rate(lambda: peer.act(theirs, history), 200),
                     rounds,

@@ -103,6 +103,7 @@ def compare(
         "ratio": mine / theirs,
         "lowest_ratio": min(ratios),
         "highest_ratio": max(ratios),
+        "rounds": rounds,
     }
 
 
