@@ -5,6 +5,7 @@ Each model is trained on the same data with several seeds, and plays. What is do
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,21 +14,21 @@ import torch
 import typer
 
 from benchmarks.machine import describe
-from benchmarks.studies.cell import read, write
-from benchmarks.studies.running import DATA, DataOption, built, console
-from benchmarks.studies.tables import interval, table
+from benchmarks.studies.cell import read_of, write
+from benchmarks.studies.question import BALANCE, QUESTION
+from benchmarks.studies.running import DATA, DataOption, console, ready
+from benchmarks.studies.tables import interval, made, table
 from cartpole_phys import commands
 from cartpole_phys.data.loading import load_file
-from cartpole_phys.data.recipe import Recipe as DataRecipe
 from cartpole_phys.data.score import mean_interval
 from cartpole_phys.episodes import Episodes
 from dt.attention.maps import Maps, look, played_windows, untrained
 from dt.attention.measures import RECENT, RETURN, SPREAD, by_episode, evenly
 from dt.attention.pictures import save_maps
-from dt.models import recipe
+from dt.models import Recipe, recipe
 from dt.training import train
 
-DATASET = DataRecipe("PhysCartPole-v0", "sac", "medium")
+DATASET = QUESTION.tier(BALANCE, "medium")
 RESULTS = Path(__file__).parent / "results" / "attention"
 KINDS, SEEDS, EPISODES = ("decision", "reinformer", "trajectory", "energy"), 3, 50
 NAMES = {
@@ -70,11 +71,12 @@ def measures_table() -> str:
     names = dict.fromkeys(name for kind in KINDS for name in _results(kind)[0]["trained"])
     kinds = [name for name in names if not name.endswith("away") and name not in (RECENT, SPREAD)]
     rows = [[name, *(_told(kind, name) for kind in KINDS)] for name in (*kinds, RECENT, SPREAD)]
-    machine, date = (_results(KINDS[0])[0][key] for key in ("machine", "date"))
+    machines, dates = made([result for kind in KINDS for result in _results(kind)])
     note = (
         f"Shares of the attention, trained and, after the stroke, untrained: means over layers, heads, "
         f"{SEEDS} seeds and {EPISODES} episodes of each, with 95 % intervals over episodes. Spread is the "
-        f"share of the tokens among which it is divided. `python -m benchmarks.attention`: {machine}, {date}."
+        f"share of the tokens among which it is divided. `python -m benchmarks.attention`: {machines}, "
+        f"{dates}."
     )
     return "\n".join([table(["attention to", *(NAMES[kind] for kind in KINDS)], rows), "", note])
 
@@ -96,7 +98,12 @@ def _measured(kind: str, measure: str) -> tuple[tuple[float, float, float], floa
 
 
 def _results(kind: str) -> list[dict[str, Any]]:
-    return [read(_path(kind, seed)) for seed in range(SEEDS)]
+    """The results of a kind of model, of each seed."""
+    return [read_of(_path(kind, seed), _recipe(kind, seed)) for seed in range(SEEDS)]
+
+
+def _recipe(kind: str, seed: int) -> Recipe:
+    return recipe(kind, "tiny", seed=seed)
 
 
 def _path(kind: str, seed: int) -> Path:
@@ -105,7 +112,7 @@ def _path(kind: str, seed: int) -> Path:
 
 def measure_model(kind: str, seed: int, data: Episodes) -> dict[str, Any]:
     """Train a model, let it play, and see what it looks at."""
-    checkpoint = train(data, recipe(kind, "tiny", seed=seed))
+    checkpoint = train(data, _recipe(kind, seed))
     windows = played_windows(checkpoint, EPISODES, seed)
     maps, begun = look(checkpoint.model, windows), look(untrained(checkpoint), windows)
     shown = {
@@ -118,7 +125,8 @@ def measure_model(kind: str, seed: int, data: Episodes) -> dict[str, Any]:
         "untrained": {name: values.round(5).tolist() for name, values in by_episode(begun).items()},
         "uniform": evenly(maps),
     }
-    return {"kind": kind, "seed": seed, **measured, "map": shown, **describe("torch")}
+    made_with = {"recipe": asdict(checkpoint.recipe), "data_sha256": checkpoint.source.sha256}
+    return {"kind": kind, "seed": seed, **made_with, **measured, "map": shown, **describe("torch")}
 
 
 def draw(kind: str) -> None:
@@ -136,13 +144,16 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def attention(data: DataOption = DATA) -> None:
     """Train what is claimed about, and measure what it looks at; what is done already stays."""
-    episodes = load_file(built(DATASET, data))
+    episodes = load_file(ready(DATASET, QUESTION.results, data))
     RESULTS.mkdir(parents=True, exist_ok=True)
     for seed in range(SEEDS):
         for kind in KINDS:
-            if not _path(kind, seed).exists():
-                console.print(f"Training {kind}, seed {seed}")
-                write(measure_model(kind, seed, episodes), _path(kind, seed))
+            path = _path(kind, seed)
+            if path.exists():
+                read_of(path, _recipe(kind, seed))
+                continue
+            console.print(f"Training {kind}, seed {seed}")
+            write(measure_model(kind, seed, episodes), path)
     for kind in KINDS:
         draw(kind)
 
