@@ -1,11 +1,5 @@
 """Rollouts are what an environment and a policy give, however they are batched."""
 
-import os
-import subprocess
-import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from typing import Any
 
 import gymnasium as gym
@@ -13,15 +7,13 @@ import numpy as np
 import pytest
 
 import cartpole_phys
-from cartpole_phys import rollout
 from cartpole_phys.episodes import CUT, Episodes
 from cartpole_phys.errors import InputError
 from cartpole_phys.integrators import INTEGRATORS
 from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.policies.heuristic import calibrate, proportional, uniform
 from cartpole_phys.policies.swing_up import swing_up
-from cartpole_phys.rollout import collect, compiled_batches, cut, play, run_compiled
-from cartpole_phys.rollouts.closed_loop import LANES
+from cartpole_phys.rollout import collect, play, run_compiled
 from cartpole_phys.rollouts.laws import PROPORTIONAL
 from cartpole_phys.rollouts.lockstep import BATCH_SIZE, run_lockstep
 from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy
@@ -81,7 +73,7 @@ class Sampling:
         return ActionBatch(np.clip(GAIN * observations[:, 2:3] + noise, -1, 1).astype(np.float32), {})
 
 
-def _assert_equal(a: Episodes, b: Episodes, infos: tuple[str, ...] = ("qpos", "qvel", "push", CUT)) -> None:
+def assert_equal(a: Episodes, b: Episodes, infos: tuple[str, ...] = ("qpos", "qvel", "push", CUT)) -> None:
     for name in (
         "observations",
         "actions",
@@ -152,7 +144,7 @@ def test_lockstep_equals_compiled_at_any_batch_size() -> None:
     for batch_size in (20, 33):
         policy = ProportionalInPython(GAIN)
         lockstep = run_lockstep(system, policy, key, 10, 20, batch_size)
-        _assert_equal(compiled, lockstep)
+        assert_equal(compiled, lockstep)
         np.testing.assert_array_equal(lockstep.infos["tilt"], lockstep.observations[:, 2])
         assert (policy.rewards[0] == 0).all()
         assert (policy.rewards[1] == 1).all()
@@ -161,7 +153,7 @@ def test_lockstep_equals_compiled_at_any_batch_size() -> None:
 def test_a_policy_in_python_answers_only_for_episodes_that_run() -> None:
     system, key, policy = CartPole.from_id("PhysCartPole-v0"), key_from_seed(2), LostWhenFallen(GAIN)
     episodes = run_lockstep(system, policy, key, 0, 20, 32)
-    _assert_equal(episodes, run_compiled(system, proportional(GAIN, True), key, 0, 20))
+    assert_equal(episodes, run_compiled(system, proportional(GAIN, True), key, 0, 20))
     ends = episodes.lengths
     assert len(set(ends)) > 5
     for i in range(20):
@@ -196,8 +188,8 @@ def test_collect_gives_exactly_the_steps_and_marks_the_cut(steps: int) -> None:
 def test_a_sampling_policy_repeats_exactly() -> None:
     system = CartPole(push_rate=5.0)
     for episodes in (20, BATCH_SIZE + 50):
-        _assert_equal(play(system, Sampling(), episodes, seed=7), play(system, Sampling(), episodes, seed=7))
-    _assert_equal(collect(system, Sampling(), 9_000, seed=7), collect(system, Sampling(), 9_000, seed=7))
+        assert_equal(play(system, Sampling(), episodes, seed=7), play(system, Sampling(), episodes, seed=7))
+    assert_equal(collect(system, Sampling(), 9_000, seed=7), collect(system, Sampling(), 9_000, seed=7))
 
 
 def test_rows_of_a_sampling_policy_do_not_depend_on_how_many_are_asked_for() -> None:
@@ -205,116 +197,10 @@ def test_rows_of_a_sampling_policy_do_not_depend_on_how_many_are_asked_for() -> 
     longest = collect(system, Sampling(), 40_000, seed=7)
     assert len(longest) > 2 * BATCH_SIZE
     for steps in (1, 999, 30_000):
-        _assert_equal(collect(system, Sampling(), steps, seed=7), longest.head(steps))
+        assert_equal(collect(system, Sampling(), steps, seed=7), longest.head(steps))
     played = play(system, Sampling(), BATCH_SIZE + 50, seed=7)  # from a full batch on, so are episodes
     steps = int(played.offsets[-1])
-    _assert_equal(played, longest.head(steps), ("qpos", "qvel", "push"))
-
-
-def _count_batches(monkeypatch: pytest.MonkeyPatch, processors: int) -> list[int]:
-    """The sizes of the batches that will have been begun, as if there were so many processors."""
-    begun: list[int] = []
-
-    def run(system: CartPole, policy: CompiledPolicy, key: np.uint64, first: int, count: int) -> Episodes:
-        begun.append(count)
-        return run_compiled(system, policy, key, first, count)
-
-    monkeypatch.setattr(rollout, "run_compiled", run)
-    monkeypatch.setattr(rollout, "processors", lambda: processors)
-    return begun
-
-
-@pytest.mark.parametrize("env_id", IDS)
-def test_few_steps_take_few_batches_on_many_processors(env_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun = _count_batches(monkeypatch, 32)
-    system = CartPole.from_id(env_id)
-    assert collect(system, uniform(), 10, 0).steps == 10
-    assert len(begun) == 1
-    assert sum(begun) <= LANES
-    begun.clear()
-    rows = collect(system, uniform(), 50_000, 0)
-    assert sum(begun) < len(rows) + 3 * LANES
-    begun.clear()
-    assert len(play(system, uniform(), 600, 0)) == 600
-    assert sum(begun) == 600
-
-
-def test_processors_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    system = CartPole(push_rate=5.0)
-    results = []
-    for processors in (1, 2, 32):
-        _count_batches(monkeypatch, processors)
-        results.append((collect(system, uniform(), 60_001, 2), play(system, uniform(), 1_100, 2)))
-    for collected, played in results[1:]:
-        _assert_equal(collected, results[0][0])
-        _assert_equal(played, results[0][1])
-
-
-def test_leaving_early_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -> None:
-    threads = threading.active_count()
-    begun = _count_batches(monkeypatch, 2)
-
-    def leave() -> None:
-        batches = compiled_batches(CartPole(), proportional(GAIN, True), key_from_seed(0), lambda *_: 10_000)
-        with closing(cut(batches, 10_000_000)) as stream:
-            next(stream)
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt) as caught:  # whose traceback keeps the frames alive
-        leave()
-    assert caught.tb is not None
-    assert threading.active_count() == threads
-    assert len(begun) <= 3
-
-
-FORK = """
-import os
-import numpy as np
-from cartpole_phys.policies.heuristic import uniform
-from cartpole_phys.rollout import collect
-from cartpole_phys.system import CartPole
-from cartpole_phys.vector import PhysCartPoleVectorEnv
-
-def work():
-    env = PhysCartPoleVectorEnv(8)
-    env.reset(seed=0)
-    observations = env.step(np.ones((8, 1), np.float32))[0]
-    return collect(CartPole(), uniform(), 20_000, 0).observations.tobytes() + observations.tobytes()
-
-expected = work()
-child = os.fork()
-if child == 0:
-    os._exit(0 if work() == expected else 1)
-raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_process_forked_after_a_rollout_works() -> None:
-    command = [sys.executable, "-c", FORK]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert (result.returncode, result.stderr) == (0, "")
-
-
-def test_scalar_environments_in_threads_step_as_alone() -> None:
-    together, count = threading.Barrier(4), 2_000
-
-    def steps(seed: int, company: bool) -> list[tuple[Any, ...]]:
-        env: Any = gym.make(IDS[seed % len(IDS)], **BUSY)
-        env.action_space.seed(seed)
-        seen: list[tuple[Any, ...]] = [(env.reset(seed=seed)[0].tobytes(),)]
-        if company:
-            together.wait(timeout=60)
-        for _ in range(count):
-            observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
-            seen.append((observation.tobytes(), reward, terminated, truncated, info["push"]))
-            if terminated or truncated:
-                seen.append((env.reset()[0].tobytes(),))
-        return seen
-
-    alone = [steps(seed, False) for seed in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(steps, range(4), [True] * 4)) == alone
+    assert_equal(played, longest.head(steps), ("qpos", "qvel", "push"))
 
 
 def test_uniform_policy_covers_the_action_space() -> None:
