@@ -17,7 +17,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from cartpole_phys.data.building.progress import Silent
 from cartpole_phys.data.loading import load_file
-from cartpole_phys.data.report.charts import _ticks
+from cartpole_phys.data.report.charts import HEIGHT, LEFT, WIDTH, Axes, _ticks
 from cartpole_phys.data.report.show import show, write_page
 
 browser = pytest.mark.clients
@@ -175,3 +175,13 @@ def test_ticks_are_round() -> None:
     assert _ticks(0.0, 827.0) == [0.0, 200.0, 400.0, 600.0, 800.0]
     np.testing.assert_allclose(_ticks(-0.998, 0.998), [-0.5, 0.0, 0.5])
     assert _ticks(3.0, 3.0) == [3.0]
+    assert _ticks(0.0, 5e-324) == [0.0]
+    assert _ticks(-1.7e308, 1.7e308) == [-1e308, 0.0, 1e308]
+
+
+@pytest.mark.parametrize("end", [5e-324, 1.0, 1.7e308])
+def test_all_of_any_axis_is_within_its_frame(end: float) -> None:
+    axes = Axes([-end, end], [-end, end], "across", "up")
+    assert LEFT <= axes.x(-end) <= axes.x(0.0) <= axes.x(end) <= WIDTH
+    assert 0 <= axes.y(end) <= axes.y(0.0) <= axes.y(-end) <= HEIGHT
+    assert "inf" not in "".join(axes.frame())

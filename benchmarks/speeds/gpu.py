@@ -36,7 +36,7 @@ from dt.learning.optimization import Trainer, faster_dtype
 from dt.models import recipe
 
 RESULT = Path(__file__).parent.parent / "results" / "gpu.json"
-EPISODES, STEPS, UPDATES = 4_096, 500, 100
+EPISODES, STEPS, UPDATES = 4_096, 500 - CONTEXT, 100
 
 
 def training(episodes: Episodes, device: torch.device, rounds: int, updates: int = UPDATES) -> dict[str, Any]:

@@ -96,18 +96,18 @@ def wait(device: torch.device) -> None:
 
 @torch.inference_mode()
 def acting_rate(model: DecisionTransformer, spaces: Spaces, episodes: int, steps: int) -> float:
-    """Actions a second on made-up observations, of the steps whose context is full, as the peer has it."""
+    """Actions a second on made-up observations, once the context is full, as the peer's always is."""
     device = next(model.parameters()).device
     stream = model.stream(episodes, torch.Generator(device))
     observation = torch.zeros(episodes, spaces.observation_size, device=device)
     wanted = rewards = torch.ones(episodes, device=device)
-    for step in range(steps):
+    for step in range(CONTEXT + steps):
         if step == CONTEXT:
             wait(device)
             start = time.perf_counter()
         stream.act(observation, wanted, rewards, step)
     wait(device)
-    return episodes * (steps - CONTEXT) / (time.perf_counter() - start)
+    return episodes * steps / (time.perf_counter() - start)
 
 
 def _their_history(spaces: Spaces) -> dict[str, torch.Tensor]:
@@ -131,7 +131,7 @@ def acting(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
             (EPISODES, threads, f"{EPISODES} actions at once, {how}"),
         ):
             torch.set_num_threads(on)
-            steps = STEPS if window or count == 1 else STEPS // 10
+            steps = STEPS - CONTEXT if window or count == 1 else STEPS // 10
             rows.append(
                 compare(
                     work,

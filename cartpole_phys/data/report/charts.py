@@ -108,15 +108,16 @@ def named(name: str, unit: str) -> str:
 
 
 def _share(value: float, start: float, stop: float) -> float:
-    return (value - start) / (stop - start) if stop != start else 0.5
+    width = stop / 2 - start / 2  # of halves, whose difference is always finite
+    return (value / 2 - start / 2) / width if width else 0.5
 
 
 def _ticks(start: float, stop: float) -> list[float]:
     """Round numbers between the ends of an axis."""
     low, high = min(start, stop), max(start, stop)
-    if low == high:
+    rough = high / TICKS - low / TICKS  # not of their difference, which may be infinite
+    if not rough:
         return [low]
-    rough = (high - low) / TICKS
     power = 10.0 ** floor(log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
     return [step * i for i in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
