@@ -27,6 +27,7 @@ from cartpole_phys import files
 from cartpole_phys.data.building.writing import writing_to
 from cartpole_phys.errors import InputError
 from cartpole_phys.files import aside, replacing_folder, require_writable, synchronize
+from cartpole_phys.json_text import parsed_json
 from dt.data.source import Source
 from dt.data.windows import Normalization
 from dt.heads import Model
@@ -170,7 +171,7 @@ def _read_description(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise InputError(f"There is no checkpoint {str(path)!r}; train one with: python -m dt.train DATASET")
     try:
-        description = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        description = parsed_json((path / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise _unusable(path, str(error)) from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:

@@ -21,6 +21,7 @@ from torch import Tensor
 from cartpole_phys.errors import InputError
 from dt import checkpoint as checkpoints
 from dt.checkpoint import CONFIG, MODEL, TRAINING, Checkpoint
+from dt.interchange import hub
 from dt.training import train
 
 FILES = (MODEL, TRAINING, CONFIG)
@@ -235,3 +236,10 @@ def _step(path: Path) -> int:
         return int(json.loads((path / CONFIG).read_text())["step"])
     except OSError:  # between the two renames
         return 0
+
+
+def test_settings_too_deep_to_walk_through_are_refused(saved: Path) -> None:
+    (saved / CONFIG).write_text("[" * 100_000 + "]" * 100_000)
+    for read in (checkpoints.load, hub.settings):
+        with pytest.raises(InputError, match=r"it is too deep|deeper than"):
+            read(saved)

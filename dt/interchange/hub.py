@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from cartpole_phys.errors import InputError, needing
+from cartpole_phys.json_text import parsed_json
 
 SETTINGS = "config.json"
 FILES = [SETTINGS, "*.safetensors", "*.bin", "README.md"]
@@ -41,7 +41,7 @@ def settings(folder: Path) -> dict[str, Any]:
     """
     path = folder / SETTINGS
     try:
-        said = json.loads(path.read_text("utf-8"))
+        said = parsed_json(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
             f"Expected a checkpoint of transformers in {str(folder)!r}, but its {SETTINGS} cannot be read "
