@@ -19,6 +19,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from cartpole_phys import commands
+from cartpole_phys.errors import require_ending
 from cartpole_phys.files import unfinished
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -114,6 +115,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def write(out: Annotated[Path, typer.Option(help="The file.")] = Path("results.html")) -> None:
     """Write the committed results as one page."""
+    require_ending("--out", out, ".html")
     with unfinished(out) as partial:
         partial.write_text(page(), "utf-8")
     print(f"Wrote {out}.")

@@ -9,7 +9,8 @@ from browser import DESKTOP, PHONE, chromium, set_size
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from benchmarks.page import DOCS, DOCUMENTS, page
+from benchmarks.page import DOCS, DOCUMENTS, page, write
+from cartpole_phys.errors import InputError
 
 PICTURE = re.compile(r"!\[([^\]]*)\]")
 
@@ -79,3 +80,10 @@ def test_nothing_is_fetched_and_every_study_is_in_it() -> None:
 def test_every_study_says_how_to_repeat_it(study: str, commands: tuple[str, ...]) -> None:
     section = page().partition(f'<section id="{study}">')[2].partition("</section>")[0]
     assert [command for command in commands if f"<code>{command}" not in section] == []
+
+
+def test_another_kind_of_file_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "set.hdf5").write_text("rows")
+    with pytest.raises(InputError, match=r"Expected --out with a name that ends in \.html"):
+        write(tmp_path / "set.hdf5")
+    assert (tmp_path / "set.hdf5").read_text() == "rows"
