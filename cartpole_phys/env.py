@@ -129,7 +129,8 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
         """See the class for the arguments; ``task`` is ``"balance"`` or ``"swing_up"``.
 
         Raises:
-            InputError: on an unknown argument or render mode, or a value out of its range.
+            UnexpectedArgumentError: on an unknown argument, an ``InputError`` and a ``TypeError``.
+            InputError: on an unknown render mode, or a value out of its range.
         """
         self._set_up(CartPole.from_arguments(task, continuous, arguments), render_mode)
 

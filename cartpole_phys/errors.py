@@ -19,6 +19,14 @@ class InputError(ValueError):
     """
 
 
+class UnexpectedArgumentError(InputError, TypeError):
+    """An unknown keyword argument, also a ``TypeError`` in Python's wording.
+
+    Libraries probe with keyword arguments and withdraw the one that a ``TypeError`` names: TorchRL's
+    ``GymEnv`` does so with ``frameskip``, Stable-Baselines3's ``make_vec_env`` with ``render_mode``.
+    """
+
+
 @contextmanager
 def needing(extra: str) -> Iterator[None]:
     """Say which extra of this package installs what is imported here.

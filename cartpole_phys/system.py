@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 
 from cartpole_phys.actions import ActionSpace, action_space
-from cartpole_phys.errors import InputError, is_integer, is_number
+from cartpole_phys.errors import InputError, UnexpectedArgumentError, is_integer, is_number
 from cartpole_phys.integrators import integrator_code
 from cartpole_phys.memory import LARGEST_INTEGER, SETTINGS, Settings
 from cartpole_phys.physics import Params
@@ -90,12 +90,14 @@ class CartPole:
         """The system for a task's name and the keyword arguments of ``gym.make``.
 
         Raises:
-            InputError: on an unknown argument, or a value out of its range.
+            UnexpectedArgumentError: on an unknown argument, an ``InputError`` and a ``TypeError``.
+            InputError: on a value out of its range.
         """
         unknown = sorted(set(arguments) - set(ARGUMENTS))
         if unknown:
-            raise InputError(
-                f"Unknown environment argument {unknown[0]!r}; choose from {', '.join(ARGUMENTS)}."
+            raise UnexpectedArgumentError(
+                f"The environment got an unexpected keyword argument {unknown[0]!r}; choose from "
+                f"{', '.join(ARGUMENTS)}."
             )
         values, own = dict(arguments), task_named(task)
         params = Params.from_mapping(values.pop("params", None))

@@ -69,7 +69,8 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         """See the class for the arguments.
 
         Raises:
-            InputError: on an unknown argument or mode, a value out of its range, or fewer than 1 environment.
+            UnexpectedArgumentError: on an unknown argument, an ``InputError`` and a ``TypeError``.
+            InputError: on an unknown mode, a value out of its range, or fewer than 1 environment.
         """
         if not is_integer(num_envs) or num_envs < 1:
             raise InputError(f"Expected num_envs of at least 1, got {num_envs!r}.")

@@ -98,7 +98,7 @@ def test_bad_actions_of_many(env_id: str) -> None:
 
 # Keyword arguments of an environment, and what is said of them.
 ARGUMENTS: list[tuple[dict[str, Any], str]] = [
-    ({"gravity": 9.0}, "Unknown environment argument 'gravity'; choose from integrator, params"),
+    ({"gravity": 9.0}, "got an unexpected keyword argument 'gravity'; choose from integrator, params"),
     ({"task": "juggle"}, "Unknown task 'juggle'; choose from balance"),
     ({"integrator": "rk5"}, "'rk5'"),
     ({"params": {"mass": 1.0}}, "Unknown physical parameter 'mass'; choose from gravity"),

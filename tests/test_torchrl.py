@@ -25,14 +25,12 @@ def _gym_env(env_id: str, **kwargs: Any) -> Any:
 
 
 @by_id
-@pytest.mark.xfail(strict=True, reason="an unknown keyword argument is a ValueError")
 def test_gym_env_makes_every_id(env_id: str) -> None:
     env = _gym_env(env_id)
     rollout = env.rollout(5)
     assert rollout["next", "reward"].shape == (5, 1)
 
 
-@pytest.mark.xfail(strict=True, reason="an unknown keyword argument is a ValueError")
 def test_frame_skip_repeats_an_action() -> None:
     env = _gym_env(IDS[0], frame_skip=4)
     env.set_seed(0)
@@ -41,7 +39,6 @@ def test_frame_skip_repeats_an_action() -> None:
 
 @by_id
 @pytest.mark.parametrize("make", [gym.make, gym.make_vec])
-@pytest.mark.xfail(strict=True, reason="an unknown keyword argument is a ValueError")
 def test_unknown_keyword_arguments_have_pythons_type_and_wording(env_id: str, make: Any) -> None:
     with pytest.raises(TypeError, match="got an unexpected keyword argument 'frameskip'; choose from integr"):
         make(env_id, frameskip=4)
