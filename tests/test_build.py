@@ -190,7 +190,7 @@ def policies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_policy_of_another_tier_is_told_to_leave_it_out(tmp_path: Path, policies: str) -> None:
-    with pytest.raises(InputError, match=r"gate tier, .*; leave out --tier"):
+    with pytest.raises(InputError, match=r"tier 'medium' to score 40 to 60, .*; leave out --tier"):
         build_dataset(policy=f"{policies}:balancing", tier="medium", steps=600, out=tmp_path / "out")
 
 

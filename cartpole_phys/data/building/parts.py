@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from cartpole_phys.data.building.heuristics import heuristic_behaviour
+from cartpole_phys.data.building.own_policies import require_references, require_repeatable
 from cartpole_phys.data.building.pieces import pieces
 from cartpole_phys.data.building.progress import Progress
 from cartpole_phys.data.building.trained import trained_agent
@@ -88,6 +89,18 @@ def _stitched(recipe: Recipe) -> Part:
     return Part(recipe, Behaviour({**expert.description, "tier": STITCHING}), recording)
 
 
+def _own(recipe: Recipe) -> Part:
+    """A policy that a user supplies.
+
+    Raises:
+        InputError: if its tier cannot be verified, or it does not repeat its actions.
+    """
+    require_references(recipe)
+    part = Part(recipe, Behaviour({**factory_description(recipe.policy), "tier": recipe.tier}))
+    require_repeatable(recipe, part.source)
+    return part
+
+
 def prepare(recipe: Recipe, retrain: bool, progress: Progress) -> Prepared:
     """Calibrate, train or load whatever acts in a data set.
 
@@ -106,7 +119,7 @@ def prepare(recipe: Recipe, retrain: bool, progress: Progress) -> Prepared:
             behaviour = heuristic_behaviour(part.env_id, part.world.system, part.tier, seed)
             parts.append(Part(part, behaviour))
         elif is_own_policy(part.policy):
-            parts.append(Part(part, Behaviour({**factory_description(part.policy), "tier": part.tier})))
+            parts.append(_own(part))
         else:
             trained = trained_agent(part, retrain, progress)
             parts.append(Part(part, trained.behaviour, trained.recording))

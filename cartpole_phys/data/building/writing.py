@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cartpole_phys.data.building.metadata import metadata_of
+from cartpole_phys.data.building.own_policies import require_tier
 from cartpole_phys.data.building.parts import Prepared
 from cartpole_phys.data.building.progress import Progress
 from cartpole_phys.data.check import FAILED, check_file
-from cartpole_phys.data.gates.tier import Tier
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import score
 from cartpole_phys.data.storage.d4rl import Writer
@@ -89,13 +89,13 @@ def build_file(
     with writing_to(path), unfinished(path) as partial:
         progress.stage("collecting")
         metadata = _write(partial, name, recipe, prepared, jobs, progress, extra)
+        if is_own_policy(recipe.policy):
+            require_tier(recipe, *metadata["scores"])
         failed = [result for result in check_file(partial, progress) if result.status == FAILED]
         if failed:
-            unlike = is_own_policy(recipe.policy) and failed[0].gate == Tier.name
-            mend = "leave out --tier" if unlike else "try another --seed or more --steps"
             raise InputError(
-                f"The built data set did not pass its own check, so it was not kept: gate {failed[0].gate}, "
-                f"{failed[0].detail}; {mend}."
+                f"The built data set failed validation and was discarded: gate {failed[0].gate}, "
+                f"{failed[0].detail}; try another --seed or more --steps."
             )
     return built_from(path, Summary(**metadata["summary"]), prepared.references, metadata[METADATA_HASH])
 

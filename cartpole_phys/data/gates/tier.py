@@ -1,4 +1,4 @@
-"""Is the behaviour as good as the tier says?"""
+"""Does the behavior policy score in its tier's band?"""
 
 from __future__ import annotations
 
@@ -12,15 +12,12 @@ from cartpole_phys.data.gates.verdict import (
     CannotTell,
     Gate,
     GateFailure,
-    need,
     stated_parts,
     stated_world,
 )
 from cartpole_phys.data.score import mean_interval, references_of, score
-from cartpole_phys.data.storage.blocks import Block
-from cartpole_phys.data.storage.d4rl import REQUIRED, Header
+from cartpole_phys.data.storage.d4rl import Header
 from cartpole_phys.data.tiers import band
-from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError, is_integer
 from cartpole_phys.policies.behaviour import from_description
 from cartpole_phys.worlds.world import World
@@ -30,10 +27,10 @@ EVALUATED_STEPS = 5_000_000
 
 
 class Tier(Gate):
-    """The behaviour policy, played anew on the stored seed, scores in its tier's band.
+    """The behavior policy, evaluated again on the stored seed, scores in its tier's band.
 
-    Replay tiers are judged by the agent that they lead up to; a policy that is code from elsewhere, which is
-    not run here, by the episodes in the file.
+    Replay tiers are judged by the agent that they lead up to. The tier of a policy from MODULE:FACTORY is not
+    proven here, since that code is not run: the build evaluates it, and refuses a false tier.
     """
 
     name = "tier"
@@ -41,16 +38,6 @@ class Tier(Gate):
     def __init__(self, header: Header) -> None:
         super().__init__(header)
         self._parts, self._evaluation = stated_parts(header), header.metadata.get("evaluation")
-        self._own_returns: list[Array] = []
-
-    def see(self, block: Block) -> None:
-        if any(part.get("kind") == FOREIGN_CODE for part in self._parts):
-            need(block, *REQUIRED)
-            try:
-                episodes = Episodes.from_d4rl(block.arrays)
-            except InputError as error:
-                raise CannotTell(str(error)) from error
-            self._own_returns.append(episodes.returns[episodes.complete])
 
     def verdict(self) -> str:
         return "scores " + ", ".join(self._judge(i, part) for i, part in enumerate(self._parts))
@@ -59,6 +46,8 @@ class Tier(Gate):
         limits = band(str(part.get("tier")))
         if limits is None:
             raise CannotTell(f"the tier {part.get('tier')!r} claims no score")
+        if part.get("kind") == FOREIGN_CODE:
+            raise CannotTell(f"not proven: {part.get('place')!r} is code, which a check does not run")
         scores = score(self._references(), self._returns(number, part))
         if not np.isfinite(scores).all():
             raise GateFailure("its policy's scores are no finite numbers")
@@ -79,12 +68,7 @@ class Tier(Gate):
             raise CannotTell(str(error)) from error
 
     def _returns(self, number: int, part: Mapping[str, Any]) -> Array:
-        """Returns of the policy's own evaluation episodes; of the file's where it is code from elsewhere."""
-        if part.get("kind") == FOREIGN_CODE:
-            returns = np.concatenate(self._own_returns)
-            if not len(returns):
-                raise CannotTell("the policy is code from elsewhere, and the file holds no complete episode")
-            return returns
+        """Returns of the policy's evaluation episodes."""
         try:
             behaviour = from_description(part, self.header.weights.get(str(number), {}))
         except InputError as error:
