@@ -11,9 +11,15 @@ from pathlib import Path
 
 MODULES = ("dt.train", "dt.evaluate", "dt.exchange", "dt.attention.__main__", "torch._dynamo")
 SECONDS = 60
+NOTICE = "cartpole-phys: compiling kernels (once per machine)...\n"
 
 _forking = multiprocessing.get_context("forkserver")
 _forking.set_forkserver_preload(list(MODULES))
+
+
+def without_notice(stderr: str) -> str:
+    """The text on stderr, but for the line that only a first run with an empty kernel cache writes."""
+    return stderr.replace(NOTICE, "")
 
 
 class Command:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import without_notice
 
 import cartpole_phys
 from cartpole_phys import build_dataset
@@ -232,10 +233,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_full_disk_is_one_line_and_leaves_nothing(small_disk: Path) -> None:
     result = _command("--policy", "random", "--steps", "100000", "--quiet", folder=small_disk)
+    stderr = without_notice(result.stderr)
     assert result.returncode == 2
-    assert result.stderr.startswith("error: Cannot write")
-    assert "(No space left on device); free some space there" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+    assert stderr.startswith("error: Cannot write")
+    assert "(No space left on device); free some space there" in stderr
+    assert len(stderr.splitlines()) == 1
     assert list(small_disk.iterdir()) == []
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import without_notice
 from gymnasium.error import ResetNeeded
 from networks import described
 
@@ -228,7 +229,7 @@ def _run(*words: str, program: str = PROGRAM, **variables: str) -> subprocess.Co
 def test_command_plays_to_the_end() -> None:
     result = _run("--policy", "random", "--episodes", "1", "--seed", "1", SDL_VIDEODRIVER="dummy")
     assert result.returncode == 0
-    assert result.stderr == ""
+    assert without_notice(result.stderr) == ""
     expected = play(CartPole(), uniform(), 1, seed=1)
     assert result.stdout == (
         f"episode 0: return {expected.returns[0]:.1f} after {expected.steps} steps, ended early\n"

@@ -1,8 +1,7 @@
 """Compiles the numeric kernels with numba, and keeps their machine code between processes.
 
-Numba's own cache looks only at the file a kernel stands in, so an edit of a function that the kernel
-calls from another file would go unnoticed. The cache folder is therefore named after a hash of every
-file that defines kernels: one edit, a new folder.
+The cache folder (``kernel_cache.py``) is named after a hash of every file that defines kernels: an edit of a
+function that a kernel calls from another file gives a new folder.
 """
 
 from __future__ import annotations
@@ -14,6 +13,8 @@ from typing import Any, TypeVar, cast
 
 import numba
 import platformdirs
+
+from cartpole_phys.numeric.kernel_cache import KernelCache
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -37,35 +38,15 @@ def source_hash(package: Path = PACKAGE) -> str:
     return digest.hexdigest()[:16]
 
 
-def _cache_folder() -> Path | None:
-    """The folder for machine code of these sources, or None where the disk cannot be written."""
-    folder = Path(platformdirs.user_cache_dir("cartpole-phys")) / "kernels" / source_hash()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".writable").touch()
-    except OSError:
-        return None
-    return folder
-
-
-_CACHE_FOLDER = _cache_folder()
+CACHE_FOLDER = Path(platformdirs.user_cache_dir("cartpole-phys")) / "kernels" / source_hash()
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": False}
 
 
-def _cached(options: dict[str, Any]) -> Callable[[Function], Function]:
-    """Numba's compiler with these options, and with the machine code kept in our folder."""
-
-    def compile_cached(function: Function) -> Function:
-        config: Any = numba.config
-        default = config.CACHE_DIR
-        if _CACHE_FOLDER is not None:
-            config.CACHE_DIR = str(_CACHE_FOLDER)
-        try:
-            return cast(Function, numba.njit(cache=_CACHE_FOLDER is not None, **options)(function))
-        finally:
-            config.CACHE_DIR = default
-
-    return compile_cached
+def _cached(function: Function, **options: Any) -> Function:
+    """Compile a function with these options, and keep its machine code."""
+    dispatcher: Any = numba.njit(**_OPTIONS, **options)(function)
+    dispatcher._cache = KernelCache(dispatcher.py_func, CACHE_FOLDER)
+    return cast(Function, dispatcher)
 
 
 def kernel(function: Function) -> Function:
@@ -73,7 +54,7 @@ def kernel(function: Function) -> Function:
 
     No fast-math: every operation rounds as IEEE 754 says, so the bits do not depend on the processor.
     """
-    return _cached({**_OPTIONS, "nogil": True})(function)
+    return _cached(function, nogil=True)
 
 
 def quick_kernel(function: Function) -> Function:
@@ -82,7 +63,7 @@ def quick_kernel(function: Function) -> Function:
     It keeps the interpreter lock and counts no references to its arguments, which together takes a third off
     a call; so it must not make arrays.
     """
-    return _cached({**_OPTIONS, "_nrt": False})(function)
+    return _cached(function, _nrt=False)
 
 
 def inlined(function: Function) -> Function:

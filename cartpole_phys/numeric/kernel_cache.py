@@ -1,0 +1,149 @@
+"""Machine code on disk: a cache that is full, damaged or out of reach costs time, and never raises.
+
+Numba's own cache raises an ``OSError`` on a full disk, an ``EOFError`` or ``UnpicklingError`` on a truncated
+file, and does not notice a changed byte of machine code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import marshal
+import pickle
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Timer
+from types import FunctionType
+from typing import Any
+from uuid import uuid4
+
+import llvmlite
+import numba
+from numba.core.caching import NullCache
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
+from numba.core.sigutils import normalize_signature
+
+_DIGEST = hashlib.sha256().digest_size  # bytes that each file begins with
+NOTICE_AFTER = 1.0  # s of compiling
+_VERSIONS = numba.__version__, llvmlite.__version__, sys.version
+
+
+class KernelCache(NullCache):
+    """The machine code of one kernel: a file for each signature, processor and version of the compiler.
+
+    A file is a SHA-256 checksum and a pickle. Processes that write it at the same time replace each other's
+    whole files.
+    """
+
+    def __init__(self, function: FunctionType, folder: Path) -> None:
+        """Keep the machine code of ``function`` in ``folder``, which is made when the first file is written.
+
+        An edit of what the function calls must give another folder.
+        """
+        self._name, self._folder = f"{function.__module__}.{function.__qualname__}", folder
+        self._code = marshal.dumps(function.__code__)
+
+    @property
+    def cache_path(self) -> str:
+        """The folder."""
+        return str(self._folder)
+
+    def load_overload(self, sig: Any, target_context: Any) -> CompileResult | None:
+        """The kernel for a signature, or None where it is to be compiled."""
+        target_context.refresh()
+        with _warning_once(self._folder):
+            data = self._read(self._path(sig, target_context))
+            if data is not None:
+                return CompileResult._rebuild(target_context, *pickle.loads(data))  # noqa: S301  our own file
+        _notice.begin()
+        return None
+
+    def save_overload(self, sig: Any, data: CompileResult) -> None:
+        """Keep what was compiled for a signature."""
+        _notice.end()
+        with _warning_once(self._folder):
+            if data.library.has_dynamic_globals:
+                raise ValueError(f"{self._name} contains addresses of this process")
+            payload = dumps(data._reduce())
+            self._write(self._path(sig, data.target_context), hashlib.sha256(payload).digest() + payload)
+
+    def _path(self, sig: Any, target_context: Any) -> Path:
+        key = repr(
+            (normalize_signature(sig)[0], target_context.codegen().magic_tuple(), self._code, _VERSIONS)
+        )
+        return self._folder / f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.kernel"
+
+    def _read(self, path: Path) -> bytes | None:
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        if hashlib.sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
+            raise ValueError(f"checksum mismatch in {path.name}")
+        return data[_DIGEST:]
+
+    def _write(self, path: Path, data: bytes) -> None:
+        if not path.is_absolute():
+            raise FileNotFoundError("expected an absolute path; the home folder is not known")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{uuid4().hex}.partial")
+        try:
+            partial.write_bytes(data)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+_warned: set[Path] = set()  # folders
+
+
+@contextmanager
+def _warning_once(folder: Path) -> Iterator[None]:
+    """Turn what goes wrong with the cache into one warning per folder and process."""
+    try:
+        yield
+    except Exception as error:  # damaged data fails in many ways: there is no list of them
+        if folder not in _warned:
+            _warned.add(folder)
+            warnings.warn(
+                f"Cannot use the kernel cache in '{folder}' ({type(error).__name__}: {error}); kernels are "
+                "compiled again. Free space there, or set XDG_CACHE_HOME to a folder that can be written.",
+                RuntimeWarning,
+                stacklevel=1,
+            )
+
+
+class _Notice:
+    """One line on stderr per process, once compiling has taken a second."""
+
+    def __init__(self) -> None:
+        self._seconds, self._begun = 0.0, 0.0
+        self._timer: Timer | None = None
+        self._told = False
+
+    def begin(self) -> None:
+        """A kernel is about to be compiled, under numba's lock."""
+        if not self._told:
+            self._begun = time.monotonic()
+            self._timer = Timer(max(0.0, NOTICE_AFTER - self._seconds), self._tell)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def end(self) -> None:
+        """It was compiled."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()  # a fork after this must find no other thread
+            self._timer = None
+            self._seconds += time.monotonic() - self._begun
+
+    def _tell(self) -> None:
+        self._told = True
+        print("cartpole-phys: compiling kernels (once per machine)...", file=sys.stderr, flush=True)
+
+
+_notice = _Notice()
