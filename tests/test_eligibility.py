@@ -1,0 +1,99 @@
+"""Episodes that the end of data collection cut neither train, rank nor score, whatever the method."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from test_dt_support import make_episodes, small_recipe
+
+from cartpole_phys.episodes import CUT, Episodes
+from dt.checkpoint import Checkpoint
+from dt.data.source import describe
+from dt.data.windows import Normalization
+from dt.models import KINDS, create
+from dt.training import best, train
+
+CPU = torch.device("cpu")
+pytestmark = pytest.mark.filterwarnings("ignore")  # of TorchRL, about its own parts
+CAUSE = "transition-based methods and best() take rows of collection-truncated episodes"
+
+
+def with_cuts() -> Episodes:
+    """Data in which collection cut two episodes, one in the middle, and the best of all at the end."""
+    whole = make_episodes()
+    whole = whole.filter(whole.complete)
+    longest = int(whole.lengths.argmax())
+    order = [*(i for i in range(len(whole)) if i != longest), longest]
+    episodes = whole.select(order).head(whole.steps - 1)
+    cuts, truncations = episodes.infos[CUT].copy(), episodes.truncations.copy()
+    terminations, row = episodes.terminations.copy(), int(episodes.offsets[3]) - 1
+    cuts[row] = truncations[row] = True
+    terminations[row] = False
+    cut = replace(episodes, infos={CUT: cuts}, truncations=truncations, terminations=terminations)
+    assert np.flatnonzero(~cut.complete).tolist() == [2, len(cut) - 1]
+    assert cut.returns.argmax() == len(cut) - 1
+    return cut
+
+
+def all_cut() -> Episodes:
+    """Data without any episode that ended."""
+    episodes = make_episodes(steps=20)
+    assert not episodes.complete.any()
+    return episodes
+
+
+def assert_same(first: Checkpoint, second: Checkpoint) -> None:
+    assert first.normalization == second.normalization
+    weights, others = first.model.state_dict(), second.model.state_dict()
+    assert weights.keys() == others.keys()
+    for name in weights:
+        assert torch.equal(weights[name], others[name]), name
+
+
+@pytest.mark.parametrize("share", [1.0, 0.1])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason=CAUSE)
+def test_training_takes_nothing_from_episodes_that_collection_cut(kind: str, share: float) -> None:
+    data, chosen = with_cuts(), small_recipe(kind, steps=3, best_share=share)
+    assert_same(train(data, chosen), train(data.filter(data.complete), chosen))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.xfail(strict=True, raises=AttributeError, reason=CAUSE))
+        if kind in ("iql", "cql", "td3bc")
+        else kind
+        for kind in KINDS
+    ],
+)
+def test_every_sampler_draws_eligible_rows_only(kind: str) -> None:
+    """Also one that is not made by ``train``, whose episodes are eligible already."""
+    for data, complete in ((with_cuts(), True), (all_cut(), False)):
+        spaces = describe(data).spaces
+        normalization = Normalization.of(data, spaces)
+        model = create(kind, small_recipe(kind).model, spaces)
+        model.prepare(data, normalization)
+        sampler = model.sampler(data, normalization, CPU)
+        rows = np.flatnonzero(np.repeat(data.complete == complete, data.lengths))
+        assert sampler.start_rows.tolist() == rows.tolist()  # type: ignore[attr-defined]
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason=CAUSE)
+def test_the_best_share_is_of_eligible_rows_and_ranks_eligible_episodes() -> None:
+    data = with_cuts()
+    kept = data.filter(data.complete)
+    for share in (0.01, 0.1, 0.5, 1.0):
+        chosen = best(data, share, seed=0)
+        assert chosen.complete.all()
+        np.testing.assert_array_equal(chosen.observations, best(kept, share, seed=0).observations)
+
+
+@pytest.mark.parametrize("kind", ["bc", "td3bc"])
+def test_where_no_episode_ended_all_of_them_train(kind: str) -> None:
+    data = all_cut()
+    unmarked = replace(data, infos={}, truncations=data.truncations | data.infos[CUT])
+    assert unmarked.complete.any()  # as if a time limit had ended them
+    chosen = small_recipe(kind, steps=3)
+    assert_same(train(data, chosen), train(unmarked, chosen))
