@@ -187,6 +187,7 @@ def _unless_there(path: Path, result: Callable[[], dict[str, Any]]) -> None:
 def _split(folder: Path) -> Sequence[Episodes]:
     """The episodes that models learn from, and the rest."""
     episodes = load_file(built(DATASET, folder))
+    episodes = episodes.filter(episodes.eligible)
     first = round(len(episodes) * (1.0 - HELD_OUT))
     return episodes.select(np.arange(first)), episodes.select(np.arange(first, len(episodes)))
 

@@ -133,6 +133,15 @@ class Episodes(Sequence[Episode]):
         return ~self.infos[CUT][last_rows].astype(np.bool_)
 
     @property
+    def eligible(self) -> npt.NDArray[np.bool_]:
+        """Which episodes train, rank and score, shape (E,).
+
+        Those that ended by termination or time limit; all episodes where the end of collection cut every one.
+        """
+        complete = self.complete
+        return complete if complete.any() else np.ones_like(complete)
+
+    @property
     def next_observations(self) -> npt.NDArray[np.float32]:
         """The observation after each step, shape (N, obs); computed, not stored."""
         following = np.empty_like(self.observations)

@@ -100,21 +100,18 @@ def train(
 
 
 def best(episodes: Episodes, share: float, seed: int) -> Episodes:
-    """The episodes of the highest returns, in their order: as few as hold so large a share of all rows.
-
-    What an episode would have returned that the end of collecting cut is not known. Where no reward is below
-    zero, it counts by what it did return, since that is the least; elsewhere it comes last.
+    """The eligible episodes of the highest returns, in their order: as few as hold this share of their rows.
 
     Of episodes with equal returns, ``seed`` decides which are taken: where a time limit caps the return, the
-    best ones of a mixed file are many, and its order says who made them.
+    best ones of a mixed file are many, and their order depends on the behavior policy.
 
     Source: github.com/kzl/decision-transformer, ``gym/experiment.py``, ``--pct_traj``, which takes the last.
     """
+    episodes = episodes.filter(episodes.eligible)
     if share == 1.0:
         return episodes
     lots = np.random.default_rng(seed).random(len(episodes))
-    unknown = ~episodes.complete & (episodes.rewards.min() < 0.0)
-    ranked = np.lexsort((lots, -episodes.returns, unknown))  # by return, then by lot
+    ranked = np.lexsort((lots, -episodes.returns))  # by return, then by lot
     rows = np.cumsum(episodes.lengths[ranked])
     count = int(np.searchsorted(rows, share * episodes.steps)) + 1
     return episodes.select(np.sort(ranked[:count]))

@@ -78,6 +78,7 @@ def test_where_every_episode_is_cut_all_rows_are_drawn() -> None:
 
 def test_normalization_standardizes_and_leaves_constants_alone() -> None:
     episodes = make_episodes()
+    episodes = episodes.filter(episodes.eligible)
     observations = episodes.observations.copy()
     observations[:, 0] = 7.0
     episodes = replace(episodes, observations=observations)

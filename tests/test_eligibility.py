@@ -16,7 +16,6 @@ from dt.training import best, train
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of TorchRL, about its own parts
-CAUSE = "transition-based methods and best() take rows of collection-truncated episodes"
 
 
 def with_cuts() -> Episodes:
@@ -53,21 +52,12 @@ def assert_same(first: Checkpoint, second: Checkpoint) -> None:
 
 @pytest.mark.parametrize("share", [1.0, 0.1])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason=CAUSE)
 def test_training_takes_nothing_from_episodes_that_collection_cut(kind: str, share: float) -> None:
     data, chosen = with_cuts(), small_recipe(kind, steps=3, best_share=share)
     assert_same(train(data, chosen), train(data.filter(data.complete), chosen))
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(kind, marks=pytest.mark.xfail(strict=True, raises=AttributeError, reason=CAUSE))
-        if kind in ("iql", "cql", "td3bc")
-        else kind
-        for kind in KINDS
-    ],
-)
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_sampler_draws_eligible_rows_only(kind: str) -> None:
     """Also one that is not made by ``train``, whose episodes are eligible already."""
     for data, complete in ((with_cuts(), True), (all_cut(), False)):
@@ -80,7 +70,6 @@ def test_every_sampler_draws_eligible_rows_only(kind: str) -> None:
         assert sampler.start_rows.tolist() == rows.tolist()  # type: ignore[attr-defined]
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason=CAUSE)
 def test_the_best_share_is_of_eligible_rows_and_ranks_eligible_episodes() -> None:
     data = with_cuts()
     kept = data.filter(data.complete)

@@ -38,7 +38,7 @@ class Source:
     dataset_name: str
     sha256: str  # of observations, actions, rewards and episode offsets
     spaces: Spaces
-    min_return: float  # of the episodes that were not cut by the end of collecting
+    min_return: float  # of the eligible episodes
     mean_return: float
     max_return: float
 
@@ -52,7 +52,7 @@ def describe(episodes: Episodes) -> Source:
     _check_values(episodes)
     world = stated_world(episodes.metadata)
     _check_fit(episodes, world)
-    returns = episodes.returns[episodes.complete] if episodes.complete.any() else episodes.returns
+    returns = episodes.returns[episodes.eligible]
     return Source(
         env_id=world.env_id,
         env_kwargs=dict(world.env_kwargs),

@@ -24,7 +24,7 @@ from cartpole_phys.episodes import Episodes
 from cartpole_phys.memory import FloatArray
 from dt.data.discretizer import Discretizer
 from dt.data.source import Spaces
-from dt.data.windows import Normalization
+from dt.data.windows import Normalization, eligible_rows
 
 
 class TokenBatch(NamedTuple):
@@ -70,8 +70,7 @@ def discounted_after(rewards: FloatArray, offsets: npt.NDArray[np.int64], discou
 class TokenWindows:
     """All rows of a data set as tokens, from which windows of so many steps are drawn.
 
-    Every row is an equally likely start, those of episodes apart that were cut by the end of collecting: what
-    would have followed is not known.
+    Every row of an eligible episode is an equally likely start.
     """
 
     def __init__(
@@ -94,8 +93,7 @@ class TokenWindows:
         self.left = torch.as_tensor(ends - rows, device=device)  # (N,) steps, the row itself included
         self.counted = torch.as_tensor(counted - rows, device=device)  # (N,) steps that count, likewise
         self.slots = torch.arange(window, device=device)  # (K,)
-        known = np.repeat(episodes.complete | ~episodes.complete.any(), lengths)  # (E,) -> (N,)
-        self.start_rows = torch.as_tensor(rows[known])  # (S,)
+        self.start_rows = eligible_rows(episodes)  # (R,)
         self.stop, self.device = discretizer.bins, device
 
     def sample(self, batch_size: int, generator: torch.Generator) -> TokenBatch:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cartpole_phys.episodes import Episodes
-from dt.data.windows import Normalization
+from dt.data.windows import Normalization, eligible_rows
 
 
 class TransitionBatch(NamedTuple):
@@ -23,7 +23,7 @@ class TransitionBatch(NamedTuple):
 
 
 class Transitions:
-    """All rows of a data set, drawn uniformly."""
+    """All rows of a data set; those of eligible episodes are drawn uniformly."""
 
     def __init__(
         self,
@@ -44,11 +44,13 @@ class Transitions:
         following = normalization.observations(torch.as_tensor(episodes.next_observations))
         self.next_observations = following.to(device)
         self.terminated = torch.as_tensor(episodes.terminations).to(device)
+        self.start_rows = eligible_rows(episodes)  # (R,)
         self.device = device
 
     def sample(self, batch_size: int, generator: torch.Generator) -> TransitionBatch:
         """Rows that ``generator`` (of the CPU, so that devices agree) draws uniformly."""
-        rows = torch.randint(len(self.rewards), (batch_size,), generator=generator).to(self.device)  # (B,)
+        drawn = torch.randint(len(self.start_rows), (batch_size,), generator=generator)  # (B,)
+        rows = self.start_rows[drawn].to(self.device)
         return TransitionBatch(
             self.observations[rows],  # (N, obs) -> (B, obs)
             self.actions[rows],
@@ -59,6 +61,5 @@ class Transitions:
 
 
 def _span(episodes: Episodes) -> float:
-    """From the worst to the best return, of whole episodes if there are any."""
-    returns = episodes.returns[episodes.complete] if episodes.complete.any() else episodes.returns
-    return float(np.ptp(returns))
+    """From the worst to the best return of the eligible episodes."""
+    return float(np.ptp(episodes.returns[episodes.eligible]))

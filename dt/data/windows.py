@@ -7,8 +7,7 @@
     valid                              [  ✗    ✗    ✓    ✓ ]
 
 As in Chen et al. (2021), an episode is drawn with probability ∝ its length and the start within it
-uniformly: together, every row is an equally likely start. Rows of episodes that were cut by the end of
-collecting are not drawn, since their returns-to-go are not known.
+uniformly: together, every row of an eligible episode is an equally likely start.
 """
 
 from __future__ import annotations
@@ -48,7 +47,11 @@ class Normalization:
 
     @classmethod
     def of(cls, episodes: Episodes, spaces: Spaces) -> Normalization:
-        """Mean and standard deviation of all observations, scale of the returns, ends of the actions."""
+        """Mean and standard deviation of the observations, return scale, bounds of the actions.
+
+        Statistics are those of eligible episodes.
+        """
+        episodes = episodes.filter(episodes.eligible)
         observations = episodes.observations.astype(np.float64)
         std = observations.std(axis=0)
         return cls.between(
@@ -94,6 +97,11 @@ class Normalization:
         return (raw / self.return_scale).float()
 
 
+def eligible_rows(episodes: Episodes) -> Tensor:
+    """Rows (R,) int64 of the eligible episodes: those from which every sampler draws."""
+    return torch.as_tensor(np.flatnonzero(np.repeat(episodes.eligible, episodes.lengths)))
+
+
 class Windows:
     """All rows of a data set, from which windows are drawn."""
 
@@ -115,8 +123,7 @@ class Windows:
         self.timesteps = torch.as_tensor(rows - starts).to(device)  # (N,)
         remaining = torch.as_tensor(ends - rows)  # (N,), the row itself included
         self.padding = (context - remaining).clamp(min=0).to(device)  # (N,), of a window that begins there
-        known = np.repeat(episodes.complete | ~episodes.complete.any(), lengths)  # (E,) -> (N,)
-        self.start_rows = torch.as_tensor(rows[known])  # (S,)
+        self.start_rows = eligible_rows(episodes)  # (R,)
         self.slots = torch.arange(context, device=device)  # (K,)
         self.device = device
 
