@@ -1,5 +1,6 @@
 """Flat arrays under D4RL's keys, for the tests of what is made of them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -36,3 +37,18 @@ KINDS = (
     "no flags",
     "time-outs only",
 )
+
+
+def transitions_row_by_row(
+    arrays: Mapping[str, npt.NDArray[Any]], keep_timeouts: bool
+) -> dict[str, npt.NDArray[Any]]:
+    """D4RL's rules for transitions: each row but the last, followed by the next row's observation."""
+    kept = [row for row in range(len(arrays["rewards"]) - 1) if keep_timeouts or not arrays["timeouts"][row]]
+    columns = {
+        "observations": [np.float32(arrays["observations"][row]) for row in kept],
+        "actions": [np.float32(arrays["actions"][row]) for row in kept],
+        "next_observations": [np.float32(arrays["observations"][row + 1]) for row in kept],
+        "rewards": [np.float32(arrays["rewards"][row]) for row in kept],
+        "terminals": [bool(arrays["terminals"][row]) for row in kept],
+    }
+    return {name: np.array(column) for name, column in columns.items()}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from flat_data import KINDS, flat_data
+from flat_data import KINDS, flat_data, transitions_row_by_row
 
 import cartpole_phys
 from cartpole_phys.data.transitions import qlearning_dataset, sequence_dataset
@@ -17,19 +17,6 @@ from cartpole_phys.rollout import collect
 from cartpole_phys.system import CartPole
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-
-
-def _transitions_row_by_row(arrays: Arrays, keep_timeouts: bool) -> dict[str, npt.NDArray[Any]]:
-    """D4RL's rules for transitions: each row but the last, followed by the next row's observation."""
-    kept = [row for row in range(len(arrays["rewards"]) - 1) if keep_timeouts or not arrays["timeouts"][row]]
-    columns = {
-        "observations": [np.float32(arrays["observations"][row]) for row in kept],
-        "actions": [np.float32(arrays["actions"][row]) for row in kept],
-        "next_observations": [np.float32(arrays["observations"][row + 1]) for row in kept],
-        "rewards": [np.float32(arrays["rewards"][row]) for row in kept],
-        "terminals": [bool(arrays["terminals"][row]) for row in kept],
-    }
-    return {name: np.array(column) for name, column in columns.items()}
 
 
 def _episodes_row_by_row(arrays: Arrays) -> Iterator[dict[str, npt.NDArray[Any]]]:
@@ -52,10 +39,10 @@ def _same(got: Arrays, expected: Arrays) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("terminate_on_end", [False, True])
 @pytest.mark.parametrize("steps", [1, 2, 300])
-def test_strict_transitions_row_by_row(kind: str, terminate_on_end: bool, steps: int) -> None:
+def test_stricttransitions_row_by_row(kind: str, terminate_on_end: bool, steps: int) -> None:
     arrays = flat_data(kind, steps)
     got = qlearning_dataset(arrays, terminate_on_end, strict_d4rl=True)
-    expected = _transitions_row_by_row(arrays, terminate_on_end)
+    expected = transitions_row_by_row(arrays, terminate_on_end)
     _same(got, expected)
 
 
