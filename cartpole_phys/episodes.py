@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.d4rl_layout import COLLECTION_CUT, completed
 from cartpole_phys.episode_selection import (
     Seed,
     drawn_indices,
@@ -20,7 +21,9 @@ from cartpole_phys.errors import InputError, printable
 
 Array = npt.NDArray[Any]
 
-CUT = "collection_cut"  # the row after which collecting stopped, though the episode would have gone on
+CUT = COLLECTION_CUT.removeprefix(
+    "infos/"
+)  # the row after which collecting stopped, though the episode would have gone on
 
 
 class Episode(NamedTuple):
@@ -171,16 +174,22 @@ class Episodes(Sequence[Episode]):
     def from_d4rl(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any] | None = None) -> Episodes:
         """Episodes from flat arrays under D4RL's keys; rows after the last flag become a cut episode.
 
+        Where ``timeouts`` or ``next_observations`` are missing, as in D4RL's own maze2d, antmaze, kitchen and
+        Adroit data sets, they are derived, and rows without a known next observation are left out; see
+        ``cartpole_phys.d4rl_layout.completed``.
+
         Raises:
-            InputError: if there are no rows, or arrays of other shapes than D4RL's.
+            InputError: if there are no rows, arrays are missing or of other shapes than D4RL's, or a flag is
+                neither 0 nor 1.
         """
-        _require_shapes(arrays)
-        terminals, timeouts = arrays["terminals"].astype(np.bool_), arrays["timeouts"].astype(np.bool_)
+        arrays = completed(arrays)
+        terminals, timeouts = arrays["terminals"], arrays["timeouts"]
         if not len(terminals):
             raise InputError("Expected at least one transition, got an empty data set.")
         infos = {name.removeprefix("infos/"): values for name, values in arrays.items() if "infos/" in name}
         if not terminals[-1] | timeouts[-1]:
-            infos[CUT] = infos[CUT].astype(np.bool_) if CUT in infos else np.zeros(len(terminals), np.bool_)
+            infos[CUT] = infos[CUT].copy() if CUT in infos else np.zeros(len(terminals), np.bool_)
+            timeouts = timeouts.copy()
             timeouts[-1] = infos[CUT][-1] = True
         ends = np.flatnonzero(terminals | timeouts)
         return cls(
@@ -277,20 +286,6 @@ class Episodes(Sequence[Episode]):
             offsets=offsets,
             infos={name: _rows(values, rows) for name, values in self.infos.items()},
         )
-
-
-def _require_shapes(arrays: Mapping[str, Array]) -> None:
-    """Refuse rewards and flags that are not one value a row, and next observations unlike the observations.
-
-    Raises:
-        InputError: if there are such.
-    """
-    rows = arrays["rewards"].shape[:1]
-    expected = dict.fromkeys(("rewards", "terminals", "timeouts"), rows)
-    expected["next_observations"] = arrays["observations"].shape
-    for name, shape in expected.items():
-        if arrays[name].shape != shape:
-            raise InputError(f"Expected {name} of shape {shape}, got {arrays[name].shape}.")
 
 
 def _rows(array: Array, rows: slice | Array) -> Array:

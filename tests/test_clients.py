@@ -2,15 +2,17 @@
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from flat_data import KINDS, flat_data
+from genuine_d4rl import Arrays, adroit_cloned, adroit_human, antmaze, maze2d, write
 
 from benchmarks.speeds.transitions import D4RL_PYTHON, d4rl, differences
-from cartpole_phys import build_dataset
+from cartpole_phys import build_dataset, qlearning_dataset
 from cartpole_phys.data.loading import load_file
 
 pytestmark = pytest.mark.clients
@@ -32,6 +34,19 @@ def test_d4rl_returns_the_same(tmp_path: Path, kind: str, function: str, argumen
     with np.load(tmp_path / "result.npz") as theirs:
         assert "rewards" in theirs or kind == "no flags"
     assert differences(function, arrays, tmp_path, **arguments) == []
+
+
+@pytest.mark.parametrize("layout", [maze2d, antmaze, adroit_human, adroit_cloned])
+def test_d4rls_own_files_give_what_d4rl_makes_of_them(tmp_path: Path, layout: Callable[[], Arrays]) -> None:
+    arrays = {name: array for name, array in layout().items() if array.ndim}
+    with d4rl("qlearning_dataset", arrays, tmp_path) as child:
+        child.ask()
+    ours = qlearning_dataset(load_file(write(tmp_path / "set.hdf5", layout())))
+    with np.load(tmp_path / "result.npz") as theirs:
+        assert set(theirs) == set(ours)
+        for name, array in ours.items():
+            assert theirs[name].dtype == array.dtype
+            np.testing.assert_array_equal(theirs[name], array, err_msg=name)
 
 
 @pytest.mark.parametrize("v2", [False, True])

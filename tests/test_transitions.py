@@ -114,22 +114,28 @@ def test_arrays_of_other_lengths() -> None:
         sequence_dataset(extra, strict_d4rl=True)
     _same(qlearning_dataset(extra), qlearning_dataset(arrays))
     for form in (qlearning_dataset, sequence_dataset):
-        with pytest.raises(InputError, match="'timeouts' is missing"):
+        with pytest.raises(InputError, match="Expected timeouts of shape"):
             form({**arrays, "timeouts": arrays["timeouts"][:-1]})
-        with pytest.raises(InputError, match="'timeouts' is missing"):
-            form({name: array for name, array in arrays.items() if name != "timeouts"})
         with pytest.raises(InputError, match="is missing"):
             form({})
 
 
-def test_without_next_observations_only_strictly() -> None:
-    arrays = {name: array for name, array in flat_data("continuous").items() if name != "next_observations"}
-    with pytest.raises(InputError, match="strict_d4rl=True"):
-        qlearning_dataset(arrays)
-    _same(
-        qlearning_dataset(arrays, strict_d4rl=True),
-        qlearning_dataset(flat_data("continuous"), strict_d4rl=True),
-    )
+def test_timeouts_are_not_guessed_in_d4rls_place() -> None:
+    arrays = {name: array for name, array in flat_data("continuous").items() if name != "timeouts"}
+    for form in (qlearning_dataset, sequence_dataset):
+        with pytest.raises(InputError, match="leave out strict_d4rl"):
+            form(arrays, strict_d4rl=True)
+    _same(qlearning_dataset(arrays), qlearning_dataset(flat_data("continuous")))
+    assert len(list(sequence_dataset(arrays))) == len(list(sequence_dataset(flat_data("continuous"))))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_next_observations(kind: str) -> None:
+    arrays = {name: array for name, array in flat_data(kind).items() if name != "next_observations"}
+    strict = qlearning_dataset(arrays, strict_d4rl=True)
+    _same(strict, qlearning_dataset(flat_data(kind), strict_d4rl=True))
+    if kind in ("continuous", "unflagged tail", "float64", "no flags"):
+        _same(qlearning_dataset(arrays), strict)
 
 
 def test_flags_in_a_column_count_alike() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from cartpole_phys import d4rl_layout
 from cartpole_phys.data.exports.pickled import SUFFIX as PICKLE_SUFFIX
 from cartpole_phys.data.exports.pickled import read as read_pickle
 from cartpole_phys.data.release.fetching import fetch, is_name, similar_names
@@ -68,10 +69,11 @@ def load_file(path: str | os.PathLike[str]) -> Episodes:
     """The episodes of one file; see ``load_dataset``."""
     with Reader(path) as reader:
         header = reader.header
-        missing = [name for name in REQUIRED if name not in header.aligned]
+        required = REQUIRED if header.has_recipe else d4rl_layout.REQUIRED
+        missing = [name for name in required if name not in header.aligned]
         if missing:
             raise InputError(
-                f"Expected D4RL's arrays {', '.join(REQUIRED)} with equally many rows in "
+                f"Expected D4RL's arrays {', '.join(required)} with equally many rows in "
                 f"{os.fspath(path)!r}, but {missing[0]!r} is missing or of another length; see: "
                 "cartpole-phys check FILE"
             )

@@ -27,7 +27,8 @@ def stated_env(metadata: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     env_id, env_kwargs = metadata.get("env_id"), metadata.get("env_kwargs", {})
     if not isinstance(env_id, str) or not isinstance(env_kwargs, Mapping):
         raise InputError(
-            "Expected a data set that names its environment, this one does not; use one from: build-dataset"
+            "Expected a data set that names its environment, got one without; set the file's attribute "
+            "env_id, or use a data set from: build-dataset"
         )
     _require_harmless(env_id, env_kwargs)
     return env_id, env_kwargs

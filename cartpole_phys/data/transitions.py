@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.d4rl_layout import completed, with_timeouts
 from cartpole_phys.data.storage.sharded import ShardedEpisodes
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
@@ -20,7 +21,6 @@ from cartpole_phys.errors import InputError
 Array = npt.NDArray[Any]
 Data = Episodes | ShardedEpisodes | Mapping[str, Array]
 
-FLAGS = ("terminals", "timeouts")
 TRANSITION = ("observations", "actions", "next_observations", "rewards", "terminals")
 
 
@@ -38,6 +38,9 @@ def qlearning_dataset(
     * ``terminate_on_end`` does what it is documented to do, while D4RL leaves the flags as they are (#182);
     * discrete actions stay integers, which D4RL makes float32.
 
+    Without ``next_observations``, as in D4RL's own maze2d, antmaze, kitchen and Adroit data sets, nothing is
+    known of what followed the last row, or a row at which time was up: these are left out, as D4RL does.
+
     Args:
         data: episodes, or flat arrays under D4RL's keys, as D4RL's ``get_dataset`` returns them; a folder of
             shards is loaded.
@@ -50,18 +53,20 @@ def qlearning_dataset(
         ``strict_d4rl`` they are the data's own arrays wherever these have that type, not copies.
 
     Raises:
-        InputError: if an array that this takes is missing, or has another number of rows.
+        InputError: if an array that this takes is missing, or has another number of rows; with
+            ``strict_d4rl`` also without ``timeouts``.
     """
-    guessed = ("next_observations",) if strict_d4rl else ()
-    arrays = _arrays(data, tuple(name for name in (*TRANSITION, "timeouts") if name not in guessed))
+    flat = _flat(data)
     if strict_d4rl:
-        return _transitions_of_d4rl(arrays, terminate_on_end)
+        _require_timeouts(flat)
+        return _transitions_of_d4rl(with_timeouts(flat), terminate_on_end)
+    arrays = completed(flat)
     return {
         "observations": np.asarray(arrays["observations"], dtype=np.float32),
         "actions": _actions(arrays["actions"]),
         "next_observations": np.asarray(arrays["next_observations"], dtype=np.float32),
         "rewards": np.asarray(arrays["rewards"], dtype=np.float32),
-        "terminals": _ends(arrays, tail=True) if terminate_on_end else _truth(arrays["terminals"]),
+        "terminals": _ends(arrays, tail=True) if terminate_on_end else arrays["terminals"],
     }
 
 
@@ -80,10 +85,13 @@ def sequence_dataset(data: Data, strict_d4rl: bool = False) -> Iterator[dict[str
         strict_d4rl: returns what D4RL's function returns, and refuses what it fails over.
 
     Raises:
-        InputError: if rewards or flags are missing, or have unequally many rows; with ``strict_d4rl`` also
-            if any other array has another number of rows.
+        InputError: if one of D4RL's arrays is missing, or has another number of rows; with ``strict_d4rl``
+            also if any other array has, or without ``timeouts``.
     """
-    arrays = _arrays(data, ("rewards", *FLAGS))
+    arrays = _flat(data)
+    if strict_d4rl:
+        _require_timeouts(arrays)
+    ends = _ends(with_timeouts(arrays), tail=not strict_d4rl)
     steps = len(arrays["rewards"])
     aligned = {name: array for name, array in arrays.items() if array.shape[:1] == (steps,)}
     if strict_d4rl and len(aligned) < len(arrays):
@@ -92,28 +100,32 @@ def sequence_dataset(data: Data, strict_d4rl: bool = False) -> Iterator[dict[str
             f"Expected only arrays of {steps:,} rows, over others D4RL fails, but {unaligned} have another "
             "number of rows: leave them out, or leave out strict_d4rl."
         )
-    return _pieces(aligned, np.flatnonzero(_ends(arrays, tail=not strict_d4rl)) + 1)
+    return _pieces(aligned, np.flatnonzero(ends) + 1)
 
 
-def _arrays(data: Data, required: tuple[str, ...]) -> dict[str, Array]:
-    """Flat arrays under D4RL's keys, of which the required ones are there and row-aligned."""
+def _flat(data: Data) -> dict[str, Array]:
+    """Flat arrays under D4RL's keys."""
     whole = data.load() if isinstance(data, ShardedEpisodes) else data
     flat = whole.as_d4rl() if isinstance(whole, Episodes) else whole
-    arrays = {name: np.asarray(array) for name, array in flat.items()}
-    steps = arrays["rewards"].shape[:1] if "rewards" in arrays else None
-    for name in required:
-        if name not in arrays or arrays[name].shape[:1] != steps:
-            mend = "strict_d4rl=True does without it" if name == "next_observations" else "add it"
-            raise InputError(
-                f"Expected the arrays {', '.join(required)} with one row a step, but {name!r} is missing or "
-                f"of another length than the rewards; {mend}."
-            )
-    return arrays
+    return {name: np.asarray(array) for name, array in flat.items()}
+
+
+def _require_timeouts(arrays: Mapping[str, Array]) -> None:
+    """Refuse to guess time limits in D4RL's place.
+
+    Raises:
+        InputError: if there are no timeouts.
+    """
+    if "timeouts" not in arrays:
+        raise InputError(
+            "Expected timeouts, without which D4RL's functions count up to the environment's time limit, got "
+            "none; add them, or leave out strict_d4rl."
+        )
 
 
 def _transitions_of_d4rl(arrays: Mapping[str, Array], terminate_on_end: bool) -> dict[str, Array]:
     """What D4RL's qlearning_dataset returns."""
-    terminals, timeouts = (_truth(arrays[name])[:-1] for name in FLAGS)
+    terminals, timeouts = (arrays[name][:-1] for name in ("terminals", "timeouts"))
     rows = np.arange(len(terminals)) if terminate_on_end else np.flatnonzero(~timeouts)
     # Out of no rows NumPy makes float64 arrays of shape (0,), and so D4RL returns them.
     if not len(rows):
@@ -133,7 +145,7 @@ def _float32_rows(array: Array, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.f
 
 def _ends(arrays: Mapping[str, Array], tail: bool) -> npt.NDArray[np.bool_]:
     """Which rows are the last of an episode; ``tail`` counts rows after the last flag as one."""
-    ends = _truth(arrays["terminals"]) | _truth(arrays["timeouts"])
+    ends = arrays["terminals"] | arrays["timeouts"]
     if tail:
         ends[-1:] = True
     return ends
@@ -145,11 +157,6 @@ def _pieces(arrays: Mapping[str, Array], stops: npt.NDArray[np.int64]) -> Iterat
     for stop in stops.tolist():
         yield {name: array[start:stop] for name, array in arrays.items()}
         start = stop
-
-
-def _truth(flags: Array) -> npt.NDArray[np.bool_]:
-    """Flags as truth values, which some of D4RL's own files hold as numbers in a column."""
-    return np.asarray(flags, dtype=np.bool_).reshape(len(flags))  # (N,) or (N, 1) -> (N,)
 
 
 def _actions(actions: Array) -> Array:

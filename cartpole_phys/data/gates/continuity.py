@@ -18,6 +18,7 @@ class Continuity(Gate):
         self._inside = 0
 
     def see(self, block: Block) -> None:
+        need(block, "timeouts")
         observations, following = need(block, "observations", "next_observations")
         if observations.dtype != following.dtype or observations.shape != following.shape:
             raise CannotTell("observations and next observations differ in type or shape")

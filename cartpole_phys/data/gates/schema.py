@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from gymnasium.spaces import Discrete
 
-from cartpole_phys.data.gates.verdict import Gate, GateFailure, stated_world
+from cartpole_phys import d4rl_layout
+from cartpole_phys.data.gates.verdict import CannotTell, Gate, GateFailure, stated_world
 from cartpole_phys.data.storage.d4rl import REQUIRED, SCHEMA_VERSION, Header
 from cartpole_phys.worlds.world import World
 
@@ -31,10 +32,13 @@ class Schema(Gate):
 
     def __init__(self, header: Header) -> None:
         super().__init__(header)
-        absent = [name for name in REQUIRED if name not in header.arrays]
+        required = REQUIRED if header.has_recipe else d4rl_layout.REQUIRED
+        absent = [name for name in required if name not in header.arrays]
         missing = [key for key in METADATA_KEYS if key not in header.metadata]
         if absent:
             raise GateFailure(f"expected the array {absent[0]}, there is none")
+        if not header.has_recipe:
+            raise CannotTell("the file has D4RL's arrays, and no recipe to compare them with")
         if missing:
             raise GateFailure(f"expected the attribute {missing[0]}, there is none")
         version = header.metadata["schema_version"]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.d4rl_layout import ONE_VALUE, with_row_values
 from cartpole_phys.data import stated
 from cartpole_phys.data.storage.blocks import Block
 from cartpole_phys.data.storage.d4rl import Header
@@ -16,9 +17,6 @@ from cartpole_phys.errors import InputError, is_integer
 from cartpole_phys.worlds.world import World
 
 Array = npt.NDArray[Any]
-
-
-ONE_VALUE = ("rewards", "terminals", "timeouts", "infos/collection_cut")  # a row
 
 
 class GateFailure(Exception):  # noqa: N818 - it is a verdict, not an error
@@ -62,15 +60,19 @@ class Gate(ABC):
 
 
 def need(block: Block, *names: str) -> list[Array]:
-    """The arrays of these names.
+    """The arrays of these names, with one value a row of rewards and flags, and flags as bool.
 
     Raises:
         CannotTell: if one is missing or has other rows.
+        InputError: if a flag is neither 0 nor 1.
     """
+    found = []
     for name in names:
-        if name not in block.arrays or (name in ONE_VALUE and block.arrays[name].ndim != 1):
+        array = with_row_values(name, block.arrays[name]) if name in block.arrays else None
+        if array is None or (name in ONE_VALUE and array.ndim != 1):
             raise CannotTell(f"there is no {name} with a value for each transition")
-    return [block.arrays[name] for name in names]
+        found.append(array)
+    return found
 
 
 def stated_world(header: Header) -> World:

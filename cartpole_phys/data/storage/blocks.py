@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.d4rl_layout import with_row_values
 from cartpole_phys.data.storage.d4rl import ROWS_PER_CHUNK, Reader
 
 Array = npt.NDArray[Any]
@@ -35,8 +36,8 @@ class Block(NamedTuple):
 
 def flagged(arrays: Mapping[str, Array]) -> npt.NDArray[np.bool_]:
     """Which rows end an episode, shape (N,)."""
-    found = [arrays[name] for name in ("terminals", "timeouts") if name in arrays]
-    flags = [array.astype(np.bool_) for array in found if array.ndim == 1]
+    found = [with_row_values(name, arrays[name]) for name in ("terminals", "timeouts") if name in arrays]
+    flags = [array for array in found if array.ndim == 1]
     return np.logical_or.reduce(flags) if flags else np.zeros(len(arrays["rewards"]), np.bool_)
 
 

@@ -22,6 +22,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.d4rl_layout import require_flags
 from cartpole_phys.data.storage.chunks import ChunkError, deflate, inflate
 from cartpole_phys.data.storage.hashing import TableHash, sealed
 from cartpole_phys.data.storage.heaps import require_sound_heaps
@@ -58,6 +59,11 @@ class Header:
         """Number of transitions, by the rewards."""
         shape = self.arrays["rewards"].shape if "rewards" in self.arrays else ()
         return shape[0] if shape else 0
+
+    @property
+    def has_recipe(self) -> bool:
+        """Whether the file claims to be of this package, and not a D4RL file from elsewhere."""
+        return "schema_version" in self.metadata or "recipe" in self.metadata
 
     @property
     def aligned(self) -> list[str]:
@@ -192,7 +198,11 @@ class Reader:
         self.header = Header(specs, metadata, weights)
 
     def rows(self, names: Iterable[str], start: int = 0, stop: int | None = None) -> dict[str, Array]:
-        """Rows ``start`` to ``stop`` of some arrays; all of each where no end is given."""
+        """Rows ``start`` to ``stop`` of some arrays; all of each where no end is given.
+
+        Raises:
+            InputError: if the file is damaged, or a bool is neither 0 nor 1.
+        """
         with self._explained():
             wanted, running = {}, []
             for name in names:
@@ -205,9 +215,10 @@ class Reader:
                 running += self._inflate(dataset, wanted[name], start, end)
             for chunk in running:
                 chunk.result()
-            for name, rows in wanted.items():
-                _require_truth(name, rows)
-            return wanted
+        for name, rows in wanted.items():
+            if rows.dtype == np.bool_:
+                require_flags(name, rows)
+        return wanted
 
     def __enter__(self) -> Reader:
         return self
@@ -242,16 +253,6 @@ class Reader:
                 f"Expected a D4RL HDF5 file, but {os.fspath(self._path)!r} cannot be read ({reason}); "
                 "it may be truncated or of another format: fetch or build it again."
             ) from error
-
-
-def _require_truth(name: str, rows: Array) -> None:
-    """Refuse truth values that are neither, which would be true and false by turns.
-
-    Raises:
-        ValueError: if there are such.
-    """
-    if rows.dtype == np.bool_ and rows.size and rows.view(np.uint8).max() > 1:
-        raise ValueError(f"{name} holds values that are neither true nor false")
 
 
 def _is_ours(dataset: h5py.Dataset) -> bool:
