@@ -5,13 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from commands import without_notice
 
 import cartpole_phys
 from cartpole_phys import build_dataset
@@ -215,30 +213,6 @@ def test_a_replay_has_no_more_steps_than_were_recorded(tmp_path: Path) -> None:
     whole = load_file(build_dataset(**replay, out=tmp_path)).steps
     with pytest.raises(InputError, match=f"--steps of at most {whole:,}, .* got {whole + 1:,}; leave"):
         build_dataset(**replay, steps=whole + 1, out=tmp_path)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_full_disk_is_one_line_and_leaves_nothing(small_disk: Path) -> None:
-    result = _command("--policy", "random", "--steps", "100000", "--quiet", folder=small_disk)
-    stderr = without_notice(result.stderr)
-    assert result.returncode == 2
-    assert stderr.startswith("error: Cannot write")
-    assert "(No space left on device); free some space there" in stderr
-    assert len(stderr.splitlines()) == 1
-    assert list(small_disk.iterdir()) == []
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.3, 1.0])
