@@ -30,7 +30,8 @@ from cartpole_phys.files import unfinished
 
 Array = npt.NDArray[Any]
 NOTHING: Mapping[str, Any] = {}
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+NO_SPACE, TOO_LARGE = "free some space there", "raise the limit on the size of files (ulimit -f)"
+MENDS = {errno.ENOSPC: NO_SPACE, errno.EDQUOT: NO_SPACE, errno.EFBIG: TOO_LARGE}  # by the system's error
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def writing_to(path: Path) -> Iterator[None]:
         if not _concerns(error, path):
             raise
         reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
-        mend = "free some space there" if error.errno in NO_SPACE else "make it writable"
+        mend = MENDS.get(error.errno or 0, "make it writable")
         raise InputError(f"Cannot write '{path}' ({reason}); {mend}, or choose another place.") from error
 
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from cartpole_phys.data.score import are_references
 from cartpole_phys.data.stated import stated_world
+from cartpole_phys.data.storage.hdf5_writing import hdf5_file
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError, is_integer, needing
 from cartpole_phys.files import synchronize, unfinished
@@ -63,13 +64,15 @@ def write(data: Episodes, folder: Path, identity: str) -> None:
 
     Raises:
         InputError: if the data set does not name its environment.
+        OSError: if the disk is full or the folder cannot be written.
     """
     metadata = _metadata(data, identity)
     (folder / DATA).mkdir(parents=True)
     arrays = folder / DATA / ARRAYS
-    with h5py.File(arrays, "w", track_order=True) as file:
+    with hdf5_file(arrays, "w", track_order=True) as (file, storage):
         for number in range(len(data)):
             _write_episode(h5py.h5g.create(file.id, b"episode_%d" % number), data, number)
+            storage.raise_error()
     metadata["dataset_size"] = round(arrays.stat().st_size / 1e6, 1)
     (folder / DATA / METADATA).write_text(json.dumps(metadata), "utf-8")
     for path in (arrays, folder / DATA / METADATA, folder / DATA, folder):

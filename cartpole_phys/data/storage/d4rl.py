@@ -6,13 +6,12 @@ written and read piece by piece, so that memory does not grow with them.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +24,7 @@ import numpy.typing as npt
 from cartpole_phys.d4rl_layout import require_flags
 from cartpole_phys.data.storage.chunks import ChunkError, deflate, inflate
 from cartpole_phys.data.storage.hashing import TableHash, sealed
+from cartpole_phys.data.storage.hdf5_writing import hdf5_file
 from cartpole_phys.data.storage.heaps import require_sound_heaps
 from cartpole_phys.data.storage.inspection import WEIGHTS, numeric_datasets, read_attributes
 from cartpole_phys.errors import InputError
@@ -83,7 +83,8 @@ class Writer:
     def __init__(self, path: Path, rows: int) -> None:
         """Begin a file that will hold so many rows."""
         self._path, self._rows, self._written = path, rows, 0
-        self._file = h5py.File(path, "w", libver=LIBRARY_VERSIONS)
+        self._opened = ExitStack()
+        self._file, self._storage = self._opened.enter_context(hdf5_file(path, "w", libver=LIBRARY_VERSIONS))
         self._pool, self._hasher = ThreadPoolExecutor(THREADS), ThreadPoolExecutor(1)
         self._hashes = TableHash(rows)
         self._datasets: dict[str, h5py.Dataset] = {}
@@ -122,10 +123,6 @@ class Writer:
         for part, arrays in weights.items():
             for name, array in arrays.items():
                 self._file.attrs[f"{WEIGHTS}{part}/{name}"] = array
-        try:
-            self._file.close()
-        except RuntimeError as error:  # how HDF5 says that it cannot write
-            raise OSError(errno.ENOSPC, str(error)) from error
         return complete
 
     def __enter__(self) -> Writer:
@@ -136,8 +133,7 @@ class Writer:
     ) -> None:
         for pool in (self._pool, self._hasher):
             pool.shutdown(cancel_futures=True)
-        with suppress(OSError, RuntimeError) if kind is not None else nullcontext():
-            self._file.close()
+        self._opened.__exit__(kind, error, trace)
 
     def _create(self, name: str, array: Array) -> None:
         shape = (self._rows, *array.shape[1:])
@@ -163,6 +159,7 @@ class Writer:
             for name, chunk in chunks.result().items():
                 trailing = (0,) * (self._pending[name].ndim - 1)
                 self._datasets[name].id.write_direct_chunk((start, *trailing), chunk)
+            self._storage.raise_error()
 
 
 def _deflated(rows: Mapping[str, Array], chunk_rows: int) -> dict[str, bytes]:

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from cartpole_phys.data.storage.d4rl import Weights
+from cartpole_phys.data.storage.hdf5_writing import hdf5_file
 
 GROUP = "metadata"
 
@@ -25,7 +25,7 @@ def add_v2_metadata(path: Path, metadata: Mapping[str, Any], weights: Weights) -
         OSError: if the disk is full.
     """
     parts = metadata["parts"]
-    with h5py.File(path, "r+") as file:
+    with hdf5_file(path, "r+") as (file, _):
         group = file.create_group(GROUP)
         group["algorithm"] = np.bytes_(str(metadata["algorithm"]).encode())
         if len(parts) != 1 or parts[0].get("kind") != "network":
