@@ -1,38 +1,19 @@
 """For every gate a file with only that defect, its hashes recomputed: exactly that gate fails."""
 
-import copy
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from resealed import Arrays, Edit, failing, resealed
 
 from cartpole_phys import build_dataset
 from cartpole_phys.data.check import FAILED, NOT_APPLICABLE, PASSED, check
 from cartpole_phys.data.gates import GATES
-from cartpole_phys.data.storage.d4rl import Contents, read, write
 from cartpole_phys.system import PARAM_NAMES
 
-Arrays = dict[str, np.ndarray]
-Edit = Callable[[Arrays, dict[str, Any]], None]
-
 GATE_NAMES = [gate.name for gate in GATES]
-
-
-def _failing(path: Path) -> list[str]:
-    return [result.gate for result in check(path) if result.status == FAILED]
-
-
-def _edited(source: Path, target: Path, edit: Edit) -> Path:
-    """A copy of a file with an edit, and hashes that fit it."""
-    contents = read(source)
-    arrays = {name: array.copy() for name, array in contents.arrays.items()}
-    metadata = copy.deepcopy(dict(contents.metadata))
-    edit(arrays, metadata)
-    write(target, Contents(arrays, metadata, contents.weights))
-    return target
 
 
 def _middle(arrays: Arrays) -> int:
@@ -175,7 +156,7 @@ def test_built_files_pass_every_gate(request: pytest.FixtureRequest, name: str) 
 
 
 def test_an_edit_that_changes_nothing_still_passes(medium_file: Path, tmp_path: Path) -> None:
-    assert _failing(_edited(medium_file, tmp_path / "same.hdf5", lambda arrays, metadata: None)) == []
+    assert failing(resealed(medium_file, tmp_path / "same.hdf5", lambda arrays, metadata: None)) == []
 
 
 @pytest.mark.parametrize(("gate", "name", "edit"), DEFECTS)
@@ -183,7 +164,7 @@ def test_exactly_that_gate_fails(
     request: pytest.FixtureRequest, tmp_path: Path, gate: str, name: str, edit: Edit
 ) -> None:
     source = request.getfixturevalue(name)
-    assert _failing(_edited(source, tmp_path / "defect.hdf5", edit)) == [gate]
+    assert failing(resealed(source, tmp_path / "defect.hdf5", edit)) == [gate]
 
 
 @pytest.mark.parametrize("rows", [[], [0], [499], [50_000], [0, 0]])
@@ -195,7 +176,7 @@ def test_no_gate_passes_parts_that_are_not_all_rows(
         metadata["parts"] = [{**metadata["parts"][0], "rows": count} for count in rows]
 
     verdicts = {
-        result.gate: result.status for result in check(_edited(random_file, tmp_path / "a.hdf5", edit))
+        result.gate: result.status for result in check(resealed(random_file, tmp_path / "a.hdf5", edit))
     }
     assert (verdicts["log_probs"], verdicts["parts"]) == (NOT_APPLICABLE, FAILED)
     assert verdicts["tier"] == NOT_APPLICABLE
@@ -213,7 +194,7 @@ def test_no_policy_is_an_expert_by_references_that_tell_no_score(
         metadata["references"] = {"ref_min": {"mean": 0.0}, "ref_max": {"mean": high}}
 
     built = build_dataset("CartPole-v1", policy="random", steps=100, out=tmp_path)
-    results = check(_edited(built, tmp_path / "edited.hdf5", edit))
+    results = check(resealed(built, tmp_path / "edited.hdf5", edit))
     assert [result.status for result in results if result.gate == "tier"] == [status]
 
 
@@ -223,7 +204,7 @@ def test_a_bit_of_the_key_of_the_noise(varied_file: Path, tmp_path: Path, column
     def flip(arrays: Arrays, metadata: dict[str, Any]) -> None:
         arrays["infos/noise_key"][_middle(arrays), column] ^= np.uint64(1 << bit)
 
-    assert _failing(_edited(varied_file, tmp_path / "defect.hdf5", flip)) == ["replay"]
+    assert failing(resealed(varied_file, tmp_path / "defect.hdf5", flip)) == ["replay"]
 
 
 @pytest.mark.parametrize("name", PARAM_NAMES)
@@ -238,7 +219,7 @@ def test_a_bit_of_a_parameter(varied_file: Path, tmp_path: Path, name: str) -> N
 
     edits = [flip(slice(70, 71))] + ([] if name in ("pole_mass", "cart_friction") else [flip(slice(None))])
     for edit in edits:
-        assert _failing(_edited(varied_file, tmp_path / "defect.hdf5", edit)) == ["replay"]
+        assert failing(resealed(varied_file, tmp_path / "defect.hdf5", edit)) == ["replay"]
 
 
 @pytest.mark.parametrize("episode", [0, 5])
@@ -250,7 +231,7 @@ def test_the_first_observation_of_an_episode(
         arrays["observations"].view(np.uint32)[starts[episode], 1] ^= np.uint32(1)
 
     for path in (medium_file, varied_file):
-        assert _failing(_edited(path, tmp_path / "defect.hdf5", misread)) == ["replay"]
+        assert failing(resealed(path, tmp_path / "defect.hdf5", misread)) == ["replay"]
 
 
 @pytest.mark.parametrize("name", ["infos/params", "infos/noise_key"])
@@ -258,7 +239,7 @@ def test_variation_without_its_record(varied_file: Path, tmp_path: Path, name: s
     def forget(arrays: Arrays, metadata: dict[str, Any]) -> None:
         del arrays[name]
 
-    assert "schema" in _failing(_edited(varied_file, tmp_path / "defect.hdf5", forget))
+    assert "schema" in failing(resealed(varied_file, tmp_path / "defect.hdf5", forget))
 
 
 @pytest.mark.parametrize("where", ["array", "metadata"])
@@ -266,14 +247,14 @@ def test_hashes_notice_what_no_other_gate_sees(medium_file: Path, tmp_path: Path
     def comment(arrays: Arrays, metadata: dict[str, Any]) -> None:
         arrays["infos/comment"] = np.zeros(len(arrays["rewards"]))
 
-    path = _edited(medium_file, tmp_path / "defect.hdf5", comment)
-    assert _failing(path) == []
+    path = resealed(medium_file, tmp_path / "defect.hdf5", comment)
+    assert failing(path) == []
     with h5py.File(path, "r+") as file:
         if where == "array":
             file["infos/comment"][7] = 1.0
         else:
             file.attrs["command"] = "build-dataset --policy expert"
-    assert _failing(path) == ["hashes"]
+    assert failing(path) == ["hashes"]
 
 
 def test_every_gate_has_a_defect() -> None:
