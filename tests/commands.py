@@ -7,9 +7,17 @@ import multiprocessing
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-MODULES = ("dt.train", "dt.evaluate", "dt.exchange", "dt.attention.__main__", "torch._dynamo")
+MODULES = (
+    "cartpole_phys.cli",
+    "dt.train",
+    "dt.evaluate",
+    "dt.exchange",
+    "dt.attention.__main__",
+    "torch._dynamo",
+)
 SECONDS = 60
 NOTICE = "cartpole-phys: compiling kernels (once per machine)...\n"
 
@@ -25,12 +33,19 @@ def without_notice(stderr: str) -> str:
 class Command:
     """A command that runs, such as ``python -m dt.train`` with what a user adds."""
 
-    def __init__(self, module: str, *arguments: object) -> None:
-        """Start the ``main`` of ``module``."""
+    def __init__(
+        self,
+        program: str,
+        *arguments: object,
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start the ``main`` of a module, or what an entry point ``module:function`` names, in ``folder``."""
         self._folder = tempfile.TemporaryDirectory()
         self._outputs = [Path(self._folder.name, name) for name in ("output", "errors")]
-        words = [module, *map(str, arguments)]
-        self._process = _forking.Process(target=_run, args=(words, self._outputs))
+        words = [program, *map(str, arguments)]
+        place = str(folder or Path.cwd())
+        self._process = _forking.Process(target=_run, args=(words, self._outputs, place, environment or {}))
         self._process.start()
 
     def send_signal(self, number: int) -> None:
@@ -56,8 +71,11 @@ class Command:
         return code, output, errors
 
 
-def _run(words: list[str], outputs: list[Path]) -> None:
+def _run(words: list[str], outputs: list[Path], folder: str, environment: Mapping[str, str]) -> None:
     for number, path in enumerate(outputs, start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    os.environ.update(environment)
+    os.chdir(folder)
     sys.argv = words
-    importlib.import_module(words[0]).main()
+    module, _, function = words[0].partition(":")
+    getattr(importlib.import_module(module), function or "main")()

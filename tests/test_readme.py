@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from readme import examples
 
 from benchmarks.readme import (
     ATTENTION,
@@ -58,16 +59,9 @@ def test_pictures_are_there(page: Path) -> None:
     assert all((page.parent / picture).exists() for picture in pictures)
 
 
-def test_make_targets_are_there() -> None:
-    makefile = (ROOT / "Makefile").read_text("utf-8")
-    targets = set(re.findall(r"^make ([a-z-]+)", README.read_text("utf-8"), re.MULTILINE))
-    assert {"demo", "test"} <= targets
-    assert all(f"\n{target}:" in makefile for target in targets)
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_examples_run(page: Path, tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    blocks = examples(page)
     assert blocks
     for block in [
         *blocks,
