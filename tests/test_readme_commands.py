@@ -103,9 +103,6 @@ def _run_shortened(command: str, folder: Path) -> None:
     assert ended[0] == 0, f"{command}: {ended[2]}"
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="pip before 24.1 takes git+file:///… for a path"
-)
 def test_pip_of_a_stock_environment_reads_the_installing_lines(tmp_path: Path) -> None:
     """The pip that ``python3 -m venv`` installs, 23.2 with Python 3.11, on a copy of the repository."""
     clone, bundled = tmp_path / "clone", Path(ensurepip.__file__).parent / "_bundled"
