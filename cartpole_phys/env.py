@@ -13,6 +13,7 @@ from gymnasium.error import ResetNeeded
 from numpy import empty  # by its name: a look-up less in every step
 
 from cartpole_phys.actions import action_space, executed
+from cartpole_phys.choices import unknown
 from cartpole_phys.errors import InputError
 from cartpole_phys.numeric.random_stream import key_from_generator
 from cartpole_phys.physics import Params
@@ -47,7 +48,7 @@ def check_render_mode(mode: Any, modes: Sequence[str]) -> str | None:
         InputError: on another one than ``modes`` and None.
     """
     if mode is not None and mode not in modes:
-        raise InputError(f"Unknown render_mode {mode!r}; choose from {', '.join(modes)}, or None.")
+        raise unknown("render_mode", mode, modes, ", or None")
     return None if mode is None else str(mode)
 
 

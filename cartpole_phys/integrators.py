@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from cartpole_phys.errors import InputError
+from cartpole_phys.choices import unknown
 from cartpole_phys.numeric.compiled import inlined
 from cartpole_phys.numeric.trigonometry import sin_cos
 from cartpole_phys.physics import Constants, State, acceleration
@@ -33,7 +33,7 @@ def integrator_code(name: str) -> int:
         InputError: if there is no integrator of that name.
     """
     if not isinstance(name, str) or name not in INTEGRATORS:
-        raise InputError(f"Unknown integrator {name!r}; choose from {', '.join(INTEGRATORS)}.")
+        raise unknown("integrator", name, INTEGRATORS)
     return INTEGRATORS[name]
 
 

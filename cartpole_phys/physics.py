@@ -21,6 +21,7 @@ from typing import NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.choices import unknown
 from cartpole_phys.errors import InputError, is_number
 from cartpole_phys.numeric.compiled import inlined, kernel
 from cartpole_phys.numeric.trigonometry import sin_cos, sin_cos_near_zero
@@ -102,9 +103,9 @@ class Params:
                 f'Expected params as names and numbers like {{"pole_mass": 0.2}}, got {values!r}.'
             )
         known = [field.name for field in fields(self)]
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise InputError(f"Unknown physical parameter {unknown[0]!r}; choose from {', '.join(known)}.")
+        others = sorted(set(values) - set(known))
+        if others:
+            raise unknown("physical parameter", others[0], known)
         return replace(self, **values)
 
     @property

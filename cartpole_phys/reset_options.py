@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.choices import unknown
 from cartpole_phys.errors import InputError, is_integer, is_number
 from cartpole_phys.memory import FloatArray
 from cartpole_phys.task import START_BOUND
@@ -50,9 +51,9 @@ def parse_start(
         raise InputError(f"Expected options as names and values, got {options!r}.")
     if not options:
         return PLAIN_START
-    unknown = [name for name in options if name not in known]
-    if unknown:
-        raise InputError(f"Unknown reset option {unknown[0]!r}; choose from {', '.join(known)}.")
+    others = [name for name in options if name not in known]
+    if others:
+        raise unknown("reset option", others[0], known)
     low, high = options.get("low", -START_BOUND), options.get("high", START_BOUND)
     if not (is_number(low) and is_number(high) and -math.inf < low <= high < math.inf):
         raise InputError(f"Expected options with finite low <= high, got low={low!r}, high={high!r}.")

@@ -12,6 +12,7 @@ import gymnasium
 import numpy as np
 
 from cartpole_phys.actions import ActionSpace, action_space
+from cartpole_phys.choices import choices, unknown
 from cartpole_phys.errors import InputError, UnexpectedArgumentError, is_integer, is_number
 from cartpole_phys.integrators import integrator_code
 from cartpole_phys.memory import LARGEST_INTEGER, SETTINGS, Settings
@@ -93,11 +94,11 @@ class CartPole:
             UnexpectedArgumentError: on an unknown argument, an ``InputError`` and a ``TypeError``.
             InputError: on a value out of its range.
         """
-        unknown = sorted(set(arguments) - set(ARGUMENTS))
-        if unknown:
+        others = sorted(set(arguments) - set(ARGUMENTS))
+        if others:
             raise UnexpectedArgumentError(
-                f"The environment got an unexpected keyword argument {unknown[0]!r}; choose from "
-                f"{', '.join(ARGUMENTS)}."
+                f"The environment got an unexpected keyword argument {others[0]!r}; "
+                f"{choices(others[0], ARGUMENTS)}"
             )
         values, own = dict(arguments), task_named(task)
         params = Params.from_mapping(values.pop("params", None))
@@ -119,7 +120,7 @@ class CartPole:
         """
         spec = gymnasium.registry.get(env_id)
         if spec is None or env_id not in cls.known_ids():
-            raise InputError(f"Unknown environment {env_id!r}; choose from {', '.join(cls.known_ids())}.")
+            raise unknown("environment", env_id, cls.known_ids())
         own = dict(spec.kwargs)
         return cls.from_arguments(
             own.pop("task"), own.pop("continuous"), {**own, **(env_kwargs or {})}, spec.max_episode_steps

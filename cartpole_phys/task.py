@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cartpole_phys.errors import InputError
+from cartpole_phys.choices import unknown
 from cartpole_phys.numeric.compiled import inlined
 from cartpole_phys.numeric.random_stream import NOISE, PUSH, START, uniforms
 from cartpole_phys.numeric.trigonometry import sin_cos
@@ -47,7 +47,7 @@ def task_named(name: str) -> Task:
         InputError: if there is no task of that name.
     """
     if not isinstance(name, str) or name not in TASKS:
-        raise InputError(f"Unknown task {name!r}; choose from {', '.join(TASKS)}.")
+        raise unknown("task", name, TASKS)
     return TASKS[name]
 
 

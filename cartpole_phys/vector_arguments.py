@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 
+from cartpole_phys.choices import unknown
 from cartpole_phys.errors import InputError, is_integer
 from cartpole_phys.memory import LARGEST_INTEGER
 from cartpole_phys.physics import Params
@@ -29,8 +30,7 @@ def parse_autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
     try:
         return AutoresetMode(mode)
     except ValueError:
-        names = ", ".join(str(known.value) for known in AutoresetMode)
-        raise InputError(f"Unknown autoreset mode {mode!r}; choose from {names}.") from None
+        raise unknown("autoreset mode", mode, [str(known.value) for known in AutoresetMode]) from None
 
 
 def parse_limit(max_episode_steps: Any) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from cartpole_phys.choices import unknown
 from cartpole_phys.errors import InputError
 from dt.acting.history import HistoryModel
 from dt.acting.stream import LayerStream, ring_masks, slots_for
@@ -36,7 +37,7 @@ class DecisionConfig:
         if self.context < 1:
             raise InputError(f"Expected a context of at least 1 step, got {self.context}.")
         if self.tokens not in TOKENS:
-            raise InputError(f"Unknown tokens {self.tokens!r}; choose {' or '.join(TOKENS)}.")
+            raise unknown("tokens", self.tokens, TOKENS)
         if self.attention_window is not None and not 1 <= self.attention_window <= self.context:
             raise InputError(
                 f"Expected an attention window of 1 to {self.context} steps, the context, got "

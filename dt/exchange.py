@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cartpole_phys import commands
+from cartpole_phys.choices import unknown
 from cartpole_phys.data.loading import load_whole
 from cartpole_phys.errors import InputError
 from dt import checkpoint as checkpoints
@@ -33,7 +34,7 @@ def export_command(
 ) -> None:
     """Write a checkpoint for transformers, or as one ONNX file."""
     if to not in FORMATS:
-        raise InputError(f"Unknown format {to!r}; choose from {', '.join(FORMATS)}.")
+        raise unknown("format", to, FORMATS)
     ending, write = FORMATS[to]
     place = checkpoints.in_full(checkpoint)
     path = out or place.with_name(place.name + ending)

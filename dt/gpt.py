@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's own documentation uses
 from torch import Tensor, nn
 
+from cartpole_phys.choices import unknown
 from cartpole_phys.errors import InputError
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {  # by the names that transformers has
@@ -43,9 +44,9 @@ class TransformerConfig:
                 f"{self.layers}, heads={self.heads}, width={self.width}."
             )
         if self.activation not in ACTIVATIONS:
-            raise InputError(f"Unknown activation {self.activation!r}; choose from {', '.join(ACTIVATIONS)}.")
+            raise unknown("activation", self.activation, ACTIVATIONS)
         if self.norm not in ("pre", "post"):
-            raise InputError(f"Unknown norm {self.norm!r}; choose pre or post.")
+            raise unknown("norm", self.norm, ("pre", "post"))
         if not 0.0 <= self.dropout < 1.0:
             raise InputError(f"Expected 0 <= dropout < 1, got {self.dropout}.")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cartpole_phys.choices import choices, unknown
 from cartpole_phys.errors import InputError
 from dt.baselines import BehaviorCloning, CloningConfig
 from dt.data.source import Spaces
@@ -46,6 +47,17 @@ KINDS: Mapping[str, tuple[type[ModelConfig], Any]] = {
     "iql": (IQLConfig, ImplicitQLearning),
     "cql": (CQLConfig, ConservativeQLearning),
     "td3bc": (TD3BCConfig, TwinDelayedCloning),
+}
+
+# What they are called: a model may be asked for by its initials, such as dt.
+TITLES: Mapping[str, str] = {
+    "decision": "Decision Transformer",
+    "trajectory": "Trajectory Transformer",
+    "energy": "Iterative Energy Minimization",
+    "bc": "behavior cloning",
+    "iql": "implicit Q-learning",
+    "cql": "conservative Q-learning",
+    "td3bc": "TD3+BC",
 }
 
 # What the authors of value-based methods do not do: warm-up, decay, clipping of any gradient.
@@ -178,9 +190,11 @@ def recipe(
     Raises:
         InputError: on a model or size that there is not, or an impossible number.
     """
-    if (kind, size) not in RECIPES:
-        known = ", ".join(f"{kind} {size}" for kind, size in RECIPES)
-        raise InputError(f"Unknown model and size {kind!r} {size!r}; choose from {known}.")
+    if kind not in KINDS:
+        raise InputError(f"Unknown model {kind!r}; {choices(kind, KINDS, titles=TITLES)}")
+    sizes = [size for one, size in RECIPES if one == kind]
+    if size not in sizes:
+        raise unknown(f"size of model {kind!r}", size, sizes)
     chosen = RECIPES[kind, size]
     own = chosen.train.dtype if dtype == AUTO else dtype
     train = replace(chosen.train, seed=seed, dtype=own, best_share=best_share)

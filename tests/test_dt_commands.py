@@ -144,7 +144,7 @@ def test_a_model_of_other_environments(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("train", "missing.hdf5"), "error: There is no file 'missing.hdf5'"),
-        (("train", "missing.hdf5", "--model", "gpt"), "error: Unknown model and size 'gpt' 'tiny'"),
+        (("train", "missing.hdf5", "--model", "gpt"), "error: Unknown model 'gpt'; choose from decision"),
         (("train", "missing.hdf5", "--steps", "many"), "Invalid value for '--steps'"),
         (("train",), "Missing argument"),
         (("evaluate", "missing", "--plot", "x.hdf5"), "error: Expected --plot with a name that ends in .png"),

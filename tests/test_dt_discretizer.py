@@ -89,5 +89,5 @@ def test_some_dimensions_alone() -> None:
 def test_impossible_settings_are_told() -> None:
     with pytest.raises(InputError, match="at least 2 bins, got 1"):
         Discretizer(3, 1)
-    with pytest.raises(InputError, match="Unknown binning 'odd'; choose quantile or uniform"):
+    with pytest.raises(InputError, match="Unknown binning 'odd'; choose from quantile, uniform"):
         Discretizer(5, 4).fit(DATA, "odd")

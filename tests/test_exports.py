@@ -191,7 +191,7 @@ def test_minaris_namespace_cannot_be_written(medium_file: Path, tmp_path: Path) 
 
 
 def test_what_cannot_be_exported_is_refused(medium_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="Unknown format 'csv'; choose --to from minari, parquet"):
+    with pytest.raises(InputError, match="Unknown format 'csv'; choose from minari, parquet"):
         export(medium_file, "csv", tmp_path)
     with pytest.raises(InputError, match="There is no file"):
         export(tmp_path / "none.hdf5", "parquet", tmp_path)

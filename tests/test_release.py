@@ -91,7 +91,7 @@ def test_a_pattern_adds_to_what_is_there(folder: Path) -> None:
     assert release(folder, "*mixed*") == [MIXED, AGENT]
     assert release(folder, "*random*") == NAMES
     with pytest.raises(
-        InputError, match="No data set matches '\\*hopper\\*'; choose from: physcartpole-random"
+        InputError, match="No data set matches '\\*hopper\\*'; choose from physcartpole-random"
     ):
         release(folder, "*hopper*")
 

@@ -16,6 +16,7 @@ from typing import Any, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.choices import choices
 from cartpole_phys.errors import InputError, is_number
 
 ENDS = ("ref_min", "ref_max")
@@ -41,7 +42,7 @@ def references(env_id: str) -> Mapping[str, Any]:
     """
     known = all_references()
     if env_id not in known:
-        raise InputError(f"No reference returns for {env_id!r}; choose from {', '.join(sorted(known))}.")
+        raise InputError(f"No reference returns for {env_id!r}; {choices(env_id, sorted(known))}")
     return known[env_id]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from gymnasium.spaces import Box
 
+from cartpole_phys.choices import choices, unknown
 from cartpole_phys.errors import InputError
 from cartpole_phys.task import SWING_UP
 from cartpole_phys.worlds.world import World
@@ -56,7 +57,7 @@ def tiers_of(policy: str) -> tuple[str, ...]:
     if is_own_policy(policy):
         return OWN_POLICY_TIERS
     if policy not in TIERS:
-        raise InputError(f"Unknown policy {policy!r}; choose from {', '.join(TIERS)} or MODULE:FACTORY.")
+        raise unknown("policy", policy, TIERS, " or MODULE:FACTORY")
     return TIERS[policy]
 
 
@@ -92,7 +93,7 @@ def check_combination(policy: str, tier: str, world: World) -> None:
     if tier not in tiers:
         known = {name for group in (*TIERS.values(), OWN_POLICY_TIERS) for name in group}
         kind = "has no tier" if tier in known else "does not know the tier"
-        raise InputError(f"Policy {policy!r} {kind} {tier!r}; choose from {', '.join(tiers)}.")
+        raise InputError(f"Policy {policy!r} {kind} {tier!r}; {choices(tier, tiers)}")
     if tier == STITCHING and not stitchable(world):
         raise InputError(
             f"The tier {tier!r} is for PhysCartPoleSwingUp-v0 without pushes, noise and drawn parameters; "

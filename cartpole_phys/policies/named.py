@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from cartpole_phys.choices import choices
 from cartpole_phys.errors import InputError
 from cartpole_phys.policies.factory import policy_from_factory
 from cartpole_phys.policies.heuristic import proportional, uniform
@@ -66,9 +67,8 @@ def named_policy(name: str | None, place: CartPole | World) -> Policy | Compiled
         return policy_from_factory(name, place)
     if name not in names:
         what = "is not for this task" if name in NAMES else "is not known"
-        raise InputError(
-            f"Policy {name!r} {what}; choose from {', '.join(names)}, a data set's FILE or MODULE:FACTORY."
-        )
+        others = ", a data set's FILE or MODULE:FACTORY"
+        raise InputError(f"Policy {name!r} {what}; {choices(name, names, others)}")
     return uniform() if system is None else _makers(system)[name](system)
 
 

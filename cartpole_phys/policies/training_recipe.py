@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
+from cartpole_phys.choices import unknown
 from cartpole_phys.errors import InputError, needing
 
 ALGORITHMS = ("sac", "ppo")
@@ -63,7 +64,7 @@ class TrainingRecipe:
 
     def __post_init__(self) -> None:
         if self.algorithm not in ALGORITHMS:
-            raise InputError(f"Unknown algorithm {self.algorithm!r}; choose from {', '.join(ALGORITHMS)}.")
+            raise unknown("algorithm", self.algorithm, ALGORITHMS)
         if not 1 <= self.checkpoint_every <= self.max_steps:
             raise InputError(
                 f"Expected checkpoint_every from 1 to max_steps, {self.max_steps}, got "

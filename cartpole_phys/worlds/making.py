@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import importlib
 import json
 import sys
@@ -18,6 +17,7 @@ import gymnasium as gym
 from gymnasium import error
 from gymnasium.envs.registration import EnvSpec
 
+from cartpole_phys.choices import choices, nearest
 from cartpole_phys.errors import InputError, one_line
 from cartpole_phys.system import CartPole
 
@@ -67,11 +67,11 @@ def find_spec(env_id: str) -> EnvSpec:
             return gym.spec(name)
     except (error.Error, ImportError, ValueError) as reason:
         own = CartPole.known_ids()
-        similar = difflib.get_close_matches(env_id, [name for name in gym.registry if name not in own], n=2)
-        known = ", ".join(own + similar)
+        known = [*own, *(similar for similar in nearest(env_id, gym.registry) if similar not in own)]
+        others = ", or any other id that gymnasium.make knows"
         raise InputError(
-            f"Unknown environment {env_id!r} ({' '.join(str(reason).split())}); choose from {known}, or any "
-            "other id that gymnasium.make knows."
+            f"Unknown environment {env_id!r} ({' '.join(str(reason).split())}); "
+            f"{choices(env_id, known, others)}"
         ) from reason
 
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from cartpole_phys.choices import unknown
 from cartpole_phys.errors import InputError
 from cartpole_phys.memory import FloatArray
 
@@ -47,7 +48,7 @@ class Discretizer(nn.Module):
             InputError: if there is no such way to cut.
         """
         if binning not in (QUANTILE, UNIFORM):
-            raise InputError(f"Unknown binning {binning!r}; choose {QUANTILE} or {UNIFORM}.")
+            raise unknown("binning", binning, (QUANTILE, UNIFORM))
         for dimension, column in enumerate(data.astype(np.float32).T):
             edges = _edges(column, self.bins, binning)
             count = len(edges) + 1

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cartpole_phys.choices import unknown
 from cartpole_phys.errors import InputError
 from dt.heads import Model, Sampler
 from dt.learning import parallel
@@ -56,13 +57,13 @@ class TrainConfig:
         if not 0.0 < self.best_share <= 1.0:
             raise InputError(f"Expected a best_share above 0 and at most 1, got {self.best_share}.")
         if self.schedule not in (CONSTANT, COSINE):
-            raise InputError(f"Unknown schedule {self.schedule!r}; choose {CONSTANT} or {COSINE}.")
+            raise unknown("schedule", self.schedule, (CONSTANT, COSINE))
         if self.decaying not in (ALL, MATRICES):
-            raise InputError(f"Unknown decaying {self.decaying!r}; choose {ALL} or {MATRICES}.")
+            raise unknown("decaying", self.decaying, (ALL, MATRICES))
         if len(self.betas) != 2 or not 0.0 <= min(self.betas) <= max(self.betas) < 1.0:
             raise InputError(f"Expected two betas of at least 0 and below 1, got {self.betas}.")
         if self.dtype not in (AUTO, FLOAT32, BFLOAT16):
-            raise InputError(f"Unknown dtype {self.dtype!r}; choose {AUTO}, {FLOAT32} or {BFLOAT16}.")
+            raise unknown("dtype", self.dtype, (AUTO, FLOAT32, BFLOAT16))
 
 
 def with_steps(config: TrainConfig, rows: int) -> TrainConfig:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cartpole_phys.choices import unknown
 from cartpole_phys.data.building.writing import exists_already, writing_to
 from cartpole_phys.data.exports import ogbench, parquet, pickled
 from cartpole_phys.data.loading import load_whole
@@ -51,7 +52,7 @@ def export(
             extra is missing, or something is there already.
     """
     if to not in FORMATS:
-        raise InputError(f"Unknown format {to!r}; choose --to from {', '.join(FORMATS)}.")
+        raise unknown("format", to, FORMATS)
     if to in FILES and out is not None and out.suffix == FILES[to][0] and not out.is_dir():
         raise InputError(f"Expected --out to name a folder, got the file '{out}'; leave out its name.")
     source = Path(path)

@@ -13,12 +13,12 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
 import platformdirs
 
+from cartpole_phys.choices import choices, nearest
 from cartpole_phys.data.building.progress import Progress, Silent
 from cartpole_phys.data.building.writing import writing_to
 from cartpole_phys.data.recipe import is_plain, released_recipes
@@ -31,6 +31,7 @@ MIRRORS = "CARTPOLE_PHYS_MIRRORS"  # environment variable: URLs or folders, sepa
 TIMEOUT = (10.0, 20.0)  # s, to connect, and without a byte
 CHUNK = 1 << 20  # bytes
 OTHER_HASH = "the file has another hash than the released one"
+SLIP = 0.9  # share of matching characters that makes an unknown path a released name mistyped
 TRIES = 2  # of all mirrors in turn
 
 
@@ -114,7 +115,7 @@ def is_name(text: str) -> bool:
 def similar_names(text: str) -> list[str]:
     """Released data sets whose names differ from a plain one by a slip of the keys."""
     stem = text.removesuffix(".hdf5")
-    return get_close_matches(stem, released_recipes(), n=2, cutoff=0.9) if is_plain(stem) else []
+    return nearest(stem, released_recipes(), similar=SLIP) if is_plain(stem) else []
 
 
 def check_plain(name: str) -> str:
@@ -133,9 +134,7 @@ def check_plain(name: str) -> str:
 
 def _unpublished(name: str) -> str:
     if name not in released_recipes():
-        return (
-            f"There is no released data set {name!r}; choose from: {', '.join(sorted(released_recipes()))}."
-        )
+        return f"There is no released data set {name!r}; {choices(name, released_recipes())}"
     return (
         f"{name} is not published yet; build it: {_command(name)}, or name a place that has it in {MIRRORS}."
     )

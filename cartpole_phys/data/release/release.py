@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from cartpole_phys.choices import choices
 from cartpole_phys.data.build import Options, build
 from cartpole_phys.data.building.commit import commit_date
 from cartpole_phys.data.building.progress import Progress, Silent
@@ -58,7 +59,7 @@ def release(folder: Path, only: str = "*", jobs: int = 0, progress: Progress | N
     recipes = released_recipes()
     names = [name for name in recipes if fnmatch(name, only)]
     if not names:
-        raise InputError(f"No data set matches {only!r}; choose from: {', '.join(recipes)}.")
+        raise InputError(f"No data set matches {only!r}; {choices(only, recipes)}")
     told, date = progress or Silent(), _date(folder / MANIFEST)
     told.stage("releasing")
     for done, name in enumerate(names):
