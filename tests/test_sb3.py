@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from stable_baselines3 import PPO, SAC
-from stable_baselines3.common.vec_env import VecMonitor
+from stable_baselines3.common.vec_env import VecEnvWrapper, VecMonitor
 
 import cartpole_phys
 from cartpole_phys.errors import InputError
@@ -83,16 +83,49 @@ def test_images_are_one_for_each_environment(mode: str) -> None:
     assert _adapter().get_images() == [None] * 4
 
 
-def test_info_that_all_share_cannot_be_written_to() -> None:
+class _InfoWriter(VecEnvWrapper):
+    """Writes into each info, as imitation's RewardVecEnvWrapper does."""
+
+    def reset(self) -> Any:
+        observations = self.venv.reset()
+        for i, info in enumerate(self.venv.reset_infos):
+            info["index"] = i
+        return observations
+
+    def step_wait(self) -> Any:
+        observations, rewards, done, infos = self.venv.step_wait()
+        for i, (info, reward) in enumerate(zip(infos, rewards, strict=True)):
+            info["original_env_rew"] = (i, reward)
+        return observations, rewards, done, infos
+
+
+@pytest.mark.xfail(strict=True, raises=TypeError, reason="infos are one shared read-only dictionary")
+def test_wrappers_write_into_infos() -> None:
+    adapter = _adapter(max_episode_steps=3)
+    venv = VecMonitor(_InfoWriter(adapter), info_keywords=("original_env_rew",))
+    venv.reset()
+    assert [info["index"] for info in adapter.reset_infos] == [0, 1, 2, 3]
+    for step in (1, 2, 3, 4):
+        *_, infos = venv.step(np.zeros((4, 1), np.float32))
+        assert [info["original_env_rew"] for info in infos] == [(i, 1.0) for i in range(4)]
+        assert all(("episode" in info) == (step == 3) for info in infos)
+
+
+@pytest.mark.xfail(strict=True, raises=(TypeError, AssertionError), reason="one dictionary for all")
+def test_infos_are_separate_in_every_step() -> None:
     adapter = _adapter()
     adapter.reset()
-    *_, infos = adapter.step(np.zeros((4, 1), np.float32))
-    shared: Any = infos[0]
-    for write in (shared.update, shared.setdefault, shared.__setitem__):
-        with pytest.raises(TypeError, match="copy"):
-            write("a", 1)
-    infos[0].copy()["a"] = 1
-    assert infos == [{}] * 4
+    kept: list[dict[str, Any]] = [*adapter.reset_infos]
+    for _ in range(3):
+        *_, infos = adapter.step(np.zeros((4, 1), np.float32))
+        assert isinstance(infos, list)
+        infos[2]["read alone"] = 1
+        kept += infos
+        assert infos[2] == {"read alone": 1}
+    assert len({id(info) for info in kept}) == len(kept)
+    for i, info in enumerate(kept):
+        info["i"] = i
+    assert [info["i"] for info in kept] == list(range(len(kept)))
 
 
 def test_what_gymnasium_tells_in_infos_is_there_as_arrays() -> None:

@@ -82,3 +82,22 @@ def test_an_id_without_a_limit_has_none() -> None:
     envs.reset(options={"state": [0.0, 0.0, np.pi, 0.0]})
     for _ in range(501):
         assert not envs.step(np.zeros((1, 1), np.float32))[3].any()
+
+
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="one space for all, and one list of render modes"
+)
+def test_environments_share_no_space_and_no_metadata() -> None:
+    envs: Any = gym.make_vec(ENV, num_envs=3, render_mode="rgb_array")
+    envs.reset(seed=0)
+    for name in ("action_space", "observation_space", "metadata", "spec"):
+        own = envs.get_attr(name)
+        assert own[0] == own[1] == own[2]
+        assert len({id(value) for value in own}) == 3, name
+    spaces = envs.call("action_space")
+    for i, space in enumerate(spaces):
+        space.seed(i)
+    assert len({float(space.sample()[0]) for space in spaces}) == 3
+    one = gym.make(ENV).unwrapped
+    one.metadata["render_modes"].append("ansi")
+    assert "ansi" not in gym.make(ENV).metadata["render_modes"]
