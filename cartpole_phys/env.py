@@ -145,7 +145,7 @@ class PhysCartPoleEnv(gym.Env[Observation, Any]):
     def _set_up(self, system: CartPole, render_mode: str | None) -> None:
         self.system = system
         self.render_mode = check_render_mode(render_mode, RENDER_MODES)
-        self.metadata = {**METADATA, "render_fps": pictures_a_second(system)}
+        self.metadata = {"render_modes": list(RENDER_MODES), "render_fps": pictures_a_second(system)}
         self.observation_space = observation_space(system.task)
         self.action_space: spaces.Space[Any] = action_space(system.continuous)
         self.columns = Columns(system, 1)

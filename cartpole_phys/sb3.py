@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,26 +15,75 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 from cartpole_phys.errors import InputError
 from cartpole_phys.vector import PhysCartPoleVectorEnv
 
+READING_METHODS = (  # of a list; ``Infos`` defines ``__getitem__`` itself
+    "__add__",
+    "__contains__",
+    "__eq__",
+    "__ge__",
+    "__gt__",
+    "__imul__",
+    "__iter__",
+    "__le__",
+    "__lt__",
+    "__mul__",
+    "__ne__",
+    "__repr__",
+    "__reversed__",
+    "__rmul__",
+    "copy",
+    "count",
+    "index",
+    "pop",
+    "remove",
+    "sort",
+)
 
-class NoInfo(dict[str, Any]):
-    """The info of every environment that has nothing to tell: one for all, so it cannot be written to.
 
-    A new dictionary for each environment would take longer than the step. ``copy()`` gives one that can be
-    written to, which is what Stable-Baselines3's own wrappers do.
+class Infos(list[dict[str, Any]]):
+    """One info per environment; a dictionary is created when it is first read.
+
+    Creating all of them takes longer than the step, and most callers read only those of ended episodes.
     """
 
-    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
-        """Refuse to be written to.
+    def __init__(self, num_envs: int, ended: Mapping[int, dict[str, Any]]) -> None:
+        """Infos of n environments: those of ended episodes by index, and empty ones for the others."""
+        super().__init__([None] * num_envs)  # type: ignore[list-item] # no method below returns None
+        for i, info in ended.items():
+            self[i] = info
 
-        Raises:
-            TypeError: always.
-        """
-        raise TypeError("Cannot write into an info that all environments share; copy() it first.")
+    def __getitem__(self, index: Any) -> Any:
+        """The info of one environment, or a list of several."""
+        if isinstance(index, slice):
+            self.create()
+        info = super().__getitem__(index)
+        if info is None:
+            info = self[index] = {}
+        return info
 
-    __setitem__ = setdefault = update = __ior__ = _refuse
+    def __reduce__(self) -> tuple[type, tuple[list[dict[str, Any]]]]:
+        """What a copy or a pickle is made of: a plain list."""
+        return list, (list(self),)
+
+    def create(self) -> None:
+        """Create the dictionaries that nothing has read so far."""
+        self[:] = [{} if info is None else info for info in super().__iter__()]
 
 
-NO_INFO = NoInfo()
+def _after_creation(name: str) -> Callable[..., Any]:
+    """A method of ``list`` that first creates all dictionaries."""
+    method = getattr(list, name)
+
+    @functools.wraps(method)
+    def call(infos: Infos, *args: Any, **kwargs: Any) -> Any:
+        infos.create()
+        return method(infos, *args, **kwargs)
+
+    return call
+
+
+for _name in READING_METHODS:
+    setattr(Infos, _name, _after_creation(_name))
+
 HUMAN = "human"  # the render mode
 STATE = "state"  # the option that environments may have for themselves
 
@@ -79,7 +129,7 @@ class PhysCartPoleVecEnv(VecEnv):
         seeded = any(seed is not None for seed in self._seeds)
         seeds = self._seeds if seeded else None
         observations, self.infos = self.envs.reset(seed=seeds, options=_together(options))
-        self.reset_infos = [NO_INFO] * self.num_envs
+        self.reset_infos = [{} for _ in range(self.num_envs)]
         self._reset_seeds()
         return observations
 
@@ -93,13 +143,14 @@ class PhysCartPoleVecEnv(VecEnv):
         """Advance all environments with the actions kept by ``step_async``."""
         observations, rewards, terminated, truncated, self.infos = self.envs.step(self._actions)
         done = terminated | truncated
-        per_env: list[dict[str, Any]] = [NO_INFO] * self.num_envs
-        for i in np.flatnonzero(done):
-            per_env[i] = {
+        ended = {
+            i: {
                 "terminal_observation": self.infos["final_obs"][i],
                 "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
             }
-        return observations, rewards.astype(np.float32), done, per_env
+            for i in np.flatnonzero(done).tolist()
+        }
+        return observations, rewards.astype(np.float32), done, Infos(self.num_envs, ended)
 
     def close(self) -> None:
         """Close the environments."""

@@ -5,11 +5,13 @@ It behaves as ``SyncVectorEnv`` over scalar environments, to the last bit, in al
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -207,7 +209,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
                 lent.columns.restore(memory[:, i : i + 1])
                 lent._np_random_seed = self._seeds[i]
                 value = getattr(lent, name)
-                results.append(value(*args, **kwargs) if callable(value) else value)
+                results.append(_separate(value(*args, **kwargs) if callable(value) else value))
                 memory[:, i], self._seeds[i] = lent.columns.memory[:, 0], lent._np_random_seed
         finally:
             self.columns.look_for_differences()
@@ -313,3 +315,8 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
             "final_info": final_infos,
             "_final_info": ended.copy(),
         }
+
+
+def _separate(value: Any) -> Any:
+    """A space, specification or metadata of an environment, which others must not share; else ``value``."""
+    return copy.deepcopy(value) if isinstance(value, (spaces.Space, EnvSpec, dict)) else value

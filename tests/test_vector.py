@@ -84,9 +84,6 @@ def test_an_id_without_a_limit_has_none() -> None:
         assert not envs.step(np.zeros((1, 1), np.float32))[3].any()
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="one space for all, and one list of render modes"
-)
 def test_environments_share_no_space_and_no_metadata() -> None:
     envs: Any = gym.make_vec(ENV, num_envs=3, render_mode="rgb_array")
     envs.reset(seed=0)
