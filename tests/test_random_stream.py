@@ -1,5 +1,9 @@
 """The counter-based generator against published vectors, and the keys of environments."""
 
+import sys
+import time
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -58,3 +62,40 @@ def test_seed_gives_the_key_that_env_reset_draws() -> None:
     env = gym.make("PhysCartPole-v0").unwrapped
     env.reset(seed=42)
     assert env.columns.keys[0] == key_from_seed(42)  # type: ignore[attr-defined]
+
+
+def _events_of_a_seeded_reset(num_envs: int) -> int:
+    """How many Python and C functions a second seeded reset calls."""
+    envs = gym.make_vec("PhysCartPole-v0", num_envs=num_envs)
+    envs.reset(seed=1)
+    events = 0
+
+    def count(*_: Any) -> None:
+        nonlocal events
+        events += 1
+
+    sys.setprofile(count)
+    try:
+        envs.reset(seed=2)
+    finally:
+        sys.setprofile(None)
+    return events
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="a SeedSequence for each environment")
+def test_seeded_resets_call_no_function_for_each_environment() -> None:
+    assert _events_of_a_seeded_reset(1_000) == _events_of_a_seeded_reset(10)
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="410 times")
+def test_seeded_resets_take_at_most_three_times_as_long_as_gymnasium() -> None:
+    ours = gym.make_vec("PhysCartPoleDiscrete-v0", num_envs=20_000)
+    theirs = gym.make_vec("CartPole-v1", num_envs=20_000, vectorization_mode="vector_entry_point")
+    seconds: dict[int, list[float]] = {0: [], 1: []}
+    for seed in range(20):
+        for side, envs in enumerate((ours, theirs)):
+            start = time.perf_counter()
+            envs.reset(seed=seed)
+            seconds[side].append(time.perf_counter() - start)
+    assert min(seconds[0]) <= 3.0 * min(seconds[1])
