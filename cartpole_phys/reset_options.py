@@ -95,7 +95,7 @@ def parse_mask(options: Mapping[str, Any] | None, num_envs: int) -> npt.NDArray[
 
 
 def parse_seeds(seed: Seeds, num_envs: int) -> Sequence[int | None]:
-    """One seed per environment; an int s seeds environment i with s + i.
+    """One seed per environment: from an int s the range that seeds environment i with s + i, else a list.
 
     Raises:
         InputError: on anything but integers of at least 0, or a list of the wrong length.
@@ -103,12 +103,19 @@ def parse_seeds(seed: Seeds, num_envs: int) -> Sequence[int | None]:
     if seed is None:
         return [None] * num_envs
     if is_integer(seed):
-        seed = [int(seed) + i for i in range(num_envs)]
+        _check_seed(seed)
+        return range(int(seed), int(seed) + num_envs)
     if isinstance(seed, str) or not isinstance(seed, Sequence | np.ndarray):
         raise InputError(f"Expected one seed or {num_envs} seeds, got {seed!r}.")
     if len(seed) != num_envs:
         raise InputError(f"Expected one seed or {num_envs} seeds, got {len(seed)}.")
     for own in seed:
-        if own is not None and not (is_integer(own) and own >= 0):
-            raise InputError(f"Expected seeds as integers of at least 0 or None, got {own!r}.")
+        if own is not None:
+            _check_seed(own)
     return [None if own is None else int(own) for own in seed]
+
+
+def _check_seed(seed: Any) -> None:
+    """Raises InputError on a seed of one environment that is no integer of at least 0."""
+    if not (is_integer(seed) and seed >= 0):
+        raise InputError(f"Expected seeds as integers of at least 0 or None, got {seed!r}.")

@@ -6,7 +6,7 @@ It behaves as ``SyncVectorEnv`` over scalar environments, to the last bit, in al
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Unpack
 
 import numpy as np
@@ -29,7 +29,8 @@ from cartpole_phys.env import (
     pictures_a_second,
 )
 from cartpole_phys.errors import InputError, is_integer
-from cartpole_phys.numeric.random_stream import key_from_generator, key_from_seed
+from cartpole_phys.numeric.random_stream import keys_from_generator
+from cartpole_phys.numeric.seed_keys import keys_from_seeds
 from cartpole_phys.reset_options import VECTOR_OPTIONS, Seeds, parse_mask, parse_seeds, parse_start
 from cartpole_phys.stepping.block import Flags
 from cartpole_phys.stepping.columns import Columns, Stepped
@@ -97,7 +98,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         self.columns.set_params(params)
         self._restarts = self.autoreset_mode is AutoresetMode.NEXT_STEP
         self._started = False
-        self._seeds = [NO_SEED] * num_envs
+        self._seeds: Sequence[int] = [NO_SEED] * num_envs
         self._window: Any = None
         self._spec: EnvSpec | None = None
 
@@ -134,19 +135,18 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         """
         start = parse_start(options, self.num_envs, VECTOR_OPTIONS)
         mask = parse_mask(options, self.num_envs)
-        seeds = () if seed is None else parse_seeds(seed, self.num_envs)
+        seeds = None if seed is None else parse_seeds(seed, self.num_envs)
         if not self._started and not mask.all():
             raise ResetNeeded("Cannot reset a part of environments that were never reset; reset all first.")
         super().reset(seed=None)
         columns = self.columns
         if not self._started:
-            columns.keys[:] = [key_from_generator(self.np_random) for _ in range(self.num_envs)]
+            columns.keys[:] = keys_from_generator(self.np_random, self.num_envs)
             columns.episodes[:] = -1
             self._started = True
         columns.episodes[mask] += 1
-        for i, own in enumerate(seeds):
-            if own is not None and mask[i]:
-                columns.keys[i], columns.episodes[i], self._seeds[i] = key_from_seed(own), 0, own
+        if seeds is not None:
+            self._give_seeds(seeds, mask)
         columns.begin(mask, start)
         if self.render_mode == "human":
             self.render()
@@ -204,13 +204,14 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         One after another they are lent as a ``PhysCartPoleEnv`` and taken back as the call left it.
         """
         results, lent, memory = [], self._lent(), self.columns.memory
+        self._seeds = seeds = list(self._seeds)
         try:
             for i in indices:
                 lent.columns.restore(memory[:, i : i + 1])
-                lent._np_random_seed = self._seeds[i]
+                lent._np_random_seed = seeds[i]
                 value = getattr(lent, name)
                 results.append(_separate(value(*args, **kwargs) if callable(value) else value))
-                memory[:, i], self._seeds[i] = lent.columns.memory[:, 0], lent._np_random_seed
+                memory[:, i], seeds[i] = lent.columns.memory[:, 0], lent._np_random_seed
         finally:
             self.columns.look_for_differences()
         return tuple(results)
@@ -269,6 +270,17 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         if self._window is not None:
             self._window.close()
             self._window = None
+
+    def _give_seeds(self, seeds: Sequence[Any], mask: Flags) -> None:
+        """Give the environments in ``mask`` the keys of their seeds; None leaves an environment its key."""
+        given = mask if isinstance(seeds, range) else mask & np.array([own is not None for own in seeds])
+        if given.all():
+            self._seeds = own = seeds
+        else:
+            own = [seeds[i] for i in np.flatnonzero(given)]
+            rows = zip(given, seeds, self._seeds, strict=True)
+            self._seeds = [new if told else old for told, new, old in rows]
+        self.columns.keys[given], self.columns.episodes[given] = keys_from_seeds(own), 0
 
     def _lent(self) -> PhysCartPoleEnv:
         """A single environment like these, to be given the memory of one of them; it opens no window."""

@@ -24,6 +24,7 @@ def test_every_file_with_a_kernel_counts() -> None:
         "integrators.py",
         "trigonometry.py",
         "random_stream.py",
+        "seed_keys.py",
         "exponential.py",
         "network.py",
         "distributions.py",

@@ -97,6 +97,11 @@ def key_from_generator(generator: np.random.Generator) -> np.uint64:
     return np.uint64(generator.integers(0, 2**64, dtype=np.uint64))
 
 
+def keys_from_generator(generator: np.random.Generator, count: int) -> npt.NDArray[np.uint64]:
+    """Draw the keys of several environments, (count,): those that as many single draws give."""
+    return generator.integers(0, 2**64, count, dtype=np.uint64)
+
+
 def check_seed(seed: int) -> None:
     """Refuse what is no seed.
 
