@@ -113,11 +113,8 @@ def _next_state(state: Wide, increment: Wide) -> Wide:
 
 
 @inlined
-def _key_of(seed: np.uint64) -> np.uint64:
-    """The first 64 bits of ``Generator(PCG64(SeedSequence(seed)))``."""
-    a, b, c, d = _pool_of(seed)
-    start = _output(a, b, 0), _output(c, d, 2)
-    sequence = _output(a, b, 4), _output(c, d, 6)
+def _first_output(start: Wide, sequence: Wide) -> np.uint64:
+    """The first 64 bits of a ``PCG64`` that was seeded with these two numbers."""
     increment = (sequence[0] << _ONE) | (sequence[1] >> _BITS), (sequence[1] << _ONE) | _ONE
     high, low = _next_state(_next_state(_sum(increment, start), increment), increment)
     folded, turn = high ^ low, high >> _ROTATION
@@ -126,9 +123,14 @@ def _key_of(seed: np.uint64) -> np.uint64:
 
 @kernel
 def _hash_seeds(seeds: Keys) -> Keys:
-    keys = np.empty_like(seeds)
+    keys, words = np.empty_like(seeds), np.empty((4, len(seeds)), np.uint64)
+    high, low, sequence_high, sequence_low = words[0], words[1], words[2], words[3]
+    for i in range(len(seeds)):  # apart from the generators, so that the hashes are vectorized
+        a, b, c, d = _pool_of(seeds[i])
+        high[i], low[i] = _output(a, b, 0), _output(c, d, 2)
+        sequence_high[i], sequence_low[i] = _output(a, b, 4), _output(c, d, 6)
     for i in range(len(seeds)):
-        keys[i] = _key_of(seeds[i])
+        keys[i] = _first_output((high[i], low[i]), (sequence_high[i], sequence_low[i]))
     return keys
 
 

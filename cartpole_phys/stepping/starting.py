@@ -60,16 +60,6 @@ def begin_column(memory: FloatArray, settings: Any, i: int, low: float, high: fl
         draw_params(memory, settings, i)
 
 
-@kernel
-def begin_columns(
-    memory: FloatArray, settings: Settings, mask: npt.NDArray[np.bool_], low: float, high: float
-) -> None:
-    """Start the episodes of the masked columns, with start variables from ``low`` to ``high``."""
-    for i in range(len(mask)):
-        if mask[i]:
-            begin_column(memory, settings[0], i, low, high)
-
-
 @inlined
 def empty_scratch(columns: int) -> FloatArray:
     """Room to work on a block of columns: a row each for who restarts, keys, episodes, states and forces."""
@@ -77,31 +67,25 @@ def empty_scratch(columns: int) -> FloatArray:
 
 
 @inlined
-def restart_block(
-    memory: FloatArray, settings: Any, first: int, last: int, bound: float, scratch: FloatArray
-) -> int:
-    """Begin the next episode of those columns from ``first`` to ``last`` that are done.
+def _begin_block(
+    memory: FloatArray, settings: Any, count: int, ahead: int, low: float, high: float, scratch: FloatArray
+) -> None:
+    """Begin episodes in the columns that the first ``count`` numbers in the row WHO of ``scratch`` name.
 
-    First it says who, in the row WHO of ``scratch``, then draws all start states, which so can be vectorised,
-    and then places them as ``begin_column`` does (through a shared function a step took a tenth longer).
-
-    Returns:
-        how many they are
+    All start states are drawn first, which so can be vectorized, and then placed as ``begin_column`` does
+    (through a shared function a step took a tenth longer). The episodes are ``ahead`` of those in the memory.
     """
     counters, keys = memory.view(np.int64), memory.view(np.uint64)[KEY]
     episodes, elapsed, done = counters[EPISODE], counters[ELAPSED], counters[DONE]
-    who, count = scratch.view(np.int64)[WHO], 0
-    for i in range(first, last):
-        who[count] = i  # without a branch, which the processor would often guess wrongly
-        count += done[i]
+    who = scratch.view(np.int64)[WHO]
     key, episode = scratch.view(np.uint64)[KEYS], scratch.view(np.int64)[EPISODES]
     x, x_dot = scratch[STATES], scratch[STATES + 1]
     theta, theta_dot = scratch[STATES + 2], scratch[STATES + 3]
     for k in range(count):
-        key[k], episode[k] = keys[who[k]], episodes[who[k]] + 1
+        key[k], episode[k] = keys[who[k]], episodes[who[k]] + ahead
     for k in range((count + VECTOR - 1) // VECTOR * VECTOR):  # what is beyond the last is not used
         x[k], x_dot[k], theta[k], theta_dot[k] = start_state(
-            key[k], episode[k], settings.start_angle, -bound, bound
+            key[k], episode[k], settings.start_angle, low, high
         )
     for k in range(count):
         i = who[k]
@@ -111,6 +95,37 @@ def restart_block(
         memory[THETA, i], memory[THETA_DOT, i] = theta[k], theta_dot[k]
         if settings.randomized:
             draw_params(memory, settings, i)
+
+
+@kernel
+def begin_columns(
+    memory: FloatArray, settings: Settings, mask: npt.NDArray[np.bool_], low: float, high: float
+) -> None:
+    """Start the episodes of the masked columns, with start variables from ``low`` to ``high``."""
+    scratch = empty_scratch(min(BLOCK, len(mask)))
+    who = scratch.view(np.int64)[WHO]
+    for first in range(0, len(mask), BLOCK):
+        count = 0
+        for i in range(first, min(first + BLOCK, len(mask))):
+            who[count] = i
+            count += mask[i]
+        _begin_block(memory, settings[0], count, 0, low, high, scratch)
+
+
+@inlined
+def restart_block(
+    memory: FloatArray, settings: Any, first: int, last: int, bound: float, scratch: FloatArray
+) -> int:
+    """Begin the next episode of those columns from ``first`` to ``last`` that are done.
+
+    Returns:
+        how many they are; the row WHO of ``scratch`` names them
+    """
+    done, who, count = memory.view(np.int64)[DONE], scratch.view(np.int64)[WHO], 0
+    for i in range(first, last):
+        who[count] = i  # without a branch, which the processor would often guess wrongly
+        count += done[i]
+    _begin_block(memory, settings, count, 1, -bound, bound, scratch)
     return count
 
 
