@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cartpole_phys.d4rl_layout import COLLECTION_CUT, completed
-from cartpole_phys.episode_selection import (
-    Seed,
-    drawn_indices,
-    episode_indices,
-    masked_indices,
-    shuffled_shares,
-)
+from cartpole_phys.episode_selection import Array, EpisodeSequence, episode_indices
 from cartpole_phys.errors import InputError, printable
 
-Array = npt.NDArray[Any]
-
-CUT = COLLECTION_CUT.removeprefix(
-    "infos/"
-)  # the row after which collecting stopped, though the episode would have gone on
+D4RL_KEYS = ("observations", "next_observations", "actions", "rewards", "terminals", "timeouts")
+CUT = COLLECTION_CUT.removeprefix("infos/")  # the row after which collection stopped within an episode
 
 
-class Episode(NamedTuple):
-    """One episode of T steps, as views into the data set."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Episode:
+    """One episode of T steps, as views into the data set; ``len(episode)`` is T."""
 
     observations: npt.NDArray[np.float32]  # (T, obs)
     actions: Array  # (T, act) float32 or (T,) int64
@@ -37,15 +29,23 @@ class Episode(NamedTuple):
     truncated: bool
     infos: Mapping[str, Array]  # each (T, …)
 
+    def __len__(self) -> int:
+        """Number of steps T."""
+        return len(self.rewards)
+
+    @property
+    def total_return(self) -> float:
+        """Undiscounted return."""
+        return float(np.add.reduceat(self.rewards.astype(np.float64), [0])[0])  # summed as Episodes.returns
+
     def __repr__(self) -> str:
         """Its length, its return and how it ended."""
-        value = float(self.rewards.sum(dtype=np.float64))
         end = f"terminated={self.terminated}, truncated={self.truncated}"
-        return f"Episode({len(self.rewards):,} steps, return {value:g}, {end})"
+        return f"Episode({len(self):,} steps, return {self.total_return:g}, {end})"
 
 
-@dataclass(frozen=True, eq=False)
-class Episodes(Sequence[Episode]):
+@dataclass(frozen=True, eq=False, repr=False)
+class Episodes(EpisodeSequence):
     """Flat, row-aligned arrays of N steps in E episodes, one after another.
 
     ::
@@ -80,21 +80,7 @@ class Episodes(Sequence[Episode]):
         """Number of episodes."""
         return len(self.offsets) - 1
 
-    @overload
-    def __getitem__(self, index: int) -> Episode: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Episodes: ...
-
-    def __getitem__(self, index: int | slice) -> Episode | Episodes:
-        """One episode, or those of a slice; as views, unless the slice leaves some out or turns round.
-
-        Raises:
-            IndexError: if there is no such episode.
-        """
-        if isinstance(index, slice):
-            return self.select(np.arange(len(self))[index])
-        index = range(len(self))[index]
+    def _episode(self, index: int) -> Episode:
         rows = slice(int(self.offsets[index]), int(self.offsets[index + 1]))
         return Episode(
             self.observations[rows],
@@ -136,15 +122,6 @@ class Episodes(Sequence[Episode]):
         return ~self.infos[CUT][last_rows].astype(np.bool_)
 
     @property
-    def eligible(self) -> npt.NDArray[np.bool_]:
-        """Which episodes train, rank and score, shape (E,).
-
-        Those that ended by termination or time limit; all episodes where the end of collection cut every one.
-        """
-        complete = self.complete
-        return complete if complete.any() else np.ones_like(complete)
-
-    @property
     def next_observations(self) -> npt.NDArray[np.float32]:
         """The observation after each step, shape (N, obs); computed, not stored."""
         following = np.empty_like(self.observations)
@@ -160,15 +137,21 @@ class Episodes(Sequence[Episode]):
 
     def as_d4rl(self) -> dict[str, Array]:
         """Flat arrays under D4RL's keys: of two flags on one row the terminal wins."""
-        return {
-            "observations": self.observations,
-            "next_observations": self.next_observations,
-            "actions": self.actions,
-            "rewards": self.rewards,
-            "terminals": self.terminations,
-            "timeouts": self.truncations & ~self.terminations,
-            **{f"infos/{name}": values for name, values in self.infos.items()},
-        }
+        return {key: self._array(key) for key in self._keys}
+
+    @property
+    def _keys(self) -> list[str]:
+        return [*D4RL_KEYS, *(f"infos/{name}" for name in self.infos)]
+
+    def _array(self, key: str) -> Array:
+        if key not in self._keys:
+            raise KeyError(f"Expected one of {', '.join(self._keys)}, got {key!r}.")
+        if key == "timeouts":
+            return self.truncations & ~self.terminations
+        if key in D4RL_KEYS:
+            array: Array = getattr(self, "terminations" if key == "terminals" else key)
+            return array
+        return self.infos[key.removeprefix("infos/")]
 
     @classmethod
     def from_d4rl(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any] | None = None) -> Episodes:
@@ -220,36 +203,6 @@ class Episodes(Sequence[Episode]):
             return self._part(rows, slice(int(chosen[0]), int(chosen[-1]) + 1), offsets)
         moved = self.offsets[chosen] - offsets[:-1]  # from a row here to the same row there, (K,)
         return self._part(np.repeat(moved, lengths) + np.arange(offsets[-1]), chosen, offsets)
-
-    def filter(self, keep: npt.ArrayLike | Callable[[Episode], bool | np.bool_]) -> Episodes:
-        """The episodes that a mask, shape (E,), or a function of an episode holds true.
-
-        Such as ``data.filter(data.returns > 100)`` or ``data.filter(lambda episode: episode.terminated)``.
-
-        Raises:
-            InputError: if the mask is not one truth value an episode.
-        """
-        mask = np.array([keep(episode) for episode in self], dtype=np.bool_) if callable(keep) else keep
-        return self.select(masked_indices(mask, len(self)))
-
-    def sample(self, count: int, seed: Seed) -> Episodes:
-        """So many different episodes, drawn at random; the same seed draws the same ones.
-
-        Raises:
-            InputError: if there are not so many.
-        """
-        return self.select(drawn_indices(count, len(self), seed))
-
-    def split(self, share: float, seed: Seed = 0) -> tuple[Episodes, Episodes]:
-        """All episodes, shuffled, in two parts: the given share of them, and the others.
-
-        Such as ``train, validation = data.split(0.9)``.
-
-        Raises:
-            InputError: if the share is not between 0 and 1, or would leave one part empty.
-        """
-        first, rest = shuffled_shares(share, len(self), seed)
-        return self.select(first), self.select(rest)
 
     def head(self, steps: int) -> Episodes:
         """The first ``steps`` rows; an episode that this cuts is marked as cut."""

@@ -126,7 +126,9 @@ def test_any_episode_can_be_made_again_alone() -> None:
     index = BATCH_SIZE + 1
     env = gym.make("Pendulum-v1", g=9.0)
     seen = env.reset(seed=episode_seed(5, index))[0]
-    for observation, action, reward in zip(*episodes[index][:3], strict=True):
+    episode = episodes[index]
+    rows = zip(episode.observations, episode.actions, episode.rewards, strict=True)
+    for observation, action, reward in rows:
         np.testing.assert_array_equal(seen, observation)
         seen, given, _, _, _ = env.step(action)
         assert np.float32(given) == reward

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -78,13 +78,22 @@ def score(measured: Mapping[str, Any], returns: Any) -> FloatArray:
         return np.asarray(100.0 * (np.asarray(returns, dtype=np.float64) - low) / (high - low))
 
 
-def normalized_score(env_id: str, returns: Any) -> FloatArray:
-    """Scores for returns of any shape: 0 is a random policy, 100 the best known one.
+@overload
+def normalized_score(env_id: str, returns: float) -> float: ...
+
+
+@overload
+def normalized_score(env_id: str, returns: npt.ArrayLike) -> FloatArray: ...
+
+
+def normalized_score(env_id: str, returns: Any) -> float | FloatArray:
+    """Scores for returns of any shape, for one return a float: 0 is a random policy, 100 the best known one.
 
     Raises:
         InputError: if there are no reference returns for the environment.
     """
-    return score(references(env_id), returns)
+    scores = score(references(env_id), returns)
+    return scores if scores.ndim else float(scores)
 
 
 def return_of_score(env_id: str, wanted: float) -> float:

@@ -4,8 +4,7 @@
 
     folder/
         manifest.json       which files, with how many steps and episodes, and their hashes
-        shard-00000.hdf5    whole episodes, each file a data set by itself
-        shard-00001.hdf5
+        shard-00000.hdf5    whole episodes, each file a data set by itself; and so on
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cartpole_phys.data.storage.hashing import ARRAY_HASHES, METADATA_HASH
-from cartpole_phys.episode_selection import Seed, drawn_indices, episode_indices, masked_indices
+from cartpole_phys.episode_selection import Array, EpisodeSequence, episode_indices
 from cartpole_phys.episodes import Episode, Episodes, concatenate
 from cartpole_phys.errors import InputError, is_integer, printable
 from cartpole_phys.files import unfinished
@@ -136,7 +135,7 @@ def verified_files(folder: Path) -> Iterator[Path]:
         yield path
 
 
-class ShardedEpisodes(Sequence[Episode]):
+class ShardedEpisodes(EpisodeSequence):
     """The episodes of all shards, one shard after another, as one sequence of E episodes and N steps.
 
     Only the shards last used are in memory; an episode holds its own one there for as long as it is kept.
@@ -166,35 +165,16 @@ class ShardedEpisodes(Sequence[Episode]):
 
     def __repr__(self) -> str:
         """How much there is of what; reads no shard."""
-        amount = f"{len(self):,} episodes, {self.steps:,} steps"
-        return f"ShardedEpisodes({amount}, {printable(self.manifest.name)})"
+        name = printable(self.manifest.name)
+        return f"ShardedEpisodes({len(self):,} episodes, {self.steps:,} steps, {name})"
 
     def __len__(self) -> int:
         """Number of episodes."""
         return int(self._starts[-1])
 
-    @overload
-    def __getitem__(self, index: int) -> Episode: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Episodes: ...
-
-    def __getitem__(self, index: int | slice) -> Episode | Episodes:
-        """One episode, or those of a slice, brought into memory.
-
-        Raises:
-            IndexError: if there is no such episode.
-            InputError: if a shard cannot be read, or is not what the manifest says.
-        """
-        if isinstance(index, slice):
-            return self.select(np.arange(len(self))[index])
-        index = range(len(self))[index]
+    def _episode(self, index: int) -> Episode:
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
         return self._shard(number)[index - int(self._starts[number])]
-
-    def __iter__(self) -> Iterator[Episode]:
-        """Episode after episode, shard by shard."""
-        return (episode for shard in self.shards() for episode in shard)
 
     def shards(self) -> Iterator[Episodes]:
         """The episodes of one shard after another.
@@ -229,6 +209,71 @@ class ShardedEpisodes(Sequence[Episode]):
         lengths, returns = zip(*((shard.lengths, shard.returns) for shard in self.shards()), strict=True)
         return np.concatenate(lengths), np.concatenate(returns)
 
+    @property
+    def offsets(self) -> npt.NDArray[np.int64]:
+        """The first row of each episode, and N, shape (E + 1,)."""
+        return np.concatenate([[0], np.cumsum(self.lengths)])
+
+    @property
+    def observations(self) -> npt.NDArray[np.float32]:
+        """The observation before each step, shape (N, obs); as every array below, joined from all shards."""
+        return self._joined(lambda shard: shard.observations)
+
+    @property
+    def actions(self) -> Array:
+        """The action of each step, shape (N, act) or (N,)."""
+        return self._joined(lambda shard: shard.actions)
+
+    @property
+    def rewards(self) -> npt.NDArray[np.float32]:
+        """The reward of each step, shape (N,)."""
+        return self._joined(lambda shard: shard.rewards)
+
+    @property
+    def terminations(self) -> npt.NDArray[np.bool_]:
+        """Where episodes terminated, shape (N,)."""
+        return self._joined(lambda shard: shard.terminations)
+
+    @property
+    def truncations(self) -> npt.NDArray[np.bool_]:
+        """Where episodes were truncated, shape (N,)."""
+        return self._joined(lambda shard: shard.truncations)
+
+    @property
+    def final_observations(self) -> npt.NDArray[np.float32]:
+        """The observation after each episode's last step, shape (E, obs)."""
+        return self._joined(lambda shard: shard.final_observations)
+
+    @property
+    def next_observations(self) -> npt.NDArray[np.float32]:
+        """The observation after each step, shape (N, obs)."""
+        return self._joined(lambda shard: shard.next_observations)
+
+    @property
+    def returns_to_go(self) -> npt.NDArray[np.float64]:
+        """Sum of rewards from each step to the end of its episode, shape (N,)."""
+        return self._joined(lambda shard: shard.returns_to_go)
+
+    @property
+    def complete(self) -> npt.NDArray[np.bool_]:
+        """Which episodes ended by termination or time limit, shape (E,)."""
+        return self._joined(lambda shard: shard.complete)
+
+    @property
+    def infos(self) -> dict[str, Array]:
+        """Each info of all steps, shape (N, …)."""
+        return {name: self._array(f"infos/{name}") for name in self._shard(0).infos}
+
+    def as_d4rl(self) -> dict[str, Array]:
+        """Flat arrays of all steps under D4RL's keys."""
+        return self.load().as_d4rl()
+
+    def _array(self, key: str) -> Array:
+        return self._joined(lambda shard: shard[key])
+
+    def _joined(self, array: Callable[[Episodes], Array]) -> Array:
+        return np.concatenate(list(map(array, self.shards())))
+
     def select(self, indices: npt.ArrayLike) -> Episodes:
         """The episodes of these indices, shape (K,), in this order, in memory; each shard is read once.
 
@@ -242,24 +287,7 @@ class ShardedEpisodes(Sequence[Episode]):
             self._shard(number).select(chosen[numbers == number] - self._starts[number])
             for number in (np.unique(numbers).tolist() if len(chosen) else [0])
         ]
-        chosen_in_order = concatenate(parts).select(np.argsort(by_shard))
-        return replace(chosen_in_order, metadata=_of_whole(parts[0].metadata))
-
-    def filter(self, mask: npt.ArrayLike) -> Episodes:
-        """The episodes that a mask, shape (E,), holds true, in memory.
-
-        Raises:
-            InputError: if the mask is not one truth value an episode.
-        """
-        return self.select(masked_indices(mask, len(self)))
-
-    def sample(self, count: int, seed: Seed) -> Episodes:
-        """So many different episodes, drawn at random, in memory; the same seed draws the same ones.
-
-        Raises:
-            InputError: if there are not so many.
-        """
-        return self.select(drawn_indices(count, len(self), seed))
+        return replace(concatenate(parts).select(np.argsort(by_shard)), metadata=_of_whole(parts[0].metadata))
 
     def load(self) -> Episodes:
         """All episodes, in memory; their metadata also hold the parts of the data set and their scores."""
