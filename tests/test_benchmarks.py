@@ -9,8 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.speeds import building, rollout, storage
-from benchmarks.speeds.side_by_side import Child, PeerUnavailableError, compare, left_out, table, write
+from benchmarks.speeds import building, environment, rollout, side_by_side, storage, tables
+from benchmarks.speeds.side_by_side import (
+    Child,
+    PeerUnavailableError,
+    append,
+    compare,
+    left_out,
+    table,
+    write,
+)
 from cartpole_phys.errors import InputError
 from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.rollout import run_compiled
@@ -116,6 +124,36 @@ def test_left_out_rows_stand_apart_in_the_result(tmp_path: Path) -> None:
     drawn = table("title", [measured, missing])
     assert drawn.row_count == 1
     assert drawn.caption == "Left out: work (other): it is not there"
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="later runs are being measured")
+@pytest.mark.parametrize("result", [environment.RESULT, rollout.RESULT], ids=lambda path: path.stem)
+def test_speeds_are_of_three_runs_on_two_days(result: Path) -> None:
+    runs = tables.read(result)["runs"]
+    assert len(runs) >= 3
+    assert len({run["date"] for run in runs}) >= 2
+
+
+def test_every_run_is_kept_and_the_range_is_over_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also that of a row that one run has alone."""
+    for module in (environment, rollout):
+        monkeypatch.setattr(module, "RESULT", tmp_path / module.RESULT.name)
+    append(rollout.RESULT, [])
+    for date, ratio in (("2026-01-01", 9.0), ("2026-01-02", 5.0), ("2026-01-03", 7.0)):
+        before = environment.RESULT.read_text("utf-8") if environment.RESULT.exists() else None
+        monkeypatch.setattr(side_by_side, "describe", lambda date=date: {"machine": "M", "date": date})
+        rows = [compare("work", "peer", lambda ratio=ratio: 1e6 * ratio, lambda: 1e6, rounds=1)]
+        new = compare("new work", "peer", lambda: 1.0, lambda: 1.0, rounds=1)
+        append(environment.RESULT, [*rows, left_out("new work", "peer", "none") if ratio != 5.0 else new])
+        runs = tables.read(environment.RESULT)["runs"]
+        assert before is None or runs[:-1] == json.loads(before)["runs"]
+    assert [run["date"] for run in runs] == ["2026-01-01", "2026-01-02", "2026-01-03"]
+    assert "| work | peer | 5 – 9 |\n| new work | peer | 1 |\n" in tables.steps_summary()
+    assert (
+        "the lowest and highest of 3 runs of `make bench` (M, 2026-01-01; M, 2026-01-02"
+        in tables.steps_summary()
+    )
+    assert "| work | peer | 5 – 9 | 5 – 9 | 5 – 9 |" in tables.steps_table()
 
 
 def test_minari_collects_and_saves() -> None:

@@ -19,11 +19,11 @@ import cartpole_phys
 from benchmarks.speeds.side_by_side import (
     Child,
     PeerUnavailableError,
+    append,
     compare,
     left_out,
     options,
     table,
-    write,
 )
 
 gym.register_envs(cartpole_phys)
@@ -32,6 +32,7 @@ OURS, PEER = "PhysCartPoleDiscrete-v0", "CartPole-v1"
 SIZES = (64, 1_024, 4_096, 16_384)
 BATCHES = 4  # of actions, in turns: few, because a policy's actions come fresh from the cache
 STEPS_A_ROUND = 4_000_000  # environment steps, less for small batches
+SEEDED_SIZE, SEEDED_RESETS = 20_000, 50  # of a round
 ENVPOOL_SIZE, ENVPOOL_THREADS = 4_096, 2
 STILL = {"gravity": 1e-9, "force_mag": 1e-9}  # with these nothing moves, and no episode ends
 FOLDER = Path(__file__).parent
@@ -51,6 +52,19 @@ def _vector_steps(env_id: str, num_envs: int, **kwargs: Any) -> Callable[[], flo
         for i in range(repeats):
             envs.step(actions[i % BATCHES])
         return repeats * num_envs / (time.perf_counter() - start)
+
+    return measure
+
+
+def _seeded_resets(env_id: str) -> Callable[[], float]:
+    """Likewise for seeded resets of all environments; it returns environments reset per second."""
+    envs = gym.make_vec(env_id, num_envs=SEEDED_SIZE)
+
+    def measure() -> float:
+        start = time.perf_counter()
+        for seed in range(SEEDED_RESETS):
+            envs.reset(seed=seed)
+        return SEEDED_RESETS * SEEDED_SIZE / (time.perf_counter() - start)
 
     return measure
 
@@ -109,15 +123,22 @@ def measure(rounds: int) -> list[dict[str, Any]]:
         for size in SIZES
     ]
     scalar = compare("scalar step", "Gymnasium", _scalar_steps(OURS), _scalar_steps(PEER), rounds)
+    seeded = compare(
+        f"seeded reset, {SEEDED_SIZE:,} environments",
+        "Gymnasium, NumPy",
+        _seeded_resets(OURS),
+        _seeded_resets(PEER),
+        rounds,
+    )
     storms = [_storm(mode, rounds) for mode in ("NextStep", "SameStep")]
-    return [*rows, scalar, _beside_envpool(rounds), *storms]
+    return [*rows, scalar, seeded, _beside_envpool(rounds), *storms]
 
 
 def main() -> None:
-    """Measure, print and write the result."""
+    """Measure, print and add a run to the result."""
     rounds = options("benchmarks.speeds.environment").parse_args().rounds
     rows = measure(rounds)
-    write(RESULT, rows)
+    append(RESULT, rows)
     Console().print(table(f"Steps of {OURS} beside others' {PEER}, medians of {rounds} rounds", rows))
 
 

@@ -23,11 +23,11 @@ from rich.console import Console
 from benchmarks.speeds.side_by_side import (
     Child,
     PeerUnavailableError,
+    append,
     compare,
     left_out,
     options,
     table,
-    write,
 )
 from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.rollout import COMPILED_BATCH_SIZE, run_compiled
@@ -154,7 +154,7 @@ def main() -> None:
     flags = (*FLAGS, "-march=native") if given.native else FLAGS
     rows = measure(given.rounds, flags)
     if not given.native:
-        write(RESULT, rows)
+        append(RESULT, rows)
     Console().print(table(f"Steps of rollouts beside C, medians of {given.rounds} rounds", rows))
 
 

@@ -114,12 +114,23 @@ def left_out(work: str, peer_name: str, reason: str) -> dict[str, Any]:
 
 def write(path: Path, rows: Sequence[dict[str, Any]], **more: Any) -> None:
     """Write a result file: the machine, the rows, apart from them what was left out and why, and ``more``."""
+    _write_json(path, {**_run(rows), **more})
+
+
+def append(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Add a run to a result file that keeps all runs, each with its machine, versions and date."""
+    runs = json.loads(path.read_text("utf-8"))["runs"] if path.exists() else []
+    _write_json(path, {"runs": [*runs, _run(rows)]})
+
+
+def _run(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     measured = [row for row in rows if "left_out" not in row]
     rest = [row for row in rows if "left_out" in row]
-    text = json.dumps(
-        {**describe(), "rows": measured, "left_out": rest, **more}, indent=2, ensure_ascii=False
-    )
-    path.write_text(text + "\n", "utf-8")
+    return {**describe(), "rows": measured, "left_out": rest}
+
+
+def _write_json(path: Path, result: dict[str, Any]) -> None:
+    path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def table(title: str, rows: Sequence[dict[str, Any]], millions: bool = True) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,38 +22,63 @@ from benchmarks.speeds import (
 
 
 def steps_table() -> str:
-    """Steps a second beside others', and what a start and an environment cost."""
-    stepped, rolled, started = (read(module.RESULT) for module in (environment, rollout, startup))
-    lines = ["| work | beside | ours, million steps/s | ratio | spread |", "|---|---|---:|---:|---:|"]
-    for row in [*stepped["rows"], *rolled["rows"]]:
-        lines.append(
-            f"| {row['work']} | {row['peer']} | {row['ours_per_second'] / 1e6:.3g} | {row['ratio']:.3g} | "
-            f"{row['lowest_ratio']:.3g} – {row['highest_ratio']:.3g} |"
-        )
-    made = {f"{result['machine']}, {result['date']}" for result in (stepped, rolled, started)}
+    """Steps per second beside others', and what a start and an environment cost."""
+    started = read(startup.RESULT)
+    lines = ["| work | beside | ours, million/s | ratio | spread |", "|---|---|---:|---:|---:|"]
+    for (work, peer), rows in _rows_of_runs():
+        speeds = span([row["ours_per_second"] / 1e6 for row in rows])
+        ratios = span([row["ratio"] for row in rows])
+        spread = span([row[end] for row in rows for end in ("lowest_ratio", "highest_ratio")])
+        lines.append(f"| {work} | {peer} | {speeds} | {ratios} | {spread} |")
     first = "; ".join(
         f"{row['environment']} {row['cold_seconds']:.1f} s cold, {row['warm_seconds']:.1f} s warm"
         for row in started["rows"]
     )
     lines += [
         "",
-        "Random actions, checks, resets and fresh arrays included; medians of rounds in turns (`make bench`: "
-        f"{', '.join(sorted(made))}). From import to the end of the first step: "
-        f"{first}. {started['bytes_an_environment']:.0f} bytes an environment.",
+        f"Random actions, checks, resets and fresh arrays included. {_runs_note()} The spread is that of "
+        f"single rounds. From import to the end of the first step: {first} ({started['machine']}, "
+        f"{started['date']}). {started['bytes_an_environment']:.0f} bytes per environment.",
     ]
     return "\n".join(lines)
 
 
 def steps_summary() -> str:
     """The ratios to others in a short table."""
-    rows = [*read(environment.RESULT)["rows"], *read(rollout.RESULT)["rows"]]
-    lines = ["| steps a second | beside | ratio |", "|---|---|---:|"]
-    for row in rows:
-        if not row["peer"].startswith("ours"):
-            lines.append(
-                f"| {row['work'].removesuffix(', beside EnvPool')} | {row['peer']} | {row['ratio']:.3g} |"
-            )
-    return "\n".join(lines)
+    lines = ["| steps per second | beside | ratio |", "|---|---|---:|"]
+    for (work, peer), rows in _rows_of_runs():
+        if not peer.startswith("ours"):
+            ratios = span([row["ratio"] for row in rows])
+            lines.append(f"| {work.removesuffix(', beside EnvPool')} | {peer} | {ratios} |")
+    return "\n".join([*lines, "", _runs_note()])
+
+
+def _rows_of_runs() -> list[tuple[tuple[str, str], list[dict[str, Any]]]]:
+    """The rows of all runs, together by work and peer, in the order of the last run."""
+    return [pair for module in (environment, rollout) for pair in rows_by_work(read(module.RESULT)["runs"])]
+
+
+def rows_by_work(runs: list[dict[str, Any]]) -> list[tuple[tuple[str, str], list[dict[str, Any]]]]:
+    """The rows of several runs, together by work and peer, in the order of the last run."""
+    together: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for run in reversed(runs):
+        for row in run["rows"]:
+            together.setdefault((row["work"], row["peer"]), []).append(row)
+    return list(together.items())
+
+
+def _runs_note() -> str:
+    """How many runs there are, of which days and machines."""
+    runs = read(environment.RESULT)["runs"]
+    days = list(dict.fromkeys(f"{run['machine']}, {run['date']}" for run in runs))
+    ranges = f"the lowest and highest of {len(runs)} runs" if len(runs) > 1 else "one run"
+    return f"Medians of rounds in turns, {ranges} of `make bench` ({'; '.join(days)})."
+
+
+def span(values: Sequence[float]) -> str:
+    """The lowest and the highest value with three digits, or one number where they are the same."""
+    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
+    return low if low == high else f"{low} – {high}"
 
 
 def data_table() -> str:
