@@ -88,6 +88,10 @@ def build(
     d4rl_v2: Annotated[
         bool, typer.Option("--d4rl-v2-metadata", help="Add D4RL's own groups beside the attributes.")
     ] = False,
+    score_episodes: Annotated[
+        int | None,
+        typer.Option(help="Episodes that the policy's score is measured on; 1000 by default, if affordable."),
+    ] = None,
     jobs: Annotated[int, typer.Option(help="Threads or processes; 0 for all processors.")] = 0,
     ray: Annotated[
         str | None, typer.Option(help="Build the shards on the Ray cluster at this address, such as auto.")
@@ -95,7 +99,7 @@ def build(
     out: Annotated[Path, typer.Option(help="Folder for the file.")] = Path("."),
     retrain: Annotated[bool, typer.Option(help="Train the agent anew even if it is in the cache.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace a file of the same name.")] = False,
-    quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
+    quiet: commands.QuietOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Build an offline-RL data set as D4RL HDF5, and check it."""
@@ -111,6 +115,7 @@ def build(
         train_steps,
         shard_steps,
         d4rl_v2,
+        score_episodes,
     )
     options = Options(out, name, jobs, retrain, overwrite, ray)
     with commands.ProgressBar(quiet or as_json) as progress:
@@ -136,7 +141,7 @@ def check_file(
     independent: Annotated[
         bool, typer.Option("--independent", help="Repeat the steps with the scalar environment.")
     ] = False,
-    quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
+    quiet: commands.QuietOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
 ) -> None:
     """Run every gate on a data set; exit code 1 if one fails."""
@@ -161,7 +166,7 @@ def rebuild_file(
         str | None, typer.Option(help="MODULE:FACTORY, where that made the file: to say that it may run.")
     ] = None,
     jobs: Annotated[int, typer.Option(help="Threads or processes; 0 for all processors.")] = 0,
-    quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
+    quiet: commands.QuietOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Make a file's arrays again from its own recipe and weights; exit code 1 if any differs."""
@@ -186,7 +191,7 @@ def show_dataset(
     html: Annotated[
         Path | None, typer.Option(help="Write a page here instead, with a player for the episodes.")
     ] = None,
-    quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
+    quiet: commands.QuietOption = False,
 ) -> None:
     """Show what is in a data set: returns, lengths, actions, states and gates."""
     require_ending("--html", html, ".html")
@@ -220,7 +225,7 @@ def export_file(
 @app.command("fetch")
 def fetch_dataset(
     name: Annotated[str, typer.Argument(help="A released data set, such as physcartpole-sac-medium-v0.")],
-    quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
+    quiet: commands.QuietOption = False,
 ) -> None:
     """Download a released data set into the cache, and print where it is."""
     with commands.ProgressBar(quiet) as progress:
@@ -236,7 +241,7 @@ def release_catalogue(
     plan: Annotated[
         bool, typer.Option("--publish-plan", help="Build nothing; print the commands that upload the folder.")
     ] = False,
-    quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
+    quiet: commands.QuietOption = False,
 ) -> None:
     """Build the catalogue into a folder that is ready to be uploaded."""
     if plan:

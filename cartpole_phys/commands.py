@@ -10,16 +10,21 @@ import time
 import warnings
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from gymnasium.error import DependencyNotInstalled
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from cartpole_phys.errors import InputError, printable
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 SOON = 0.01  # s
+
+QuietOption = Annotated[
+    bool, typer.Option(help="Show no progress; what the command prints at its end stays.")
+]
 
 
 class Interrupted(BaseException):
@@ -75,6 +80,7 @@ class ProgressBar:
             BarColumn(),
             TextColumn("{task.fields[figures]}"),
             TimeElapsedColumn(),
+            TimeRemainingColumn(),
             console=Console(stderr=True),
             disable=quiet,
         )
@@ -106,6 +112,10 @@ class ProgressBar:
     def rows(self, done: int, total: int) -> None:
         """Show how many transitions there are."""
         self._update(completed=done, total=total, figures=f"{done:,} of {total:,} transitions")
+
+    def episodes(self, done: int, total: int) -> None:
+        """Show how many episodes the score has been measured on."""
+        self._update(completed=done, total=total, figures=f"{done:,} of {total:,} episodes")
 
     def shards(self, done: int, total: int) -> None:
         """Show how many files are finished."""

@@ -35,7 +35,7 @@ def evaluate_command(
     seed: Annotated[int, typer.Option(help="Decides the start states and the bootstrap.")] = 0,
     plot: Annotated[Path | None, typer.Option(help="Draw return against target into this PNG.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
+    quiet: commands.QuietOption = False,
 ) -> None:
     """Play a trained model and print its returns and normalised scores."""
     require_ending("--plot", plot, ".png")
@@ -48,7 +48,7 @@ def evaluate_command(
         raise InputError(
             f"Models of kind {loaded.recipe.kind!r} cannot be asked for a return; leave out {option}."
         )
-    targets = wanted or default_targets(loaded)
+    targets = list(dict.fromkeys(wanted)) or default_targets(loaded)
     console = Console(stderr=True, quiet=quiet or as_json)
     with console.status(f"Playing {episodes} episodes for each of {len(targets)} targets …"):
         results = evaluate(loaded, targets, episodes, seed)

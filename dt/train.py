@@ -56,7 +56,7 @@ def train_command(
         bool | None,
         typer.Option("--compile/--no-compile", help="Compile the loss; by default on a GPU only."),
     ] = None,
-    quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
+    quiet: commands.QuietOption = False,
 ) -> None:
     """Train a sequence model or a baseline on an offline data set."""
     chosen = recipe(model, size, steps, seed, dtype, best_share)

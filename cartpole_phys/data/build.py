@@ -52,6 +52,7 @@ def build_dataset(
     train_steps: int | None = None,
     shard_steps: int | None = None,
     d4rl_v2_metadata: bool = False,
+    score_episodes: int | None = None,
     out: str | os.PathLike[str] = ".",
     name: str | None = None,
     jobs: int = 0,
@@ -72,6 +73,8 @@ def build_dataset(
         train_steps: how long agents learn; by default as measured for the environment.
         shard_steps: write shards of so many transitions into a folder, which the path then names.
         d4rl_v2_metadata: add D4RL's own groups ``metadata/…``, on which its ``sequence_dataset`` fails.
+        score_episodes: how many episodes the policy's score is measured on, at least 10; by default 1,000,
+            or what 200,000 steps hold, at least 100, where the environment is not compiled.
         out: the folder for the file; made if it is not there.
         name: another file name, without its ending.
         jobs: how many threads or processes work at once; 0 for all processors.
@@ -94,6 +97,7 @@ def build_dataset(
         train_steps=train_steps,
         shard_steps=shard_steps,
         d4rl_v2_metadata=d4rl_v2_metadata,
+        score_episodes=score_episodes,
     )
     return build(recipe, Options(Path(out), name, jobs, retrain, overwrite, ray), Silent()).path
 

@@ -35,6 +35,7 @@ NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]{0,127}")
 TELLING_POLICY = re.compile(r"[a-z0-9]+([_.:][a-z0-9]+)*")  # without anything that a name leaves out
 DATASET_VERSION = "v0"
 MOST_STEPS = 10**12  # 90 TB
+FEWEST_SCORED = 10  # episodes, of which an interval can be told
 LEARNER_SEEDS = 2**32  # how many Stable-Baselines3 takes
 
 
@@ -56,6 +57,7 @@ class Recipe:
     train_steps: int | None = None  # how long agents learn; by default as measured for the environment
     shard_steps: int | None = None  # transitions in each file of a set of several files
     d4rl_v2_metadata: bool = False  # D4RL's own groups beside the attributes
+    score_episodes: int | None = None  # that the score is measured on; by default 1,000 if affordable
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "env_id", self.world.env_id)
@@ -69,9 +71,12 @@ class Recipe:
                 raise InputError(f"Expected {flag} of at least 1, got {value}.")
             if value is not None and value > MOST_STEPS:
                 raise InputError(f"Expected {flag} of at most {MOST_STEPS:,}, got {value:,}.")
+        few = self.score_episodes
+        if few is not None and (not is_integer(few) or few < FEWEST_SCORED):
+            raise InputError(f"Expected --score-episodes of at least {FEWEST_SCORED}, got {few}.")
         if not is_integer(self.seed) or self.seed < 0:
             raise InputError(f"Expected --seed of at least 0, got {self.seed}.")
-        for name in ("steps", "train_steps", "seed", "shard_steps"):
+        for name in ("steps", "train_steps", "seed", "shard_steps", "score_episodes"):
             object.__setattr__(self, name, plain(getattr(self, name)))  # no file holds NumPy's integers
         parts = len(components(self.tier))
         if self.steps is not None and self.steps < parts:
@@ -141,6 +146,8 @@ class Recipe:
             words.append(f"shards{self.shard_steps}")
         if self.d4rl_v2_metadata:
             words.append("d4rlv2")
+        if self.score_episodes is not None:
+            words.append(f"score{self.score_episodes}")
         if self.seed != 0:
             words.append(f"seed{self.seed}")
         return "-".join([*words, DATASET_VERSION])
@@ -151,7 +158,12 @@ class Recipe:
         words = ["build-dataset", "--policy", self.policy, "--tier", self.tier, "--env", self.env_id]
         if self.env_kwargs:
             words += ["--env-kwargs", json.dumps(self.env_kwargs, sort_keys=True)]
-        numbers = {"steps": self.steps, "train-steps": self.train_steps, "shard-steps": self.shard_steps}
+        numbers = {
+            "steps": self.steps,
+            "train-steps": self.train_steps,
+            "shard-steps": self.shard_steps,
+            "score-episodes": self.score_episodes,
+        }
         for flag, value in {**numbers, "seed": self.seed}.items():
             words += [f"--{flag}", str(value)] if value is not None else []
         flags = {"--deterministic": self.deterministic, "--d4rl-v2-metadata": self.d4rl_v2_metadata}

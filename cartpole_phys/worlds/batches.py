@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
 
 from cartpole_phys.episodes import Episodes
@@ -11,6 +11,7 @@ from cartpole_phys.errors import InputError, is_integer
 from cartpole_phys.worlds.workers import Player, Workers
 
 Needed = Callable[[int, int], int]  # episodes it takes in all, from how many there are and their steps
+OnEpisodes = Callable[[int, int], None]  # is told how many episodes are finished, and of how many
 
 
 class _Here:
@@ -33,6 +34,20 @@ class _Here:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._player.close()
+
+
+def nobody(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+def counted(parts: Iterable[Episodes], total: int, told: OnEpisodes) -> Generator[Episodes, None, None]:
+    """The same batches, of ``total`` episodes; ``told`` is called before the first and after each."""
+    done = 0
+    told(done, total)
+    for part in parts:
+        done = min(done + len(part), total)
+        told(done, total)
+        yield part
 
 
 def check_jobs(jobs: int) -> None:

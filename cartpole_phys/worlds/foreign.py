@@ -17,7 +17,7 @@ from cartpole_phys.errors import InputError, one_line
 from cartpole_phys.numeric.random_stream import check_seed
 from cartpole_phys.rollouts.laws import UNIFORM
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
-from cartpole_phys.worlds.batches import Needed, batches, check_episodes
+from cartpole_phys.worlds.batches import Needed, OnEpisodes, batches, check_episodes, counted, nobody
 from cartpole_phys.worlds.foreign_batch import BATCH_SIZE, Batch
 from cartpole_phys.worlds.foreign_replay import foreign_differences
 from cartpole_phys.worlds.making import Env, find_spec, make, quietly
@@ -68,7 +68,9 @@ class ForeignWorld:
         """
         return batches(ForeignPlayer(self, source, seed), BATCH_SIZE, needed, jobs)
 
-    def play(self, source: PolicySource, episodes: int, seed: int, jobs: int = 1) -> Episodes:
+    def play(
+        self, source: PolicySource, episodes: int, seed: int, jobs: int = 1, told: OnEpisodes = nobody
+    ) -> Episodes:
         """The first ``episodes`` episodes of a seed, in full.
 
         Raises:
@@ -76,7 +78,8 @@ class ForeignWorld:
         """
         check_episodes(episodes)
         player = ForeignPlayer(self, source, seed)
-        return concatenate(list(batches(player, BATCH_SIZE, lambda *_: episodes, jobs, episodes)))
+        parts = batches(player, BATCH_SIZE, lambda *_: episodes, jobs, episodes)
+        return concatenate(list(counted(parts, episodes, told)))
 
     def policy(self, source: PolicySource) -> Policy:
         """The policy in Python of a source.

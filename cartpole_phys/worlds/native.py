@@ -17,7 +17,15 @@ from cartpole_phys.rollout import compiled_batches
 from cartpole_phys.rollouts.lockstep import BATCH_SIZE, run_lockstep
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
 from cartpole_phys.system import CartPole
-from cartpole_phys.worlds.batches import Needed, batches, check_episodes, check_jobs
+from cartpole_phys.worlds.batches import (
+    Needed,
+    OnEpisodes,
+    batches,
+    check_episodes,
+    check_jobs,
+    counted,
+    nobody,
+)
 from cartpole_phys.worlds.native_replay import native_differences, native_layout, state_layout
 from cartpole_phys.worlds.rows import Array, Flags, Layout, require
 from cartpole_phys.worlds.scalar_replay import scalar_differences
@@ -77,7 +85,9 @@ class NativeWorld:
             return compiled_batches(self.system, policy, key, needed, jobs)
         return batches(NativePlayer(self.system, source, key, BATCH_SIZE), BATCH_SIZE, needed, jobs)
 
-    def play(self, source: PolicySource, episodes: int, seed: int, jobs: int = 1) -> Episodes:
+    def play(
+        self, source: PolicySource, episodes: int, seed: int, jobs: int = 1, told: OnEpisodes = nobody
+    ) -> Episodes:
         """The first ``episodes`` episodes of a seed, in full, as ``rollout.play`` gives them.
 
         Raises:
@@ -92,7 +102,7 @@ class NativeWorld:
             size = min(BATCH_SIZE, episodes)
             player = NativePlayer(self.system, source, key, size)
             parts = batches(player, size, lambda *_: episodes, jobs, episodes)
-        return concatenate(list(parts))
+        return concatenate(list(counted(parts, episodes, told)))
 
     def differences(self, rows: Mapping[str, Array], independent: bool = False) -> Mapping[str, Flags]:
         """What each row of whole episodes says wrongly, by kind, each (N,).

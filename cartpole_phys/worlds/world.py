@@ -10,7 +10,7 @@ from gymnasium import spaces
 from cartpole_phys.actions import ActionSpace
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.system import CartPole
-from cartpole_phys.worlds.batches import Needed
+from cartpole_phys.worlds.batches import Needed, OnEpisodes, nobody
 from cartpole_phys.worlds.foreign import foreign_world
 from cartpole_phys.worlds.native import native_world
 from cartpole_phys.worlds.rows import Array, Flags, Layout
@@ -82,8 +82,17 @@ class World(Protocol):
         """
         ...
 
-    def play(self, source: PolicySource, episodes: int, seed: int, jobs: int = 1) -> Episodes:
+    def play(
+        self, source: PolicySource, episodes: int, seed: int, jobs: int = 1, told: OnEpisodes = nobody
+    ) -> Episodes:
         """The first ``episodes`` episodes of a seed, in full: what an evaluation needs.
+
+        Args:
+            source: as for ``stream``.
+            episodes: how many.
+            seed: as for ``stream``.
+            jobs: as for ``stream``.
+            told: is called with the number of finished episodes and ``episodes``, batch by batch.
 
         Raises:
             InputError: if ``episodes`` is below 1, or as for ``stream``.

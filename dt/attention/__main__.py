@@ -30,7 +30,7 @@ def attention(
     seed: Annotated[int, typer.Option(help="Decides start states and windows.")] = 0,
     plot: Annotated[Path | None, typer.Option(help="Draw each layer and head into this PNG.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the measures as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
+    quiet: commands.QuietOption = False,
 ) -> None:
     """Play a trained model and measure what it looks at, beside the same model untrained."""
     require_ending("--plot", plot, ".png")

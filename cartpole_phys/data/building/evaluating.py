@@ -7,6 +7,7 @@ from typing import Any
 
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import mean_interval, score
+from cartpole_phys.worlds.batches import OnEpisodes
 from cartpole_phys.worlds.sources import PolicySource
 from cartpole_phys.worlds.world import World
 
@@ -22,19 +23,22 @@ def affordable_episodes(world: World, episodes: int, steps: int, fewest: int) ->
 
 def evaluation_of(recipe: Recipe) -> dict[str, int]:
     """How many episodes a behaviour's score is measured on, and their seed."""
-    episodes = affordable_episodes(recipe.world, EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES)
+    usual = affordable_episodes(recipe.world, EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES)
+    episodes = usual if recipe.score_episodes is None else recipe.score_episodes
     return {"episodes": episodes, "seed": recipe.derived_seed("evaluation")}
 
 
-def measured_return(recipe: Recipe, source: PolicySource, name: str) -> dict[str, Any]:
+def measured_return(recipe: Recipe, source: PolicySource, name: str, told: OnEpisodes) -> dict[str, Any]:
     """The mean return of a policy with its 95 % interval, as one end of the scores."""
-    mean, low, high = mean_interval(_returns(recipe, source))
+    mean, low, high = mean_interval(_returns(recipe, source, told))
     return {"mean": mean, "low": low, "high": high, **evaluation_of(recipe), "policy": name}
 
 
-def measured_score(recipe: Recipe, source: PolicySource, references: Mapping[str, Any]) -> dict[str, float]:
+def measured_score(
+    recipe: Recipe, source: PolicySource, references: Mapping[str, Any], told: OnEpisodes
+) -> dict[str, float]:
     """The mean return of a policy, and where there are references its score with its 95 % interval."""
-    returns = _returns(recipe, source)
+    returns = _returns(recipe, source, told)
     measured = {"mean_return": float(returns.mean())}
     if not references:
         return measured
@@ -42,6 +46,6 @@ def measured_score(recipe: Recipe, source: PolicySource, references: Mapping[str
     return {**measured, "score": mean, "score_low": low, "score_high": high}
 
 
-def _returns(recipe: Recipe, source: PolicySource) -> Any:
+def _returns(recipe: Recipe, source: PolicySource, told: OnEpisodes) -> Any:
     world: World = recipe.world
-    return world.play(source, **evaluation_of(recipe)).returns
+    return world.play(source, **evaluation_of(recipe), told=told).returns

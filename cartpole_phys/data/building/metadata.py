@@ -10,6 +10,7 @@ from typing import Any
 from cartpole_phys.data.building.commit import git_commit
 from cartpole_phys.data.building.evaluating import evaluation_of, measured_score
 from cartpole_phys.data.building.parts import Part, Prepared
+from cartpole_phys.data.building.progress import Progress
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.storage.d4rl import SCHEMA_VERSION
 from cartpole_phys.worlds.making import spec_json
@@ -23,8 +24,9 @@ def metadata_of(
     name: str,
     prepared: Prepared,
     hashes: Sequence[Mapping[str, str]],
+    progress: Progress,
 ) -> dict[str, Any]:
-    """A file's metadata, all but the hashes of the whole arrays."""
+    """A file's metadata, all but the hashes of the whole arrays; measures the scores."""
     parts = prepared.parts
     system = recipe.world.system
     return {
@@ -40,11 +42,24 @@ def metadata_of(
         "command": recipe.command,
         "parts": [_described(part, own) for part, own in zip(parts, hashes, strict=True)],
         "evaluation": evaluation_of(recipe),
-        "scores": [measured_score(recipe, part.source, prepared.references) for part in parts],
+        "scores": _scores(recipe, prepared, progress),
         "references": dict(prepared.references),
         "versions": versions(recipe.env_id),
         "git_commit": git_commit(),
     }
+
+
+def _scores(recipe: Recipe, prepared: Prepared, progress: Progress) -> list[dict[str, float]]:
+    """The score of each part's policy; progress counts the episodes of all."""
+    parts, scores = prepared.parts, []
+    progress.stage("scoring")
+    for number, part in enumerate(parts):
+
+        def told(done: int, total: int, before: int = number) -> None:
+            progress.episodes(before * total + done, len(parts) * total)
+
+        scores.append(measured_score(recipe, part.source, prepared.references, told))
+    return scores
 
 
 def _described(part: Part, hashes: Mapping[str, str]) -> dict[str, Any]:

@@ -20,6 +20,10 @@ class Progress(Protocol):
         """``done`` of ``total`` transitions are collected, or checked."""
         ...
 
+    def episodes(self, done: int, total: int) -> None:
+        """The score has been measured on ``done`` of ``total`` episodes."""
+        ...
+
     def shards(self, done: int, total: int) -> None:
         """``done`` of ``total`` files are finished."""
         ...
@@ -39,6 +43,9 @@ class Silent:
         """Say nothing."""
 
     def rows(self, done: int, total: int) -> None:
+        """Say nothing."""
+
+    def episodes(self, done: int, total: int) -> None:
         """Say nothing."""
 
     def shards(self, done: int, total: int) -> None:

@@ -48,7 +48,7 @@ def trained_agent(recipe: Recipe, retrain: bool, progress: Progress) -> Trained:
     training = _training_recipe(recipe, chosen)
     progress.stage("training")
     run = training_run(training, retrain, progress.training)
-    measured = _references(recipe, run)
+    measured = _references(recipe, run, progress)
     checkpoint = _checkpoint(run, measured, tier, chosen)
     description = {
         **run.description,
@@ -129,7 +129,7 @@ def _checkpoint_every(recipe: Recipe, most: int, settings: Mapping[str, Any]) ->
     return max(min(most, recipe.train_steps // CHECKPOINTS), at_once)
 
 
-def _references(recipe: Recipe, run: TrainingRun) -> Mapping[str, Any]:
+def _references(recipe: Recipe, run: TrainingRun, progress: Progress) -> Mapping[str, Any]:
     """The returns that the scores refer to, measured where this package has none.
 
     Raises:
@@ -139,10 +139,11 @@ def _references(recipe: Recipe, run: TrainingRun) -> Mapping[str, Any]:
         return references(recipe.env_id)
     best = int(run.mean_returns.argmax())
     behaviour = Behaviour({**run.description, "deterministic": recipe.deterministic}, run.weights_at(best))
-    lowest = measured_return(recipe, Behaviour({"kind": "uniform"}), "uniformly random")
-    highest = measured_return(
-        recipe, behaviour, f"{recipe.policy} after {run.steps[best]} training steps, seed {recipe.seed}"
-    )
+    acted = f"{recipe.policy} after {run.steps[best]} training steps, seed {recipe.seed}"
+    progress.stage("scoring")
+    told = progress.episodes
+    lowest = measured_return(recipe, Behaviour({"kind": "uniform"}), "uniformly random", told)
+    highest = measured_return(recipe, behaviour, acted, told)
     if not highest["mean"] > lowest["mean"]:
         raise InputError(
             f"Expected an agent that gets better than random, whose mean return is {lowest['mean']:g}; the "

@@ -137,8 +137,8 @@ def _write(
                 summary = total([summary, summary_of(episodes)])
                 progress.rows(summary.transitions, rows)
             hashes.append(own.hexdigests())
-        progress.stage("scoring")
-        metadata = {**metadata_of(recipe, name, prepared, hashes), "summary": asdict(summary), **extra}
+        stated = metadata_of(recipe, name, prepared, hashes, progress)
+        metadata = {**stated, "summary": asdict(summary), **extra}
         weights = {str(i): part.behaviour.weights for i, part in enumerate(parts) if part.behaviour.weights}
         written = writer.finish(metadata, weights)
     if recipe.d4rl_v2_metadata:
