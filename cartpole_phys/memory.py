@@ -25,7 +25,7 @@ FORCE_MAG = PARAMS + 4
 ROWS = PARAMS + 8
 
 LARGEST_INTEGER = int(np.iinfo(np.int64).max)  # that settings hold
-SETTINGS = np.dtype(
+_SETTINGS = np.dtype(
     [
         ("task", np.int64),
         ("integrator", np.int64),
@@ -45,6 +45,7 @@ SETTINGS = np.dtype(
     ],
     align=True,
 )
+SETTINGS = np.dtype((np.record, _SETTINGS))  # whose fields are attributes also where kernels run as Python
 Settings = npt.NDArray[np.void]  # of shape (1,) and type SETTINGS
 FloatArray = npt.NDArray[np.float64]
 

@@ -39,13 +39,15 @@ def source_hash(package: Path = PACKAGE) -> str:
 
 
 CACHE_FOLDER = Path(platformdirs.user_cache_dir("cartpole-phys")) / "kernels" / source_hash()
+DISABLED = bool(numba.config.DISABLE_JIT)  # by NUMBA_DISABLE_JIT=1, for debuggers: kernels run as Python
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": False}
 
 
 def _cached(function: Function, **options: Any) -> Function:
     """Compile a function with these options, and keep its machine code."""
     dispatcher: Any = numba.njit(**_OPTIONS, **options)(function)
-    dispatcher._cache = KernelCache(dispatcher.py_func, CACHE_FOLDER)
+    if not DISABLED:
+        dispatcher._cache = KernelCache(dispatcher.py_func, CACHE_FOLDER)
     return cast(Function, dispatcher)
 
 

@@ -14,7 +14,7 @@ from numba import typeof, types
 from numba.extending import intrinsic
 
 from cartpole_phys.memory import ELAPSED, EPISODE, KEY, FloatArray
-from cartpole_phys.numeric.compiled import kernel
+from cartpole_phys.numeric.compiled import DISABLED, kernel
 from cartpole_phys.numeric.random_stream import ACTION, normal, uniforms
 from cartpole_phys.rollouts.distributions import act_in_blocks
 from cartpole_phys.rollouts.network import CATEGORICAL, NO_NETWORK, Matrix, Network
@@ -54,6 +54,8 @@ def act_columns(
 
 def network_address() -> int:
     """Where the machine code of ``act_columns`` lies in this process; it is compiled first if need be."""
+    if DISABLED:
+        return 0
     function: Any = act_columns
     compiled = function.get_compile_result(SIGNATURE)
     return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name))
@@ -81,4 +83,9 @@ def _call(
     return types.void(address, *SIGNATURE.args), generate
 
 
-call_network: Any = intrinsic(_call)  # with ``network_address()`` and the arguments of ``act_columns``
+def _call_python(_: int, *arguments: Any) -> None:
+    act_columns(*arguments)
+
+
+# With ``network_address()`` and the arguments of ``act_columns``.
+call_network: Any = _call_python if DISABLED else intrinsic(_call)

@@ -85,6 +85,5 @@ def step_one(
     memory[X, 0], memory[X_DOT, 0], memory[THETA, 0], memory[THETA_DOT, 0] = x, x_dot, theta, theta_dot
     counters[ELAPSED, 0] += 1
     _observe(memory, own, observation)
-    return reward_of(own.task, x, theta, theta_dot, action), has_fallen(
-        x, theta, own.x_threshold, own.theta_threshold
-    )
+    fallen = has_fallen(x, theta, own.x_threshold, own.theta_threshold)
+    return float(reward_of(own.task, x, theta, theta_dot, action)), bool(fallen)
