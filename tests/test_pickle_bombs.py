@@ -29,10 +29,8 @@ def read(path):
     resource.setrlimit(resource.RLIMIT_AS, (taken + 200_000_000,) * 2)
     try:
         load_dataset(path)
-    except InputError:
-        os._exit(2)
     except BaseException as error:
-        print(type(error).__name__, str(error)[:80], file=sys.stderr, flush=True)
+        print("refused" if isinstance(error, InputError) else type(error).__name__, error, flush=True)
     os._exit(0)
 
 
@@ -41,7 +39,8 @@ for path in sys.argv[1:]:
     if not child:
         read(path)
     _, status = os.waitpid(child, 0)
-    print(os.waitstatus_to_exitcode(status), flush=True)
+    if status:
+        print("ended by signal", os.waitstatus_to_exitcode(status), flush=True)
 """
 NAMES = ("observations", "actions", "rewards")
 
@@ -89,8 +88,8 @@ def _rows_of(array: np.ndarray, times: int) -> bytes:
 
 
 BOMBS: dict[str, bytes] = {
-    "nested lists": _episodes(_nested(9)),
-    "episodes that share their lists": _episodes(_nested(4), count=1_000),
+    "nested lists": _episodes(_nested(8)),
+    "episodes that share their lists": _episodes(_nested(1, 10_000), count=1_000),
     "one array in many rows": _rows_of(np.zeros(10_000), 100_000),
     "one episode many times": pickle.dumps(100_000 * [dict.fromkeys(NAMES, np.zeros(100_000))], 4),
     "texts of different lengths": pickle.dumps([{n: [100_000 * "a", *(10_000 * ["b"])] for n in NAMES}], 4),
@@ -108,7 +107,6 @@ BOMBS: dict[str, bytes] = {
 }  # fmt: skip
 
 
-@pytest.mark.xfail(strict=True, reason="a pickle's size, depth and keys are not bounded")
 def test_no_pickle_takes_memory_time_or_the_interpreter(tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.pkl" for number in range(len(BOMBS))]
     for path, content in zip(paths, BOMBS.values(), strict=True):
@@ -116,11 +114,13 @@ def test_no_pickle_takes_memory_time_or_the_interpreter(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM, *paths], capture_output=True, text=True, check=True
     )
-    codes = dict(zip(BOMBS, map(int, ended.stdout.split()), strict=True))  # negative: ended by a signal
-    assert {name: code for name, code in codes.items() if code != 2} == {}, ended.stderr
+    said = dict(zip(BOMBS, ended.stdout.splitlines(), strict=True))
+    assert {name: one for name, one in said.items() if not one.startswith("refused")} == {}
+    # Before anything is made, not when there is no memory left.
+    sized = [name for name, one in said.items() if "larger than a file of this size" in one]
+    assert sized == list(BOMBS)[:4]
 
 
-@pytest.mark.xfail(strict=True, reason="flags that are true and false by turns")
 @pytest.mark.parametrize("name", ["terminals", "dones", "observations"])
 def test_truth_values_are_0_or_1(name: str, tmp_path: Path) -> None:
     episode: dict[str, Any] = {
@@ -136,7 +136,6 @@ def test_truth_values_are_0_or_1(name: str, tmp_path: Path) -> None:
         pickled.read(path)
 
 
-@pytest.mark.xfail(strict=True, reason="flags that are neither 0 nor 1 count as true")
 @pytest.mark.parametrize("value", [0.5, np.nan, 3])
 def test_flags_are_0_or_1(value: float, tmp_path: Path) -> None:
     episode = {"observations": np.ones((4, 2)), "actions": np.ones((4, 1)), "rewards": np.ones(4)}

@@ -1,13 +1,14 @@
 """Pickled lists of dictionaries, one an episode, as the Decision Transformer's own code reads them.
 
 They are written with pickle, because nothing else is read there. Reading admits NumPy arrays and plain
-containers only: any other name in a pickle could run code.
+containers only: any other name in a pickle could run code. It takes memory linear in the file's size.
 
 Source: github.com/kzl/decision-transformer, ``gym/data/download_d4rl_datasets.py``.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import pickle
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.data.exports.unpickling import ArrayUnpickler
+from cartpole_phys.d4rl_layout import with_row_values
+from cartpole_phys.data.exports.unpickling import ArrayBudget, ArrayUnpickler
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
 
@@ -51,8 +53,9 @@ def read(path: str | os.PathLike[str]) -> Episodes:
         InputError: if the file asks for anything but arrays and containers, or holds something else.
     """
     try:
-        with Path(path).open("rb") as file:
-            trajectories = ArrayUnpickler(file).load()
+        with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            budget = ArrayBudget(len(content))
+            trajectories = ArrayUnpickler(content).load()
     except InputError:
         raise
     except Exception as error:  # a damaged pickle may raise anything
@@ -63,20 +66,21 @@ def read(path: str | os.PathLike[str]) -> Episodes:
         raise InputError(
             f"Expected a list of episodes in {os.fspath(path)!r}, got {type(trajectories).__name__}."
         )
-    return Episodes.from_d4rl(_joined([_checked(one, number) for number, one in enumerate(trajectories)]))
+    checked = [_checked(one, number, budget) for number, one in enumerate(trajectories)]
+    return Episodes.from_d4rl(_joined(checked))
 
 
-def _checked(trajectory: Any, number: int) -> dict[str, Array]:
+def _checked(trajectory: Any, number: int, budget: ArrayBudget) -> dict[str, Array]:
     """One episode under D4RL's keys.
 
     Raises:
         InputError: if it is none.
     """
     try:
-        arrays = _arrays(trajectory, number)
+        arrays = _arrays(trajectory, number, budget)
     except InputError:
         raise
-    except (AttributeError, IndexError, OverflowError, TypeError, ValueError) as error:  # ragged, no numbers
+    except (IndexError, MemoryError, OverflowError, TypeError, ValueError) as error:  # ragged, no numbers
         raise InputError(f"Expected arrays of rows in episode {number}, got others ({error}).") from error
     for name, array in arrays.items():
         if array.dtype.kind not in "biuf":
@@ -84,7 +88,7 @@ def _checked(trajectory: Any, number: int) -> dict[str, Array]:
     return arrays
 
 
-def _arrays(trajectory: Any, number: int) -> dict[str, Array]:
+def _arrays(trajectory: Any, number: int, budget: ArrayBudget) -> dict[str, Array]:
     """One episode under D4RL's keys, its last row flagged.
 
     Raises:
@@ -92,10 +96,11 @@ def _arrays(trajectory: Any, number: int) -> dict[str, Array]:
     """
     if not isinstance(trajectory, Mapping) or not all(name in trajectory for name in REQUIRED):
         raise InputError(f"Expected episode {number} as a dictionary with {', '.join(REQUIRED)}.")
-    arrays = {name: np.asarray(trajectory[name]) for name in READ if name in trajectory}
+    arrays = {name: budget.array(trajectory[name]) for name in READ if name in trajectory}
     observations, rewards = arrays["observations"], np.ravel(arrays["rewards"])  # (T,) or (T, 1) -> (T,)
     steps = len(rewards)
-    terminals = np.ravel(arrays.get("terminals", arrays.get("dones", np.zeros(steps)))).astype(np.bool_)
+    flags = np.ravel(arrays.get("terminals", arrays.get("dones", np.zeros(steps))))
+    terminals = with_row_values("terminals", flags).copy()
     following = arrays.get("next_observations", np.concatenate([observations[1:], observations[-1:]]))
     found = {
         "observations": observations,
@@ -122,5 +127,5 @@ def _joined(episodes: Iterable[Mapping[str, Array]]) -> dict[str, Array]:
     listed = list(episodes)
     try:
         return {name: np.concatenate([one[name] for one in listed]) for name in listed[0]}
-    except ValueError as error:
+    except (MemoryError, ValueError) as error:
         raise InputError(f"Expected episodes of one kind, got rows of different shapes ({error}).") from error
