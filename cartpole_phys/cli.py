@@ -15,7 +15,7 @@ from cartpole_phys import commands
 from cartpole_phys.data.build import Options
 from cartpole_phys.data.build import build as build_recipe
 from cartpole_phys.data.building.writing import Built
-from cartpole_phys.data.check import FAILED, GateResult, check_with
+from cartpole_phys.data.check import FAILED, NOT_PROVEN, GateResult, check_with
 from cartpole_phys.data.exports.export import FORMATS, export
 from cartpole_phys.data.rebuild import rebuild
 from cartpole_phys.data.recipe import Recipe
@@ -33,7 +33,7 @@ from cartpole_phys.processors import processors
 POLICIES = ", ".join(TIERS)
 TIER_HELP = "; ".join(f"{policy}: {', '.join(tiers)}" for policy, tiers in TIERS.items())
 FACTORY = "MODULE:FACTORY or MODULE:FACTORY(ARGUMENTS)"
-UNPROVEN = 1  # exit code: a gate failed, or an array came out otherwise
+UNPROVEN = 1  # exit code: a gate failed or was not proven, or an array came out otherwise
 
 app = typer.Typer(
     help="CartPole physics: build and check offline-RL data sets, watch policies at work.",
@@ -144,14 +144,14 @@ def check_file(
     quiet: commands.QuietOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
 ) -> None:
-    """Run every gate on a data set; exit code 1 if one fails."""
+    """Run every gate on a data set; exit code 1 if one fails or proves nothing."""
     with commands.ProgressBar(quiet or as_json) as progress:
         results = check_with(file, progress, independent)
     if as_json:
         print(json.dumps([asdict(result) for result in results]))
     else:
         print("\n".join(_line(result) for result in results))
-    if any(result.status == FAILED for result in results):
+    if any(result.status in (FAILED, NOT_PROVEN) for result in results):
         sys.exit(UNPROVEN)
 
 

@@ -20,6 +20,12 @@ def failing(path: Path) -> list[str]:
     return [result.gate for result in check(path) if result.status == FAILED]
 
 
+def refuting(path: Path) -> list[str]:
+    """The gates that found a defect, without those that a defect leaves unable to tell."""
+    failed = [result for result in check(path) if result.status == FAILED]
+    return [result.gate for result in failed if not result.detail.startswith("not proven: ")]
+
+
 def resealed(
     source: Path, target: Path, edit: Edit, reweigh: Callable[[Weights], None] = lambda weights: None
 ) -> Path:

@@ -6,10 +6,10 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from resealed import Arrays, Edit, failing, resealed
+from resealed import Arrays, Edit, failing, refuting, resealed
 
 from cartpole_phys import build_dataset
-from cartpole_phys.data.check import FAILED, NOT_APPLICABLE, PASSED, check
+from cartpole_phys.data.check import NOT_APPLICABLE, PASSED, check
 from cartpole_phys.data.gates import GATES
 from cartpole_phys.system import PARAM_NAMES
 
@@ -164,7 +164,7 @@ def test_exactly_that_gate_fails(
     request: pytest.FixtureRequest, tmp_path: Path, gate: str, name: str, edit: Edit
 ) -> None:
     source = request.getfixturevalue(name)
-    assert failing(resealed(source, tmp_path / "defect.hdf5", edit)) == [gate]
+    assert refuting(resealed(source, tmp_path / "defect.hdf5", edit)) == [gate]
 
 
 @pytest.mark.parametrize("rows", [[], [0], [499], [50_000], [0, 0]])
@@ -175,27 +175,18 @@ def test_no_gate_passes_parts_that_are_not_all_rows(
         arrays["infos/action_log_probs"][:] = 7.0
         metadata["parts"] = [{**metadata["parts"][0], "rows": count} for count in rows]
 
-    verdicts = {
-        result.gate: result.status for result in check(resealed(random_file, tmp_path / "a.hdf5", edit))
-    }
-    assert (verdicts["log_probs"], verdicts["parts"]) == (NOT_APPLICABLE, FAILED)
-    assert verdicts["tier"] == NOT_APPLICABLE
+    assert {"log_probs", "parts", "tier"} <= set(failing(resealed(random_file, tmp_path / "a.hdf5", edit)))
 
 
-@pytest.mark.parametrize(
-    ("high", "status"), [(0.0, NOT_APPLICABLE), (-1.0, NOT_APPLICABLE), (5e-324, FAILED)]
-)
-def test_no_policy_is_an_expert_by_references_that_tell_no_score(
-    tmp_path: Path, high: float, status: str
-) -> None:
+@pytest.mark.parametrize("high", [0.0, -1.0, 5e-324])
+def test_no_policy_is_an_expert_by_references_that_tell_no_score(tmp_path: Path, high: float) -> None:
     def edit(arrays: Arrays, metadata: dict[str, Any]) -> None:
         metadata["parts"][0]["tier"] = "expert"
         metadata["evaluation"]["episodes"] = 2
         metadata["references"] = {"ref_min": {"mean": 0.0}, "ref_max": {"mean": high}}
 
     built = build_dataset("CartPole-v1", policy="random", steps=100, out=tmp_path)
-    results = check(resealed(built, tmp_path / "edited.hdf5", edit))
-    assert [result.status for result in results if result.gate == "tier"] == [status]
+    assert "tier" in failing(resealed(built, tmp_path / "edited.hdf5", edit))
 
 
 @pytest.mark.parametrize("column", [0, 1])

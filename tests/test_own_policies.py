@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cartpole_phys import build_dataset
-from cartpole_phys.data.check import NOT_APPLICABLE, check
+from cartpole_phys.data.check import NOT_PROVEN, check
 from cartpole_phys.data.storage.d4rl import read_header
 from cartpole_phys.errors import InputError
 
@@ -103,8 +103,8 @@ def test_a_policy_of_its_tier_needs_no_complete_episode(tmp_path: Path, shard_st
     (score,) = read_header(file).metadata["scores"]
     assert score["score"] >= 95
     tier = {result.gate: result for result in check(path)}["tier"]
-    assert tier.status == NOT_APPLICABLE
-    assert "not proven" in tier.detail
+    assert tier.status == NOT_PROVEN
+    assert f"cartpole-phys rebuild FILE --policy {MODULE}:expert" in tier.detail
 
 
 def test_no_tier_is_claimed_where_no_score_can_be_told(tmp_path: Path) -> None:

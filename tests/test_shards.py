@@ -13,7 +13,7 @@ import pytest
 from cartpole_phys import build_dataset, load_dataset, qlearning_dataset, sequence_dataset
 from cartpole_phys.data.build import Options, build
 from cartpole_phys.data.building.progress import Silent
-from cartpole_phys.data.check import FAILED, NOT_APPLICABLE, PASSED, GateResult, _worst, check
+from cartpole_phys.data.check import FAILED, NOT_APPLICABLE, NOT_PROVEN, PASSED, GateResult, _worst, check
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.storage.d4rl import Contents, read, read_header, write
@@ -189,7 +189,7 @@ def test_shards_that_do_not_say_what_they_are_of(folder: Path, said: str) -> Non
             del place[name]
 
     _restate(folder, edit)
-    assert {result.gate: result.status for result in check(folder)}["parts"] == NOT_APPLICABLE
+    assert {result.gate: result.status for result in check(folder)}["parts"] == FAILED
 
 
 @pytest.mark.parametrize(
@@ -198,6 +198,9 @@ def test_shards_that_do_not_say_what_they_are_of(folder: Path, said: str) -> Non
         ((PASSED, NOT_APPLICABLE), NOT_APPLICABLE, "shard 1: why"),
         ((NOT_APPLICABLE, NOT_APPLICABLE), NOT_APPLICABLE, "why in the first of 2 shards"),
         ((NOT_APPLICABLE, FAILED), FAILED, "shard 1: why"),
+        ((NOT_PROVEN, FAILED), FAILED, "shard 1: why"),
+        ((PASSED, NOT_PROVEN), NOT_PROVEN, "shard 1: why"),
+        ((NOT_PROVEN, NOT_PROVEN), NOT_PROVEN, "why in the first of 2 shards"),
         ((FAILED, FAILED), FAILED, "shard 0: why"),
         ((PASSED, PASSED), PASSED, "why in the first of 2 shards"),
     ],

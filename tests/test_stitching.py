@@ -11,7 +11,7 @@ from cartpole_phys.data.build import build_dataset
 from cartpole_phys.data.building import pieces as taking_apart
 from cartpole_phys.data.building.pieces import HOLDING, pieces
 from cartpole_phys.data.building.progress import Silent
-from cartpole_phys.data.check import FAILED, NOT_APPLICABLE, PASSED, check
+from cartpole_phys.data.check import FAILED, PASSED, check
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.rebuild import rebuild
 from cartpole_phys.data.score import normalized_score
@@ -65,7 +65,7 @@ def test_odd_states_are_told_not_tripped_over(stitching_file: Path, tmp_path: Pa
         rows = len(file["rewards"])
         del file["infos/qpos"]
         file["infos/qpos"] = np.resize(odd, (rows, *odd.shape[1:]))
-    assert _verdicts(path)["stitching"][0] == NOT_APPLICABLE
+    assert _verdicts(path)["stitching"][0] == FAILED
 
 
 def test_it_is_built_again_the_same(stitching_file: Path) -> None:

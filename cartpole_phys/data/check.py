@@ -15,13 +15,15 @@ from cartpole_phys.data.gates import GATES, INDEPENDENT_GATES
 from cartpole_phys.data.gates.hashes import Hashes
 from cartpole_phys.data.gates.parts import Parts
 from cartpole_phys.data.gates.shards import shards_verdict
-from cartpole_phys.data.gates.verdict import CannotTell, Gate, GateFailure
+from cartpole_phys.data.gates.verdict import CannotTell, Gate, GateFailure, NotApplicable, NotProven
 from cartpole_phys.data.storage.blocks import Block, blocks
 from cartpole_phys.data.storage.d4rl import THREADS, Header, Reader, read_header
 from cartpole_phys.data.storage.hashing import METADATA_HASH
 from cartpole_phys.data.storage.sharded import MANIFEST, joined_sha256, read_manifest, verified_files
 
-PASSED, FAILED, NOT_APPLICABLE = "passed", "failed", "not applicable"
+PASSED, FAILED = "passed", "failed"
+NOT_APPLICABLE = "not applicable"  # the file makes no claim that the gate is about
+NOT_PROVEN = "not proven"  # only somebody's code, which a check does not run, can prove it
 
 
 @dataclass(frozen=True)
@@ -29,20 +31,20 @@ class GateResult:
     """What one gate said."""
 
     gate: str
-    status: str  # PASSED, FAILED or NOT_APPLICABLE
+    status: str  # PASSED, FAILED, NOT_PROVEN or NOT_APPLICABLE
     detail: str
 
     @property
     def mark(self) -> str:
         """The status as one character."""
-        return {PASSED: "✓", FAILED: "✗"}.get(self.status, "–")
+        return {PASSED: "✓", FAILED: "✗", NOT_PROVEN: "?"}.get(self.status, "–")
 
 
 class _Asked:
     """A gate that is asked until it has said something."""
 
     def __init__(self, kind: type[Gate], header: Header) -> None:
-        self._kind = kind
+        self._kind, self._has_recipe = kind, header.has_recipe
         self.result: GateResult | None = None
         self._ask(lambda: setattr(self, "_gate", kind(header)))
 
@@ -63,8 +65,12 @@ class _Asked:
             question()
         except GateFailure as failure:
             self._say(FAILED, str(failure))
-        except CannotTell as reason:
+        except NotApplicable as reason:
             self._say(NOT_APPLICABLE, str(reason))
+        except NotProven as reason:
+            self._say(NOT_PROVEN, str(reason))
+        except CannotTell as reason:
+            self._say(*unanswered(self._has_recipe, reason))
 
     def _say(self, status: str, detail: str) -> None:
         self.result = GateResult(self._kind.name, status, detail)
@@ -93,6 +99,7 @@ def check_with(
     if not place.is_dir():
         return check_file(place, progress, independent)
     manifest, shards, hashes, places, rows = read_manifest(place / MANIFEST), [], [], [], 0
+    has_recipe = False
     progress.stage("checking")
     for file in verified_files(place):
         shards.append(check_file(file, Silent(), independent))
@@ -100,9 +107,10 @@ def check_with(
         hashes.append(str(header.metadata.get(METADATA_HASH)))
         places.append(header.metadata.get("shard"))
         rows += header.rows
+        has_recipe = has_recipe or header.has_recipe
         progress.shards(len(shards), len(manifest.shards))
     together = [_worst(results) for results in zip(*shards, strict=True)]
-    whole = _wholeness(places, rows)
+    whole = _wholeness(places, rows, has_recipe)
     if whole.status != NOT_APPLICABLE:
         together = [whole if one.gate == whole.gate and one.status != FAILED else one for one in together]
     if joined_sha256(hashes) != manifest.metadata_sha256:
@@ -111,14 +119,19 @@ def check_with(
     return together
 
 
-def _wholeness(places: Sequence[Any], rows: int) -> GateResult:
+def unanswered(has_recipe: bool, reason: CannotTell) -> tuple[str, str]:
+    """Status and detail of a gate that cannot tell: a file that carries a recipe has to be provable."""
+    return (FAILED, f"not proven: {reason}") if has_recipe else (NOT_APPLICABLE, str(reason))
+
+
+def _wholeness(places: Sequence[Any], rows: int, has_recipe: bool) -> GateResult:
     """What the gate of the parts says of all shards together."""
     try:
         return GateResult(Parts.name, PASSED, shards_verdict(places, rows))
     except GateFailure as failure:
         return GateResult(Parts.name, FAILED, str(failure))
     except CannotTell as reason:
-        return GateResult(Parts.name, NOT_APPLICABLE, str(reason))
+        return GateResult(Parts.name, *unanswered(has_recipe, reason))
 
 
 def check_file(path: Path, progress: Progress, independent: bool = False) -> list[GateResult]:
@@ -134,8 +147,8 @@ def check_file(path: Path, progress: Progress, independent: bool = False) -> lis
 
 
 def _worst(results: Sequence[GateResult]) -> GateResult:
-    """What one gate says of all shards: the first failure, or that it cannot tell, or that all is well."""
-    for status in (FAILED, NOT_APPLICABLE):
+    """What one gate says of all shards: the worst, with the first shard that has it."""
+    for status in (FAILED, NOT_PROVEN, NOT_APPLICABLE):
         found = [(i, result) for i, result in enumerate(results) if result.status == status]
         if found and (status == FAILED or len(found) < len(results)):
             shard, result = found[0]

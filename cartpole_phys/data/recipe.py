@@ -36,6 +36,7 @@ TELLING_POLICY = re.compile(r"[a-z0-9]+([_.:][a-z0-9]+)*")  # without anything t
 DATASET_VERSION = "v0"
 MOST_STEPS = 10**12  # 90 TB
 FEWEST_SCORED = 10  # episodes, of which an interval can be told
+MOST_EVALUATED = 5_000_000  # of the simulator: a check plays the evaluation again
 LEARNER_SEEDS = 2**32  # how many Stable-Baselines3 takes
 
 
@@ -71,9 +72,6 @@ class Recipe:
                 raise InputError(f"Expected {flag} of at least 1, got {value}.")
             if value is not None and value > MOST_STEPS:
                 raise InputError(f"Expected {flag} of at most {MOST_STEPS:,}, got {value:,}.")
-        few = self.score_episodes
-        if few is not None and (not is_integer(few) or few < FEWEST_SCORED):
-            raise InputError(f"Expected --score-episodes of at least {FEWEST_SCORED}, got {few}.")
         if not is_integer(self.seed) or self.seed < 0:
             raise InputError(f"Expected --seed of at least 0, got {self.seed}.")
         for name in ("steps", "train_steps", "seed", "shard_steps", "score_episodes"):
@@ -81,8 +79,21 @@ class Recipe:
         parts = len(components(self.tier))
         if self.steps is not None and self.steps < parts:
             raise InputError(f"Expected --steps of at least {parts} for this tier, got {self.steps}.")
+        self._check_scoring()
         self._check_training()
         self._check_shards()
+
+    def _check_scoring(self) -> None:
+        """Refuse too few episodes for an interval, and more than a check evaluates again."""
+        few = self.score_episodes
+        if few is not None and (not is_integer(few) or few < FEWEST_SCORED):
+            raise InputError(f"Expected --score-episodes of at least {FEWEST_SCORED}, got {few}.")
+        if few is not None and simulated_steps(self.world, few) > MOST_EVALUATED:
+            most = MOST_EVALUATED // simulated_steps(self.world, 1)
+            raise InputError(
+                f"Expected --score-episodes of at most {most:,}, which take {MOST_EVALUATED:,} steps of "
+                f"the simulator, got {few:,}."
+            )
 
     def _check_training(self) -> None:
         """Refuse what is for trained agents only."""
@@ -177,6 +188,11 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """The fields as plain JSON values."""
         return {**asdict(self), "env_kwargs": dict(self.env_kwargs)}
+
+
+def simulated_steps(world: World, episodes: int) -> int:
+    """How many steps of the simulator so many episodes take at most."""
+    return episodes * world.max_episode_steps * int(world.env_kwargs.get("substeps", 1))
 
 
 def recipe_from(fields: Any) -> Recipe:

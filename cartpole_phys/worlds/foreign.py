@@ -22,7 +22,7 @@ from cartpole_phys.worlds.foreign_batch import BATCH_SIZE, Batch
 from cartpole_phys.worlds.foreign_replay import foreign_differences
 from cartpole_phys.worlds.making import Env, find_spec, make, quietly
 from cartpole_phys.worlds.physics_state import PhysicsState, physics_state_of
-from cartpole_phys.worlds.rows import FLAGS, Array, Flags, Layout, NotReplayable, require
+from cartpole_phys.worlds.rows import FLAGS, Array, Flags, Layout, NotReplayable, UnknownState, require
 from cartpole_phys.worlds.sources import PolicySource, policy_of
 from cartpole_phys.worlds.uniform import UniformPolicy
 
@@ -103,13 +103,13 @@ class ForeignWorld:
         The environment itself steps again from each row's state, so there is no other, ``independent`` way.
 
         Raises:
-            NotReplayable: if the state is not known, cannot be restored to the last bit, or is not in
-                ``rows``, or if the environment refuses a row.
+            UnknownState: if the state is not known, or cannot be restored to the last bit.
+            NotReplayable: if it is not in ``rows``, or the environment refuses a row.
         """
         if self.physics is None:
-            raise NotReplayable(f"the state of {self.env_id} is not known, so no step can be repeated")
+            raise UnknownState(f"the state of {self.env_id} is not known, so no step can be repeated")
         if not self._restores:
-            raise NotReplayable(f"the state of {self.env_id} cannot be restored to the last bit")
+            raise UnknownState(f"the state of {self.env_id} cannot be restored to the last bit")
         return self._differences(rows, self.physics)
 
     @cached_property

@@ -20,6 +20,10 @@ class NotReplayable(Exception):  # noqa: N818 - it is a verdict, not an error
     """The steps of some rows cannot be repeated; the message says why."""
 
 
+class UnknownState(NotReplayable):
+    """No step of the environment can be repeated, whatever the rows: its state is out of reach."""
+
+
 def require(rows: Mapping[str, Array], layout: Layout) -> dict[str, Array]:
     """The arrays of a layout, in its types.
 

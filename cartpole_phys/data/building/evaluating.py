@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.data.recipe import MOST_EVALUATED, Recipe, simulated_steps
 from cartpole_phys.data.score import mean_interval, score
 from cartpole_phys.worlds.batches import OnEpisodes
 from cartpole_phys.worlds.sources import PolicySource
@@ -24,7 +24,8 @@ def affordable_episodes(world: World, episodes: int, steps: int, fewest: int) ->
 def evaluation_of(recipe: Recipe) -> dict[str, int]:
     """How many episodes a behaviour's score is measured on, and their seed."""
     usual = affordable_episodes(recipe.world, EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES)
-    episodes = usual if recipe.score_episodes is None else recipe.score_episodes
+    most = max(MOST_EVALUATED // simulated_steps(recipe.world, 1), 1)
+    episodes = min(usual, most) if recipe.score_episodes is None else recipe.score_episodes
     return {"episodes": episodes, "seed": recipe.derived_seed("evaluation")}
 
 

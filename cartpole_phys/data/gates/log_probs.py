@@ -12,8 +12,10 @@ from cartpole_phys.data.gates.verdict import (
     CannotTell,
     Gate,
     GateFailure,
+    NotApplicable,
     first_row,
     need,
+    require_own_code,
     stated_parts,
     stated_world,
 )
@@ -37,7 +39,7 @@ class LogProbs(Gate):
         super().__init__(header)
         self._parts = stated_parts(header)
         if LOG_PROBS not in header.arrays:
-            raise CannotTell("the file holds no log-probabilities")
+            raise NotApplicable("the file holds no log-probabilities")
         self._world = stated_world(header)
         self._rows = 0
 
@@ -65,6 +67,7 @@ class LogProbs(Gate):
     def _expected(self, number: int, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """What one part's policy gives on these rows, by name of the array."""
         part, weights = self._parts[number], self.header.weights.get(str(number), {})
+        require_own_code(part)
         if part.get("kind") == "uniform":
             log_prob = UniformPolicy(self._world.action_space).log_prob
             return {LOG_PROBS: np.full(len(arrays["actions"]), log_prob, np.float32)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cartpole_phys.data.gates.verdict import CannotTell, Gate, GateFailure, described_parts, rows_of
+from cartpole_phys.data.gates.verdict import Gate, GateFailure, NotApplicable, described_parts, rows_of
 from cartpole_phys.data.storage.blocks import Block
 from cartpole_phys.data.storage.d4rl import Header
 from cartpole_phys.data.storage.hashing import TableHash
@@ -22,7 +22,7 @@ class Parts(Gate):
         if rows_of(parts) != header.rows:
             raise GateFailure(f"the parts that the file describes are not all of its {header.rows:,} rows")
         if not isinstance(tier, str) or tier not in COMPOSITES:
-            raise CannotTell("the file is not made of several tiers")
+            raise NotApplicable("the file is not made of several tiers")
         found = [(part.get("tier"), part["rows"]) for part in parts]
         expected = list(zip(COMPOSITES[tier], shares(header.rows, len(COMPOSITES[tier])), strict=True))
         if found != expected:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cartpole_phys.data.gates.verdict import Array, CannotTell, Gate, GateFailure, first_row, stated_world
+from cartpole_phys.data.gates.verdict import (
+    Array,
+    CannotTell,
+    Gate,
+    GateFailure,
+    NotApplicable,
+    first_row,
+    stated_world,
+)
 from cartpole_phys.data.storage.blocks import Block
 from cartpole_phys.data.storage.d4rl import Header
-from cartpole_phys.worlds.rows import NotReplayable
+from cartpole_phys.worlds.rows import NotReplayable, UnknownState
 
 
 class Replay(Gate):
@@ -27,6 +35,8 @@ class Replay(Gate):
     def see(self, block: Block) -> None:
         try:
             differences = self._differences(block)
+        except UnknownState as reason:
+            raise NotApplicable(f"{reason}") from reason
         except NotReplayable as reason:
             raise CannotTell(str(reason)) from reason
         for what, wrong in differences.items():

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from cartpole_phys.data.gates.verdict import CannotTell, Gate, GateFailure, need, stated_world
+from cartpole_phys.data.gates.verdict import CannotTell, Gate, GateFailure, NotApplicable, need, stated_world
 from cartpole_phys.data.score import references_of, score
 from cartpole_phys.data.storage.blocks import Block, flagged
 from cartpole_phys.data.storage.d4rl import Header
@@ -29,7 +29,7 @@ class Stitching(Gate):
     def __init__(self, header: Header) -> None:
         super().__init__(header)
         if header.metadata.get("tier") != STITCHING:
-            raise CannotTell("the file does not claim that its episodes are parts of better ones")
+            raise NotApplicable("the file does not claim that its episodes are parts of better ones")
         try:
             self._measured = references_of(str(header.metadata.get("env_id")), None)
         except InputError as error:

@@ -12,18 +12,19 @@ from cartpole_phys.data.gates.verdict import (
     CannotTell,
     Gate,
     GateFailure,
+    NotApplicable,
+    require_own_code,
     stated_parts,
     stated_world,
 )
-from cartpole_phys.data.score import mean_interval, references_of, score
+from cartpole_phys.data.recipe import MOST_EVALUATED, simulated_steps
+from cartpole_phys.data.score import all_references, mean_interval, references_of, score
 from cartpole_phys.data.storage.d4rl import Header
 from cartpole_phys.data.tiers import band
 from cartpole_phys.errors import InputError, is_integer
 from cartpole_phys.policies.behaviour import from_description
 from cartpole_phys.worlds.world import World
 
-FOREIGN_CODE = "factory"  # the kind of a policy that MODULE:FACTORY made
-EVALUATED_STEPS = 5_000_000
 FEW = 100  # episodes, below which an interval that overlaps a band does not suffice
 
 
@@ -46,9 +47,10 @@ class Tier(Gate):
     def _judge(self, number: int, part: Mapping[str, Any]) -> str:
         limits = band(str(part.get("tier")))
         if limits is None:
-            raise CannotTell(f"the tier {part.get('tier')!r} claims no score")
-        if part.get("kind") == FOREIGN_CODE:
-            raise CannotTell(f"not proven: {part.get('place')!r} is code, which a check does not run")
+            raise NotApplicable(f"the tier {part.get('tier')!r} claims no score")
+        if part.get("kind") == "uniform" and part["tier"] == "random" and not self._has_references():
+            raise NotApplicable("a random policy is random, and there are no returns that a score refers to")
+        require_own_code(part)
         scores = score(self._references(), self._returns(number, part))
         if not np.isfinite(scores).all():
             raise GateFailure("its policy's scores are no finite numbers")
@@ -61,6 +63,10 @@ class Tier(Gate):
                 f"{mean:.1f} ({low:.1f} to {high:.1f})"
             )
         return f"{part['tier']} {mean:.1f}"
+
+    def _has_references(self) -> bool:
+        metadata = self.header.metadata
+        return bool(metadata.get("references")) or metadata.get("env_id") in all_references()
 
     def _references(self) -> Mapping[str, Any]:
         """The returns that scores refer to."""
@@ -89,9 +95,9 @@ class Tier(Gate):
         episodes, seed = stated.get("episodes"), stated.get("seed")
         if not is_integer(episodes) or not is_integer(seed) or episodes < 1 or seed < 0:
             raise CannotTell("the file does not say how its behaviour policy was evaluated")
-        steps = episodes * world.max_episode_steps * int(world.env_kwargs.get("substeps", 1))
-        if steps > EVALUATED_STEPS:
+        steps = simulated_steps(world, episodes)
+        if steps > MOST_EVALUATED:
             raise CannotTell(
-                f"the evaluation takes up to {steps:,} steps, and a check plays {EVALUATED_STEPS:,} at most"
+                f"the evaluation takes up to {steps:,} steps, and a check plays {MOST_EVALUATED:,} at most"
             )
         return episodes, seed

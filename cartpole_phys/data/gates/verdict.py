@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -18,13 +19,26 @@ from cartpole_phys.worlds.world import World
 
 Array = npt.NDArray[Any]
 
+FACTORY = "factory"  # the kind of a policy that MODULE:FACTORY made
+
 
 class GateFailure(Exception):  # noqa: N818 - it is a verdict, not an error
     """Raised inside a gate; the message says what is wrong."""
 
 
 class CannotTell(Exception):  # noqa: N818 - likewise
-    """Raised inside a gate that has not what it needs; the message says what is missing."""
+    """Raised inside a gate that lacks what it needs; the message says what is missing.
+
+    A file that carries a recipe fails then: it has to be provable.
+    """
+
+
+class NotApplicable(Exception):  # noqa: N818 - likewise
+    """Raised inside a gate where a file makes no claim of its kind; the message says which."""
+
+
+class NotProven(Exception):  # noqa: N818 - likewise
+    """Raised inside a gate where only somebody's code can prove a claim; the message says how to run it."""
 
 
 class Gate(ABC):
@@ -37,7 +51,8 @@ class Gate(ABC):
 
         Raises:
             GateFailure: if that is enough to say no.
-            CannotTell: if the gate has not what it needs.
+            CannotTell: if the gate lacks what it needs.
+            NotApplicable: if the file makes no claim of this kind.
         """
         self.header = header
 
@@ -46,7 +61,7 @@ class Gate(ABC):
 
         Raises:
             GateFailure: if something in them is wrong.
-            CannotTell: if the gate has not what it needs.
+            CannotTell: if the gate lacks what it needs.
         """
 
     @abstractmethod
@@ -55,7 +70,9 @@ class Gate(ABC):
 
         Raises:
             GateFailure: if something is wrong.
-            CannotTell: if the gate has not what it needs.
+            CannotTell: if the gate lacks what it needs.
+            NotApplicable: if the file makes no claim of this kind.
+            NotProven: if only somebody's code can prove it.
         """
 
 
@@ -109,6 +126,19 @@ def described_parts(header: Header) -> list[Mapping[str, Any]]:
     if not isinstance(parts, list) or not all(_is_part(part) for part in parts):
         raise CannotTell("the file does not describe its behaviour policy")
     return parts
+
+
+def require_own_code(part: Mapping[str, Any]) -> None:
+    """Refuse a part whose policy is somebody's code, which a check does not run because a file names it.
+
+    Raises:
+        NotProven: if it is.
+    """
+    if part.get("kind") == FACTORY:
+        raise NotProven(
+            "the policy is code from elsewhere, which is only run when you name it: cartpole-phys rebuild "
+            f"FILE --policy {shlex.quote(str(part.get('place')))}"
+        )
 
 
 def rows_of(parts: Sequence[Mapping[str, Any]]) -> int:

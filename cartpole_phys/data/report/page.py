@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cartpole_phys.data.check import FAILED, GateResult
+from cartpole_phys.data.check import FAILED, NOT_PROVEN, GateResult
 from cartpole_phys.data.report.charts import bars, cells, spans
 from cartpole_phys.data.report.statistics import Statistics
 from cartpole_phys.data.tiers import BANDS
@@ -76,7 +76,7 @@ def _table(rows: Sequence[tuple[str, str]]) -> str:
 
 def _verdict(gate: GateResult) -> str:
     text = _text(f"{gate.mark} {gate.status}: {gate.detail}")
-    return f'<span class="failed">{text}</span>' if gate.status == FAILED else text
+    return f'<span class="failed">{text}</span>' if gate.status in (FAILED, NOT_PROVEN) else text
 
 
 def _stated(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cartpole_phys.data.check import FAILED, PASSED, GateResult
+from cartpole_phys.data.check import FAILED, NOT_PROVEN, PASSED, GateResult
 from cartpole_phys.data.report.statistics import QUANTILES, Histogram, Statistics
 from cartpole_phys.errors import printable
 
@@ -80,5 +80,5 @@ def _gates(gates: Sequence[GateResult]) -> list[Text]:
 
 
 def _verdict(gate: GateResult) -> Text:
-    style = "bold red" if gate.status == FAILED else "dim"
+    style = "bold red" if gate.status in (FAILED, NOT_PROVEN) else "dim"
     return Text(printable(f"{gate.mark} {gate.gate} {gate.status}: {gate.detail}"), style=style)
