@@ -18,7 +18,6 @@ INSIDE = WIDTH - LEFT - RIGHT
 CHARACTER = 6.5  # width of one, about, in the chart's units
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="a constant is one bar of the whole width")
 def test_a_constant_is_a_bar_among_empty_ones() -> None:
     for values in (np.array([500, 500]), np.array([0]), np.array([7.25, 7.25]), np.array([1e300])):
         drawn = bars(histogram("length", "steps", values), "episodes")
@@ -29,7 +28,6 @@ def test_a_constant_is_a_bar_among_empty_ones() -> None:
         assert widths[place] < INSIDE / 4
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="bars of whole numbers begin at them")
 def test_bars_of_whole_numbers_stand_on_them() -> None:
     for values in ([0, 1, 1], [5, 5], [3, 4, 9], [-2, 0]):
         found = histogram("action", "", np.array(values))
@@ -53,7 +51,6 @@ def _text_ends(svg: str) -> list[tuple[float, float]]:
     return ends
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="labels of the highest scores leave the chart")
 def test_labels_of_scores_stay_in_the_chart() -> None:
     bands = [(tier, low, min(high, 110.0)) for tier, (low, high) in BANDS.items()]
     for score in (-80.0, 0.0, 50.0, 99.0, 100.4, 180.0):
@@ -61,7 +58,6 @@ def test_labels_of_scores_stay_in_the_chart() -> None:
         assert all(begin >= 0 and end <= WIDTH for begin, end in _text_ends(drawn))
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the player is missing without a word")
 def test_a_page_without_a_player_says_why(tmp_path: Path) -> None:
     path = build_dataset("Pendulum-v1", "random", steps=200, out=tmp_path, jobs=1, score_episodes=60)
     text = show(path, Silent()).as_page()

@@ -38,7 +38,7 @@ def test_histograms_span_the_values() -> None:
     assert (found.edges[0], found.edges[-1]) == (3.0, 7.0)
     assert found.counts.tolist() == [1, 2, 0, 1]
     assert histogram("action", "", np.array([0, 1, 1])).counts.tolist() == [1, 2]
-    assert histogram("length", "steps", np.array([5, 5])).counts.tolist() == [2]
+    assert histogram("length", "steps", np.array([5, 5])).counts.tolist() == [0, 0, 2, 0, 0]
 
 
 def test_coverage_counts_cells() -> None:

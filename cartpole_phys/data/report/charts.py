@@ -10,6 +10,7 @@ from cartpole_phys.data.report.statistics import Coverage, Histogram
 
 WIDTH, HEIGHT = 420, 240  # of a chart, in its own units
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 44  # margins for axes and their labels
+CHARACTER = 6.5  # width of a tick's characters, about
 TICKS = 5  # at least so many parts of an axis
 
 
@@ -45,7 +46,7 @@ class Axes:
 
 def bars(histogram: Histogram, counted: str) -> str:
     """A histogram, of which every bar tells its numbers."""
-    name, unit, counts, edges = histogram
+    name, unit, counts, edges, _ = histogram
     axes = Axes(edges.tolist(), [0.0, max(float(counts.max()), 1.0)], named(name, unit), counted)
     base = axes.y(0.0)
     drawn = [
@@ -89,17 +90,24 @@ def spans(rows: Sequence[tuple[str, float, float, float]], bands: Sequence[tuple
         drawn.append(
             f'<rect class="band" x="{left:.1f}" y="{TOP}" width="{right - left:.1f}" '
             f'height="{HEIGHT - TOP - BOTTOM}"/>'
-            f'<text class="tick" x="{(left + right) / 2:.1f}" y="{TOP + 12}">{escape(name)}</text>'
+            f"{_label((left + right) / 2, TOP + 12, name)}"
         )
     for number, (name, mean, lower, upper) in enumerate(rows, 1):
         x, y = axes.x(mean), axes.y(number)
         drawn.append(
             f'<path class="mark" d="M{axes.x(lower):.1f} {y:.1f}H{axes.x(upper):.1f}"/>'
             f'<circle class="bar" cx="{x:.1f}" cy="{y:.1f}" r="5"/>'
-            f'<text class="tick" x="{x:.1f}" y="{y - 10:.1f}">{escape(name)} {mean:.1f}</text>'
+            f"{_label(x, y - 10, f'{name} {mean:.1f}')}"
         )
     frame = [line for line in axes.frame() if "tick up" not in line]
     return _svg("Scores beside the bands of the tiers", [*drawn, *frame])
+
+
+def _label(x: float, y: float, text: str) -> str:
+    """A text centered on a place, but moved inwards where it would leave the chart."""
+    half = CHARACTER * len(text) / 2
+    inside = min(max(x, LEFT + half), WIDTH - RIGHT - half)
+    return f'<text class="tick" x="{inside:.1f}" y="{y:.1f}">{escape(text)}</text>'
 
 
 def named(name: str, unit: str) -> str:

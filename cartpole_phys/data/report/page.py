@@ -45,7 +45,7 @@ def page(
         f"<h1>{_text(name)}</h1>",
         f"<p>{statistics.steps:,} transitions in {statistics.episodes:,} episodes; mean return {mean}, "
         f"normalized score {'unknown' if score is None else f'{score:.1f}'}.</p>",
-        *(_player(data, system) if system is not None else []),
+        *(_no_player(metadata) if system is None else _player(data, system)),
         f'<h2>What is in it</h2><div class="charts">{"".join(charts)}</div>',
         f"<h2>Gates</h2>{_table([(gate.gate, _verdict(gate)) for gate in gates])}",
         f"<h2>How it was made</h2>{_table(_stated(metadata))}",
@@ -107,6 +107,16 @@ def _is_interval(scores: Mapping[str, Any]) -> bool:
     """Whether a score, its lower and its upper end are finite."""
     given: list[Any] = [scores.get(name) for name in ("score", "score_low", "score_high")]
     return all(is_number(value) and abs(value) <= sys.float_info.max for value in given)
+
+
+def _no_player(metadata: Mapping[str, Any]) -> list[str]:
+    """Why there is none."""
+    env_id, drawn = metadata.get("env_id", "an unknown environment"), ", ".join(CartPole.known_ids())
+    return [
+        "<h2>Watch it</h2>",
+        f"<p>No player: it draws the cart and pole of {drawn} from the states, actions and pushes of each "
+        f"step. This data set is of {_text(str(env_id))} and does not have all of them.</p>",
+    ]
 
 
 def _player(data: Episodes, system: CartPole) -> list[str]:

@@ -14,6 +14,9 @@ from cartpole_phys.episodes import Episodes
 Array = npt.NDArray[Any]
 
 BINS = 40
+BESIDE = 2  # empty bins on either side of a constant whole number
+CONSTANT_BINS = 41  # of any other constant, which is in the middle one
+BESIDE_CONSTANT = 1e-6  # of its size: how far these bins reach at least
 QUANTILES = (0.0, 0.01, 0.5, 0.99, 1.0)
 
 
@@ -24,6 +27,7 @@ class Histogram(NamedTuple):
     unit: str  # "" for a plain number
     counts: npt.NDArray[np.int64]  # (bins,)
     edges: npt.NDArray[np.float64]  # (bins + 1,)
+    ends: tuple[float, float]  # the smallest and the largest value
 
 
 class Coverage(NamedTuple):
@@ -109,19 +113,28 @@ def holds_cart_and_pole(data: Episodes) -> bool:
 
 
 def histogram(name: str, unit: str, values: Array, bins: int = BINS) -> Histogram:
-    """Equal bins from the smallest to the largest finite value; whole numbers get no bins without one."""
-    if values.dtype.kind in "iu":
-        bins = max(min(bins, int(values.max()) - int(values.min()) + 1), 1)
+    """Equal bins from the smallest to the largest finite value.
+
+    Few whole numbers have a bin each, in whose middle they are; a constant has empty bins on either side.
+    """
     numbers = values.astype(np.float64)
     finite = numbers[np.isfinite(numbers)]
-    edges = _edges(finite.min(), finite.max(), bins) if len(finite) else np.array([0.0, 1.0])
-    return Histogram(name, unit, np.histogram(finite, edges)[0], edges)
+    if not len(finite):
+        return Histogram(name, unit, np.zeros(1, np.int64), np.array([0.0, 1.0]), (np.nan, np.nan))
+    low, high = float(finite.min()), float(finite.max())
+    if values.dtype.kind in "iu" and high - low < bins:
+        beside = BESIDE if low == high else 0
+        edges = _edges(low - beside - 0.5, high + beside + 0.5, round(high - low) + 1 + 2 * beside)
+    elif low == high:
+        reach = max(abs(low) * BESIDE_CONSTANT, 0.5)
+        edges = _edges(low - reach, high + reach, CONSTANT_BINS)
+    else:
+        edges = _edges(low, high, bins)
+    return Histogram(name, unit, np.histogram(finite, edges)[0], edges, (low, high))
 
 
 def _edges(low: float, high: float, bins: int) -> npt.NDArray[np.float64]:
     """Of equal bins; of a single one where numbers so close, or so far apart, have no others between them."""
-    if low == high:
-        low, high = low - 0.5, high + 0.5
     with np.errstate(over="ignore", invalid="ignore"):
         edges = np.linspace(low, high, bins + 1)
         if np.isfinite(edges).all() and (np.diff(edges) > 0.0).all():

@@ -43,11 +43,11 @@ def summary(
 def _histograms(histograms: Sequence[Histogram]) -> Table:
     """A line each, from the smallest value to the largest."""
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
-    for name, unit, counts, edges in histograms:
+    for name, unit, counts, _, (least, greatest) in histograms:
         highest = max(int(counts.max()), 1)
         # What is there at all is seen: only an empty bin is blank.
         bars = "".join(BARS[(len(BARS) - 1) * int(count) // highest] if count else " " for count in counts)
-        table.add_row(name, f"{edges[0]:.4g}", bars, f"{edges[-1]:.4g} {unit}".rstrip())
+        table.add_row(name, f"{least:.4g}", bars, f"{greatest:.4g} {unit}".rstrip())
     return table
 
 
