@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from training_recipes import small_recipe, trained
 
-from cartpole_phys.policies.agents import load, save, training_run
+from cartpole_phys.policies.agents import Cache, load, save, training_run
 from cartpole_phys.policies.training_run import TrainingRun
 
 VARIED = {"randomize": {"pole_mass": [0.05, 0.2]}, "observation_noise": 0.01, "push_rate": 5.0}
@@ -42,7 +42,7 @@ def test_the_cache_answers_with_the_same_run(cache: Path) -> None:
     kept = training_run(recipe, on_checkpoint=lambda *_: pytest.fail("the cache was not asked"))
     _assert_same(kept, run)
     assert list(kept.recording.episodes().infos) == list(run.recording.episodes().infos)
-    training_run(recipe, retrain=True, on_checkpoint=lambda steps, mean_return: told.append(steps))
+    training_run(recipe, Cache.REPLACE, on_checkpoint=lambda steps, mean_return: told.append(steps))
     assert len(told) == 2 * len(run.steps)
 
 

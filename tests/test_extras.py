@@ -10,7 +10,7 @@ from test_dt_support import make_episodes, small_recipe
 from cartpole_phys.cluster import spread
 from cartpole_phys.data.exports import minari, parquet
 from cartpole_phys.errors import InputError
-from cartpole_phys.policies.training_recipe import package_versions
+from cartpole_phys.policies.training_recipe import training_versions
 from dt.checkpoint import Checkpoint
 from dt.curves import learning_curves
 from dt.evaluate import evaluate_command
@@ -51,4 +51,4 @@ def test_missing_modules_are_named(module: str, tmp_path: Path, monkeypatch: pyt
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cartpole_phys.policies.training_recipe.PACKAGES", ("no-such-package",))
     with pytest.raises(InputError, match=r'needs no-such-package, .* pip install "cartpole-phys\[sb3\]"'):
-        package_versions()
+        training_versions()

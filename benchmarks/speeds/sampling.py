@@ -22,6 +22,7 @@ from benchmarks.speeds.side_by_side import compare, options, table, write
 from cartpole_phys.data.building.parts import prepare
 from cartpole_phys.data.building.progress import Silent
 from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.policies.agents import Cache
 from cartpole_phys.policies.behaviour import Behaviour
 from cartpole_phys.policies.network import NetworkPolicy
 from cartpole_phys.rollout import collect
@@ -41,7 +42,7 @@ RESULT = Path(__file__).parent.parent / "results" / "sampling.json"
 
 def agent() -> Behaviour:
     """The agent of the medium tier, from the cache or trained now."""
-    return prepare(Recipe(ENV_ID, "sac", "medium"), False, Silent()).parts[0].behaviour
+    return prepare(Recipe(ENV_ID, "sac", "medium"), Cache.USE, Silent()).parts[0].behaviour
 
 
 def same_in_sb3(behaviour: Behaviour, num_envs: int) -> SAC:

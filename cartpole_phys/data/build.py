@@ -17,6 +17,7 @@ from cartpole_phys.data.recipe import Recipe, check_name
 from cartpole_phys.data.storage.sharded import MANIFEST
 from cartpole_phys.errors import InputError
 from cartpole_phys.files import require_writable
+from cartpole_phys.policies.agents import Cache
 from cartpole_phys.processors import processors
 
 
@@ -113,7 +114,7 @@ def build(recipe: Recipe, options: Options, progress: Progress) -> Built:
         raise exists_already(path, "--name")
     with writing_to(path):
         require_writable(options.out)
-    prepared = prepare(recipe, options.retrain, progress)
+    prepared = prepare(recipe, Cache.REPLACE if options.retrain else Cache.USE, progress)
     if recipe.shard_steps is None:
         return build_file(path, name, recipe, prepared, options.workers, progress)
     builder = local_builder(options.workers) if options.ray is None else cluster_builder(options.ray)

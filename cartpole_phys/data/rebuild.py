@@ -19,6 +19,7 @@ from cartpole_phys.data.storage.hashing import ARRAY_HASHES, TableHash
 from cartpole_phys.data.storage.sharded import verified_files
 from cartpole_phys.data.tiers import is_own_policy
 from cartpole_phys.errors import InputError, is_integer
+from cartpole_phys.policies.agents import Cache
 from cartpole_phys.policies.behaviour import from_description
 
 
@@ -115,7 +116,7 @@ def _parts(header: Header, policy: str | None, progress: Progress) -> list[Part]
         )
     number = _number_in_part(header)
     if is_own_policy(recipe.policy) or any(part.get("source") != COLLECTION for part in described):
-        return [replace(part, number=number) for part in prepare(recipe, True, progress).parts]
+        return [replace(part, number=number) for part in prepare(recipe, Cache.LEAVE, progress).parts]
     return [
         Part(own, from_description(part, header.weights.get(str(i), {})), number=number)
         for i, (own, part) in enumerate(zip(recipe.parts, described, strict=True))

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,16 @@ STEPS, MEAN_RETURNS = "steps", "mean_returns"
 WEIGHTS, RECORDING = "weights/", "recording/"  # what names of the file's arrays begin with
 
 
+class Cache(Enum):
+    """What a training run has to do with the cache."""
+
+    USE = "use"  # load the run; where there is none, train and save it
+    REPLACE = "replace"  # train, and save
+    LEAVE = "leave"  # train; neither load nor save
+
+
 def training_run(
-    recipe: TrainingRecipe, retrain: bool = False, on_checkpoint: OnCheckpoint | None = None
+    recipe: TrainingRecipe, cache: Cache = Cache.USE, on_checkpoint: OnCheckpoint | None = None
 ) -> TrainingRun:
     """The run of a recipe, from the cache or trained now.
 
@@ -36,15 +45,16 @@ def training_run(
         InputError: if the environment cannot be made, or no checkpoint came into the goal's range.
     """
     path = Path(platformdirs.user_cache_dir("cartpole-phys")) / "agents" / f"{recipe.sha256}.safetensors"
-    kept = None if retrain else load(path)
+    kept = load(path) if cache is Cache.USE else None
     if kept is not None:
         return kept
     from cartpole_phys.policies.training import train
     from cartpole_phys.policies.training_envs import training_environment
 
     trained = train(recipe, training_environment(recipe.env_id, recipe.env_kwargs), on_checkpoint)
-    with suppress(OSError):  # a cache that cannot be written costs time, not the result
-        save(path, trained)
+    if cache is not Cache.LEAVE:
+        with suppress(OSError):  # a cache that cannot be written costs time, not the result
+            save(path, trained)
     return trained
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from gymnasium.spaces import Box
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -15,6 +14,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from cartpole_phys.errors import InputError
+from cartpole_phys.policies.arithmetic import one_thread
 from cartpole_phys.policies.recorder import Recorder
 from cartpole_phys.policies.training_envs import TrainingEnvironment
 from cartpole_phys.policies.training_recipe import TrainingRecipe
@@ -28,22 +28,16 @@ def train(
 ) -> TrainingRun:
     """Train until the recipe's goal is reached, or to the end where it has none.
 
-    One torch thread: faster at this size, and the sums do not depend on the number of cores.
-
     Raises:
         InputError: if no checkpoint within ``max_steps`` came into the goal's range, or Soft Actor-Critic
             is to choose discrete actions.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         venv = environment.make(recipe.n_envs)
         _check_actions(recipe, venv)
         recorder = Recorder(venv, environment.reader(venv))
         checkpoints = Checkpoints(recipe, environment, on_checkpoint)
         new_model(recipe, recorder).learn(recipe.max_steps, callback=checkpoints)
-    finally:
-        torch.set_num_threads(threads)
     run = checkpoints.run(recorder.recording())
     _require_goal(recipe, run)
     return run

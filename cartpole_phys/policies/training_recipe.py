@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from cartpole_phys.choices import unknown
@@ -14,6 +15,12 @@ from cartpole_phys.errors import InputError, needing
 
 ALGORITHMS = ("sac", "ppo")
 PACKAGES = ("cartpole-phys", "stable-baselines3", "torch", "gymnasium", "numpy", "safetensors")
+FOLDER = Path(__file__).parent
+SOURCES = (
+    *sorted(FOLDER.glob("training*.py")),
+    FOLDER / "recorder.py",
+    FOLDER.parent / "sb3.py",
+)  # that train
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class TrainingRecipe:
     env_id: str
     env_kwargs: Mapping[str, Any]
     hyperparameters: Mapping[str, Any]
-    versions: Mapping[str, str]  # see ``package_versions``
+    versions: Mapping[str, str]  # see ``training_versions``
     checkpoint_every: int  # training steps, summed over the environments
     max_steps: int  # training steps
     goal: Goal | None = None  # without one, training goes on to ``max_steps``
@@ -82,11 +89,15 @@ class TrainingRecipe:
         return int(self.hyperparameters.get("n_envs", 1))
 
 
-def package_versions() -> dict[str, str]:
-    """The versions that training depends on.
+def training_versions() -> dict[str, str]:
+    """All that decides an agent besides its recipe and the environment: packages, code and CPU.
 
     Raises:
         InputError: if Stable-Baselines3 is not installed.
     """
     with needing("sb3"):
-        return {name: metadata.version(name) for name in PACKAGES}
+        packages = {name: metadata.version(name) for name in PACKAGES}
+        from cartpole_phys.policies.arithmetic import arithmetic, cpu_capability
+    sources = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES))
+    machine = {"cpu-capability": cpu_capability(), "arithmetic": arithmetic()}
+    return {**packages, "training": sources.hexdigest()[:16], **machine}

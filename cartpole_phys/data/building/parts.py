@@ -16,6 +16,7 @@ from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import all_references, references
 from cartpole_phys.data.tiers import STITCHING, is_own_policy
 from cartpole_phys.episodes import Episodes
+from cartpole_phys.policies.agents import Cache
 from cartpole_phys.policies.behaviour import Behaviour
 from cartpole_phys.policies.factory import factory_description, policy_from_factory
 from cartpole_phys.rollout import cut, episodes_for
@@ -101,7 +102,7 @@ def _own(recipe: Recipe) -> Part:
     return part
 
 
-def prepare(recipe: Recipe, retrain: bool, progress: Progress) -> Prepared:
+def prepare(recipe: Recipe, cache: Cache, progress: Progress) -> Prepared:
     """Calibrate, train or load whatever acts in a data set.
 
     Raises:
@@ -121,7 +122,7 @@ def prepare(recipe: Recipe, retrain: bool, progress: Progress) -> Prepared:
         elif is_own_policy(part.policy):
             parts.append(_own(part))
         else:
-            trained = trained_agent(part, retrain, progress)
+            trained = trained_agent(part, cache, progress)
             parts.append(Part(part, trained.behaviour, trained.recording))
             measured = trained.references
     return Prepared(parts, measured)

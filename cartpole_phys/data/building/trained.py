@@ -13,10 +13,10 @@ from cartpole_phys.data.score import all_references, references, return_between,
 from cartpole_phys.data.tiers import BANDS, REPLAYS
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
-from cartpole_phys.policies.agents import training_run
+from cartpole_phys.policies.agents import Cache, training_run
 from cartpole_phys.policies.behaviour import Behaviour
 from cartpole_phys.policies.selections import Selection, hyperparameters, selection
-from cartpole_phys.policies.training_recipe import Goal, TrainingRecipe, package_versions
+from cartpole_phys.policies.training_recipe import Goal, TrainingRecipe, training_versions
 from cartpole_phys.policies.training_run import TrainingRun
 from cartpole_phys.worlds.versions import physics_versions
 
@@ -33,7 +33,7 @@ class Trained:
     references: Mapping[str, Any]
 
 
-def trained_agent(recipe: Recipe, retrain: bool, progress: Progress) -> Trained:
+def trained_agent(recipe: Recipe, cache: Cache, progress: Progress) -> Trained:
     """The checkpoint whose score is nearest the tier's, from the cache or trained now.
 
     Where the environment has reference returns, training ends as soon as a checkpoint is near enough. In any
@@ -47,7 +47,7 @@ def trained_agent(recipe: Recipe, retrain: bool, progress: Progress) -> Trained:
     chosen = selection(recipe.policy, recipe.env_id, tier)
     training = _training_recipe(recipe, chosen)
     progress.stage("training")
-    run = training_run(training, retrain, progress.training)
+    run = training_run(training, cache, progress.training)
     measured = _references(recipe, run, progress)
     checkpoint = _checkpoint(run, measured, tier, chosen)
     description = {
@@ -102,7 +102,7 @@ def _training_recipe(recipe: Recipe, chosen: Selection) -> TrainingRecipe:
         env_id=recipe.env_id,
         env_kwargs=dict(recipe.env_kwargs),
         hyperparameters=settings,
-        versions={**package_versions(), **physics_versions(recipe.env_id)},
+        versions={**training_versions(), **physics_versions(recipe.env_id)},
         checkpoint_every=checkpoint_every,
         max_steps=max_steps,
         goal=goal,
