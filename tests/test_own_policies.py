@@ -107,7 +107,11 @@ def test_a_policy_of_its_tier_needs_no_complete_episode(tmp_path: Path, shard_st
     assert f"cartpole-phys rebuild FILE --policy {MODULE}:expert" in tier.detail
 
 
-def test_no_tier_is_claimed_where_no_score_can_be_told(tmp_path: Path) -> None:
+def test_no_tier_is_claimed_that_no_evaluation_verifies(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match="at least 100 to verify the tier 'expert', got 10; leave out --tier"
+    ):
+        _build(tmp_path, "expert", tier="expert", steps=100, score_episodes=10)
     with pytest.raises(InputError, match=r"No reference returns for 'CartPole-v1'.*leave out --tier"):
         _build(tmp_path, "choosing_at_random", env_id="CartPole-v1", tier="expert", steps=100)
 

@@ -15,6 +15,7 @@ from cartpole_phys.worlds.rows import different
 from cartpole_phys.worlds.sources import PolicySource, policy_of
 
 EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES = 64, 5_000, 4  # of each of the two rollouts
+FEWEST_SCORED = 100  # episodes that verify a tier
 
 
 def require_repeatable(recipe: Recipe, source: PolicySource) -> None:
@@ -37,13 +38,21 @@ def require_repeatable(recipe: Recipe, source: PolicySource) -> None:
         )
 
 
-def require_references(recipe: Recipe) -> None:
-    """Refuse a claimed tier where no score can be computed.
+def require_verifiable(recipe: Recipe) -> None:
+    """Refuse a claimed tier that no evaluation can verify.
 
     Raises:
-        InputError: if the tier means a score, and the environment has no reference returns.
+        InputError: if the tier means a score, and the environment has no reference returns, or fewer
+            episodes are to be scored than tell one tier from another.
     """
-    if band(recipe.tier) is not None and recipe.env_id not in all_references():
+    if band(recipe.tier) is None:
+        return
+    if evaluation_of(recipe)["episodes"] < FEWEST_SCORED:
+        raise InputError(
+            f"Expected --score-episodes of at least {FEWEST_SCORED} to verify the tier {recipe.tier!r}, got "
+            f"{recipe.score_episodes}; leave out --tier or --score-episodes."
+        )
+    if recipe.env_id not in all_references():
         raise InputError(
             f"No reference returns for {recipe.env_id!r}, so the tier {recipe.tier!r} cannot be verified; "
             "leave out --tier."

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from cartpole_phys.data.building.heuristics import heuristic_behaviour
-from cartpole_phys.data.building.own_policies import require_references, require_repeatable
+from cartpole_phys.data.building.own_policies import require_repeatable, require_verifiable
 from cartpole_phys.data.building.pieces import pieces
 from cartpole_phys.data.building.progress import Progress
 from cartpole_phys.data.building.trained import trained_agent
@@ -96,7 +96,7 @@ def _own(recipe: Recipe) -> Part:
     Raises:
         InputError: if its tier cannot be verified, or it does not repeat its actions.
     """
-    require_references(recipe)
+    require_verifiable(recipe)
     part = Part(recipe, Behaviour({**factory_description(recipe.policy), "tier": recipe.tier}))
     require_repeatable(recipe, part.source)
     return part
