@@ -1,6 +1,7 @@
 """Episodes that the end of data collection cut neither train, rank nor score, whatever the method."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from test_dt_support import make_episodes, small_recipe
 
 from cartpole_phys.episodes import CUT, Episodes
+from dt import checkpoint as checkpoints
 from dt.checkpoint import Checkpoint
 from dt.data.source import describe
 from dt.data.windows import Normalization
@@ -86,3 +88,18 @@ def test_where_no_episode_ended_all_of_them_train(kind: str) -> None:
     assert unmarked.complete.any()  # as if a time limit had ended them
     chosen = small_recipe(kind, steps=3)
     assert_same(train(data, chosen), train(unmarked, chosen))
+
+
+@pytest.mark.xfail(
+    strict=True, raises=AttributeError, reason="checkpoints do not record which episodes trained"
+)
+def test_a_checkpoint_records_which_episodes_trained(tmp_path: Path) -> None:
+    data = with_cuts()
+    train(data, small_recipe("bc", steps=1), tmp_path / "run")
+    recorded = checkpoints.load(tmp_path / "run").source.eligible  # type: ignore[attr-defined]
+    kept = data.filter(data.complete)
+    assert (recorded.episodes, recorded.rows) == (len(kept), kept.steps)
+    assert recorded.sha256 == describe(kept).sha256 != describe(data).sha256
+    whole = describe(all_cut())
+    assert (whole.eligible.episodes, whole.eligible.sha256) == (len(all_cut()), whole.sha256)  # type: ignore[attr-defined]
+    assert whole.eligible.rule != recorded.rule  # type: ignore[attr-defined]
