@@ -14,10 +14,10 @@ import torch
 import typer
 
 from benchmarks.machine import describe
-from benchmarks.studies.cell import read_of, write
+from benchmarks.studies.cell import ELIGIBLE, read_of, require_same_eligible, write
 from benchmarks.studies.question import BALANCE, QUESTION
 from benchmarks.studies.running import DATA, DataOption, console, ready
-from benchmarks.studies.tables import interval, made, table
+from benchmarks.studies.tables import interval, made, marked, table
 from cartpole_phys import commands
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.score import mean_interval
@@ -63,7 +63,8 @@ def claims_table() -> str:
         told, low = interval(trained, 2), trained[1]
         holds = low > (HALF if measure == SPREAD else max(begun, even))
         rows.append([words, measure, told, f"{begun:.2f}", f"{even:.2f}", "yes" if holds else "no"])
-    return table(["claim", "attention to", "trained", "untrained", "uniform", "holds"], rows)
+    trained = marked("trained", any(map(_old, KINDS)))
+    return table(["claim", "attention to", trained, "untrained", "uniform", "holds"], rows)
 
 
 def measures_table() -> str:
@@ -78,7 +79,8 @@ def measures_table() -> str:
         f"share of the tokens among which it is divided. `python -m benchmarks.attention`: {machines}, "
         f"{dates}."
     )
-    return "\n".join([table(["attention to", *(NAMES[kind] for kind in KINDS)], rows), "", note])
+    names = [marked(NAMES[kind], _old(kind)) for kind in KINDS]
+    return "\n".join([table(["attention to", *names], rows), "", note])
 
 
 def _told(kind: str, measure: str) -> str:
@@ -98,8 +100,19 @@ def _measured(kind: str, measure: str) -> tuple[tuple[float, float, float], floa
 
 
 def _results(kind: str) -> list[dict[str, Any]]:
-    """The results of a kind of model, of each seed."""
-    return [read_of(_path(kind, seed), _recipe(kind, seed)) for seed in range(SEEDS)]
+    """The results of a kind of model, of each seed.
+
+    Raises:
+        InputError: if they are of other recipes, or of models that were trained on different episodes.
+    """
+    results = [read_of(_path(kind, seed), _recipe(kind, seed)) for seed in range(SEEDS)]
+    require_same_eligible({f"{kind}, seed {seed}": result for seed, result in enumerate(results)})
+    return results
+
+
+def _old(kind: str) -> bool:
+    """Whether results predate the record of eligible episodes."""
+    return any(ELIGIBLE not in result for result in _results(kind))
 
 
 def _recipe(kind: str, seed: int) -> Recipe:
@@ -125,7 +138,9 @@ def measure_model(kind: str, seed: int, data: Episodes) -> dict[str, Any]:
         "untrained": {name: values.round(5).tolist() for name, values in by_episode(begun).items()},
         "uniform": evenly(maps),
     }
-    made_with = {"recipe": asdict(checkpoint.recipe), "data_sha256": checkpoint.source.sha256}
+    source = checkpoint.source
+    made_with = {"recipe": asdict(checkpoint.recipe), "data_sha256": source.sha256}
+    made_with[ELIGIBLE] = asdict(source.eligible)
     return {"kind": kind, "seed": seed, **made_with, **measured, "map": shown, **describe("torch")}
 
 

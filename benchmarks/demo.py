@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ from rich.table import Table
 
 from benchmarks import figures
 from benchmarks.machine import describe
+from benchmarks.studies.cell import ELIGIBLE
 from cartpole_phys import commands
 from cartpole_phys.data.build import Options, build
 from cartpole_phys.data.loading import load_file
@@ -124,7 +125,8 @@ def run(out: Path, seed: int) -> dict[str, Any]:
     best = max(rows, key=lambda row: row["score"] if row["target"] else -1.0)
     with _stage("Drawing", seconds):
         swept = [row for row in rows if row["target"] is not None]
-        figures.plot_targets(out / PLOT, swept, [r for r in rows if r["target"] is None], data.returns.max())
+        others = [row for row in rows if row["target"] is None]
+        figures.plot_targets(out / PLOT, swept, others, transformer.source.max_return)
         shown = play(CartPole.from_id(ENV_ID), load(transformer, best["target"]), 1, EVALUATION_SEED)
         figures.animate(out / GIF, CartPole.from_id(ENV_ID), shown[0], GIF_STEPS)
     return {
@@ -134,7 +136,8 @@ def run(out: Path, seed: int) -> dict[str, Any]:
         "data": {
             "name": built.path.stem,
             "transitions": built.transitions,
-            "max_return": float(data.returns.max()),
+            "max_return": transformer.source.max_return,
+            ELIGIBLE: asdict(transformer.source.eligible),
         },
         "episodes": EPISODES,
         "seed": EVALUATION_SEED,

@@ -17,7 +17,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from benchmarks.studies import behaviours
-from benchmarks.studies.cell import read, read_kept, write
+from benchmarks.studies.cell import ELIGIBLE, read, read_kept, require_same_eligible, write
 from benchmarks.studies.disturbances import AS_KEPT, DISTURBANCES, EXPERT, UNDISTURBED, Disturbance, Disturbed
 from benchmarks.studies.question import BALANCE, QUESTION
 from benchmarks.studies.running import (
@@ -33,7 +33,7 @@ from benchmarks.studies.running import (
 from benchmarks.studies.score_pictures import COLOURS, MARKS, SCORES, SMALL, draw_intervals, save
 from benchmarks.studies.score_tables import estimated
 from benchmarks.studies.statistics import interquartile_mean
-from benchmarks.studies.tables import table
+from benchmarks.studies.tables import marked, table
 from cartpole_phys import commands
 from cartpole_phys.data.score import normalized_score
 from cartpole_phys.errors import InputError
@@ -58,13 +58,23 @@ def _tasks(folder: Path) -> list[Disturbed]:
 
 def _results() -> dict[str, list[dict[str, Any]]]:
     """The returns of what is finished, by name and seed."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    rows = read(behaviours.path(TIER, QUESTION.results))["data_sha256"]
-    for task in _tasks(Path()):
-        own = found.setdefault(task.name, [])
-        if task.path(RESULTS).exists():
-            own.append(_kept(task, rows)["returns"])
+    found: dict[str, list[dict[str, Any]]] = {task.name: [] for task in _tasks(Path())}
+    for task, result in _finished().items():
+        found[task.name].append(result["returns"])
     return found
+
+
+def _finished(more: bool = False) -> dict[Disturbed, dict[str, Any]]:
+    """The results that exist; ``more``: whether others are still to come.
+
+    Raises:
+        InputError: if one cannot be compared with the others.
+    """
+    rows = read(behaviours.path(TIER, QUESTION.results))["data_sha256"]
+    kept = {task: _kept(task, rows) for task in _tasks(Path()) if task.path(RESULTS).exists()}
+    named = {f"{task.name}, seed {task.seed}": result for task, result in kept.items()}
+    require_same_eligible(named, more)
+    return kept
 
 
 def _kept(task: Disturbed, rows: str) -> dict[str, Any]:
@@ -95,13 +105,14 @@ def _scores(runs: list[dict[str, Any]], disturbance: Disturbance) -> dict[float,
 def disturbance_tables() -> str:
     """A table for each disturbance."""
     results, tables, seeds = _results(), [], QUESTION.protocol.seeds
+    old = any(ELIGIBLE not in result for result in _finished().values())
     for one in DISTURBANCES:
         headings = [f"{at:g}" + (", as in the data" if at == one.usual else "") for at in one.scale]
         rows = [
             [name, *(estimated(scores, seeds) for scores in _scores(runs, one).values())]
             for name, runs in results.items()
         ]
-        tables.append(table([f"`{one.name}`, {one.unit}", *headings], rows))
+        tables.append(table([marked(f"`{one.name}`, {one.unit}", old), *headings], rows))
     return "\n\n".join(tables)
 
 
@@ -148,8 +159,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def robustness(data: DataOption = DATA, jobs: JobsOption = JOBS, ray: RayOption = None) -> None:
     """Play what was trained without disturbances under them; what is done already stays."""
     prepare(TIER, QUESTION.protocol, QUESTION.results, data)
-    _results()  # says before hours are spent if one of them is of an earlier study
     missing = [task for task in _tasks(data.resolve()) if not task.path(RESULTS).exists()]
+    _finished(more=bool(missing))  # refuses results of an earlier study before hours are spent
     for done, (task, result) in enumerate(finished(missing, jobs, ray), start=1):
         write(result, task.path(RESULTS))
         console.print(f"{done:,} of {len(missing):,}: {task.name}, seed {task.seed}")

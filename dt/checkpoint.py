@@ -34,7 +34,7 @@ from dt.heads import Model
 from dt.learning.optimization import TrainConfig
 from dt.models import KINDS, Recipe, create
 
-FORMAT, VERSION = "cartpole-phys dt checkpoint", 4
+FORMAT, VERSION = "cartpole-phys dt checkpoint", 5
 MODEL, TRAINING, CONFIG = "model.safetensors", "training.safetensors", "config.json"
 
 # What JSON has for a type besides values of the type itself.

@@ -25,10 +25,6 @@ WEAK = Recipe(policy="heuristic", tier="weak", steps=1_000)
 PROTOCOL = Protocol(episodes=4, seeds=2, curve_points=2, curve_episodes=3, swept_scores=(50.0,))
 SOME = {"rule": "ended by termination or time limit", "episodes": 7, "rows": 900, "sha256": "x"}
 OTHERS = {**SOME, "episodes": 8, "rows": 1_000, "sha256": "y"}
-CAUSE = "results do not record which episodes trained"
-unrecorded = pytest.mark.xfail(
-    strict=True, raises=(KeyError, pytest.fail.Exception, AssertionError), reason=CAUSE
-)
 
 
 def _cells() -> list[Cell]:
@@ -45,20 +41,18 @@ def _write(cells: Sequence[Cell], records: Sequence[Any], results: Path) -> None
         write(kept | ({} if record is None else {"eligible": record}), cell.path(results))
 
 
-@unrecorded
 def test_a_result_records_the_eligible_episodes(tmp_path: Path) -> None:
     built(WEAK, tmp_path)
     data = load_file(data_path(WEAK, tmp_path))
     assert not data.complete.all()
     result = measure(_cells()[0], PROTOCOL, tmp_path)
-    assert result["eligible"] == asdict(describe(data).eligible)  # type: ignore[attr-defined]
+    assert result["eligible"] == asdict(describe(data).eligible)
     assert result["eligible"]["episodes"] == data.complete.sum()
     measured = behaviours.measure(WEAK, PROTOCOL, tmp_path)
     assert measured["eligible"] == result["eligible"]
     assert measured["mean_return"] == pytest.approx(data.returns[data.complete].mean())
 
 
-@unrecorded
 @pytest.mark.parametrize("records", [(SOME, OTHERS), (SOME, None), (None, SOME)])
 def test_a_study_refuses_a_cell_whose_methods_differ(records: Sequence[Any], tmp_path: Path) -> None:
     cells = _cells()
@@ -75,7 +69,6 @@ def test_methods_that_agree_are_taken(record: Any, tmp_path: Path) -> None:
     assert Summary(cells, tmp_path).missing == []
 
 
-@unrecorded
 def test_old_results_are_refused_before_others_are_trained_beside_them(tmp_path: Path) -> None:
     cells = _cells()
     _write(cells[:1], [None], tmp_path)
@@ -84,7 +77,7 @@ def test_old_results_are_refused_before_others_are_trained_beside_them(tmp_path:
     assert not data_path(WEAK, tmp_path).exists()
 
 
-@pytest.mark.parametrize("record", [SOME, pytest.param(None, marks=unrecorded)])
+@pytest.mark.parametrize("record", [SOME, None])
 def test_figures_of_results_without_a_record_are_marked(record: Any, tmp_path: Path) -> None:
     question = replace(shrunk(QUESTION, tmp_path), regimes=(), planned=())
     tier, cloning = question.tiers[BALANCE][0], question.named(CLONING)
@@ -103,7 +96,6 @@ def test_figures_of_results_without_a_record_are_marked(record: Any, tmp_path: P
         assert ("being remeasured" in heading) == (record is None), heading
 
 
-@unrecorded
 @pytest.mark.parametrize("records", [(SOME, OTHERS), (SOME, None)])
 def test_robustness_refuses_models_that_differ(
     records: Sequence[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -202,7 +202,8 @@ def test_data_of_other_rows_than_earlier_results_are_refused_before_training(
 def test_rows_of_cells_count_where_those_of_behaviours_are_not_known(folder: Path, tmp_path: Path) -> None:
     cells = [Cell(MIXED, _method("bc"), seed) for seed in range(2)]
     played = [{"wish": None, "returns": [1.0] * PROTOCOL.episodes}]
-    kept = {"data_sha256": "a", "recipe": asdict(cells[0].recipe), "played": played}
+    eligible = {"rule": "", "episodes": 1, "rows": 1, "sha256": "a"}
+    kept = {"data_sha256": "a", "eligible": eligible, "recipe": asdict(cells[0].recipe), "played": played}
     write(kept, cells[0].path(tmp_path))
     with pytest.raises(InputError, match=r"to have the rows .* with hash a, got"):
         run(cells, PROTOCOL, tmp_path, folder, jobs=1)

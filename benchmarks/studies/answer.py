@@ -12,6 +12,7 @@ from benchmarks.studies.cell import Method
 from benchmarks.studies.question import CLONING, Question
 from benchmarks.studies.statistics import ENOUGH, Estimate, difference
 from benchmarks.studies.summary import Summary
+from benchmarks.studies.tables import marked
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import normalized_score
 from cartpole_phys.memory import FloatArray
@@ -70,6 +71,11 @@ class Answer:
         """Whether the interval of each difference is above zero."""
         beaten = self.beaten(tier, method)
         return bool(beaten) and all(estimate.above for estimate in beaten.values())
+
+
+def heading(answer: Answer, words: str, *tiers: Recipe) -> str:
+    """A table's heading, marked where results of one of these tiers are being remeasured."""
+    return marked(words, any(answer.summary.remeasured(tier) for tier in tiers))
 
 
 def label(tier: Recipe) -> str:

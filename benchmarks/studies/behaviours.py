@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.machine import describe
-from benchmarks.studies.cell import EVALUATION_SEED, Protocol, data_path
+from benchmarks.studies.cell import ELIGIBLE, EVALUATION_SEED, Protocol, data_path
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.storage.d4rl import Header, read_header
@@ -34,19 +35,19 @@ def measure(data: Recipe, protocol: Protocol, folder: Path) -> dict[str, Any]:
         protocol: how many episodes and seeds.
         folder: where the data are.
     """
-    header = read_header(data_path(data, folder))
+    header, source = read_header(data_path(data, folder)), describe_data(load_file(data_path(data, folder)))
     parts = []
     for number, described in enumerate(header.metadata["parts"]):
         for name in (SAMPLED, MEAN_ACTION):
             played = _played(data, policy_of(header, number, mean_action=name == MEAN_ACTION), protocol)
             parts.append({"name": name, "tier": described["tier"], "rows": described["rows"], **played})
     parts.append({"name": RANDOM, "tier": "random", "rows": 0, **_played(data, uniform(), protocol)})
-    summary = header.metadata["summary"]
     return {
         "data": data.name,
-        "data_sha256": describe_data(load_file(data_path(data, folder))).sha256,
-        "rows": summary["transitions"],
-        "mean_return": summary["return_sum"] / summary["complete_episodes"],
+        "data_sha256": source.sha256,
+        ELIGIBLE: asdict(source.eligible),
+        "rows": header.metadata["summary"]["transitions"],
+        "mean_return": source.mean_return,
         "parts": parts,
         "evaluation_seed": EVALUATION_SEED,
         **describe(),

@@ -33,6 +33,7 @@ EVALUATION_SEED = 1_000  # of the start states of training seed 0; seed 1 has th
 WANTED_SCORE = 100.0  # what models that can be asked for a return are asked for: the best known policy's
 # Options that came after the first results, and what these were made with.
 LATER: Mapping[str, Any] = {"betas": [0.9, 0.999], "decaying": "all", "return_span": 1_000.0}
+ELIGIBLE = "eligible"  # entry of a result: the episodes that trained, ranked and scored
 BEST_RETURN = "best return of the data"
 BEST_WISH = -1  # of the results that a cell keeps for its wishes, that for the best return of its data
 
@@ -135,7 +136,8 @@ def trained(cell: Cell, folder: Path) -> Checkpoint:
         kept = load_checkpoint(path)
         same_type = replace(kept.recipe.train, dtype=cell.recipe.train.dtype)  # which may have been "auto"
         same_recipe = replace(kept.recipe, train=same_type) == cell.recipe
-        same_rows = kept.source.sha256 == describe_data(data).sha256
+        now = describe_data(data)
+        same_rows = (kept.source.sha256, kept.source.eligible) == (now.sha256, now.eligible)
         if same_recipe and same_rows and kept.normalization == normalization:
             return kept
     checkpoint = train(data, cell.recipe, normalization=normalization)
@@ -179,6 +181,7 @@ class _Measurement:
         return {
             "data": self.cell.data.name,
             "data_sha256": trained.source.sha256,
+            ELIGIBLE: asdict(trained.source.eligible),
             "method": self.cell.method.name,
             "seed": self.cell.seed,
             "evaluation_seed": EVALUATION_SEED + self.cell.seed,
@@ -259,6 +262,33 @@ def read_kept(cell: Cell, results: Path) -> dict[str, Any]:
     if result.get("scaling", {}) != scaling:
         raise other_recipe(path)
     return result
+
+
+def require_same_eligible(results: Mapping[str, Mapping[str, Any]], more: bool = False) -> None:
+    """Make sure that results of one data set are of models that trained on the same eligible episodes.
+
+    Args:
+        results: by name; those that predate the record of eligible episodes have none.
+        more: whether other results, which have the record, are still to come.
+
+    Raises:
+        InputError: if two results differ, or a result without the record would stand beside others.
+    """
+    records = {name: result.get(ELIGIBLE) for name, result in results.items()}
+    expected = next(iter(records.values()), None)
+    for name, record in records.items():
+        if record != expected or (more and record is None):
+            raise InputError(
+                f"Expected methods trained on the same eligible episodes, {_recorded(expected)} for "
+                f"{next(iter(records))}, got a result where {_recorded(record)} for {name}; delete the older "
+                "results of this data set and run the study again."
+            )
+
+
+def _recorded(record: Mapping[str, Any] | None) -> str:
+    if record is None:
+        return "none are recorded"
+    return f"{record['episodes']} with {record['rows']} rows and hash {record['sha256']:.8}"
 
 
 def is_of(recipe: Recipe, kept: Mapping[str, Any]) -> bool:

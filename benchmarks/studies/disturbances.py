@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.machine import describe
 from benchmarks.studies.behaviours import policy_of
 from benchmarks.studies.cell import (
+    ELIGIBLE,
     EVALUATION_SEED,
     WANTED_SCORE,
     Cell,
@@ -97,6 +98,7 @@ class Disturbed:
     def result(self) -> dict[str, Any]:
         """Its returns by disturbance and strength."""
         seed, policy = EVALUATION_SEED + self.seed, self._policy()
+        source = describe_data(load_file(data_path(self.data, self.folder)))
         count = self.protocol.episodes_of(self.method) if self.method else self.protocol.episodes
 
         def returns(world: World) -> list[float]:
@@ -108,7 +110,8 @@ class Disturbed:
         }
         return {
             "data": self.data.name,
-            "data_sha256": describe_data(load_file(data_path(self.data, self.folder))).sha256,
+            "data_sha256": source.sha256,
+            ELIGIBLE: asdict(source.eligible),
             "evaluation_seed": seed,
             "recipe": None if self.cell is None else asdict(self.cell.recipe),
             "disturbances": AS_KEPT,

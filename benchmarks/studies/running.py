@@ -74,10 +74,11 @@ def run(
 
     Raises:
         InputError: if a result that is there is of another recipe or protocol, or of other rows than the data
-            have; or as of ``finished``.
+            have, or does not record its eligible episodes; or as of ``finished``.
     """
     summary = Summary(cells, results)
     summary.check_protocol(protocol)
+    summary.check_eligible()
     missing = summary.missing
     for data in {cell.data.name: cell.data for cell in cells}.values():
         prepare(data, protocol, results, folder, needed=any(cell.data == data for cell in missing))

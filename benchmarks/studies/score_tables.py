@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from benchmarks.studies.answer import BEHAVIOURS, Answer, label
+from benchmarks.studies.answer import BEHAVIOURS, Answer, heading, label
 from benchmarks.studies.behaviours import BEST, RANDOM, SAMPLED
 from benchmarks.studies.cell import BEST_WISH, WANTED_SCORE, Method
 from benchmarks.studies.question import BALANCE, CLONING, DECISION
@@ -16,7 +16,7 @@ from benchmarks.studies.statistics import (
     mean,
     probability_of_improvement,
 )
-from benchmarks.studies.tables import interval, listed, minus, table
+from benchmarks.studies.tables import REMEASURED, interval, listed, minus, table
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import normalized_score
 from cartpole_phys.memory import FloatArray
@@ -44,14 +44,15 @@ def scores(answer: Answer, task: str) -> str:
         if method.name == DECISION:  # judged by one wish for all tiers, chosen beforehand
             ((_, *asked),) = _method_rows(answer, tiers, [method], BEST_WISH)
             rows.append([f"{name}, asked for its data's best", *asked])
-    return table(["", *map(label, tiers)], rows)
+    return table(["", *(heading(answer, label(tier), tier) for tier in tiers)], rows)
 
 
 def regimes(answer: Answer) -> str:
     """What single qualities of the heuristic teach, beside all of them together."""
     tiers = [*answer.question.regimes, answer.question.tier(BALANCE, "mixed")]
     return table(
-        ["", *(tier.tier for tier in tiers)], _method_rows(answer, tiers, answer.question.regime_methods)
+        ["", *(heading(answer, tier.tier, tier) for tier in tiers)],
+        _method_rows(answer, tiers, answer.question.regime_methods),
     )
 
 
@@ -66,14 +67,16 @@ def stitching(answer: Answer) -> str:
     rows += (
         [["the expert whose pieces they are", estimated(answer.behaviour(tier, SAMPLED))]] if asked else []
     )
-    return table(["", "score"], [*rows, *_method_rows(answer, [tier], answer.question.methods)])
+    return table(
+        ["", heading(answer, "score", tier)], [*rows, *_method_rows(answer, [tier], answer.question.methods)]
+    )
 
 
 def planners(answer: Answer) -> str:
     """The planners as the matrix has them, and with longer plans."""
     tiers, full = answer.question.planned, answer.question.planners
     short = [method for method in answer.question.methods if method.slow]
-    names = [f"{BALANCE}: {label(tier)}" for tier in tiers]
+    names = [heading(answer, f"{BALANCE}: {label(tier)}", tier) for tier in tiers]
     return table(["", *names], _method_rows(answer, tiers, (*short, *full)))
 
 
@@ -103,7 +106,11 @@ def estimated(
 
 def beaten(answer: Answer) -> str:
     """Whether each method is better than the behaviour sampled, its mean action, and cloning, in signs."""
-    headings = [f"{task}: {label(tier)}" for task, tiers in answer.tiers.items() for tier in tiers]
+    headings = [
+        heading(answer, f"{task}: {label(tier)}", tier)
+        for task, tiers in answer.tiers.items()
+        for tier in tiers
+    ]
     rows = [
         [method.name, *(" ".join(map(_sign, answer.beaten(tier, method).values()))
                         or _absent(answer, tier, method) for tier in answer.all_tiers)]
@@ -114,7 +121,7 @@ def beaten(answer: Answer) -> str:
         f"first sign is against the behaviour sampled, the second against its mean action, the third against "
         f"{CLONING}, which itself has the first two; there are signs from {ENOUGH} seeds on."
     )
-    return "\n".join([table(["", *headings], rows), "", legend + _unfinished(answer)])
+    return "\n".join([table(["", *headings], rows), "", legend + _remeasured(answer) + _unfinished(answer)])
 
 
 def winners(answer: Answer) -> str:
@@ -129,6 +136,7 @@ def winners(answer: Answer) -> str:
             names = (listed(best) if best else "nobody") + (" so far" if few else "")
             told.setdefault(names, []).append(label(tier))
         words = "; ".join(f"{names} on {listed(on)}" for names, on in told.items())
+        task = heading(answer, task, *tiers)
         lines.append(f"- In {task}, better than both behaviours and than {CLONING}: {words}.")
     return "\n".join(lines)
 
@@ -150,7 +158,8 @@ def differences(answer: Answer, task: str) -> str:
             told = [interval(estimate) for estimate in answer.beaten(tier, method).values()]
             told = told or [_absent(answer, tier, method)]
             rows.append([f"{label(tier)}: {method.name}", *told, *[""] * (3 - len(told))])
-    return table(["", *(f"minus {name}" for name in (*BEHAVIOURS, CLONING))], rows)
+    names = (heading(answer, f"minus {name}", *answer.tiers[task]) for name in (*BEHAVIOURS, CLONING))
+    return table(["", *names], rows)
 
 
 def overall(answer: Answer) -> str:
@@ -167,8 +176,11 @@ def overall(answer: Answer) -> str:
         better = interval(probability_of_improvement(known[-1], clones), 2) if compared else ""
         better += f", seeds: {runs}" if compared and runs < seeds else ""
         rows.append([method.name, *cells, better])
-    headings = [f"{group}: {name}" for group in groups for name in statistics]
-    return table(["", *headings, f"better than {CLONING}, probability"], rows)
+    headings = [
+        heading(answer, f"{group}: {name}", *tiers) for group, tiers in groups.items() for name in statistics
+    ]
+    probability = heading(answer, f"better than {CLONING}, probability", *answer.all_tiers)
+    return table(["", *headings, probability], rows)
 
 
 def note(answer: Answer) -> str:
@@ -176,14 +188,25 @@ def note(answer: Answer) -> str:
     machines, dates = answer.summary.made()
     protocol = answer.question.protocol
     slow = listed([method.name for method in answer.question.methods if method.slow])
-    return (
+    told = (
         f"Interquartile mean of {protocol.seeds} training seeds with its 95 % interval; each seed is the "
         f"mean of {protocol.episodes} episodes, of {protocol.slow_episodes} for {slow}, played by the last "
         f"checkpoint; behaviours, which are not trained, play the episodes of each seed. The {DECISION} is "
         f"asked for a score of {WANTED_SCORE:.0f}. "
         f"Bold: the interval of the difference to both behaviours and to {CLONING} is above zero. "
         f"`python -m benchmarks.scores`: {machines}, {dates}."
-    ) + _unfinished(answer)
+    )
+    return told + _remeasured(answer) + _unfinished(answer)
+
+
+def _remeasured(answer: Answer) -> str:
+    """Why columns are marked, as a sentence that follows others."""
+    if not any(map(answer.summary.remeasured, answer.all_tiers)):
+        return ""
+    return (
+        f" Columns that are {REMEASURED} compare methods that were trained on different episodes: some used "
+        "those that the end of collection had cut, others did not."
+    )
 
 
 def _unfinished(answer: Answer) -> str:

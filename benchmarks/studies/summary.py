@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks.studies import behaviours
-from benchmarks.studies.cell import Cell, Method, Protocol, read, read_kept
+from benchmarks.studies.cell import (
+    ELIGIBLE,
+    Cell,
+    Method,
+    Protocol,
+    read,
+    read_kept,
+    require_same_eligible,
+)
 from benchmarks.studies.tables import listed, made
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.errors import InputError
@@ -39,6 +47,25 @@ class Summary:
                     f"Expected all cells of {cell.data.name} to be trained on rows with hash {first}, got "
                     f"{result['data_sha256']} for {cell.name}; delete its file and run the study again."
                 )
+        for data in self.data:
+            require_same_eligible(self._results(data))
+
+    def check_eligible(self) -> None:
+        """Refuse results without a record of their eligible episodes where cells are still missing.
+
+        Raises:
+            InputError: if there is one.
+        """
+        for data in {cell.data.name: cell.data for cell in self.missing}.values():
+            require_same_eligible(self._results(data), more=True)
+
+    def remeasured(self, data: Recipe) -> bool:
+        """Whether results of a data set predate the record of eligible episodes, so that they will change."""
+        return any(ELIGIBLE not in result for result in self._results(data).values())
+
+    def _results(self, data: Recipe) -> dict[str, dict[str, Any]]:
+        """The results of a data set by the name of their cell."""
+        return {cell.name: result for cell, result in self._finished.items() if cell.data.name == data.name}
 
     def check_protocol(self, protocol: Protocol) -> None:
         """Refuse cells that were played otherwise.

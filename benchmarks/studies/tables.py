@@ -7,6 +7,8 @@ from typing import Any
 
 from benchmarks.studies.statistics import Estimate
 
+REMEASURED = "being remeasured"
+
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table whose first column is text and whose others are numbers."""
@@ -18,6 +20,11 @@ def interval(estimate: Estimate | tuple[float, float, float], digits: int = 1) -
     """A figure with its 95 % interval."""
     value, low, high = (minus(f"{one:.{digits}f}") for one in estimate)
     return f"{value} ({low} – {high})"
+
+
+def marked(heading: str, old: bool) -> str:
+    """A heading that says, where results are old, that its figures will change."""
+    return f"{heading} ({REMEASURED})" if old else heading
 
 
 def minus(number: str) -> str:

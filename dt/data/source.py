@@ -29,6 +29,21 @@ class Spaces:
     action_high: tuple[float, ...]  # largest
 
 
+ENDED = "ended by termination or time limit"
+ALL = "all, since none ended by termination or time limit"
+UNKNOWN = "unknown"  # of models that other programs trained
+
+
+@dataclass(frozen=True)
+class Eligible:
+    """The episodes of a data set that train, rank and score: ``Episodes.eligible``."""
+
+    rule: str  # ENDED, ALL or UNKNOWN
+    episodes: int
+    rows: int
+    sha256: str  # as of ``Source``, of these episodes alone
+
+
 @dataclass(frozen=True)
 class Source:
     """The data set that a model was trained on."""
@@ -37,6 +52,7 @@ class Source:
     env_kwargs: Mapping[str, Any]
     dataset_name: str
     sha256: str  # of observations, actions, rewards and episode offsets
+    eligible: Eligible
     spaces: Spaces
     min_return: float  # of the eligible episodes
     mean_return: float
@@ -52,12 +68,19 @@ def describe(episodes: Episodes) -> Source:
     _check_values(episodes)
     world = stated_world(episodes.metadata)
     _check_fit(episodes, world)
-    returns = episodes.returns[episodes.eligible]
+    eligible = episodes.filter(episodes.eligible)
+    returns = eligible.returns
     return Source(
         env_id=world.env_id,
         env_kwargs=dict(world.env_kwargs),
         dataset_name=str(episodes.metadata.get("dataset_name", "unnamed")),
         sha256=_fingerprint(episodes),
+        eligible=Eligible(
+            rule=ENDED if episodes.complete.any() else ALL,
+            episodes=len(eligible),
+            rows=eligible.steps,
+            sha256=_fingerprint(eligible),
+        ),
         spaces=spaces_of(world),
         min_return=float(returns.min()),
         mean_return=float(returns.mean()),

@@ -15,7 +15,7 @@ from cartpole_phys.data.stated import stated_world
 from cartpole_phys.errors import InputError, needing
 from cartpole_phys.files import unfinished_folder
 from dt.checkpoint import Checkpoint, restore, tensors_written
-from dt.data.source import Source, spaces_of
+from dt.data.source import UNKNOWN, Eligible, Source, spaces_of
 from dt.data.windows import Normalization
 from dt.decision import DecisionConfig, DecisionTransformer
 from dt.gpt import ACTIVATIONS, TransformerConfig
@@ -259,7 +259,8 @@ def _origin(source: str, env_id: str | None, theirs: DecisionTransformerConfig) 
         )
     unknown = float("nan")
     spaces = replace(spaces, max_episode_steps=theirs.max_ep_len)
-    return Source(env_id, {}, source, "", spaces, unknown, unknown, unknown)
+    eligible = Eligible(UNKNOWN, episodes=0, rows=0, sha256="")
+    return Source(env_id, {}, source, "", eligible, spaces, unknown, unknown, unknown)
 
 
 def _normalization(folder: Path, origin: Source) -> Normalization:
