@@ -277,7 +277,7 @@ class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
         if given.all():
             self._seeds = own = seeds
         else:
-            own = [seeds[i] for i in np.flatnonzero(given)]
+            own = [seeds[i] for i in np.flatnonzero(given).tolist()]
             rows = zip(given, seeds, self._seeds, strict=True)
             self._seeds = [new if told else old for told, new, old in rows]
         self.columns.keys[given], self.columns.episodes[given] = keys_from_seeds(own), 0

@@ -4,7 +4,9 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,6 +136,10 @@ def test_speeds_are_of_three_runs_on_two_days(result: Path) -> None:
     assert len({run["date"] for run in runs}) >= 2
 
 
+def _machine(date: str) -> dict[str, Any]:
+    return {"machine": "M", "date": date}
+
+
 def test_every_run_is_kept_and_the_range_is_over_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also that of a row that one run has alone."""
     for module in (environment, rollout):
@@ -141,8 +147,8 @@ def test_every_run_is_kept_and_the_range_is_over_all(tmp_path: Path, monkeypatch
     append(rollout.RESULT, [])
     for date, ratio in (("2026-01-01", 9.0), ("2026-01-02", 5.0), ("2026-01-03", 7.0)):
         before = environment.RESULT.read_text("utf-8") if environment.RESULT.exists() else None
-        monkeypatch.setattr(side_by_side, "describe", lambda date=date: {"machine": "M", "date": date})
-        rows = [compare("work", "peer", lambda ratio=ratio: 1e6 * ratio, lambda: 1e6, rounds=1)]
+        monkeypatch.setattr(side_by_side, "describe", partial(_machine, date))
+        rows = [compare("work", "peer", partial(float, 1e6 * ratio), lambda: 1e6, rounds=1)]
         new = compare("new work", "peer", lambda: 1.0, lambda: 1.0, rounds=1)
         append(environment.RESULT, [*rows, left_out("new work", "peer", "none") if ratio != 5.0 else new])
         runs = tables.read(environment.RESULT)["runs"]

@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def test_a_target_that_is_named_twice_is_evaluated_once(tmp_path: Path) -> None:
 def _quiet_options() -> dict[str, str]:
     """The help of --quiet, by command."""
     groups = {"cartpole-phys": cli.app, "dt.train": training.app, "dt.evaluate": evaluating.app}
-    found = {}
+    found: dict[str, str] = {}
     for name, app in groups.items():
         command = typer.main.get_command(app)
         for part, own in getattr(command, "commands", {"": command}).items():
@@ -75,13 +76,13 @@ class Noted:
     def episodes(self, done: int, total: int) -> None:
         self.episodes_done.append((self.stages[-1], done, total))
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         return lambda *_: None
 
 
 @pytest.mark.parametrize("env_id", ["PhysCartPole-v0", "Pendulum-v1"])
 def test_scoring_is_counted_to_its_end(env_id: str, tmp_path: Path) -> None:
-    noted = Noted()
+    noted: Any = Noted()
     recipe = Recipe(env_id, "random", steps=200, score_episodes=70)
     build(recipe, Options(tmp_path), noted)
     told = [one for one in noted.episodes_done if one[0] == "scoring"]
@@ -92,7 +93,8 @@ def test_scoring_is_counted_to_its_end(env_id: str, tmp_path: Path) -> None:
 
 def test_the_bar_has_count_and_time_left() -> None:
     with commands.ProgressBar() as bar:
-        bar._bar.live.console = bar._bar.live._live_render.console = Console(file=io.StringIO(), width=120)
+        live: Any = bar._bar.live
+        live.console = live._live_render.console = Console(file=io.StringIO(), width=120)
         bar.stage("scoring")
         bar.episodes(250, 1_000)
         shown = io.StringIO()
@@ -109,6 +111,7 @@ def test_fewer_episodes_for_the_score(tmp_path: Path) -> None:
     assert (first["evaluation"]["episodes"], second["evaluation"]["episodes"]) == (20, 1_000)
     assert first["sha256"] == second["sha256"]  # rows are the same
     assert "--score-episodes 20" in first["command"]
+    wrong: Any
     for wrong in (0, 9, 2.5, True):
         with pytest.raises(InputError, match="Expected --score-episodes of at least 10"):
             Recipe(policy="random", score_episodes=wrong)

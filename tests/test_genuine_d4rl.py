@@ -37,7 +37,7 @@ by_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 
 def _flat(arrays: Arrays) -> Arrays:
     """Columns as D4RL's ``get_dataset`` makes them, and no timeouts where a file has none."""
-    flags = {
+    flags: Arrays = {
         name: arrays[name].reshape(ROWS) for name in ("rewards", "terminals", "timeouts") if name in arrays
     }
     return {**arrays, "timeouts": np.zeros(ROWS, np.bool_), **flags}

@@ -1,5 +1,6 @@
 """A kernel cache that cannot be written or read costs time, and never ends a program."""
 
+import hashlib
 import importlib
 import os
 import pickle
@@ -43,7 +44,7 @@ DAMAGES: dict[str, Damage] = {
 
 
 def _sealed(payload: bytes) -> bytes:
-    return kernel_cache.hashlib.sha256(payload).digest() + payload
+    return hashlib.sha256(payload).digest() + payload
 
 
 def _double(x: float) -> float:

@@ -39,7 +39,8 @@ def source_hash(package: Path = PACKAGE) -> str:
 
 
 CACHE_FOLDER = Path(platformdirs.user_cache_dir("cartpole-phys")) / "kernels" / source_hash()
-DISABLED = bool(numba.config.DISABLE_JIT)  # by NUMBA_DISABLE_JIT=1, for debuggers: kernels run as Python
+# By NUMBA_DISABLE_JIT=1, for debuggers: kernels run as Python.
+DISABLED = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": False}
 
 

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
-from types import FunctionType
 from typing import Any
 from uuid import uuid4
 
@@ -39,7 +38,7 @@ class KernelCache(NullCache):
     whole files.
     """
 
-    def __init__(self, function: FunctionType, folder: Path) -> None:
+    def __init__(self, function: Any, folder: Path) -> None:
         """Keep the machine code of ``function`` in ``folder``, which is made when the first file is written.
 
         An edit of what the function calls must give another folder.
@@ -62,7 +61,7 @@ class KernelCache(NullCache):
         _notice.begin()
         return None
 
-    def save_overload(self, sig: Any, data: CompileResult) -> None:
+    def save_overload(self, sig: Any, data: Any) -> None:
         """Keep what was compiled for a signature."""
         _notice.end()
         with _warning_once(self._folder):
