@@ -1,8 +1,11 @@
 """Fetching, from a real server that misbehaves, and from folders: the right file under its name, or none."""
 
+import email.utils
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -82,6 +85,50 @@ class Handler(BaseHTTPRequestHandler):
         except OSError:
             pass
 
+    def drips(self) -> None:
+        """A byte now and then, often enough for any limit on silence."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.content)))
+        self.end_headers()
+        self._drip(self.content)
+
+    def begins(self) -> None:
+        """The same with the answer's headers."""
+        self._drip(b"HTTP/1.0 200 OK\r\n" + b"X: " + 10_000 * b"x")
+
+    def _drip(self, content: bytes) -> None:
+        for place in range(len(content)):
+            if self.ended.wait(0.1):
+                return
+            try:
+                self.wfile.write(content[place : place + 1])
+            except OSError:
+                return
+
+    def busy(self) -> None:
+        """Asks to come back, by a number of seconds or a date, before it gives the file."""
+        if self.asked.count("busy") > 1:
+            self.good()
+        else:
+            self._refuse(503, "1")
+
+    def limits(self) -> None:
+        if self.asked.count("limits") > 1:
+            self.good()
+        else:
+            self._refuse(429, email.utils.formatdate(time.time() + 2.0, usegmt=True))
+
+    def closed(self) -> None:
+        self._refuse(503, "3600")
+
+    def confused(self) -> None:
+        self._refuse(503, "soon\x1b[31m")
+
+    def _refuse(self, code: int, after: str) -> None:
+        self.send_response(code)
+        self.send_header("Retry-After", after)
+        self.end_headers()
+
     def flakes(self) -> None:
         """Fails once."""
         if self.asked.count("flakes") > 1:
@@ -138,6 +185,7 @@ def test_good_answers_give_the_file(
         ("stalls", "timed out"),
         ("circles", "redirects"),
         ("fails", "500"),
+        ("confused", "503"),
         ("misses", "404"),
         ("endless", "more than the"),
     ],
@@ -149,6 +197,49 @@ def test_bad_answers_give_none(
     with pytest.raises(InputError, match=f"Could not fetch {NAME}.hdf5.*({reason}).*build it: build-dataset"):
         fetch(NAME)
     assert list(cache.iterdir()) == []
+
+
+@pytest.mark.xfail(strict=True, reason="only silence has a limit")
+@pytest.mark.parametrize("kind", ["drips", "begins"])
+def test_a_mirror_that_is_too_slow_is_given_up(
+    server: str, cache: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "GRACE", 0.5, raising=False)
+    monkeypatch.setattr(fetching, "TRIES", 1)
+    monkeypatch.setenv(MIRRORS, f"{server}/{kind}")
+    ended = Future[None]()
+
+    def get() -> None:
+        try:
+            fetch(NAME)
+        except BaseException as error:
+            ended.set_exception(error)
+
+    threading.Thread(target=get, daemon=True).start()
+    with pytest.raises(InputError, match="slower than"):
+        ended.result(timeout=5.0)
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.xfail(strict=True, reason="Retry-After is not read")
+@pytest.mark.parametrize(("kind", "seconds"), [("busy", 1.0), ("limits", 0.9)])
+def test_a_mirror_is_asked_again_when_it_says(
+    server: str, kind: str, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MIRRORS, f"{server}/{kind}")
+    begun = time.monotonic()
+    assert fetch(NAME).read_bytes() == Handler.content
+    assert time.monotonic() - begun >= seconds
+
+
+@pytest.mark.xfail(strict=True, reason="Retry-After is not read")
+def test_a_mirror_that_asks_for_an_hour_is_not_waited_for(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MIRRORS, f"{server}/closed {server}/fails")
+    with pytest.raises(InputError, match=r"/closed: 503.*asks to wait 3,600 s"):
+        fetch(NAME)
+    assert Handler.asked == ["closed", "fails", "fails"]
 
 
 def test_a_server_that_is_not_there(server: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
