@@ -24,7 +24,7 @@ from cartpole_phys.data.release.publishing import publish_plan
 from cartpole_phys.data.release.release import release
 from cartpole_phys.data.report.show import show, write_page
 from cartpole_phys.data.tiers import TIERS
-from cartpole_phys.errors import InputError, printable, require_ending
+from cartpole_phys.errors import InputError, require_ending
 from cartpole_phys.json_text import parsed_json
 from cartpole_phys.play import DEFAULT_ENV, SHOVE_SHARE, Game, Playing, cast_for, play_in_window
 from cartpole_phys.policies.named import NAMES
@@ -120,19 +120,22 @@ def build(
     options = Options(out, name, jobs, retrain, overwrite, ray)
     with commands.ProgressBar(quiet or as_json) as progress:
         built = build_recipe(recipe, options, progress)
-    print(json.dumps({**asdict(built), "path": str(built.path)}) if as_json else _summary(built))
+    if as_json:
+        print(json.dumps({**asdict(built), "path": str(built.path)}))
+    else:
+        commands.say(*_summary(built))
 
 
-def _summary(built: Built) -> str:
+def _summary(built: Built) -> list[str]:
     def shown(value: float | None) -> str:
         return "unknown" if value is None else f"{value:.1f}"
 
-    return (
-        f"{built.path}\n"
-        f"  {built.transitions:,} transitions in {built.episodes:,} episodes\n"
-        f"  mean return {shown(built.mean_return)}, normalized score {shown(built.score)}\n"
-        f"  sha256 {built.sha256} (metadata with all array hashes)"
-    )
+    return [
+        f"{built.path}",
+        f"  {built.transitions:,} transitions in {built.episodes:,} episodes",
+        f"  mean return {shown(built.mean_return)}, normalized score {shown(built.score)}",
+        f"  sha256 {built.sha256} (metadata with all array hashes)",
+    ]
 
 
 @app.command("check")
@@ -150,13 +153,13 @@ def check_file(
     if as_json:
         print(json.dumps([asdict(result) for result in results]))
     else:
-        print("\n".join(_line(result) for result in results))
+        commands.say(*(_line(result) for result in results))
     if any(result.status in (FAILED, NOT_PROVEN) for result in results):
         sys.exit(UNPROVEN)
 
 
 def _line(result: GateResult) -> str:
-    return printable(f"{result.mark} {result.gate:<11} {result.status}: {result.detail}")
+    return f"{result.mark} {result.gate:<11} {result.status}: {result.detail}"
 
 
 @app.command("rebuild")
@@ -176,11 +179,11 @@ def rebuild_file(
         print(json.dumps(asdict(rebuilt)))
     else:
         marked = dict.fromkeys(rebuilt.equal, "✓") | dict.fromkeys(rebuilt.different, "✗")
-        print("\n".join(f"{mark} {name}" for name, mark in sorted(marked.items())))
+        commands.say(*(f"{mark} {name}" for name, mark in sorted(marked.items())))
         if rebuilt.different and rebuilt.other_versions:
             others = rebuilt.other_versions.items()
             changed = "; ".join(f"{name} {then} then, {now} now" for name, (then, now) in others)
-            print(f"The file was made with other versions: {changed}.")
+            commands.say(f"The file was made with other versions: {changed}.")
     if rebuilt.different:
         sys.exit(UNPROVEN)
 
@@ -201,7 +204,7 @@ def show_dataset(
         Console().print(shown.in_terminal())
     else:
         write_page(shown, html)
-        print(html)
+        commands.say(str(html))
 
 
 @app.command("export")
@@ -219,7 +222,9 @@ def export_file(
     if as_json:
         print(json.dumps({**asdict(exported), "path": str(exported.path)}))
     else:
-        print(f"{exported.name}\n  {exported.transitions:,} transitions in {exported.episodes:,} episodes")
+        commands.say(
+            exported.name, f"  {exported.transitions:,} transitions in {exported.episodes:,} episodes"
+        )
 
 
 @app.command("fetch")
@@ -230,7 +235,7 @@ def fetch_dataset(
     """Download a released data set into the cache, and print where it is."""
     with commands.ProgressBar(quiet) as progress:
         path = fetch(name, progress)
-    print(path)
+    commands.say(str(path))
 
 
 @app.command("release")
@@ -245,11 +250,11 @@ def release_catalogue(
 ) -> None:
     """Build the catalogue into a folder that is ready to be uploaded."""
     if plan:
-        print("\n".join(publish_plan(folder)))
+        commands.say(*publish_plan(folder))
         return
     with commands.ProgressBar(quiet) as progress:
         held = release(folder, only, jobs, progress)
-    print("\n".join(held))
+    commands.say(*held)
 
 
 @app.command("play")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import io
+import os
+import re
 import signal
 import sys
 import time
@@ -21,6 +23,7 @@ from cartpole_phys.errors import InputError, printable
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 SOON = 0.01  # s
+HOME_PATH = re.compile(r"(--[\w-]+=|)(~(?:/.*)?)", re.DOTALL)
 
 QuietOption = Annotated[
     bool, typer.Option(help="Show no progress; what the command prints at its end stays.")
@@ -28,7 +31,7 @@ QuietOption = Annotated[
 
 
 class Interrupted(BaseException):
-    """Ctrl-C or a polite kill: unwinds everything, so that what is half-written is removed."""
+    """SIGINT, SIGTERM or SIGHUP: unwinds everything, so that what is half-written is removed."""
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:
@@ -43,6 +46,17 @@ def _interrupt_again(unraisable: sys.UnraisableHookArgs) -> None:
         sys.__unraisablehook__(unraisable)
 
 
+def _expanded(argument: str) -> str:
+    """An argument as a shell expands it where it stands alone: ``~`` also after ``--option=``."""
+    found = HOME_PATH.fullmatch(argument)
+    return found[1] + os.path.expanduser(found[2]) if found else argument
+
+
+def say(*lines: str) -> None:
+    """Print lines on stdout, in which no text from a file commands the terminal or begins another line."""
+    print("\n".join(map(printable, lines)))
+
+
 def run(app: Callable[..., Any]) -> None:
     """Run a command; what a user can mend ends as one line on stderr and exit code 2, without a traceback.
 
@@ -50,10 +64,13 @@ def run(app: Callable[..., Any]) -> None:
     """
     warnings.simplefilter("ignore", RuntimeWarning)  # gates, not NumPy, say that numbers are not finite
     gc.freeze()  # what was imported stays, so no search for cycles needs to go through it
+    sys.argv[1:] = [_expanded(argument) for argument in sys.argv[1:]]
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     if sys.platform != "win32":
         signal.signal(signal.SIGALRM, _interrupt)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup sets it
+            signal.signal(signal.SIGHUP, _interrupt)
         sys.unraisablehook = _interrupt_again
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -11,10 +11,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cartpole_phys import commands
 from cartpole_phys.data.score import return_of_score
-from cartpole_phys.errors import InputError, require_ending
+from cartpole_phys.errors import InputError, printable, require_ending
 from dt import checkpoint as checkpoints
 from dt.checkpoint import Checkpoint
 from dt.drawing import pyplot
@@ -77,7 +78,8 @@ def _report(
 
 
 def _table(loaded: Checkpoint, results: Sequence[Evaluation], episodes: int) -> Table:
-    table = Table(title=f"{loaded.recipe.kind} on {loaded.source.dataset_name}, {episodes} episodes each")
+    name = printable(loaded.source.dataset_name)  # the file's, and no markup
+    table = Table(title=Text(f"{loaded.recipe.kind} on {name}, {episodes} episodes each"))
     for heading in ("target", "mean return", "95 % interval", "score", "95 % interval"):
         table.add_column(heading, justify="right")
     for result in results:

@@ -41,7 +41,7 @@ def export_command(
     if path.exists():
         raise InputError(f"{str(path)!r} exists; remove it, or choose another --out.")
     write(checkpoints.load(checkpoint), path)
-    print(path)
+    commands.say(str(path))
 
 
 @app.command("import")
@@ -75,7 +75,7 @@ def import_command(
         checkpoint = trajectory_transformer.load(source, load_whole(data))
     with checkpoints.only_writer(out):
         checkpoints.save(out, checkpoint)
-    print(out)
+    commands.say(str(out))
 
 
 def main() -> None:

@@ -83,17 +83,16 @@ def train_command(
             should_stop=should_stop,
         )
         if parallel.rank() == 0:
-            print(_summary(out, trained))
+            commands.say(*_summary(out, trained))
     if should_stop():
         raise typer.Exit(commands.INTERRUPTED)
 
 
-def _summary(out: Path, trained: Checkpoint) -> str:
+def _summary(out: Path, trained: Checkpoint) -> list[str]:
     config = trained.recipe.train
     missing = "" if trained.step >= config.steps else f" of {config.steps:,}; add --resume to go on"
-    return (
-        f"{out}\n  {trained.recipe.kind}, {trained.step:,} steps{missing}, {config.dtype}, seed {config.seed}"
-    )
+    steps = f"{trained.step:,} steps{missing}"
+    return [f"{out}", f"  {trained.recipe.kind}, {steps}, {config.dtype}, seed {config.seed}"]
 
 
 @contextmanager

@@ -45,7 +45,6 @@ def handlers() -> Iterator[None]:
     sys.unraisablehook = hook
 
 
-@pytest.mark.xfail(strict=True, reason="--out=~/x makes a folder named ~")
 def test_paths_behind_an_equals_sign_may_begin_with_a_tilde(
     handlers: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,15 +72,7 @@ def test_every_command_is_run_by_what_expands_paths() -> None:
         assert ("typer.Typer(" in text) == ("commands.run(" in text), path
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name, marks=pytest.mark.xfail(strict=True, reason="ends at once") if name == "SIGHUP" else ()
-        )
-        for name in SIGNALS
-    ],
-)
+@pytest.mark.parametrize("name", SIGNALS)
 def test_signals_leave_nothing(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", PROGRAM, name]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -97,7 +88,6 @@ def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
     assert (tmp_path / "file.bin").read_bytes() == b"half"
 
 
-@pytest.mark.xfail(strict=True, reason="versions and names come from the file, and are printed raw")
 def test_no_text_from_a_file_commands_the_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,7 +104,6 @@ def test_no_text_from_a_file_commands_the_terminal(
     assert "\nsecond" not in printed
 
 
-@pytest.mark.xfail(strict=True, reason="each command escapes by itself, or does not")
 def test_commands_print_by_the_one_function_that_escapes() -> None:
     found = []
     for path in [*(ROOT / "dt").rglob("*.py"), ROOT / "cartpole_phys" / "cli.py"]:
@@ -125,7 +114,6 @@ def test_commands_print_by_the_one_function_that_escapes() -> None:
     assert found == []
 
 
-@pytest.mark.xfail(strict=True, reason="Gymnasium's own exceptions come through")
 @pytest.mark.parametrize(
     ("env_id", "env_kwargs"),
     [

@@ -17,6 +17,7 @@ from cartpole_phys.data.storage.d4rl import REQUIRED, Reader
 from cartpole_phys.data.storage.sharded import ShardedEpisodes
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
+from cartpole_phys.worlds.making import find_spec, make
 
 
 def load_dataset(path: str | os.PathLike[str]) -> Episodes | ShardedEpisodes:
@@ -91,10 +92,10 @@ def make_env_and_dataset(
         seed: decides which.
 
     Raises:
-        InputError: if there is no such data set, or it names no environment, or one that a
-            file may not ask for.
+        InputError: if there is no such data set, or it names no environment, or one that cannot be made or
+            that a file may not ask for.
     """
     whole = load_whole(path)
     env_id, env_kwargs = stated_env(whole.metadata)
     train, validation = whole.split(share, seed)
-    return gym.make(env_id, **env_kwargs), train, validation
+    return make(find_spec(env_id), env_kwargs), train, validation

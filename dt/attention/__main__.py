@@ -11,9 +11,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cartpole_phys import commands
-from cartpole_phys.errors import require_ending
+from cartpole_phys.errors import printable, require_ending
 from dt import checkpoint as checkpoints
 from dt.attention.maps import look, played_windows, untrained
 from dt.attention.measures import Measure, measure
@@ -41,7 +42,7 @@ def attention(
         windows = played_windows(loaded, episodes, seed)
         maps = look(loaded.model, windows)
     measures = measure(maps, look(untrained(loaded), windows))
-    title = f"{loaded.recipe.kind} on {loaded.source.dataset_name}"
+    title = printable(f"{loaded.recipe.kind} on {loaded.source.dataset_name}")
     if plot is not None:
         save_maps(maps, title, plot)
     if as_json:
@@ -55,7 +56,7 @@ def attention(
 
 
 def _table(title: str, measures: Sequence[Measure]) -> Table:
-    table = Table(title=title)
+    table = Table(title=Text(title))  # the name is the file's, and no markup
     table.add_column("attention to")
     for heading in ("trained", "95 % interval", "untrained", "uniform"):
         table.add_column(heading, justify="right")

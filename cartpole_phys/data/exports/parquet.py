@@ -23,7 +23,8 @@ METADATA = b"cartpole_phys"  # the file's metadata, as JSON, under this key
 def write(data: Episodes, path: Path) -> None:
     """Write all episodes: lists of observations, actions, rewards and dones, and what ``dones`` leaves out.
 
-    ``dones`` are true ends; ``truncated`` says of an episode that its time was up or its collection cut.
+    ``dones`` are true ends; ``truncated`` says of an episode that its time was up or its collection cut. The
+    observation after an episode's last step has no place in this layout, and is left out.
 
     Raises:
         InputError: if pyarrow is missing.
