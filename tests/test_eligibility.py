@@ -12,6 +12,7 @@ from cartpole_phys.episodes import CUT, Episodes
 from dt import checkpoint as checkpoints
 from dt.checkpoint import Checkpoint
 from dt.data.source import describe
+from dt.data.transitions import Transitions
 from dt.data.windows import Normalization
 from dt.models import KINDS, create
 from dt.training import best, train
@@ -79,6 +80,21 @@ def test_the_best_share_is_of_eligible_rows_and_ranks_eligible_episodes() -> Non
         chosen = best(data, share, seed=0)
         assert chosen.complete.all()
         np.testing.assert_array_equal(chosen.observations, best(kept, share, seed=0).observations)
+
+
+def test_statistics_are_those_of_eligible_episodes() -> None:
+    data = with_cuts()
+    data = replace(
+        data, observations=data.observations + np.float32(np.repeat(~data.complete, data.lengths))[:, None]
+    )
+    kept = data.filter(data.complete)
+    spaces = describe(data).spaces
+    normalization = Normalization.of(data, spaces)
+    assert normalization == Normalization.of(kept, spaces)
+    for name in ("min_return", "mean_return", "max_return", "eligible"):
+        assert getattr(describe(data), name) == getattr(describe(kept), name)
+    scaled = [Transitions(one, normalization, CPU, return_span=50.0).rewards.unique() for one in (data, kept)]
+    assert torch.equal(*scaled)
 
 
 @pytest.mark.parametrize("kind", ["bc", "td3bc"])
