@@ -31,15 +31,23 @@ class Transitions:
         normalization: Normalization,
         device: torch.device,
         return_span: float | None = None,
+        action_limit: float = 1.0,
     ) -> None:
-        """Put ``episodes`` on ``device``; where a ``return_span`` is given, rewards are scaled to it.
+        """Put ``episodes`` on ``device``.
 
-        Where all episodes return the same, there is nothing to scale by, and rewards stay as they are.
+        Args:
+            episodes: the data.
+            normalization: of observations and actions.
+            device: where the data go.
+            return_span: of the returns after rewards are scaled, where returns differ; None: not scaled.
+            action_limit: to which the magnitude of normalized continuous actions is clipped.
         """
         span = _span(episodes)
         scale = return_span / span if return_span and span else 1.0
         self.observations = normalization.observations(torch.as_tensor(episodes.observations)).to(device)
-        self.actions = normalization.actions(torch.as_tensor(episodes.actions)).to(device)
+        actions = normalization.actions(torch.as_tensor(episodes.actions)).to(device)
+        bounded = actions.is_floating_point()
+        self.actions = actions.clamp(-action_limit, action_limit) if bounded else actions
         self.rewards = torch.as_tensor(episodes.rewards * np.float32(scale)).to(device)
         following = normalization.observations(torch.as_tensor(episodes.next_observations))
         self.next_observations = following.to(device)

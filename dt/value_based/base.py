@@ -47,6 +47,7 @@ class ValueBased(HistoryModel):
 
     window = context = 1
     uses_target = compiles = False
+    action_limit = 1.0  # to which data actions are clipped; below 1 where a loss takes their log-density
     config: ValueConfig
     updates: Tensor  # int64, optimisation steps done
 
@@ -90,7 +91,7 @@ class ValueBased(HistoryModel):
 
     def sampler(self, episodes: Episodes, normalization: Normalization, device: torch.device) -> Transitions:
         """Single transitions."""
-        return Transitions(episodes, normalization, device, self.config.return_span)
+        return Transitions(episodes, normalization, device, self.config.return_span, self.action_limit)
 
     def loss(self, batch: Any) -> Tensor:
         """The sum of the method's losses, each of which has gradients for its own networks only."""

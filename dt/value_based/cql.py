@@ -33,6 +33,9 @@ class CQLConfig(ValueConfig):
 class ConservativeQLearning(ValueBased):
     """CQL: soft actor-critic whose values of actions that are not in the data are pushed down."""
 
+    # The policy is a normal distribution through tanh, whose inverse is infinite at ±1. As in
+    # github.com/young-geng/CQL.
+    action_limit = 0.999
     config: CQLConfig
 
     def actor(self) -> Any:

@@ -26,6 +26,7 @@ class IQLConfig(ValueConfig):
 class ImplicitQLearning(ValueBased):
     """IQL: values of actions in the data only, and the policy by weighted cloning."""
 
+    action_limit = 1.0 - 1e-5  # as in github.com/ikostrikov/implicit_q_learning
     config: IQLConfig
 
     def actor(self) -> Any:
