@@ -70,9 +70,6 @@ def test_cloning_of_cql_pulls_at_the_bounds_as_at_their_limit() -> None:
     assert gradient(bounds) < 6.0 * gradient(scaled(0.9))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the density of a sample is taken by an inverse of tanh that saturates"
-)
 def test_densities_of_the_penalty_are_exact_where_tanh_saturates() -> None:
     """Of a policy whose actions all round to 1: log N(u; 12, σ) − log(1 − tanh² u), with u before tanh."""
     mean, std, count = 12.0, 0.5, 500

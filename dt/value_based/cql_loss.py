@@ -41,9 +41,12 @@ class ConservativeLoss(CQLLoss):  # type: ignore[misc]  # TorchRL has no types
         with self.actor_network_params.to_module(self.actor_network):
             for transitions in (tensordict, tensordict["next"]):
                 policy = self.actor_network.get_dist(transitions.select("observation"))
-                own = policy.sample((self.num_random,))  # (N, B, act)
+                raw = policy.base_dist.sample((self.num_random,))  # (N, B, act), before tanh
+                own = policy.transforms[0](raw)
+                # Not ``policy.log_prob(own)``: where tanh saturates, its inverse does not give ``raw`` back.
+                volume = policy.transforms[0].log_abs_det_jacobian(raw, own).sum(-1)
                 actions.append(own.transpose(0, 1))  # -> (B, N, act)
-                log_densities.append(policy.log_prob(own).transpose(0, 1))  # (N, B) -> (B, N)
+                log_densities.append((policy.base_dist.log_prob(raw) - volume).transpose(0, 1))  # -> (B, N)
         return torch.cat(actions, dim=1), torch.cat(log_densities, dim=1)
 
     def _values(self, observations: Tensor, actions: Tensor) -> Tensor:
