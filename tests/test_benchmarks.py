@@ -22,10 +22,12 @@ from benchmarks.speeds.side_by_side import (
     write,
 )
 from cartpole_phys.errors import InputError
+from cartpole_phys.memory import ACTION, DONE, ELAPSED, PUSH, THETA, THETA_DOT, X_DOT, X
 from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.rollout import run_compiled
 from cartpole_phys.rollouts.laws import PROPORTIONAL
 from cartpole_phys.rollouts.policy import CompiledPolicy
+from cartpole_phys.stepping.columns import Columns
 from cartpole_phys.system import CartPole
 
 Policy = tuple[float, float, float]  # K, D and the size of the noise
@@ -160,6 +162,22 @@ def test_every_run_is_kept_and_the_range_is_over_all(tmp_path: Path, monkeypatch
         in tables.steps_summary()
     )
     assert "| work | peer | 5 – 9 | 5 – 9 | 5 – 9 |" in tables.steps_table()
+
+
+def test_bytes_of_a_step_are_those_of_its_rows_and_outputs() -> None:
+    """A step that ends no episode writes no row that is not counted."""
+    columns = Columns(CartPole(continuous=False), 1)
+    columns.begin()
+    before = columns.memory.copy()
+    actions = np.ones(1, np.int64)
+    columns.set_actions(actions)
+    stepped = columns.step()
+    changed = {*np.flatnonzero((columns.memory != before)[:, 0]).tolist()}
+    read = {X, X_DOT, THETA, THETA_DOT, ACTION, PUSH, ELAPSED, DONE}
+    written = read - {PUSH}
+    assert changed == written - {DONE}  # which is written as it was
+    arrays = sum(array.nbytes for array in (actions, *stepped[:4]))
+    assert arrays + 8 * (len(read) + len(written)) == environment.MOVED_BYTES
 
 
 def test_minari_collects_and_saves() -> None:

@@ -32,6 +32,9 @@ OURS, PEER = "PhysCartPoleDiscrete-v0", "CartPole-v1"
 SIZES = (64, 1_024, 4_096, 16_384)
 BATCHES = 4  # of actions, in turns: few, because a policy's actions come fresh from the cache
 STEPS_A_ROUND = 4_000_000  # environment steps, less for small batches
+# Bytes that a step reads or writes per environment: the action as given, kept and used, the push, the state,
+# the steps of the episode and whether it is over, each 8 bytes; observation, reward and flags are written.
+MOVED_BYTES = 8 * (3 + 1 + 2 * 4 + 2 + 2) + (4 * 4 + 8 + 2)
 SEEDED_SIZE, SEEDED_RESETS = 20_000, 50  # of a round
 ENVPOOL_SIZE, ENVPOOL_THREADS = 4_096, 2
 STILL = {"gravity": 1e-9, "force_mag": 1e-9}  # with these nothing moves, and no episode ends
@@ -45,7 +48,7 @@ def _vector_steps(env_id: str, num_envs: int, **kwargs: Any) -> Callable[[], flo
     envs = gym.make_vec(env_id, num_envs=num_envs, **kwargs)
     envs.reset(seed=0)
     actions = np.random.default_rng(0).integers(0, 2, (BATCHES, num_envs))
-    repeats = max(32, min(2_000, STEPS_A_ROUND // num_envs))
+    repeats = _repeats(num_envs)
 
     def measure() -> float:
         start = time.perf_counter()
@@ -56,8 +59,27 @@ def _vector_steps(env_id: str, num_envs: int, **kwargs: Any) -> Callable[[], flo
     return measure
 
 
+def _repeats(num_envs: int) -> int:
+    """How many steps make a round."""
+    return max(32, min(2_000, STEPS_A_ROUND // num_envs))
+
+
+def _copies(num_envs: int) -> Callable[[], float]:
+    """A function that copies as many bytes as the steps of a round move and returns steps per second."""
+    source = np.zeros(MOVED_BYTES // 2 * num_envs, np.uint8)  # a copy reads and writes each byte
+    target, repeats = np.zeros_like(source), _repeats(num_envs)
+
+    def measure() -> float:
+        start = time.perf_counter()
+        for _ in range(repeats):
+            np.copyto(target, source)
+        return repeats * num_envs / (time.perf_counter() - start)
+
+    return measure
+
+
 def _seeded_resets(env_id: str) -> Callable[[], float]:
-    """Likewise for seeded resets of all environments; it returns environments reset per second."""
+    """A function that resets all environments with seeds and returns environments reset per second."""
     envs = gym.make_vec(env_id, num_envs=SEEDED_SIZE)
 
     def measure() -> float:
@@ -70,7 +92,7 @@ def _seeded_resets(env_id: str) -> Callable[[], float]:
 
 
 def _scalar_steps(env_id: str) -> Callable[[], float]:
-    """Likewise for ``unwrapped.step`` of one environment, resets included."""
+    """A function that steps one environment for a round, resets included, and returns steps per second."""
     env = gym.make(env_id).unwrapped
     env.reset(seed=0)
     actions = np.random.default_rng(0).integers(0, 2, 10_000).tolist()
@@ -122,6 +144,14 @@ def measure(rounds: int) -> list[dict[str, Any]]:
         )
         for size in SIZES
     ]
+    largest = SIZES[-1]
+    bound = compare(
+        f"vector step, {largest:,} environments",
+        f"a copy of {MOVED_BYTES} bytes per environment",
+        _vector_steps(OURS, largest),
+        _copies(largest),
+        rounds,
+    )
     scalar = compare("scalar step", "Gymnasium", _scalar_steps(OURS), _scalar_steps(PEER), rounds)
     seeded = compare(
         f"seeded reset, {SEEDED_SIZE:,} environments",
@@ -131,7 +161,7 @@ def measure(rounds: int) -> list[dict[str, Any]]:
         rounds,
     )
     storms = [_storm(mode, rounds) for mode in ("NextStep", "SameStep")]
-    return [*rows, scalar, seeded, _beside_envpool(rounds), *storms]
+    return [*rows, bound, scalar, seeded, _beside_envpool(rounds), *storms]
 
 
 def main() -> None:
