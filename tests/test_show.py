@@ -33,7 +33,6 @@ def test_every_row_and_every_episode_counts(name: str, request: pytest.FixtureRe
     assert found.columns[0].quantiles == sorted(found.columns[0].quantiles)
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="reports rank cut episodes, or find no return")
 def test_reports_rank_and_score_eligible_episodes(medium_file: Path, tmp_path: Path) -> None:
     data = load_file(medium_file)
     assert not data.complete.all()

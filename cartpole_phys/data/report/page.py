@@ -142,8 +142,9 @@ def _player(data: Episodes, system: CartPole) -> list[str]:
 
 
 def _spread(data: Episodes) -> list[int]:
-    """Episodes from the worst to the best return, as many as the page has room for."""
-    ranked = np.argsort(data.returns, kind="stable")
+    """Eligible episodes from the worst to the best return, as many as the page has room for."""
+    eligible = np.flatnonzero(data.eligible)
+    ranked = eligible[np.argsort(data.returns[eligible], kind="stable")]
     count = len(ranked)
     while count > 1 and data.lengths[ranked[_evenly(len(ranked), count)]].sum() > PLAYED_ROWS:
         count //= 2

@@ -64,7 +64,7 @@ class Statistics:
     steps: int
     episodes: int
     complete_episodes: int  # which were not cut
-    mean_return: float | None  # of the complete ones
+    mean_return: float | None  # of the eligible episodes; None where there are no episodes
     returns: Histogram
     lengths: Histogram
     actions: list[Histogram]  # one for each dimension
@@ -74,15 +74,15 @@ class Statistics:
 
 def statistics_of(data: Episodes) -> Statistics:
     """Statistics of a data set in memory."""
-    complete, returns = data.complete, data.returns
+    returns, eligible = data.returns, data.eligible
     columns = columns_of(data)
     pairs = [(columns[i], columns[i + 1]) for i in range(0, min(len(columns) - 1, 4), 2)]
     actions = data.actions.reshape(data.steps, -1)  # (N,) or (N, act) -> (N, act)
     return Statistics(
         steps=data.steps,
         episodes=len(data),
-        complete_episodes=int(complete.sum()),
-        mean_return=float(returns[complete].mean()) if complete.any() else None,
+        complete_episodes=int(data.complete.sum()),
+        mean_return=float(returns[eligible].mean()) if eligible.any() else None,
         returns=histogram("return", "", returns),
         lengths=histogram("length", "steps", data.lengths),
         actions=[histogram(f"action {i}", "", actions[:, i]) for i in range(actions.shape[1])],
