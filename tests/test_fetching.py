@@ -14,8 +14,9 @@ import pytest
 
 from cartpole_phys import load_dataset, make_env_and_dataset
 from cartpole_phys.data.building.progress import Silent
-from cartpole_phys.data.release import fetching
-from cartpole_phys.data.release.fetching import MIRRORS, OTHER_HASH, Registry, Released, fetch
+from cartpole_phys.data.release import downloading, fetching
+from cartpole_phys.data.release.downloading import OTHER_HASH
+from cartpole_phys.data.release.fetching import MIRRORS, Registry, Released, fetch
 from cartpole_phys.errors import InputError
 
 NAME = "physcartpole-random-v0"
@@ -81,7 +82,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         try:
             while not self.ended.is_set():
-                self.wfile.write(b"\x00" * fetching.CHUNK)
+                self.wfile.write(b"\x00" * downloading.CHUNK)
         except OSError:
             pass
 
@@ -151,7 +152,7 @@ def server(random_file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> I
     Handler.content, Handler.asked, Handler.ended = content, [], threading.Event()
     known = Registry("v0", (), {NAME: Released(NAME, len(content), hashlib.sha256(content).hexdigest())})
     monkeypatch.setattr(fetching, "registry", lambda: known)
-    monkeypatch.setattr(fetching, "TIMEOUT", (1.0, 0.5))
+    monkeypatch.setattr(downloading, "TIMEOUT", (1.0, 0.5))
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     http.daemon_threads = True
     thread = threading.Thread(target=http.serve_forever)
@@ -199,12 +200,11 @@ def test_bad_answers_give_none(
     assert list(cache.iterdir()) == []
 
 
-@pytest.mark.xfail(strict=True, reason="only silence has a limit")
 @pytest.mark.parametrize("kind", ["drips", "begins"])
 def test_a_mirror_that_is_too_slow_is_given_up(
     server: str, cache: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetching, "GRACE", 0.5, raising=False)
+    monkeypatch.setattr(downloading, "GRACE", 0.5)
     monkeypatch.setattr(fetching, "TRIES", 1)
     monkeypatch.setenv(MIRRORS, f"{server}/{kind}")
     ended = Future[None]()
@@ -221,7 +221,6 @@ def test_a_mirror_that_is_too_slow_is_given_up(
     assert list(cache.iterdir()) == []
 
 
-@pytest.mark.xfail(strict=True, reason="Retry-After is not read")
 @pytest.mark.parametrize(("kind", "seconds"), [("busy", 1.0), ("limits", 0.9)])
 def test_a_mirror_is_asked_again_when_it_says(
     server: str, kind: str, seconds: float, monkeypatch: pytest.MonkeyPatch
@@ -232,7 +231,6 @@ def test_a_mirror_is_asked_again_when_it_says(
     assert time.monotonic() - begun >= seconds
 
 
-@pytest.mark.xfail(strict=True, reason="Retry-After is not read")
 def test_a_mirror_that_asks_for_an_hour_is_not_waited_for(
     server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

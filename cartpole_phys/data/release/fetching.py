@@ -7,10 +7,10 @@ kept. A file is downloaded beside its final name and gets that only if its hash 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -22,15 +22,13 @@ from cartpole_phys.choices import choices, nearest
 from cartpole_phys.data.building.progress import Progress, Silent
 from cartpole_phys.data.building.writing import writing_to
 from cartpole_phys.data.recipe import is_plain, released_recipes
+from cartpole_phys.data.release.downloading import LONGEST_WAIT, OTHER_HASH, DownloadError, download
 from cartpole_phys.data.storage.sharded import file_sha256
 from cartpole_phys.errors import InputError
 from cartpole_phys.files import require_writable, unfinished
 
 REGISTRY = Path(__file__).parent / "registry.json"
 MIRRORS = "CARTPOLE_PHYS_MIRRORS"  # environment variable: URLs or folders, separated by white space
-TIMEOUT = (10.0, 20.0)  # s, to connect, and without a byte
-CHUNK = 1 << 20  # bytes
-OTHER_HASH = "the file has another hash than the released one"
 SLIP = 0.9  # share of matching characters that makes an unknown path a released name mistyped
 TRIES = 2  # of all mirrors in turn
 
@@ -92,13 +90,17 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
         return path
     with writing_to(path):
         require_writable(path.parent)
-    said: dict[str, str] = {}
+    said, again = dict[str, str](), dict[str, float]()  # by place: the reason, and when it may be asked again
     for place in places * TRIES:
+        pause = again.get(place, 0.0) - time.monotonic()
+        if pause > LONGEST_WAIT:
+            continue
+        time.sleep(max(pause, 0.0))
         try:
             _get(place, released, path, progress or Silent())
             return path
-        except _MirrorError as error:
-            said[place] = str(error)
+        except DownloadError as error:
+            said[place], again[place] = str(error), time.monotonic() + error.wait
     answers = "; ".join(f"{place}: {error}" for place, error in said.items())
     raise InputError(
         f"Could not fetch {released.file}: {answers}. Check the connection, name other mirrors in "
@@ -144,19 +146,16 @@ def _command(name: str) -> str:
     return released_recipes()[name].command if name in released_recipes() else "build-dataset --help"
 
 
-class _MirrorError(Exception):
-    """A mirror has not given the file; the message says why."""
-
-
 def _get(place: str, released: Released, path: Path, progress: Progress) -> None:
     """Bring a file from one mirror to its path, whole or not at all.
 
     Raises:
-        _MirrorError: if the mirror has it not, or another one.
+        DownloadError: if the mirror has it not, or another one.
     """
     progress.stage("fetching")
     if re.match(r"https?://", place):
-        _download(f"{place.rstrip('/')}/{released.file}", released, path, progress)
+        url = f"{place.rstrip('/')}/{released.file}"
+        download(url, path, released.size, released.sha256, progress.fetched)
     else:
         _copy(Path(place) / released.file, released, path)
 
@@ -165,67 +164,8 @@ def _copy(source: Path, released: Released, path: Path) -> None:
     """From a folder."""
     try:
         if file_sha256(source) != released.sha256:
-            raise _MirrorError(OTHER_HASH)
+            raise DownloadError(OTHER_HASH)
         with unfinished(path) as partial:
             shutil.copyfile(source, partial)
     except OSError as error:
-        raise _MirrorError(error.strerror or str(error)) from error
-
-
-def _download(url: str, released: Released, path: Path, progress: Progress) -> None:
-    """From a server."""
-    import pooch
-    from requests import RequestException
-
-    pooch.get_logger().setLevel(logging.WARNING)
-    downloader = pooch.HTTPDownloader(
-        progressbar=_Bar(released.size, progress), chunk_size=CHUNK, timeout=TIMEOUT
-    )
-    try:
-        pooch.retrieve(url, f"sha256:{released.sha256}", path.name, path.parent, downloader=downloader)
-    except (RequestException, ValueError, OSError) as error:
-        raise _MirrorError(_reason(error)) from error
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, without the layers around it."""
-    if "hash" in str(error):
-        return OTHER_HASH
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    inner = error.args[0] if error.args else error
-    return " ".join(str(getattr(inner, "reason", inner)).split())[:200]
-
-
-class _Bar:
-    """What pooch tells of a download, for our own progress; ends one that is larger than it should be."""
-
-    def __init__(self, size: int, progress: Progress) -> None:
-        self._size, self._progress, self._done = size, progress, 0
-
-    @property
-    def total(self) -> int:
-        """Bytes of the file; pooch sets what the server says when a download begins."""
-        return self._size
-
-    @total.setter
-    def total(self, stated: int) -> None:
-        self._done = 0
-
-    def update(self, count: int) -> None:
-        """A chunk of at most ``count`` bytes has come.
-
-        Raises:
-            ValueError: if there is more than there should be.
-        """
-        if self._done > self._size:
-            raise ValueError(f"it sends more than the {self._size:,} bytes of the file")
-        self._done += count
-        self._progress.fetched(min(self._done, self._size), self._size)
-
-    def reset(self) -> None:
-        """Pooch fills its bar at the end, from nothing."""
-        self._done = 0
-
-    def close(self) -> None:
-        """Nothing to close."""
+        raise DownloadError(error.strerror or str(error)) from error
