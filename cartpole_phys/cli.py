@@ -15,7 +15,7 @@ from cartpole_phys import commands
 from cartpole_phys.data.build import Options
 from cartpole_phys.data.build import build as build_recipe
 from cartpole_phys.data.building.writing import Built
-from cartpole_phys.data.check import FAILED, NOT_PROVEN, GateResult, check_with
+from cartpole_phys.data.check import check_with
 from cartpole_phys.data.exports.export import FORMATS, export
 from cartpole_phys.data.rebuild import rebuild
 from cartpole_phys.data.recipe import Recipe
@@ -149,17 +149,13 @@ def check_file(
 ) -> None:
     """Run every gate on a data set; exit code 1 if one fails or proves nothing."""
     with commands.ProgressBar(quiet or as_json) as progress:
-        results = check_with(file, progress, independent)
+        report = check_with(file, progress, independent)
     if as_json:
-        print(json.dumps([asdict(result) for result in results]))
+        print(json.dumps([asdict(result) for result in report]))
     else:
-        commands.say(*(_line(result) for result in results))
-    if any(result.status in (FAILED, NOT_PROVEN) for result in results):
+        commands.say(*map(str, report))
+    if not report.passed:
         sys.exit(UNPROVEN)
-
-
-def _line(result: GateResult) -> str:
-    return f"{result.mark} {result.gate:<11} {result.status}: {result.detail}"
 
 
 @app.command("rebuild")

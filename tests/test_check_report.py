@@ -8,8 +8,6 @@ import pytest
 
 from cartpole_phys import check
 
-pytestmark = pytest.mark.xfail(strict=True, reason="check() returns a list")
-
 
 @pytest.fixture
 def broken(random_file: Path, tmp_path: Path) -> Path:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from cartpole_phys.data.building.progress import Progress, Silent
 from cartpole_phys.data.gates import GATES, INDEPENDENT_GATES
@@ -20,6 +20,7 @@ from cartpole_phys.data.storage.blocks import Block, blocks
 from cartpole_phys.data.storage.d4rl import THREADS, Header, Reader, read_header
 from cartpole_phys.data.storage.hashing import METADATA_HASH
 from cartpole_phys.data.storage.sharded import MANIFEST, joined_sha256, read_manifest, verified_files
+from cartpole_phys.errors import printable
 
 PASSED, FAILED = "passed", "failed"
 NOT_APPLICABLE = "not applicable"  # the file makes no claim that the gate is about
@@ -38,6 +39,56 @@ class GateResult:
     def mark(self) -> str:
         """The status as one character."""
         return {PASSED: "✓", FAILED: "✗", NOT_PROVEN: "?"}.get(self.status, "–")
+
+    def __str__(self) -> str:
+        """One line, safe to print."""
+        return printable(f"{self.mark} {self.gate:<11} {self.status}: {self.detail}")
+
+
+@dataclass(frozen=True, repr=False)
+class CheckReport(Sequence[GateResult]):
+    """The result of every gate; ``report["replay"]`` is that of one gate, by its name."""
+
+    results: tuple[GateResult, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate passed or does not apply."""
+        return not self.failed
+
+    @property
+    def failed(self) -> list[str]:
+        """Names of the gates that failed, or could not prove a claim of the file."""
+        return [result.gate for result in self.results if result.status in (FAILED, NOT_PROVEN)]
+
+    def __len__(self) -> int:
+        """Number of gates."""
+        return len(self.results)
+
+    @overload
+    def __getitem__(self, index: int | str) -> GateResult: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[GateResult, ...]: ...
+
+    def __getitem__(self, index: int | str | slice) -> GateResult | tuple[GateResult, ...]:
+        """The result of a gate by its name or position, or those of a slice.
+
+        Raises:
+            IndexError: if there is no such position.
+            KeyError: if there is no gate of that name.
+        """
+        if not isinstance(index, str):
+            return self.results[index]
+        by_name = {result.gate: result for result in self.results}
+        if index not in by_name:
+            raise KeyError(f"Expected one of {', '.join(by_name)}, got {index!r}.")
+        return by_name[index]
+
+    def __repr__(self) -> str:
+        """The verdict, and a line for each gate."""
+        verdict = f"Validation failed: {', '.join(self.failed)}" if self.failed else "Validation passed"
+        return "\n".join([verdict, *map(str, self.results)])
 
 
 class _Asked:
@@ -78,8 +129,10 @@ class _Asked:
     _gate: Gate
 
 
-def check(path: str | os.PathLike[str], independent: bool = False) -> list[GateResult]:
+def check(path: str | os.PathLike[str], independent: bool = False) -> CheckReport:
     """Run every gate on a data set: what a file says of itself, and every row of it.
+
+    ``check(path).passed`` tells whether all is well.
 
     Args:
         path: a D4RL HDF5 file, or a folder of shards, of which each is checked, and that they are all.
@@ -91,13 +144,15 @@ def check(path: str | os.PathLike[str], independent: bool = False) -> list[GateR
     return check_with(path, Silent(), independent)
 
 
-def check_with(
-    path: str | os.PathLike[str], progress: Progress, independent: bool = False
-) -> list[GateResult]:
-    """The same, telling ``progress``; see ``check``."""
+def check_with(path: str | os.PathLike[str], progress: Progress, independent: bool = False) -> CheckReport:
+    """The same, reporting to ``progress``; see ``check``."""
     place = Path(path)
-    if not place.is_dir():
-        return check_file(place, progress, independent)
+    check_place = _check_shards if place.is_dir() else check_file
+    return CheckReport(tuple(check_place(place, progress, independent)))
+
+
+def _check_shards(place: Path, progress: Progress, independent: bool) -> list[GateResult]:
+    """Run the gates on each shard of a folder, and on all together."""
     manifest, shards, hashes, places, rows = read_manifest(place / MANIFEST), [], [], [], 0
     has_recipe = False
     progress.stage("checking")
