@@ -38,12 +38,13 @@ from benchmarks.studies.report import (
 )
 from benchmarks.studies.running import DATA, JOBS, DataOption, JobsOption, run
 from benchmarks.studies.score_tables import estimated
-from benchmarks.studies.statistics import interquartile_mean
+from benchmarks.studies.statistics import interquartile_mean, paired_difference
 from benchmarks.studies.summary import Summary
 from benchmarks.studies.tables import interval, minus, table
 from cartpole_phys import commands
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.errors import InputError
 from cartpole_phys.files import unfinished
 
 matplotlib.use("Agg")
@@ -57,11 +58,12 @@ def results_table() -> str:
     """Table II of the report beside ours."""
     summary = Summary(CELLS, RESULTS)
     headings = ["data", "transitions", "their mean", "in the report", "its parameters", "ours", "BC"]
+    headings.append("ours minus BC")
     sac, random = (interquartile_mean(summary.behaviour_returns(TRAINED, name)[:, None])
                    for name in (SAMPLED, RANDOM_AGENT))  # fmt: skip
     agents = [
-        ["random agent", "", "", minus(f"{REPORTED_RANDOM_AGENT}"), "", interval(random), ""],
-        ["SAC agent", "", "", minus(f"{REPORTED_SAC}"), "", interval(sac), ""],
+        ["random agent", "", "", minus(f"{REPORTED_RANDOM_AGENT}"), "", interval(random), "", ""],
+        ["SAC agent", "", "", minus(f"{REPORTED_SAC}"), "", interval(sac), "", ""],
     ]
     rows = [_row(summary, data) for data in summary.data]
     return "\n".join([table(headings, [*agents, *rows]), "", _note(summary)])
@@ -72,6 +74,7 @@ def _row(summary: Summary, data: Recipe) -> list[str]:
     cells = ["" if method is None else _told(summary, data, method) for method in methods]
     reported = minus(f"{REPORTED[data.name]}") if data.name in REPORTED else ""
     made = summary.made_by(data)
+    cells.append(_difference(summary, data, DECISION, CLONING))
     return [label(data), f"{made['rows']:,}", minus(f"{made['mean_return']:.1f}"), reported, *cells]
 
 
@@ -85,35 +88,67 @@ def _told(summary: Summary, data: Recipe, method: Method, wish: int = 0) -> str:
     return estimated(summary.run_returns(data, method, wish)[:, None], seeds) if seeds else ""
 
 
+def _difference(summary: Summary, data: Recipe, method: Method, other: Method, wish: int = 0) -> str:
+    """How much more return a method gets than another, over the training seeds that both have."""
+    own, others = summary.run_returns(data, method, wish), summary.run_returns(data, other)
+    runs = min(len(own), len(others))
+    return interval(paired_difference(own[:runs, None], others[:runs, None])) if runs else ""
+
+
+def remeasured(summary: Summary) -> str:
+    """What is wrong with results of an earlier protocol, as a sentence; nothing where there are none."""
+    try:
+        summary.check_protocol(PROTOCOL)
+    except InputError:
+        return (
+            " **Being remeasured**: in these results each training seed had its own start states, so that "
+            "the intervals of single columns measure start states; differences are paired by start states."
+        )
+    return ""
+
+
 def _note(summary: Summary) -> str:
     machines, dates = summary.made()
     missing = f" {len(summary.missing)} cells are missing." if summary.missing else ""
     return (
         f"Mean return of {PROTOCOL.episodes} episodes on the same start states for all; interquartile mean "
-        f"of {PROTOCOL.seeds} seeds with its 95 % interval, last checkpoint. Decision Transformers are asked "
-        f"for the best known policy's return. `python -m benchmarks.pendulum`: {machines}, {dates}.{missing}"
+        f"of {PROTOCOL.seeds} training seeds with its 95 % interval, last checkpoint. Decision Transformers "
+        f"are conditioned on the best known policy's return. `python -m benchmarks.pendulum`: {machines}, "
+        f"{dates}.{missing}{remeasured(summary)}"
     )
 
 
 def value_table() -> str:
     """Value-based methods beside the Decision Transformer, on random data."""
     summary = Summary(CELLS, RESULTS)
-    rows = [[one.name, _told(summary, RANDOM, one)] for one in (CLONING, DECISION, *VALUE_BASED)]
-    return table(["on random data", "mean return"], rows)
+    rows = [
+        [one.name, _told(summary, RANDOM, one), _difference(summary, RANDOM, one, CLONING)]
+        for one in (CLONING, DECISION, *VALUE_BASED)
+    ]
+    rows[0][-1] = ""
+    return table(["on random data", "mean return", "minus BC"], rows)
 
 
 def changes_table() -> str:
     """What each change alone does, on the trained agent's data."""
     summary = Summary(CELLS, RESULTS)
     methods = (DECISION, *CHANGED[:3], REPORTS[TRAINED.name], *CHANGED[3:])
-    rows = [[one.name, _told(summary, TRAINED, one)] for one in methods]
+    rows = [
+        [one.name, _told(summary, TRAINED, one), _difference(summary, TRAINED, one, DECISION)]
+        for one in methods
+    ]
+    rows[0][-1] = ""
     rows += [
-        [f"ours, asked for {_wish(one)}", _told(summary, TRAINED, DECISION, number)]
+        [
+            f"ours, asked for {_wish(one)}",
+            _told(summary, TRAINED, DECISION, number),
+            _difference(summary, TRAINED, DECISION, DECISION, number),
+        ]
         for first in summary.of(TRAINED, DECISION)[:1]
         for number, one in enumerate(first["played"])
         if number
     ]
-    return table(["on the trained agent's data", "mean return"], rows)
+    return table(["on the trained agent's data", "mean return", "minus Decision Transformer"], rows)
 
 
 def _wish(played: dict[str, Any]) -> str:

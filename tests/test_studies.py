@@ -92,8 +92,17 @@ def test_kept_results_are_of_the_recipes_that_the_study_has_now(study: tuple[Seq
 
 @pytest.mark.parametrize(
     ("study", "protocol"),
-    [((QUESTION.cells, QUESTION.results), QUESTION.protocol), ((REPORTED, PENDULUM), REPORTED_PROTOCOL)],
-    ids=["scores", "pendulum"],
+    [
+        pytest.param((QUESTION.cells, QUESTION.results), QUESTION.protocol, id="scores"),
+        pytest.param(
+            (REPORTED, PENDULUM),
+            REPORTED_PROTOCOL,
+            id="pendulum",
+            marks=pytest.mark.xfail(
+                strict=True, raises=AssertionError, reason="being remeasured on one set of start states"
+            ),
+        ),
+    ],
 )
 def test_kept_results_are_played_as_the_protocol_has_it_now(
     study: tuple[Sequence[Cell], Path], protocol: Protocol
@@ -101,7 +110,7 @@ def test_kept_results_are_played_as_the_protocol_has_it_now(
     for cell, result in _kept(*study):
         episodes = protocol.slow_episodes if cell.method.slow else protocol.episodes
         assert {len(one["returns"]) for one in result["played"]} == {episodes}, cell.name
-        assert result["evaluation_seed"] == EVALUATION_SEED + cell.seed, cell.name
+        assert result["evaluation_seed"] == protocol.evaluation_seed(cell.seed), cell.name
 
 
 def _kept(cells: Sequence[Cell], results: Path) -> list[tuple[Cell, dict[str, Any]]]:

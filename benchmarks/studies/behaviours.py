@@ -62,10 +62,9 @@ def policy_of(header: Header, part: int, mean_action: bool) -> Behaviour:
 
 
 def _played(data: Recipe, policy: PolicySource | Behaviour, protocol: Protocol) -> dict[str, Any]:
-    """Returns (seeds, episodes) and the mean length of the episodes, which says how many the data have."""
-    played = [
-        data.world.play(policy, protocol.episodes, EVALUATION_SEED + seed) for seed in range(protocol.seeds)
-    ]
+    """Returns (sets of start states, episodes), and the mean length, which says how many the data have."""
+    seeds = sorted({protocol.evaluation_seed(seed) for seed in range(protocol.seeds)})
+    played = [data.world.play(policy, protocol.episodes, seed) for seed in seeds]
     return {
         "mean_length": float(np.mean([one.lengths for one in played])),
         "returns": [[round(float(value), 3) for value in one.returns] for one in played],

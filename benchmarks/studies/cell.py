@@ -29,7 +29,7 @@ from dt.models import Recipe
 from dt.policy import load
 from dt.training import best, train
 
-EVALUATION_SEED = 1_000  # of the start states of training seed 0; seed 1 has the next one
+EVALUATION_SEED = 1_000  # of the start states
 WANTED_SCORE = 100.0  # what models that can be asked for a return are asked for: the best known policy's
 # Options that came after the first results, and what these were made with.
 LATER: Mapping[str, Any] = {"betas": [0.9, 0.999], "decaying": "all", "return_span": 1_000.0}
@@ -58,6 +58,13 @@ class Protocol:
     curve_points: int = 10  # times that a model is played while it learns, the end included
     curve_episodes: int = 100  # each time
     swept_scores: tuple[float, ...] = (25.0, 50.0, 75.0)  # further wishes, besides the data's best return
+    # Whether all training seeds are evaluated on one set of start states; otherwise each has its own, and
+    # intervals over seeds measure how much start states differ, too.
+    shared_starts: bool = False
+
+    def evaluation_seed(self, seed: int) -> int:
+        """The start states of a training seed: the same for all methods and behavior policies."""
+        return EVALUATION_SEED + (0 if self.shared_starts else seed)
 
     def episodes_of(self, method: Method) -> int:
         """How many a model of this method plays for each wish."""
@@ -184,7 +191,7 @@ class _Measurement:
             ELIGIBLE: asdict(trained.source.eligible),
             "method": self.cell.method.name,
             "seed": self.cell.seed,
-            "evaluation_seed": EVALUATION_SEED + self.cell.seed,
+            "evaluation_seed": self.protocol.evaluation_seed(self.cell.seed),
             "recipe": asdict(trained.recipe),
             **({"scaling": dict(self.cell.method.scaling)} if self.cell.method.scaling else {}),
             "train_seconds": round(self.seconds, 1),
@@ -221,7 +228,7 @@ class _Measurement:
         return return_of_score(self.cell.data.env_id, score)
 
     def _returns(self, checkpoint: Checkpoint, target: float | None, episodes: int) -> list[float]:
-        world, seed = self.cell.data.world, EVALUATION_SEED + self.cell.seed
+        world, seed = self.cell.data.world, self.protocol.evaluation_seed(self.cell.seed)
         returns = world.play(load(checkpoint, target), episodes, seed).returns
         return [round(float(one), 3) for one in returns]
 

@@ -12,7 +12,6 @@ from benchmarks.machine import describe
 from benchmarks.studies.behaviours import policy_of
 from benchmarks.studies.cell import (
     ELIGIBLE,
-    EVALUATION_SEED,
     WANTED_SCORE,
     Cell,
     Method,
@@ -97,8 +96,8 @@ class Disturbed:
 
     def result(self) -> dict[str, Any]:
         """Its returns by disturbance and strength."""
-        seed, policy = EVALUATION_SEED + self.seed, self._policy()
         source = describe_data(load_file(data_path(self.data, self.folder)))
+        seed, policy = self.protocol.evaluation_seed(self.seed), self._policy()
         count = self.protocol.episodes_of(self.method) if self.method else self.protocol.episodes
 
         def returns(world: World) -> list[float]:

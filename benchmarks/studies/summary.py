@@ -75,6 +75,12 @@ class Summary:
         """
         for cell, result in self._finished.items():
             episodes, wishes = protocol.episodes_of(cell.method), [one["wish"] for one in result["played"]]
+            starts = protocol.evaluation_seed(cell.seed)
+            if result["evaluation_seed"] != starts:
+                raise InputError(
+                    f"Expected {cell.name} to be evaluated on the start states of seed {starts}, got those "
+                    f"of {result['evaluation_seed']}; delete its file and run the study again."
+                )
             counts = {len(one["returns"]) for one in result["played"]}
             if counts != {episodes} or wishes not in ([None], protocol.wishes):
                 raise InputError(

@@ -17,9 +17,9 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def interval(estimate: Estimate | tuple[float, float, float], digits: int = 1) -> str:
-    """A figure with its 95 % interval."""
+    """A figure with its 95 % interval; alone where all runs agree, of which a bootstrap tells no interval."""
     value, low, high = (minus(f"{one:.{digits}f}") for one in estimate)
-    return f"{value} ({low} – {high})"
+    return value if low == high else f"{value} ({low} – {high})"
 
 
 def marked(heading: str, old: bool) -> str:
