@@ -7,15 +7,17 @@ import pytest
 from readme import README, ROOT
 
 CAUSAL = re.compile(
-    r"\b(because|since|therefore|thus|due to|thanks to|so that|as soon as|brings?|teach(?:es)?|helps?|costs? most|"
-    r"is why|what there is to learn|suffices?|is not enough|matters?)\b",
+    r"\b(because|since|therefore|thus|due to|thanks to|so that|as soon as|brings?|teach(?:es)?|helps?|"
+    r"costs? most|is why|what there is to learn|suffices?|is not enough|matters?)\b",
     re.IGNORECASE,
 )
 GENERATED = re.compile(r"<!-- (\S+):begin -->.*?<!-- \1:end -->", re.DOTALL)
 BLOCKS = re.compile(r"^(```.*?^```|\|.*?$|#.*?$|!\[.*?$)", re.DOTALL | re.MULTILINE)
 PAGES = ("scores", "pendulum", "halfcheetah", "attention")
 # Sentences that say why, by how they begin, and what holds them: a result, or a rule of the protocol itself.
-HELD: Mapping[str, str] = {}
+HELD: Mapping[str, str] = {
+    "On the trained agent's data they do not, and no single change": "benchmarks/results/pendulum",
+}
 
 
 def _sentences() -> list[str]:
@@ -26,7 +28,6 @@ def _sentences() -> list[str]:
     return [sentence for page in prose for sentence in re.split(r"(?<=[.:])\s+", " ".join(page.split()))]
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="prose gives causes that no result holds")
 def test_causes_are_held_by_committed_results() -> None:
     causal = [sentence for sentence in _sentences() if CAUSAL.search(sentence)]
     assert [one for one in causal if not one.startswith(tuple(HELD))] == []
