@@ -17,6 +17,7 @@ from cartpole_phys.data.build import build as build_recipe
 from cartpole_phys.data.building.writing import Built
 from cartpole_phys.data.check import check_with
 from cartpole_phys.data.exports.export import FORMATS, export
+from cartpole_phys.data.provenance import Differences, spelled_out
 from cartpole_phys.data.rebuild import rebuild
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.release.fetching import fetch
@@ -176,12 +177,17 @@ def rebuild_file(
     else:
         marked = dict.fromkeys(rebuilt.equal, "✓") | dict.fromkeys(rebuilt.different, "✗")
         commands.say(*(f"{mark} {name}" for name, mark in sorted(marked.items())))
-        if rebuilt.different and rebuilt.other_versions:
-            others = rebuilt.other_versions.items()
-            changed = "; ".join(f"{name} {then} then, {now} now" for name, (then, now) in others)
-            commands.say(f"The file was made with other versions: {changed}.")
+        if rebuilt.different:
+            commands.say(_reason(rebuilt.other_versions))
     if rebuilt.different:
         sys.exit(UNPROVEN)
+
+
+def _reason(others: Differences) -> str:
+    """Why rebuilt arrays may differ."""
+    if not others:
+        return "All that the file records is the same now: it does not hold what its recipe gives."
+    return f"The file was made otherwise: {spelled_out(others)}."
 
 
 @app.command("show")

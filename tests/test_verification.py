@@ -15,9 +15,11 @@ from cartpole_phys import build_dataset, check, evaluate, load_dataset, make_env
 from cartpole_phys.data.building.progress import Silent
 from cartpole_phys.data.building.trained import _training_recipe
 from cartpole_phys.data.exports.export import export
+from cartpole_phys.data.provenance import differing, stated_versions
 from cartpole_phys.data.rebuild import rebuild
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.report.show import show
+from cartpole_phys.data.storage.d4rl import read_header
 from cartpole_phys.policies.selections import selection
 
 BUILD: dict[str, Any] = {"policy": "ppo", "tier": "medium-replay", "steps": 600}  # a second of training
@@ -91,7 +93,6 @@ def test_the_key_of_an_agent_holds_the_arithmetic_of_the_cpu(cpu: str) -> None:
     assert other.stdout.strip() != key()
 
 
-@pytest.mark.xfail(strict=True, reason="nothing records what decided the agent")
 def test_rebuilding_on_another_cpu_names_it_and_leaves_the_agent_alone(replay: tuple[Path, Path]) -> None:
     if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
         pytest.skip("needs a CPU that can be told to compute as another one")
@@ -102,4 +103,17 @@ def test_rebuilding_on_another_cpu_names_it_and_leaves_the_agent_alone(replay: t
     assert told.returncode == 1, told.stderr
     assert "cpu-capability" in told.stdout
     assert "DEFAULT now" in told.stdout
+    recorded = read_header(file).metadata["versions"]
+    assert {"cpu-capability", "arithmetic", "torch", "stable-baselines3", "numpy"} <= set(recorded)
     assert _files(file.parent, agents) == before
+
+
+def test_versions_of_the_training_are_looked_up_where_older_files_have_them() -> None:
+    training = {"versions": {"torch": "2.0", "numpy": "1.9"}}
+    stated = stated_versions({"versions": {"numpy": "2.0"}, "parts": [{"training": training}, {}]})
+    assert stated == {"torch": "2.0", "numpy": "2.0"}
+    assert differing(stated, {"torch": "2.1", "numpy": "2.0", "arithmetic": "a"}) == {
+        "torch": ("2.0", "2.1"),
+        "arithmetic": ("not recorded", "a"),
+    }
+    assert stated_versions({"parts": 5}) == stated_versions({}) == {}

@@ -12,6 +12,7 @@ from cartpole_phys.data.building.metadata import versions
 from cartpole_phys.data.building.parts import COLLECTION, Part, prepare
 from cartpole_phys.data.building.progress import Progress
 from cartpole_phys.data.building.writing import flat
+from cartpole_phys.data.provenance import Differences, differing, stated_versions
 from cartpole_phys.data.recipe import Recipe, recipe_from
 from cartpole_phys.data.stated import stated_env
 from cartpole_phys.data.storage.d4rl import Header, read_header
@@ -29,7 +30,7 @@ class Rebuilt:
 
     equal: list[str]  # names of arrays
     different: list[str]
-    other_versions: Mapping[str, tuple[str, str]]  # by name, then and now: why arrays may differ
+    other_versions: Differences  # by name, then and now: why arrays may differ
 
 
 def rebuild(
@@ -54,7 +55,8 @@ def rebuild(
     rebuilt = [_rebuild_file(file, jobs, progress, policy) for file in files]
     different = {name for one in rebuilt for name in one.different}
     names = {name for one in rebuilt for name in one.equal}
-    return Rebuilt(sorted(names - different), sorted(different), rebuilt[0].other_versions)
+    others = {name: change for one in rebuilt for name, change in one.other_versions.items()}
+    return Rebuilt(sorted(names - different), sorted(different), others)
 
 
 def _rebuild_file(path: Path, jobs: int, progress: Progress, policy: str | None) -> Rebuilt:
@@ -79,16 +81,8 @@ def _rebuild_file(path: Path, jobs: int, progress: Progress, policy: str | None)
     return Rebuilt(
         [name for name in names if stated.get(name) == again.get(name)],
         [name for name in names if stated.get(name) != again.get(name)],
-        _other_versions(header),
+        differing(stated_versions(header.metadata), versions(parts[0].recipe)),
     )
-
-
-def _other_versions(header: Header) -> dict[str, tuple[str, str]]:
-    """What has another version now than when the file was made."""
-    then, now = header.metadata.get("versions"), versions(stated_env(header.metadata)[0])
-    if not isinstance(then, Mapping):
-        return {}
-    return {name: (str(then[name]), now[name]) for name in now if name in then and then[name] != now[name]}
 
 
 def _parts(header: Header, policy: str | None, progress: Progress) -> list[Part]:

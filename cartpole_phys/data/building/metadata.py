@@ -13,6 +13,8 @@ from cartpole_phys.data.building.parts import Part, Prepared
 from cartpole_phys.data.building.progress import Progress
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.storage.d4rl import SCHEMA_VERSION
+from cartpole_phys.data.tiers import TRAINED
+from cartpole_phys.policies.training_recipe import training_versions
 from cartpole_phys.worlds.making import spec_json
 from cartpole_phys.worlds.versions import physics_versions
 
@@ -44,7 +46,7 @@ def metadata_of(
         "evaluation": evaluation_of(recipe),
         "scores": _scores(recipe, prepared, progress),
         "references": dict(prepared.references),
-        "versions": versions(recipe.env_id),
+        "versions": versions(recipe),
         "git_commit": git_commit(),
     }
 
@@ -73,9 +75,10 @@ def _described(part: Part, hashes: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def versions(env_id: str) -> dict[str, str]:
-    """Versions of all that the arrays of a data set depend on."""
-    return {**package_versions(), **physics_versions(env_id)}
+def versions(recipe: Recipe) -> dict[str, str]:
+    """All that decides the arrays of a data set besides its recipe, and for an agent the CPU's arithmetic."""
+    training = training_versions() if recipe.policy in TRAINED else {}
+    return {**package_versions(), **physics_versions(recipe.env_id), **training}
 
 
 def package_versions() -> dict[str, str]:

@@ -1,0 +1,40 @@
+"""What decided the rows of a data set besides its recipe, and how that differs from another machine's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+UNRECORDED = "not recorded"
+
+Differences = Mapping[str, tuple[str, str]]  # by name: then and now
+
+
+def stated_versions(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """The versions that a file records: its own, and those that its agents were trained with."""
+    parts = metadata.get("parts")
+    described = [part for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
+    training = [part["training"] for part in described if isinstance(part.get("training"), Mapping)]
+    groups = [holder.get("versions") for holder in (*training, metadata)]
+    found = [group for group in groups if isinstance(group, Mapping)]
+    return {str(name): str(version) for group in found for name, version in group.items()}
+
+
+def differing(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """What is otherwise now than it was then, or was not recorded then."""
+    return {
+        name: (then.get(name, UNRECORDED), version)
+        for name, version in now.items()
+        if then.get(name) != version
+    }
+
+
+def spelled_out(differences: Differences) -> str:
+    """Differences in words, those that were recorded first."""
+    unrecorded = [name for name, (then, _) in differences.items() if then == UNRECORDED]
+    told = [
+        f"{name} {then} then, {now} now"
+        for name, (then, now) in differences.items()
+        if name not in unrecorded
+    ]
+    return "; ".join([*told, *([f"not recorded then: {', '.join(unrecorded)}"] if unrecorded else [])])
