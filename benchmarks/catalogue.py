@@ -16,6 +16,7 @@ from typing import Any
 
 from cartpole_phys import commands
 from cartpole_phys.data.release.fetching import REGISTRY
+from cartpole_phys.data.release.identity import arrays_sha256
 from cartpole_phys.data.release.release import CARDS, CITATION, LICENCE, MANIFEST, SUMS
 from cartpole_phys.errors import InputError
 from cartpole_phys.files import unfinished, unfinished_folder
@@ -68,7 +69,11 @@ def take_in(release: Path, datasets: Path = DATASETS, registry: Path = REGISTRY)
         script.chmod(0o755)
     known = json.loads(registry.read_text("utf-8"))
     files = {
-        name: {key: file[key] for key in ("bytes", "sha256")} for name, file in manifest["files"].items()
+        name: {
+            **{key: file[key] for key in ("bytes", "sha256", "versions")},
+            "arrays_sha256": arrays_sha256(file["arrays"]),
+        }
+        for name, file in manifest["files"].items()
     }
     with unfinished(registry) as partial:
         text = json.dumps({"version": version, "mirrors": known["mirrors"], "files": files}, indent=2)

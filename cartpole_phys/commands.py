@@ -63,6 +63,7 @@ def run(app: Callable[..., Any]) -> None:
     Signals raise an exception of our own because the command-line library answers Ctrl-C itself.
     """
     warnings.simplefilter("ignore", RuntimeWarning)  # gates, not NumPy, say that numbers are not finite
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {printable(str(message))}\n"
     gc.freeze()  # what was imported stays, so no search for cycles needs to go through it
     sys.argv[1:] = [_expanded(argument) for argument in sys.argv[1:]]
     for number in (signal.SIGINT, signal.SIGTERM):

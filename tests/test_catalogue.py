@@ -10,6 +10,7 @@ import pytest
 from benchmarks.catalogue import DATASETS, take_in
 from cartpole_phys.data.recipe import released_recipes
 from cartpole_phys.data.release.fetching import REGISTRY, registry
+from cartpole_phys.data.release.identity import arrays_sha256
 from cartpole_phys.errors import InputError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -18,7 +19,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 def _release(folder: Path, *commits: str) -> Path:
     """A release without its data."""
     files = {
-        f"set-{i}": {"bytes": i, "sha256": "0" * 64, "arrays": {}, "git_commit": commit}
+        f"set-{i}": {"bytes": i, "sha256": "0" * 64, "arrays": {}, "versions": {}, "git_commit": commit}
         for i, commit in enumerate(commits)
     }
     (folder / "cards").mkdir(parents=True)
@@ -37,7 +38,8 @@ def test_a_release_is_taken_in_once(tmp_path: Path) -> None:
     taken = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
     expected = {"manifest.json", "SHA256SUMS", "LICENSE", "CITATION.cff", "cards/set-0.md"}
     assert taken == expected | {"ERRATA.md", "reproduce.sh"}
-    files = {name: {"bytes": i, "sha256": "0" * 64} for i, name in enumerate(("set-0", "set-1"))}
+    same = {"sha256": "0" * 64, "versions": {}, "arrays_sha256": arrays_sha256({})}
+    files = {name: {"bytes": i, **same} for i, name in enumerate(("set-0", "set-1"))}
     stated = json.loads(known.read_text())
     assert stated == {"version": "v7", "mirrors": ["https://mirror"], "files": files}
     assert f"git checkout --quiet {COMMIT}" in (place / "reproduce.sh").read_text()
@@ -62,7 +64,8 @@ def test_the_registry_is_the_committed_release() -> None:
     sums = dict(line.split("  ")[::-1] for line in (place / "SHA256SUMS").read_text().splitlines())
     for name, recipe in released_recipes().items():
         file, card = manifest["files"][name], (place / "cards" / f"{name}.md").read_text()
-        assert stated[name] == {"bytes": file["bytes"], "sha256": file["sha256"]}
+        copied = {key: file[key] for key in ("bytes", "sha256", "versions")}
+        assert stated[name] == {**copied, "arrays_sha256": arrays_sha256(file["arrays"])}
         assert sums[f"{name}.hdf5"] == file["sha256"]
         assert recipe.command == file["command"]
         assert file["sha256"] in card

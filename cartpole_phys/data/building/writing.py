@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass
@@ -19,6 +20,7 @@ from cartpole_phys.data.building.parts import Prepared
 from cartpole_phys.data.building.progress import Progress
 from cartpole_phys.data.check import FAILED, check_file
 from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.data.release.identity import ReleaseWarning, compared, difference
 from cartpole_phys.data.score import score
 from cartpole_phys.data.storage.d4rl import Writer
 from cartpole_phys.data.storage.d4rl_v2 import add_v2_metadata
@@ -98,6 +100,8 @@ def build_file(
                 f"The built data set failed validation and was discarded: gate {failed[0].gate}, "
                 f"{failed[0].detail}; try another --seed or more --steps."
             )
+    if (told := difference(metadata)) is not None:
+        warnings.warn(told, ReleaseWarning, stacklevel=2)
     return built_from(path, Summary(**metadata["summary"]), prepared.references, metadata[METADATA_HASH])
 
 
@@ -138,7 +142,8 @@ def _write(
                 progress.rows(summary.transitions, rows)
             hashes.append(own.hexdigests())
         stated = metadata_of(recipe, name, prepared, hashes, progress)
-        metadata = {**stated, "summary": asdict(summary), **extra}
+        release = compared(name, writer.hexdigests())
+        metadata = {**stated, "summary": asdict(summary), **release, **extra}
         weights = {str(i): part.behaviour.weights for i, part in enumerate(parts) if part.behaviour.weights}
         written = writer.finish(metadata, weights)
     if recipe.d4rl_v2_metadata:

@@ -106,6 +106,10 @@ class Writer:
         self._pending = {name: array[full:].copy() for name, array in rows.items()}
         hashed.result()
 
+    def hexdigests(self) -> dict[str, str]:
+        """The hash of every array, once all rows were appended."""
+        return self._hashes.hexdigests()
+
     def finish(self, metadata: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
         """Write what is left, the metadata and all hashes.
 
@@ -115,7 +119,7 @@ class Writer:
         self._write(self._pending, len(self._pending["rewards"]))
         self._drain(0)
         assert self._written == self._rows
-        complete = sealed(metadata, weights, self._hashes.hexdigests())
+        complete = sealed(metadata, weights, self.hexdigests())
         for name, value in complete.items():
             self._file.attrs[name] = (
                 json.dumps(value, sort_keys=True) if isinstance(value, (dict, list)) else value
