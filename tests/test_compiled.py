@@ -4,7 +4,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from cartpole_phys.numeric import compiled
 from cartpole_phys.numeric.compiled import PACKAGE, kernel_sources, source_hash
 
 PROGRAM = (
@@ -56,3 +60,23 @@ def test_an_edited_callee_is_compiled_anew(tmp_path: Path) -> None:
     )
     assert source_hash(copy) != before
     assert velocity() == 2 * first
+
+
+def _half(x: float) -> float:
+    return 0.5 * x
+
+
+@pytest.mark.xfail(strict=True, reason="each inlined function is compiled to machine code, with two wrappers")
+@pytest.mark.parametrize("decorator", ["inlined", "inlined_once"])
+def test_inlined_functions_have_no_machine_code_of_their_own(
+    decorator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or each level of calls repeats the work of those below, and a cold start takes longer."""
+    monkeypatch.setattr(compiled, "CACHE_FOLDER", tmp_path)
+    half: Any = getattr(compiled, decorator)(_half)
+    quarter = compiled.kernel(lambda x: half(half(x)))
+    assert quarter(3.0) == 0.75
+    (result,) = half.overloads.values()
+    address_of = result.library.get_pointer_to_function
+    assert address_of(result.fndesc.llvm_func_name) == 0
+    assert address_of(result.fndesc.llvm_cpython_wrapper_name) == 0
