@@ -66,7 +66,6 @@ def _half(x: float) -> float:
     return 0.5 * x
 
 
-@pytest.mark.xfail(strict=True, reason="each inlined function is compiled to machine code, with two wrappers")
 @pytest.mark.parametrize("decorator", ["inlined", "inlined_once"])
 def test_inlined_functions_have_no_machine_code_of_their_own(
     decorator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

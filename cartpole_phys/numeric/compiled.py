@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 import numba
 import platformdirs
 
+from cartpole_phys.numeric.fragments import FragmentCompiler, RawFragmentCompiler
 from cartpole_phys.numeric.kernel_cache import KernelCache
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -69,6 +70,19 @@ def quick_kernel(function: Function) -> Function:
     return _cached(function, _nrt=False)
 
 
+def _fragment(function: Function, compiler: type[FragmentCompiler]) -> Function:
+    options = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, **_OPTIONS}
+    return cast(Function, numba.njit(pipeline_class=compiler, **options)(function))
+
+
 def inlined(function: Function) -> Function:
-    """Compile a function that only kernels call: always inlined, so that their loops can be vectorised."""
-    return cast(Function, numba.njit(forceinline=True, **_OPTIONS)(function))
+    """Compile a function that only kernels call: always inlined, so that their loops can be vectorized."""
+    return _fragment(function, FragmentCompiler)
+
+
+def inlined_once(function: Function) -> Function:
+    """Compile a function that is most of a kernel: always inlined, and optimized as part of the kernel only.
+
+    Functions with loops to vectorize are ``inlined``: inside a large function LLVM vectorizes fewer of them.
+    """
+    return _fragment(function, RawFragmentCompiler)

@@ -35,7 +35,7 @@ from cartpole_phys.memory import (
     Settings,
     X,
 )
-from cartpole_phys.numeric.compiled import inlined, kernel
+from cartpole_phys.numeric.compiled import inlined, inlined_once, kernel
 from cartpole_phys.physics import State
 from cartpole_phys.rollouts.laws import NETWORK, choose_all
 from cartpole_phys.rollouts.network import Network
@@ -193,7 +193,7 @@ def _empty_lanes(count: int, key: np.uint64, params: FloatArray, observation_siz
     )
 
 
-@inlined
+@inlined_once
 def _simulate(
     integrate: Callable[..., State],
     one_angle: bool,

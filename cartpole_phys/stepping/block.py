@@ -35,7 +35,7 @@ from cartpole_phys.memory import (
     X,
     params_of,
 )
-from cartpole_phys.numeric.compiled import inlined, kernel
+from cartpole_phys.numeric.compiled import inlined, inlined_once, kernel
 from cartpole_phys.numeric.trigonometry import QUARTER_PI
 from cartpole_phys.physics import Constants, State, constants_of
 from cartpole_phys.stepping.sensing import Observations, observe_range
@@ -181,7 +181,7 @@ def _finish_block(
             gained[i] = reward_of(settings.task, x[i], theta[i], theta_dot[i], actions[i])
 
 
-@inlined
+@inlined_once
 def step_range(
     integrate: Callable[..., State],
     one_angle: bool,
