@@ -1,7 +1,8 @@
 """Seconds until the first step, and bytes an environment: ``python -m benchmarks.speeds.startup``.
 
 Cold is a process that finds no compiled kernels and compiles what it needs; warm one that finds them. The
-time is that of the process itself, without the start of Python and the imports of Gymnasium and NumPy.
+time is that of the process, without the start of Python and the imports of Gymnasium and NumPy; its CPU
+time depends less on what else the machine does.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ NUM_ENVS = 16_384  # where bytes are counted
 PROGRAM = """
 import time
 import gymnasium as gym
-start = time.perf_counter()
+start, cpu = time.perf_counter(), time.process_time()
 import cartpole_phys
 env = {make}
 env.reset(seed=0)
 env.step(env.action_space.sample())
-print(time.perf_counter() - start)
+print(time.perf_counter() - start, time.process_time() - cpu)
 """
 MAKES = {
     "scalar": 'gym.make("PhysCartPole-v0")',
@@ -45,12 +46,13 @@ MAKES = {
 }
 
 
-def seconds_to_first_step(make: str, cache: Path) -> float:
-    """How long a new process takes from importing the package to the end of its first step."""
+def seconds_to_first_step(make: str, cache: Path) -> tuple[float, float]:
+    """What a new process takes from the import to the end of its first step: seconds, and of the CPU."""
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
     command = [sys.executable, "-c", PROGRAM.format(make=make)]
     printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-    return float(printed)
+    elapsed, cpu = map(float, printed.split())
+    return elapsed, cpu
 
 
 def bytes_an_environment() -> float:
@@ -78,7 +80,11 @@ def measure() -> dict[str, Any]:
             with tempfile.TemporaryDirectory() as folder:
                 cold.append(seconds_to_first_step(make, Path(folder)))
                 warm.append(seconds_to_first_step(make, Path(folder)))
-        rows.append({"environment": name, "cold_seconds": median(cold), "warm_seconds": median(warm)})
+        row: dict[str, Any] = {"environment": name}
+        for kind, measured in (("cold", cold), ("warm", warm)):
+            elapsed, cpu = (median(values) for values in zip(*measured, strict=True))
+            row |= {f"{kind}_seconds": elapsed, f"{kind}_cpu_seconds": cpu}
+        rows.append(row)
     return {"rounds": ROUNDS, "rows": rows, "bytes_an_environment": bytes_an_environment()}
 
 
@@ -88,10 +94,11 @@ def table(result: dict[str, Any]) -> Table:
         title=f"Seconds to the first step, medians of {result['rounds']} rounds",
         caption=f"{result['bytes_an_environment']:.0f} bytes an environment",
     )
-    for heading in ("environment", "cold", "warm"):
-        drawn.add_column(heading)
+    kinds = ("cold", "cold_cpu", "warm", "warm_cpu")
+    for heading in ("environment", *kinds):
+        drawn.add_column(heading.replace("_cpu", ", CPU"))
     for row in result["rows"]:
-        drawn.add_row(row["environment"], f"{row['cold_seconds']:.2f}", f"{row['warm_seconds']:.2f}")
+        drawn.add_row(row["environment"], *(f"{row[f'{kind}_seconds']:.2f}" for kind in kinds))
     return drawn
 
 
