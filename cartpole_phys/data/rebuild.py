@@ -11,7 +11,7 @@ from typing import Any
 from cartpole_phys.data.building.metadata import versions
 from cartpole_phys.data.building.parts import COLLECTION, Part, prepare
 from cartpole_phys.data.building.progress import Progress
-from cartpole_phys.data.building.writing import flat
+from cartpole_phys.data.building.summary import flat
 from cartpole_phys.data.provenance import Differences, differing, stated_versions
 from cartpole_phys.data.recipe import Recipe, recipe_from
 from cartpole_phys.data.stated import stated_env

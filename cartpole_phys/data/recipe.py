@@ -34,6 +34,11 @@ from cartpole_phys.worlds.world import World, world_of
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]{0,127}")
 TELLING_POLICY = re.compile(r"[a-z0-9]+([_.:][a-z0-9]+)*")  # without anything that a name leaves out
 DATASET_VERSION = "v0"
+DERIVED_NAME = re.compile(  # as Recipe.name makes them
+    rf"[a-z0-9_.]+-(random|({'|'.join(TRAINED)}|heuristic)-[a-z-]+)"
+    r"(-deterministic|-env[0-9a-f]{8}|-(steps|train|shards|score|seed)\d+|-d4rlv2)*"
+    rf"-{DATASET_VERSION}"
+)
 MOST_STEPS = 10**12  # 90 TB
 FEWEST_SCORED = 10  # episodes, of which an interval can be told
 MOST_EVALUATED = 5_000_000  # of the simulator: a check plays the evaluation again
@@ -136,6 +141,29 @@ class Recipe:
             replace(self, tier=tier, steps=rows, shard_steps=None)
             for tier, rows in zip(tiers, counts, strict=True)
         ]
+
+    @property
+    def shard_count(self) -> int:
+        """How many files a set of several files has."""
+        return sum(self._shard_counts())
+
+    def shard(self, number: int) -> tuple[int, int, Recipe]:
+        """The number of the part, the number in it and the recipe of one file of a set of several files."""
+        assert self.shard_steps is not None
+        part = 0
+        for count in self._shard_counts():
+            if number < count:
+                break
+            part, number = part + 1, number - count
+        whole = self.parts[part]
+        assert whole.steps is not None
+        rows = min(self.shard_steps, whole.steps - number * self.shard_steps)
+        return part, number, replace(whole, steps=rows)
+
+    def _shard_counts(self) -> list[int]:
+        """How many files each part has."""
+        assert self.shard_steps is not None
+        return [-(-part.steps // self.shard_steps) for part in self.parts if part.steps is not None]
 
     @property
     def name(self) -> str:
@@ -245,6 +273,11 @@ def check_name(name: str, recipe: Recipe) -> str:
         raise InputError(
             f"The name {name!r} belongs to the released recipe ({released.command}); "
             f"leave --name out to get {recipe.name!r}."
+        )
+    if DERIVED_NAME.fullmatch(name) and name != recipe.name:
+        raise InputError(
+            f"The name {name!r} reads as that of another recipe; leave --name out to get {recipe.name!r}, or "
+            f"choose one that does not end in -{DATASET_VERSION}."
         )
     return name
 

@@ -39,7 +39,11 @@ def measured_score(
     recipe: Recipe, source: PolicySource, references: Mapping[str, Any], told: OnEpisodes
 ) -> dict[str, float]:
     """The mean return of a policy, and where there are references its score with its 95 % interval."""
-    returns = _returns(recipe, source, told)
+    return score_of_returns(_returns(recipe, source, told), references)
+
+
+def score_of_returns(returns: Any, references: Mapping[str, Any]) -> dict[str, float]:
+    """The mean of returns, and where there are references their score with its 95 % interval."""
     measured = {"mean_return": float(returns.mean())}
     if not references:
         return measured

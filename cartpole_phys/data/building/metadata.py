@@ -9,7 +9,7 @@ from typing import Any
 
 from cartpole_phys.data.building.commit import git_commit
 from cartpole_phys.data.building.evaluating import evaluation_of, measured_score
-from cartpole_phys.data.building.parts import Part, Prepared
+from cartpole_phys.data.building.parts import COLLECTION, Part, Prepared, collection_seed, origin
 from cartpole_phys.data.building.progress import Progress
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.storage.d4rl import SCHEMA_VERSION
@@ -29,11 +29,22 @@ def metadata_of(
     progress: Progress,
 ) -> dict[str, Any]:
     """A file's metadata, all but the hashes of the whole arrays; measures the scores."""
-    parts = prepared.parts
+    return {
+        **implied_by(recipe),
+        "dataset_name": name,
+        "parts": [_described(part, own) for part, own in zip(prepared.parts, hashes, strict=True)],
+        "scores": _scores(recipe, prepared, progress),
+        "references": dict(prepared.references),
+        "versions": versions(recipe),
+        "git_commit": git_commit(),
+    }
+
+
+def implied_by(recipe: Recipe) -> dict[str, Any]:
+    """The attributes that follow from a file's recipe alone."""
     system = recipe.world.system
     return {
         "schema_version": SCHEMA_VERSION,
-        "dataset_name": name,
         "env_id": recipe.env_id,
         "env_kwargs": dict(recipe.env_kwargs),
         "env_spec": spec_json(recipe.env_id, recipe.env_kwargs),
@@ -42,12 +53,18 @@ def metadata_of(
         "tier": recipe.tier,
         "recipe": recipe.as_dict(),
         "command": recipe.command,
-        "parts": [_described(part, own) for part, own in zip(parts, hashes, strict=True)],
         "evaluation": evaluation_of(recipe),
-        "scores": _scores(recipe, prepared, progress),
-        "references": dict(prepared.references),
-        "versions": versions(recipe),
-        "git_commit": git_commit(),
+    }
+
+
+def implied_by_part(recipe: Recipe, number: int) -> dict[str, Any]:
+    """What follows from the recipe of a part, in set ``number`` of those of one recipe."""
+    source = origin(recipe)
+    return {
+        "tier": recipe.tier,
+        "source": source,
+        "collection_seed": collection_seed(recipe, number) if source == COLLECTION else None,
+        "command": recipe.command,
     }
 
 
@@ -67,10 +84,8 @@ def _scores(recipe: Recipe, prepared: Prepared, progress: Progress) -> list[dict
 def _described(part: Part, hashes: Mapping[str, str]) -> dict[str, Any]:
     return {
         **part.behaviour.description,
+        **implied_by_part(part.recipe, part.number),
         "rows": part.rows,
-        "source": part.origin,
-        "collection_seed": part.seed if part.recording is None else None,
-        "command": part.recipe.command,
         "sha256": dict(hashes),
     }
 

@@ -14,7 +14,7 @@ from cartpole_phys.data.building.progress import Progress
 from cartpole_phys.data.building.trained import trained_agent
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import all_references, references
-from cartpole_phys.data.tiers import STITCHING, is_own_policy
+from cartpole_phys.data.tiers import REPLAYS, STITCHING, is_own_policy
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.policies.agents import Cache
 from cartpole_phys.policies.behaviour import Behaviour
@@ -24,6 +24,7 @@ from cartpole_phys.worlds.sources import PolicySource
 
 References = Mapping[str, Any]
 COLLECTION = "collection"  # of a policy that the file holds, which can play the same again
+TRAINING = "training"  # all that an agent did while it learned
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +45,6 @@ class Part:
         return self.recipe.steps
 
     @property
-    def origin(self) -> str:
-        """Where its rows are from."""
-        if self.recording is None:
-            return COLLECTION
-        return STITCHING if self.recipe.tier == STITCHING else "training"
-
-    @property
     def source(self) -> PolicySource:
         """Where each thread or process that plays this part has its policy from."""
         if self.behaviour.description["kind"] != "factory":
@@ -61,7 +55,7 @@ class Part:
     @property
     def seed(self) -> int:
         """What the collected episodes' keys are drawn from."""
-        return self.recipe.derived_seed("collection", self.number)
+        return collection_seed(self.recipe, self.number)
 
     def episodes(self, jobs: int) -> Iterator[Episodes]:
         """The part's exactly ``rows`` rows, as they are played; ``jobs`` changes none of them."""
@@ -70,6 +64,18 @@ class Part:
         world = self.recipe.world
         needed = partial(episodes_for, self.rows, world.max_episode_steps)
         return cut(world.stream(self.source, self.seed, needed, jobs), self.rows)
+
+
+def origin(recipe: Recipe) -> str:
+    """Where the rows of a single tier are from."""
+    if recipe.tier == STITCHING:
+        return STITCHING
+    return TRAINING if recipe.tier in REPLAYS else COLLECTION
+
+
+def collection_seed(recipe: Recipe, number: int) -> int:
+    """What the keys of collected episodes are drawn from, in set ``number`` of those of one recipe."""
+    return recipe.derived_seed("collection", number)
 
 
 @dataclass(frozen=True, eq=False)

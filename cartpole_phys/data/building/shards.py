@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cartpole_phys.data.building.parts import Part, Prepared
 from cartpole_phys.data.building.progress import Progress, Silent
-from cartpole_phys.data.building.writing import Built, Summary, build_file, built_from, total, writing_to
+from cartpole_phys.data.building.summary import Summary, total
+from cartpole_phys.data.building.writing import Built, build_file, built_from, writing_to
 from cartpole_phys.data.check import FAILED, check_file
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.storage.d4rl import read_header
@@ -74,13 +75,8 @@ class ShardPlan:
 
 def plan_shards(name: str, recipe: Recipe, prepared: Prepared) -> list[ShardPlan]:
     """All shards of a data set: those of its first part, then those of the next."""
-    size = recipe.shard_steps
-    assert size is not None
-    parts = []
-    for whole in prepared.parts:
-        for number, start in enumerate(range(0, whole.rows, size)):
-            rows = min(size, whole.rows - start)
-            parts.append(Part(replace(whole.recipe, steps=rows), whole.behaviour, number=number))
+    planned = [recipe.shard(number) for number in range(recipe.shard_count)]
+    parts = [Part(own, prepared.parts[part].behaviour, number=number) for part, number, own in planned]
     return [
         ShardPlan(name, recipe, number, len(parts), Prepared([part], prepared.references))
         for number, part in enumerate(parts)

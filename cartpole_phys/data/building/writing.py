@@ -5,19 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from cartpole_phys.data.building.metadata import metadata_of
 from cartpole_phys.data.building.own_policies import require_tier
 from cartpole_phys.data.building.parts import Prepared
 from cartpole_phys.data.building.progress import Progress
+from cartpole_phys.data.building.summary import Summary, flat, summary_of, total
 from cartpole_phys.data.check import FAILED, check_file
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.release.identity import ReleaseWarning, compared, difference
@@ -26,11 +24,9 @@ from cartpole_phys.data.storage.d4rl import Writer
 from cartpole_phys.data.storage.d4rl_v2 import add_v2_metadata
 from cartpole_phys.data.storage.hashing import METADATA_HASH, TableHash
 from cartpole_phys.data.tiers import is_own_policy
-from cartpole_phys.episodes import Episodes
 from cartpole_phys.errors import InputError
 from cartpole_phys.files import unfinished
 
-Array = npt.NDArray[Any]
 NOTHING: Mapping[str, Any] = {}
 NO_SPACE, TOO_LARGE = "free some space there", "raise the limit on the size of files (ulimit -f)"
 MENDS = {errno.ENOSPC: NO_SPACE, errno.EDQUOT: NO_SPACE, errno.EFBIG: TOO_LARGE}  # by the system's error
@@ -46,33 +42,6 @@ class Built:
     mean_return: float | None  # of the episodes that were not cut
     score: float | None  # of the same, where the environment has reference returns
     sha256: str  # of the metadata, which hold the hash of every array, or of the manifest
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a data set's rows add up to."""
-
-    transitions: int = 0
-    episodes: int = 0
-    complete_episodes: int = 0  # which were not cut
-    return_sum: float = 0.0  # of the complete ones
-
-    @property
-    def mean_return(self) -> float | None:
-        """Of the complete episodes, if there are any."""
-        return self.return_sum / self.complete_episodes if self.complete_episodes else None
-
-
-def summary_of(episodes: Episodes) -> Summary:
-    """What some episodes add up to."""
-    returns = episodes.returns[episodes.complete]
-    return Summary(episodes.steps, len(episodes), len(returns), float(returns.sum()))
-
-
-def total(summaries: Iterable[Summary]) -> Summary:
-    """The sum of summaries."""
-    rows = list(zip(*(astuple(summary) for summary in summaries), strict=True))
-    return Summary(*map(sum, rows))
 
 
 def build_file(
@@ -149,11 +118,6 @@ def _write(
     if recipe.d4rl_v2_metadata:
         add_v2_metadata(path, written, weights)
     return written
-
-
-def flat(episodes: Episodes) -> dict[str, Array]:
-    """The arrays of some episodes as a file holds them."""
-    return {name: np.ascontiguousarray(rows) for name, rows in episodes.as_d4rl().items()}
 
 
 @contextmanager

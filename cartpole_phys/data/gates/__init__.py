@@ -6,6 +6,7 @@ from cartpole_phys.data.gates.finite import Finite
 from cartpole_phys.data.gates.flags import Flags
 from cartpole_phys.data.gates.hashes import Hashes
 from cartpole_phys.data.gates.log_probs import LogProbs
+from cartpole_phys.data.gates.metadata import Metadata
 from cartpole_phys.data.gates.parts import Parts
 from cartpole_phys.data.gates.replay import IndependentReplay, Replay
 from cartpole_phys.data.gates.schema import Schema
@@ -25,5 +26,6 @@ GATES: tuple[type[Gate], ...] = (
     Parts,
     Tier,
     Stitching,
+    Metadata,
 )
 INDEPENDENT_GATES = tuple(IndependentReplay if gate is Replay else gate for gate in GATES)

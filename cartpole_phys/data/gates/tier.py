@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from cartpole_phys.data.building.evaluating import score_of_returns
 from cartpole_phys.data.gates.verdict import (
     Array,
     CannotTell,
     Gate,
     GateFailure,
-    NotApplicable,
     require_own_code,
     stated_parts,
     stated_world,
 )
 from cartpole_phys.data.recipe import MOST_EVALUATED, simulated_steps
-from cartpole_phys.data.score import all_references, mean_interval, references_of, score
+from cartpole_phys.data.score import all_references, references_of, score
 from cartpole_phys.data.storage.d4rl import Header
 from cartpole_phys.data.tiers import band
-from cartpole_phys.errors import InputError, is_integer
+from cartpole_phys.errors import InputError, is_integer, is_number
 from cartpole_phys.policies.behaviour import from_description
 from cartpole_phys.worlds.world import World
 
 FEW = 100  # episodes, below which an interval that overlaps a band does not suffice
 
+ROUNDING = 1e-9  # relative, of means by another version of NumPy
+
 
 class Tier(Gate):
-    """The behavior policy, evaluated again on the stored seed, scores in its tier's band.
+    """The behavior policy, evaluated again on the stored seed, has the stated score, in its tier's band.
 
     Replay tiers are judged by the agent that they lead up to. The tier of a policy from MODULE:FACTORY is not
     proven here, since that code is not run: the build evaluates it, and refuses a false tier.
@@ -45,34 +48,50 @@ class Tier(Gate):
         return "scores " + ", ".join(self._judge(i, part) for i, part in enumerate(self._parts))
 
     def _judge(self, number: int, part: Mapping[str, Any]) -> str:
-        limits = band(str(part.get("tier")))
-        if limits is None:
-            raise NotApplicable(f"the tier {part.get('tier')!r} claims no score")
-        if part.get("kind") == "uniform" and part["tier"] == "random" and not self._has_references():
-            raise NotApplicable("a random policy is random, and there are no returns that a score refers to")
         require_own_code(part)
-        scores = score(self._references(), self._returns(number, part))
-        if not np.isfinite(scores).all():
+        tier, references = str(part.get("tier")), self._references(part)
+        returns = self._returns(number, part)
+        if not np.isfinite(score(references, returns) if references else returns).all():
             raise GateFailure("its policy's scores are no finite numbers")
-        mean, low, high = mean_interval(scores)
+        measured = score_of_returns(returns, references)
+        self._require_in_band(tier, measured, len(returns))
+        self._require_stated(number, measured)
+        return (
+            f"{tier} {measured['score']:.1f}" if references else f"{tier}, mean {measured['mean_return']:.1f}"
+        )
+
+    def _require_in_band(self, tier: str, measured: Mapping[str, float], episodes: int) -> None:
+        limits = band(tier)
+        if limits is None or "score" not in measured:
+            return
+        mean, low, high = (measured[name] for name in ("score", "score_low", "score_high"))
         # A wide interval of few episodes reaches any band, so that their mean has to lie in it.
         inside = limits[0] <= mean <= limits[1]
-        if low > limits[1] or high < limits[0] or (len(scores) < FEW and not inside):
+        if low > limits[1] or high < limits[0] or (episodes < FEW and not inside):
             raise GateFailure(
-                f"{part['tier']} means a score of {limits[0]:g} to {limits[1]:g}, its policy scores "
-                f"{mean:.1f} ({low:.1f} to {high:.1f})"
+                f"{tier} means a score of {limits[0]:g} to {limits[1]:g}, its policy scores {mean:.1f} "
+                f"({low:.1f} to {high:.1f})"
             )
-        return f"{part['tier']} {mean:.1f}"
 
-    def _has_references(self) -> bool:
-        metadata = self.header.metadata
-        return bool(metadata.get("references")) or metadata.get("env_id") in all_references()
+    def _require_stated(self, number: int, measured: Mapping[str, float]) -> None:
+        """Compare with the scores that the file states."""
+        scores = self.header.metadata.get("scores")
+        stated = scores[number] if isinstance(scores, list) and len(scores) == len(self._parts) else None
+        if not isinstance(stated, Mapping) or set(stated) != set(measured):
+            raise GateFailure(f"expected the scores of {len(self._parts)} parts, got {scores!r:.80}")
+        for name, value in measured.items():
+            found = stated[name]
+            if not is_number(found) or not math.isclose(found, value, rel_tol=ROUNDING, abs_tol=ROUNDING):
+                raise GateFailure(f"the {name} of part {number} is stated as {found!r:.30}, and is {value}")
 
-    def _references(self) -> Mapping[str, Any]:
-        """The returns that scores refer to."""
-        metadata = self.header.metadata
+    def _references(self, part: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The returns that scores refer to; nothing where the tier claims no score and there are none."""
+        env_id, stated = str(self.header.metadata.get("env_id")), self.header.metadata.get("references")
+        claims_none = band(str(part.get("tier"))) is None or part.get("kind") == "uniform"
+        if claims_none and not stated and env_id not in all_references():
+            return {}
         try:
-            return references_of(str(metadata.get("env_id")), metadata.get("references"))
+            return references_of(env_id, stated)
         except InputError as error:
             raise CannotTell(str(error)) from error
 
