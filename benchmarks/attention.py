@@ -63,8 +63,8 @@ def claims_table() -> str:
         told, low = interval(trained, 2), trained[1]
         holds = low > (HALF if measure == SPREAD else max(begun, even))
         rows.append([words, measure, told, f"{begun:.2f}", f"{even:.2f}", "yes" if holds else "no"])
-    trained = marked("trained", any(map(_old, KINDS)))
-    return table(["claim", "attention to", trained, "untrained", "uniform", "holds"], rows)
+    heading = marked("trained", any(map(_old, KINDS)))
+    return table(["claim", "attention to", heading, "untrained", "uniform", "holds"], rows)
 
 
 def measures_table() -> str:
@@ -79,8 +79,8 @@ def measures_table() -> str:
         f"share of the tokens among which it is divided. `python -m benchmarks.attention`: {machines}, "
         f"{dates}."
     )
-    names = [marked(NAMES[kind], _old(kind)) for kind in KINDS]
-    return "\n".join([table(["attention to", *names], rows), "", note])
+    models = [marked(NAMES[kind], _old(kind)) for kind in KINDS]
+    return "\n".join([table(["attention to", *models], rows), "", note])
 
 
 def _told(kind: str, measure: str) -> str:

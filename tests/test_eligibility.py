@@ -84,9 +84,8 @@ def test_the_best_share_is_of_eligible_rows_and_ranks_eligible_episodes() -> Non
 
 def test_statistics_are_those_of_eligible_episodes() -> None:
     data = with_cuts()
-    data = replace(
-        data, observations=data.observations + np.float32(np.repeat(~data.complete, data.lengths))[:, None]
-    )
+    cut_rows = np.repeat(~data.complete, data.lengths)[:, None]
+    data = replace(data, observations=np.where(cut_rows, data.observations + 1.0, data.observations))
     kept = data.filter(data.complete)
     spaces = describe(data).spaces
     normalization = Normalization.of(data, spaces)
