@@ -15,20 +15,23 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cartpole_phys import files
+from cartpole_phys.d4rl_layout import require_flags
 from cartpole_phys.data.building.writing import writing_to
 from cartpole_phys.errors import InputError
 from cartpole_phys.files import aside, replacing_folder, require_writable, synchronize
 from cartpole_phys.json_text import parsed_json
-from dt.data.source import Source
+from dt.data.source import Source, Spaces
 from dt.data.windows import Normalization
 from dt.heads import Model
 from dt.learning.optimization import TrainConfig
@@ -140,13 +143,43 @@ def load(path: Path) -> Checkpoint:
         recipe = _restore_recipe(description)
         source = restore(Source, description["source"])
         normalization = restore(Normalization, description["normalization"])
+        weights = load_file(found / MODEL)
+        _require_fit(weights, recipe, source.spaces)
         model = create(recipe.kind, recipe.model, source.spaces)
-        model.load_state_dict(load_file(found / MODEL))
+        model.load_state_dict(weights)
         training = load_file(found / TRAINING)
         step = _restore_value(int, description["step"])
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
         raise _unusable(path, str(error).splitlines()[0]) from error
     return Checkpoint(recipe, source, normalization, step, model.eval(), training)
+
+
+def _require_fit(weights: Mapping[str, Tensor], recipe: Recipe, spaces: Spaces) -> None:
+    """Refuse settings that are not those of the weights, before they decide how much memory a model takes.
+
+    Raises:
+        ValueError: if they are not, or a truth value is neither 0 nor 1.
+    """
+    for name, weight in weights.items():
+        if weight.dtype == torch.bool:
+            require_flags(name, weight.view(torch.uint8).numpy())
+    transformer = getattr(recipe.model, "transformer", None)
+    if transformer is None:
+        hidden, numbers = (
+            getattr(recipe.model, "hidden", ()),
+            sum(weight.numel() for weight in weights.values()),
+        )
+        if max(hidden, default=0) + sum(a * b for a, b in pairwise(hidden)) > numbers:
+            raise ValueError(f"hidden layers {hidden} of more weights than the {numbers:,} that there are")
+        return
+    if transformer.layers > len(weights):
+        raise ValueError(f"{transformer.layers:,} layers and {len(weights):,} weights")
+    with torch.device("meta"):  # shapes without memory
+        expected = create(recipe.kind, recipe.model, spaces).state_dict()
+    for name in {*expected, *weights}:
+        shapes = [tuple(found[name].shape) if name in found else None for found in (expected, weights)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"the weights {name} should have the shape {shapes[0]}, and have {shapes[1]}")
 
 
 def _unusable(path: Path, reason: str) -> InputError:

@@ -19,7 +19,7 @@ from dt.data.source import UNKNOWN, Eligible, Source, spaces_of
 from dt.data.windows import Normalization
 from dt.decision import DecisionConfig, DecisionTransformer
 from dt.gpt import ACTIVATIONS, TransformerConfig
-from dt.interchange import hub
+from dt.interchange import hub, pickled_weights
 from dt.interchange.hugging_face_weights import to_ours, to_theirs
 from dt.learning.optimization import TrainConfig
 from dt.models import Recipe, create
@@ -225,6 +225,8 @@ def _opened(folder: Path) -> DecisionTransformerModel:
         from transformers import DecisionTransformerModel
 
     try:
+        for pickled in folder.glob("*.bin"):
+            pickled_weights.require_sound(pickled)
         opened: Any = DecisionTransformerModel.from_pretrained(
             folder, output_loading_info=True, local_files_only=True
         )

@@ -22,7 +22,7 @@ from dt.checkpoint import Checkpoint
 from dt.data.source import Spaces, describe
 from dt.data.windows import Normalization
 from dt.gpt import TransformerConfig
-from dt.interchange import hub
+from dt.interchange import hub, pickled_weights
 from dt.learning.optimization import TrainConfig
 from dt.models import Recipe, create
 from dt.planning.beam import PlanConfig
@@ -134,8 +134,7 @@ def _weights(folder: Path) -> dict[str, Tensor]:
     try:
         if path.exists():
             return load_file(path)
-        pickled: dict[str, Tensor] = torch.load(folder / "pytorch_model.bin", "cpu", weights_only=True)
-        return pickled
+        return pickled_weights.load(folder / "pytorch_model.bin")
     except (SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
         raise _damaged(folder, error) from error
 

@@ -211,7 +211,22 @@ def _with_plain_keys(code: bytes, keys: slice) -> Callable[[Any], None]:
     return load_checked
 
 
-class ArrayUnpickler(pickle._Unpickler):
+class PlainUnpickler(pickle._Unpickler):
+    """Makes containers whose keys are texts and numbers; what else there is, ``find_class`` decides."""
+
+    def _refuse(self) -> None:
+        raise ValueError("sets, and objects made in ways that arrays do not need, are not read")
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **pickle._Unpickler.dispatch,
+        **dict.fromkeys((code[0] for code in _REFUSED), _refuse),
+        pickle.SETITEM[0]: _with_plain_keys(pickle.SETITEM, slice(-2, -1)),
+        pickle.SETITEMS[0]: _with_plain_keys(pickle.SETITEMS, slice(None, None, 2)),
+        pickle.DICT[0]: _with_plain_keys(pickle.DICT, slice(None, None, 2)),
+    }
+
+
+class ArrayUnpickler(PlainUnpickler):
     """Makes plain containers, and what NumPy takes for arrays of numbers, and nothing else."""
 
     read: Callable[[int], bytes]  # of the class above, which declares neither
@@ -242,15 +257,8 @@ class ArrayUnpickler(pickle._Unpickler):
             raise ValueError(f"{size:,} bytes in a file of {self._size:,}")
         self.append(bytearray(self.read(size)))
 
-    def _refuse(self) -> None:
-        raise ValueError("sets, and objects of other kinds than arrays, are not read")
-
     dispatch: ClassVar[dict[int, Any]] = {
-        **pickle._Unpickler.dispatch,
-        **dict.fromkeys((code[0] for code in _REFUSED), _refuse),
-        pickle.SETITEM[0]: _with_plain_keys(pickle.SETITEM, slice(-2, -1)),
-        pickle.SETITEMS[0]: _with_plain_keys(pickle.SETITEMS, slice(None, None, 2)),
-        pickle.DICT[0]: _with_plain_keys(pickle.DICT, slice(None, None, 2)),
+        **PlainUnpickler.dispatch,
         pickle.BYTEARRAY8[0]: _make_bytearray,
     }
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5a, h5d, h5o, h5z
 
+from cartpole_phys.d4rl_layout import require_flags
 from cartpole_phys.json_text import parsed_json
 
 Array = npt.NDArray[Any]
@@ -137,7 +138,12 @@ def _attribute(file: h5py.File, name: str, size: int) -> Any:
     if claimed > size:
         raise ValueError(f"its attribute {name} claims {claimed:,} of its {size:,} bytes")
     is_text = h5py.check_string_dtype(attribute.dtype) is not None and attribute.shape == ()
-    return file.attrs[name] if is_text or _is_numeric(attribute.dtype) else None
+    if not is_text and not _is_numeric(attribute.dtype):
+        return None
+    value = file.attrs[name]
+    if isinstance(value, np.ndarray) and value.dtype == np.bool_:
+        require_flags(name, value)
+    return value
 
 
 def _is_numeric(dtype: np.dtype[Any]) -> bool:
