@@ -1,7 +1,8 @@
 """A billion random steps with random parameters, without a NaN: ``python -m benchmarks.endurance``.
 
-Every environment has parameters of its own, log-uniform in the ranges that ``physics.RANGES`` documents, and
-new ones every ``STEPS_A_DRAW`` steps; actions are uniform. All tasks and integrators take turns.
+Every environment has parameters of its own within the ranges that ``physics.RANGES`` documents: half of them
+log-uniform, a quarter uniform and a quarter at the corners; new ones every ``STEPS_A_DRAW`` steps. Actions
+are uniform, at the corners the full force to either side. All tasks and integrators take turns.
 """
 
 from __future__ import annotations
@@ -35,20 +36,37 @@ STEPS_A_DRAW = 500
 
 
 def draw_params(generator: np.random.Generator, count: int) -> FloatArray:
-    """Parameters (8, n) within their ranges; each kind of friction is absent in a quarter of them."""
-    drawn = np.empty((len(PARAM_NAMES), count))
-    for row, name in enumerate(PARAM_NAMES[:6]):
-        low, high = RANGES[name]
-        drawn[row] = np.exp(generator.uniform(np.log(low), np.log(high), count))
+    """Parameters (8, n) within their ranges, the first quarter at corners and the next one uniform.
+
+    Among the others, which are log-uniform, each kind of friction is absent in a quarter.
+    """
+    low, high = np.array([RANGES[name] for name in PARAM_NAMES[:6]]).T[..., None]
+    shares = generator.uniform(size=(8, count))
+    corners, uniform = np.arange(count) < count // 4, np.arange(count) < count // 2
+    shares[:, corners] = np.round(shares[:, corners])
+    drawn = np.empty_like(shares)
+    drawn[:6] = np.where(uniform, low + (high - low) * shares[:6], low * (high / low) ** shares[:6])
+    drawn[:6] = np.clip(drawn[:6], low, high)  # what rounding leaves outside
+    absent = (generator.uniform(size=(2, count)) < 0.25) & ~uniform
     _, _, pole_mass, half_length, _, time_step = drawn[:6]
-    largest = RANGES["cart_friction"][1], DAMPING_LIMIT * pole_mass * half_length**2 / time_step
-    for row, limit in zip((6, 7), largest, strict=True):
-        drawn[row] = limit * generator.uniform(size=count) * (generator.uniform(size=count) > 0.25)
+    drawn[6] = RANGES["cart_friction"][1] * shares[6]
+    drawn[7] = DAMPING_LIMIT * pole_mass * half_length**2 / time_step * shares[7]
+    drawn[6:][absent] = 0.0
     return drawn
 
 
+def draw_actions(generator: np.random.Generator, count: int) -> npt.NDArray[np.float32]:
+    """Actions (n, 1): the full force to either side for the quarter at corners, else uniform."""
+    actions = generator.uniform(-1.0, 1.0, (count, 1))
+    actions[: count // 4] = np.sign(actions[: count // 4])
+    return actions.astype(np.float32)
+
+
 def endure(task: str, integrator: str, steps: int, seed: int) -> dict[str, Any]:
-    """Random steps of one task with one integrator: what became of them."""
+    """Random steps of one task with one integrator: what became of them.
+
+    A step counts as not finite where its state or observation is not, or its reward is outside [0, 1].
+    """
     generator = np.random.default_rng(seed)
     columns = Columns(CartPole(integrator=integrator, task=TASKS[task]), NUM_ENVS)
     columns.keys[:] = generator.integers(0, 2**63, NUM_ENVS, dtype=np.uint64)
@@ -61,9 +79,10 @@ def endure(task: str, integrator: str, steps: int, seed: int) -> dict[str, Any]:
             columns.params[:] = draw_params(generator, NUM_ENVS)
             columns.look_for_differences()
             columns.begin()
-        columns.set_actions(generator.uniform(-1.0, 1.0, (NUM_ENVS, 1)).astype(np.float32))
+        columns.set_actions(draw_actions(generator, NUM_ENVS))
         stepped = columns.step(restart=True)
-        not_finite += int((~np.isfinite(columns.states)).any(axis=0).sum())
+        finite = np.isfinite(columns.states).all(axis=0) & np.isfinite(stepped.observations).all(axis=1)
+        not_finite += int((~(finite & (stepped.rewards >= 0.0) & (stepped.rewards <= 1.0))).sum())
         episodes += int((stepped.terminated | stepped.truncated).sum())
         largest = np.fmax(largest, np.abs(columns.states).max(axis=1))
     return {

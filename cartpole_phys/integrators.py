@@ -4,7 +4,8 @@ Which to use: ``semi_implicit_euler`` (default) is cheap and stable for control;
 and gains energy; ``symplectic_euler`` keeps the energy's error bounded over any time, where a heavy pole
 has enough substeps; ``rk4`` is the most accurate, with an error that grows slowly with time. The mass matrix
 depends on θ, so the semi-implicit map, which works with velocities, is not symplectic and slowly loses
-energy; the symplectic one works with momenta.
+energy; the symplectic one works with momenta. What friction of the cart does within a step is the same with
+all (``friction.py``).
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from __future__ import annotations
 import math
 
 from cartpole_phys.choices import unknown
-from cartpole_phys.numeric.compiled import inlined
+from cartpole_phys.friction import with_friction
+from cartpole_phys.numeric.compiled import inlined, shared
 from cartpole_phys.numeric.trigonometry import sin_cos
 from cartpole_phys.physics import Constants, State, acceleration
 
@@ -42,6 +44,22 @@ def euler(
     x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
 ) -> State:
     """Positions move with the old velocities."""
+    if constants.cart_friction != 0.0:
+        return _euler_with_friction(x, x_dot, theta, theta_dot, force, constants)
+    return _euler(x, x_dot, theta, theta_dot, force, constants)
+
+
+@shared
+def _euler_with_friction(
+    x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
+) -> State:
+    return with_friction(_euler, _euler, x, x_dot, theta, theta_dot, force, constants)
+
+
+@inlined
+def _euler(
+    x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
+) -> State:
     h = constants.time_step
     x_acceleration, theta_acceleration = acceleration(x_dot, theta, theta_dot, force, constants)
     return (
@@ -57,6 +75,24 @@ def semi_implicit_euler(
     x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
 ) -> State:
     """Velocities first, then positions with the new velocities."""
+    if constants.cart_friction != 0.0:
+        return _semi_implicit_euler_with_friction(x, x_dot, theta, theta_dot, force, constants)
+    return _semi_implicit_euler(x, x_dot, theta, theta_dot, force, constants)
+
+
+@shared
+def _semi_implicit_euler_with_friction(
+    x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
+) -> State:
+    return with_friction(
+        _semi_implicit_euler, _semi_implicit_euler, x, x_dot, theta, theta_dot, force, constants
+    )
+
+
+@inlined
+def _semi_implicit_euler(
+    x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
+) -> State:
     h = constants.time_step
     x_acceleration, theta_acceleration = acceleration(x_dot, theta, theta_dot, force, constants)
     new_x_dot, new_theta_dot = x_dot + h * x_acceleration, theta_dot + h * theta_acceleration
@@ -77,6 +113,25 @@ def symplectic_euler(
     explicit, and the energy may drift: at a spin of about a turn a step with the default parameters, at a
     few hundredths of a turn where the pole is heavy and the cart light. More substeps cure it.
     """
+    if constants.cart_friction != 0.0:
+        return _symplectic_euler_with_friction(x, x_dot, theta, theta_dot, force, constants)
+    return _symplectic_euler(x, x_dot, theta, theta_dot, force, constants)
+
+
+@shared
+def _symplectic_euler_with_friction(
+    x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
+) -> State:
+    # The pole's inertia is constant on a cart that is held, and both Euler methods are symplectic then.
+    return with_friction(
+        _symplectic_euler, _semi_implicit_euler, x, x_dot, theta, theta_dot, force, constants
+    )
+
+
+@inlined
+def _symplectic_euler(
+    x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
+) -> State:
     h, a, b = constants.time_step, constants.total_mass, constants.mass_length
     d = (4.0 / 3.0) * b * constants.half_length
     sine, cosine = sin_cos(theta)
@@ -119,9 +174,23 @@ def _outer_forces(
 def rk4(x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants) -> State:
     """The classical Runge-Kutta method of order 4.
 
-    All stages take the direction of friction from the ẋ that the step begins with: with directions of their
-    own they would cancel one another, and a slow cart would feel no friction.
+    All stages take the direction of friction from the ẋ that the step begins with, so that their equations
+    are smooth.
     """
+    if constants.cart_friction != 0.0:
+        return _rk4_with_friction(x, x_dot, theta, theta_dot, force, constants)
+    return _rk4(x, x_dot, theta, theta_dot, force, constants)
+
+
+@shared
+def _rk4_with_friction(
+    x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
+) -> State:
+    return with_friction(_rk4, _rk4, x, x_dot, theta, theta_dot, force, constants)
+
+
+@inlined
+def _rk4(x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants) -> State:
     h = constants.time_step
     half = 0.5 * h
     a1, b1 = acceleration(x_dot, theta, theta_dot, force, constants)

@@ -33,7 +33,8 @@ class _Gradient(NamedTuple):
 def linearize(state: FloatArray, force: float = 0.0, params: Params | None = None) -> Linearization:
     """The analytic linearisation of the motion about ``state`` (4,) and ``force`` (N).
 
-    Friction of the cart keeps the direction that it has at the state, and is 0 where the cart stands.
+    Friction of the cart keeps the direction that it has at the state. It has no derivative where the cart
+    stands, and is left out there, also of a cart that it holds: a regulator is for the motion about rest.
     """
     p = params or Params()
     theta, theta_dot = float(state[2]), float(state[3])

@@ -22,6 +22,7 @@ ELAPSED = 8  # int64, steps of the episode so far
 DONE = 9  # int64, 1 where the episode is over
 PARAMS = 10  # and the 7 rows after it: ``physics.Params`` in field order
 FORCE_MAG = PARAMS + 4
+CART_FRICTION = PARAMS + 6
 ROWS = PARAMS + 8
 
 LARGEST_INTEGER = int(np.iinfo(np.int64).max)  # that settings hold

@@ -34,8 +34,11 @@ def test_parameters_are_drawn_over_their_ranges() -> None:
     drawn = endurance.draw_params(np.random.default_rng(0), 20_000)
     for row, name in enumerate(PARAM_NAMES[:7]):
         low, high = RANGES[name]
-        assert low <= drawn[row].min() < low * 1.1 + 0.01 * high
-        assert 0.9 * high < drawn[row].max() <= high
+        assert low == drawn[row].min() < drawn[row, 10_000:].min() < low * 1.1 + 0.01 * high or low == 0.0
+        assert 0.9 * high < drawn[row, 10_000:].max() < drawn[row].max() == high
+        assert np.isin(drawn[row, :5_000], RANGES[name]).all()
+        assert abs(np.median(drawn[row, 5_000:10_000]) / (low + high) - 0.5) < 0.02
+    assert len(np.unique(drawn[:, :5_000], axis=1).T) == 256
     share = drawn[7] * drawn[5] / (drawn[2] * drawn[3] ** 2)
     assert share.max() <= DAMPING_LIMIT * (1 + 1e-12)
     Params(*drawn[:, 0].tolist())

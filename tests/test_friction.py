@@ -67,7 +67,6 @@ def _energies(params: FloatArray, states: FloatArray) -> tuple[FloatArray, Float
     return terms.sum(axis=0), np.abs(terms).max(axis=0)
 
 
-@pytest.mark.xfail(strict=True, reason="friction keeps its direction through a step, and drives the cart")
 @by_integrator
 @pytest.mark.parametrize("sample", ["corners", "uniform"])
 def test_friction_takes_speed_and_energy_and_no_more_than_there_is(integrator: str, sample: str) -> None:
@@ -99,15 +98,7 @@ def test_friction_takes_speed_and_energy_and_no_more_than_there_is(integrator: s
     assert stopped > 1_000
 
 
-@pytest.mark.parametrize(
-    "integrator",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason="friction drives the cart"))
-        if name == "rk4"
-        else name
-        for name in INTEGRATORS
-    ],
-)
+@by_integrator
 def test_observations_and_rewards_are_finite_at_every_corner(integrator: str) -> None:
     params, generator = np.repeat(_corners(), 16, axis=1), np.random.default_rng(1)
     columns = _with(integrator, params, np.zeros((4, params.shape[1])))
@@ -119,7 +110,6 @@ def test_observations_and_rewards_are_finite_at_every_corner(integrator: str) ->
         assert ((stepped.rewards >= 0.0) & (stepped.rewards <= 1.0)).all()
 
 
-@pytest.mark.xfail(strict=True, reason="friction keeps its direction through a step, and drives the cart")
 def test_a_heavy_pole_on_a_light_cart_that_rubs_stays_finite() -> None:
     params = {"gravity": 30, "cart_mass": 0.2, "pole_mass": 5, "half_length": 0.1, "cart_friction": 1}
     env = gym.make("PhysCartPoleSwingUp-v0", integrator="rk4", params={**params, "time_step": 0.04})
@@ -133,7 +123,6 @@ def test_a_heavy_pole_on_a_light_cart_that_rubs_stays_finite() -> None:
             env.reset()
 
 
-@pytest.mark.xfail(strict=True, reason="friction keeps its direction through a step, and drives the cart")
 @by_integrator
 @pytest.mark.parametrize("share", [0.2, 0.8])
 def test_friction_stops_a_slow_cart_for_good(integrator: str, share: float) -> None:
@@ -148,7 +137,6 @@ def test_friction_stops_a_slow_cart_for_good(integrator: str, share: float) -> N
         assert (states[0], states[1]) == (place, 0.0)
 
 
-@pytest.mark.xfail(strict=True, reason="friction keeps its direction through a step, and drives the cart")
 @by_integrator
 def test_a_cart_is_held_up_to_the_force_of_friction_and_its_pole_swings_about_a_fixed_pivot(
     integrator: str,

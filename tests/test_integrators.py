@@ -172,15 +172,6 @@ def test_friction_only_dissipates(friction: dict[str, float], integrator: str) -
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
-@pytest.mark.parametrize("share", [0.2, 0.45, 0.55, 0.8])
-def test_friction_turns_a_slow_cart_round_in_every_step(integrator: str, share: float) -> None:
-    params = Params(cart_friction=0.1, pole_mass=0.01)
-    stopped = params.cart_friction * params.gravity * params.time_step  # m/s, what friction takes in a step
-    path = _path(CartPole(integrator=integrator, params=params), [0, share * stopped, np.pi, 0], 0.0, 50)
-    assert (path[1:, 1] * path[:-1, 1] < 0).all()
-
-
-@pytest.mark.parametrize("integrator", INTEGRATORS)
 @pytest.mark.parametrize("friction", [0.0, 0.1])
 def test_mirror_symmetry_and_batch_size_to_the_last_bit(integrator: str, friction: float) -> None:
     system = CartPole(integrator=integrator, params=Params(cart_friction=friction, pole_damping=friction))
@@ -213,24 +204,25 @@ def test_free_running_discrete_euler_stays_with_cartpole_v1() -> None:
 @pytest.mark.parametrize("params", [Params(), Params(cart_friction=0.2, pole_damping=0.03)])
 def test_linearization_is_the_derivative_of_the_motion(params: Params) -> None:
     rng = np.random.default_rng(5)
-    system = CartPole(integrator="euler", params=Params(**{**vars(params), "time_step": 1.0}))
+    time_step = 1e-5  # so short that friction stops no cart within one
+    system = CartPole(integrator="euler", params=Params(**{**vars(params), "time_step": time_step}))
 
     def derivative(state: np.ndarray, force: float) -> np.ndarray:
         states = state.reshape(4, 1).copy()
-        move(system, states, np.array([force]))  # one explicit Euler step of 1 s moves by the derivative
-        return states[:, 0] - state
+        move(system, states, np.array([force]))
+        return (states[:, 0] - state) / time_step
 
     for _ in range(30):
-        state, force, width = rng.normal(size=4) * 2, rng.normal() * 5, 1e-6
+        state, force, width = rng.normal(size=4) * 2, rng.normal() * 5, 1e-4
         found = linearize(state, force, params)
         expected = [
             (derivative(state + width * e, force) - derivative(state - width * e, force)) / (2 * width)
             for e in np.eye(4)
         ]
         by_force = (derivative(state, force + width) - derivative(state, force - width)) / (2 * width)
-        np.testing.assert_allclose(found.state_matrix, np.array(expected).T, atol=1e-6)
-        np.testing.assert_allclose(found.force_vector, by_force, atol=1e-6)
-        np.testing.assert_allclose(found.derivative, derivative(state, force), atol=1e-9)
+        np.testing.assert_allclose(found.state_matrix, np.array(expected).T, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(found.force_vector, by_force, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(found.derivative, derivative(state, force), rtol=1e-9, atol=1e-8)
 
 
 def test_upright_linearization_has_the_known_numbers() -> None:

@@ -92,6 +92,8 @@ def test_masses_lengths_and_friction_enter_as_newton_says(params: dict[str, floa
     """
     p = Params(**params)
     for state in STATES:
+        if p.cart_friction and abs(state[1]) < 1.1:
+            continue  # friction may stop the cart within the step (tests/test_friction.py)
         for share in (-1.0, 0.0, 1.0):
             after = _stepped(state, share, integrator="euler", params=params)
             found = (after[[1, 3]] - state[[1, 3]]) / p.time_step

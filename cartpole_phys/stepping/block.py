@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.friction import frictionless
 from cartpole_phys.integrators import (
     euler,
     rk4,
@@ -21,6 +22,7 @@ from cartpole_phys.integrators import (
 )
 from cartpole_phys.memory import (
     ACTION,
+    CART_FRICTION,
     DONE,
     ELAPSED,
     EPISODE,
@@ -58,6 +60,14 @@ def _near_upright(theta: FloatArray) -> bool:
 
 
 @inlined
+def _rubs(cart_friction: FloatArray) -> bool:
+    rubs = False
+    for i in range(len(cart_friction)):
+        rubs |= cart_friction[i] != 0.0
+    return rubs
+
+
+@inlined
 def _move_alike(
     integrate: Callable[..., State], rows: Rows, forces: FloatArray, constants: Constants
 ) -> None:
@@ -76,16 +86,18 @@ def _move_each(
     memory: FloatArray,
     first: int,
     substeps: int,
+    rubs: bool,
 ) -> None:
     x, x_dot, theta, theta_dot = rows
     for i in range(len(x)):
+        constants = constants_of(params_of(memory, first + i), substeps, False)
         x[i], x_dot[i], theta[i], theta_dot[i] = integrate(
             x[i],
             x_dot[i],
             theta[i],
             theta_dot[i],
             forces[i],
-            constants_of(params_of(memory, first + i), substeps, False),
+            constants if rubs else frictionless(constants),
         )
 
 
@@ -99,21 +111,29 @@ def _integrate_block(
     last: int,
     settings: Settings,
 ) -> None:
-    """Advance a block by one time step; ``one_angle``: the integrator takes no sine but that of θ itself."""
+    """Advance a block by one time step; ``one_angle``: the integrator takes no sine but that of θ itself.
+
+    Without friction of the carts the compiler is told so, and vectorizes what is left.
+    """
     rows = (
         memory[X, first:last],
         memory[X_DOT, first:last],
         memory[THETA, first:last],
         memory[THETA_DOT, first:last],
     )
-    substeps = settings[0].substeps
+    substeps, alike = settings[0].substeps, settings[0].alike
+    rubs = memory[CART_FRICTION, 0] != 0.0 if alike else _rubs(memory[CART_FRICTION, first:last])
     for _ in range(substeps):
-        if not settings[0].alike:
-            _move_each(integrate, rows, forces, memory, first, substeps)
+        if rubs:
+            _move_each(integrate, rows, forces, memory, first, substeps, True)
+        elif not alike:
+            _move_each(integrate, rows, forces, memory, first, substeps, False)
         elif one_angle and _near_upright(rows[2]):
-            _move_alike(integrate, rows, forces, constants_of(params_of(memory, 0), substeps, True))
+            smooth = frictionless(constants_of(params_of(memory, 0), substeps, True))
+            _move_alike(integrate, rows, forces, smooth)
         else:
-            _move_alike(integrate, rows, forces, constants_of(params_of(memory, 0), substeps, False))
+            smooth = frictionless(constants_of(params_of(memory, 0), substeps, False))
+            _move_alike(integrate, rows, forces, smooth)
 
 
 @inlined
