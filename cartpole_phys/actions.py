@@ -52,8 +52,8 @@ def executed(
             f"Expected actions as {wanted} of shape {shape}, got {given.dtype} of shape {given.shape}."
         )
     if over is not None:
-        given = given.astype(np.float64 if continuous else np.int64)
-        given[over] = 0 if isinstance(space, spaces.Box) else space.start
+        given = given.astype(np.float64 if continuous else object)  # integers of any size stay what they are
+        given[over] = 0 if isinstance(space, spaces.Box) else int(space.start)
     if isinstance(space, spaces.Box):
         if not np.isfinite(given).all():
             raise InputError(f"Expected finite actions, got {given[~np.isfinite(given)][0]}.")

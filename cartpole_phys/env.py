@@ -13,6 +13,7 @@ from gymnasium.error import ResetNeeded
 from numpy import empty  # by its name: a look-up less in every step
 
 from cartpole_phys.actions import action_space, executed
+from cartpole_phys.attributes import NoPhysicsAttributes
 from cartpole_phys.choices import unknown
 from cartpole_phys.errors import InputError
 from cartpole_phys.numeric.random_stream import key_from_generator
@@ -72,7 +73,7 @@ def changed_params(current: Params, wanted: Any, system: CartPole) -> Params:
     return params
 
 
-class PhysCartPoleEnv(gym.Env[Observation, Any]):
+class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observation, Any]):
     """A pole on a cart, balanced by pushing the cart.
 
     ## Description

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,7 @@ class _Scene:
     scale: float  # pixels per metre
     pivot: float  # pixels below the upper edge
     text: int  # pixels
+    camera: float = 0.0  # m, what is in the middle of the picture
 
     @property
     def size(self) -> float:
@@ -66,7 +67,7 @@ class _Scene:
     @property
     def middle(self) -> float:
         """Pixels right of the left edge where x is 0."""
-        return float(self.surface.get_width()) / 2
+        return float(self.surface.get_width()) / 2 - self.camera * self.scale
 
     def stroke(self, width: float) -> int:
         """The width of a line, at least one pixel of the picture."""
@@ -139,12 +140,14 @@ def _draw_one(pygame: Any, surface: Any, columns: Columns, index: int) -> _Scene
     """Draw one environment so that it fills a surface."""
     system, params = columns.system, columns.params_of(index)
     scene = _scene(pygame, surface, columns)
+    state, beyond = columns.states[:, index], 2 * system.task.x_threshold
+    x = min(max(float(np.nan_to_num(state[0])), -beyond), beyond)
+    visible = (surface.get_width() / 2 - MARGIN * scene.zoom) / scene.scale
+    scene = replace(scene, camera=x - min(max(x, -visible), visible))  # follows a cart that leaves the track
     _draw_track(scene, system)
-    state = columns.states[:, index]
     if not np.isfinite(state).all():  # the numbers overflowed: there is no place to draw the cart at
         return scene
-    beyond = 2 * system.task.x_threshold
-    centre = scene.middle + min(max(float(state[0]), -beyond), beyond) * scene.scale
+    centre = scene.middle + x * scene.scale
     angle = math.remainder(float(state[2]), 2 * math.pi)
     base, length = (centre, scene.pivot), 2 * params.half_length * scene.scale
     _draw_angle(scene, system, base, angle, length)

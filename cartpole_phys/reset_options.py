@@ -25,6 +25,7 @@ class Start(NamedTuple):
     states: FloatArray | None = None  # (4, n): x (m), ẋ (m/s), θ (rad), θ̇ (rad/s)
 
 
+LARGEST_START = 1e6  # m, m/s, rad, rad/s: up to here sines and cosines are within 1 ulp
 SCALAR_OPTIONS = ("low", "high", "state")
 VECTOR_OPTIONS = (*SCALAR_OPTIONS, "reset_mask")
 PLAIN_START = Start(-START_BOUND, START_BOUND)
@@ -57,6 +58,10 @@ def parse_start(
     low, high = options.get("low", -START_BOUND), options.get("high", START_BOUND)
     if not (is_number(low) and is_number(high) and -math.inf < low <= high < math.inf):
         raise InputError(f"Expected options with finite low <= high, got low={low!r}, high={high!r}.")
+    if max(-low, high) > LARGEST_START:
+        raise InputError(
+            f"Expected options low and high within ±{LARGEST_START:g}, got low={low!r}, high={high!r}."
+        )
     states = _states(options["state"], num_envs) if "state" in options else None
     return Start(float(low), float(high), states)
 
@@ -73,6 +78,8 @@ def _states(given: Any, num_envs: int) -> FloatArray:
             f"Expected options['state'] as finite (x, ẋ, θ, θ̇), or such rows of shape ({num_envs}, 4), "
             f"got {given!r}."
         )
+    if (np.abs(states) > LARGEST_START).any():
+        raise InputError(f"Expected options['state'] within ±{LARGEST_START:g}, got {given!r}.")
     rows = np.broadcast_to(states.astype(np.float64), (num_envs, 4))
     return np.ascontiguousarray(rows.T)  # (n, 4) -> (4, n)
 

@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
+from cartpole_phys.attributes import NoPhysicsAttributes
 from cartpole_phys.errors import InputError
 from cartpole_phys.vector import PhysCartPoleVectorEnv
 
@@ -88,7 +89,7 @@ HUMAN = "human"  # the render mode
 STATE = "state"  # the option that environments may have for themselves
 
 
-class PhysCartPoleVecEnv(VecEnv):
+class PhysCartPoleVecEnv(NoPhysicsAttributes, VecEnv):
     """Lets Stable-Baselines3 train on ``PhysCartPoleVectorEnv``: all environments in one compiled step.
 
     Stable-Baselines3 merges termination and truncation into ``done`` and wants the last observation in

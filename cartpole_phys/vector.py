@@ -18,6 +18,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from cartpole_phys.actions import action_space
+from cartpole_phys.attributes import NoPhysicsAttributes
 from cartpole_phys.env import (
     METADATA,
     RENDER_MODES,
@@ -49,7 +50,7 @@ NO_SEED = -1  # as Gymnasium has it where the seed is not known
 VECTOR_RENDER_MODES = (*RENDER_MODES, "rgb_mosaic")
 
 
-class PhysCartPoleVectorEnv(VectorEnv[Observation, Any, npt.NDArray[Any]]):
+class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observation, Any, npt.NDArray[Any]]):
     """Many cart-poles at once; see ``PhysCartPoleEnv`` for actions, observations, rewards and arguments.
 
     Further arguments: ``num_envs``, ``max_episode_steps`` (an id gives its own; without one there is no

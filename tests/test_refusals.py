@@ -13,8 +13,6 @@ from cartpole_phys.sb3 import PhysCartPoleVecEnv
 
 gym.register_envs(cartpole_phys)
 
-pytestmark = pytest.mark.xfail(strict=True, reason="is ignored, or misread")
-
 BALANCE = "PhysCartPole-v0"
 NAMES = ("gravity", "masscart", "masspole", "length", "tau", "force_mag", "total_mass", "polemass_length")
 
