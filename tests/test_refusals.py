@@ -39,7 +39,7 @@ def test_attributes_of_cartpole_v1_are_refused(kind: int) -> None:
 def test_start_states_without_an_angle_are_refused(options: dict[str, Any]) -> None:
     for env in (gym.make("PhysCartPoleSwingUp-v0"), gym.make_vec("PhysCartPoleSwingUp-v0", num_envs=2)):
         with pytest.raises(InputError, match=r"within ±1e\+06"):
-            env.reset(options=options)  # type: ignore[attr-defined]
+            env.reset(options=options)
 
 
 def test_a_large_unsigned_action_is_named_as_it_was_given() -> None:
