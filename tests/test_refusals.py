@@ -54,7 +54,7 @@ def test_a_cart_beyond_the_track_stays_in_the_picture(place: float) -> None:
     pytest.importorskip("pygame")
     env: Any = gym.make(BALANCE, render_mode="rgb_array", disable_env_checker=True).unwrapped
     env.reset(options={"state": [0.0, 0.0, 0.0, 0.0]})
-    cart = env.render()[240, 300]
+    cart = env.render()[225, 300].astype(int)
     env.reset(options={"state": [place, 0.0, 0.0, 0.0]})
     columns = np.flatnonzero((np.abs(env.render().astype(int) - cart) < 8).all(axis=2).any(axis=0))
     assert 60 < len(columns) < 100
