@@ -87,6 +87,10 @@ DEFECTS: list[tuple[str, Change]] = [
     ("parts.gain", _set("parts", 0, "gain", to=lambda gain: gain * (1 + 1e-6))),
     ("parts", lambda metadata: metadata["parts"].append({**metadata["parts"][0], "rows": 0})),
     ("schema_version", _set("schema_version", to=2)),
+    (
+        "release",
+        lambda metadata: metadata.update(release={"version": "v0", "arrays_sha256": "0", "equal": True}),
+    ),
     ("an attribute that no build writes", lambda metadata: metadata.update(license="none")),
 ]
 

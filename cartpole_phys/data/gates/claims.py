@@ -15,6 +15,7 @@ from cartpole_phys.data.building.heuristics import EPISODES, TARGETS
 from cartpole_phys.data.building.metadata import implied_by, implied_by_part
 from cartpole_phys.data.gates.verdict import FACTORY, CannotTell, GateFailure, described_parts
 from cartpole_phys.data.recipe import Recipe, check_name, recipe_from
+from cartpole_phys.data.release.identity import RELEASE, arrays_sha256, compared
 from cartpole_phys.data.score import all_references, are_references
 from cartpole_phys.data.stated import stated_env
 from cartpole_phys.data.storage.d4rl import Header
@@ -158,6 +159,19 @@ def _shard(claims: Claims) -> None:
     require_equal("shard", place, expected)
 
 
+def _release(claims: Claims) -> None:
+    """The comparison with the released set of this name; with another release, whether it adds up."""
+    stated, hashes = claims.metadata.get(RELEASE), claims.metadata.get(ARRAY_HASHES)
+    if stated is None:
+        return
+    if not isinstance(hashes, Mapping):
+        raise CannotTell("the file states no hashes")
+    expected = compared(str(claims.metadata.get("dataset_name")), hashes).get(RELEASE)
+    if expected is not None and isinstance(stated, Mapping) and stated.get("version") != expected["version"]:
+        expected = {**stated, "equal": stated.get("arrays_sha256") == arrays_sha256(hashes)}
+    require_equal("release", stated, expected)
+
+
 def _references(claims: Claims) -> None:
     """The package's own; else measured by a training run, whose best agent the file does not hold."""
     found, own = claims.metadata.get("references"), all_references().get(claims.recipe.env_id)
@@ -241,5 +255,6 @@ COMPARED: Mapping[str, Callable[[Claims], None]] = {
     "parts": _parts,
     "shard": _shard,
     "references": _references,
+    RELEASE: _release,
     "summary": lambda claims: None,  # compared with the rows, after the last of them
 }
