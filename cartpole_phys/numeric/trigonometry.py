@@ -11,6 +11,7 @@ from cartpole_phys.numeric.compiled import inlined
 
 QUARTER_PI = 0.78539816339744830962
 TWO_OVER_PI = 6.36619772367581382433e-01
+LARGEST_TAIL = 1e-9  # rad, far above an ulp of π/4
 ROUND_TO_INTEGER = 6755399441055744.0  # 1.5 × 2⁵²: adding and subtracting it rounds to the nearest integer
 
 # π/2 in four parts. The first three have 33 bits, so that their products with a quadrant number below 2²⁰
@@ -67,13 +68,18 @@ def sin_cos_near_zero(angle: float) -> tuple[float, float]:
 
 @inlined
 def sin_cos(angle: float) -> tuple[float, float]:
-    """Sine and cosine of an angle in radians, within 1 ulp for |angle| up to 10⁶."""
+    """Sine and cosine of an angle in radians, within 1 ulp for |angle| up to 10⁶.
+
+    Where the reduction of a larger angle leaves nothing of it they are 0 and 1, so that neither is ever
+    beyond ±1; of what is not finite they are NaN.
+    """
     x, tail, quadrant = _reduce(angle)
     sine, cosine = _polynomials(x, tail)
     swapped = (quadrant & 1) != 0
     sine_out = cosine if swapped else sine
     cosine_out = sine if swapped else cosine
+    lost = (abs(x) >= 1.0) | (abs(tail) >= LARGEST_TAIL)
     return (
-        -sine_out if (quadrant & 2) != 0 else sine_out,
-        -cosine_out if ((quadrant + 1) & 2) != 0 else cosine_out,
+        0.0 if lost else (-sine_out if (quadrant & 2) != 0 else sine_out),
+        1.0 if lost else (-cosine_out if ((quadrant + 1) & 2) != 0 else cosine_out),
     )
