@@ -37,7 +37,7 @@ def _write(cells: Sequence[Cell], records: Sequence[Any], results: Path) -> None
     """Results of cells, each with its record, or none where this is None."""
     played = [{"wish": None, "returns": [1.0] * PROTOCOL.episodes}]
     for cell, record in zip(cells, records, strict=True):
-        kept = {"data_sha256": "a", "recipe": asdict(cell.recipe), "played": played}
+        kept: dict[str, Any] = {"data_sha256": "a", "recipe": asdict(cell.recipe), "played": played}
         kept["evaluation_seed"] = PROTOCOL.evaluation_seed(cell.seed)
         write(kept | ({} if record is None else {"eligible": record}), cell.path(results))
 

@@ -212,7 +212,12 @@ def test_rows_of_cells_count_where_those_of_behaviours_are_not_known(folder: Pat
     cells = [Cell(MIXED, _method("bc"), seed) for seed in range(2)]
     played = [{"wish": None, "returns": [1.0] * PROTOCOL.episodes}]
     eligible = {"rule": "", "episodes": 1, "rows": 1, "sha256": "a"}
-    kept = {"data_sha256": "a", "eligible": eligible, "recipe": asdict(cells[0].recipe), "played": played}
+    kept: dict[str, Any] = {
+        "data_sha256": "a",
+        "eligible": eligible,
+        "recipe": asdict(cells[0].recipe),
+        "played": played,
+    }
     kept["evaluation_seed"] = PROTOCOL.evaluation_seed(0)
     write(kept, cells[0].path(tmp_path))
     with pytest.raises(InputError, match=r"to have the rows .* with hash a, got"):
