@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +238,9 @@ def test_interrupt_leaves_nothing(tmp_path: Path, delay: float) -> None:
     assert process.returncode == 130
     assert errors == "Interrupted; nothing half-written was left.\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_long_policies_are_cut_in_names() -> None:
+    recipe = Recipe(policy=f"some.module:load({'/folder' * 60!r})")
+    assert is_plain(recipe.name)
+    assert recipe.name != replace(recipe, policy=recipe.policy.replace("r')", "rs')")).name

@@ -31,6 +31,7 @@ from cartpole_phys.vector_arguments import plain
 from cartpole_phys.worlds.making import spec_json
 from cartpole_phys.worlds.world import World, world_of
 
+LONGEST_POLICY = 64  # characters of a policy in a name: file systems allow 255 for the whole
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]{0,127}")
 TELLING_POLICY = re.compile(r"[a-z0-9]+([_.:][a-z0-9]+)*")  # without anything that a name leaves out
 DATASET_VERSION = "v0"
@@ -244,7 +245,9 @@ def _env_name(env_id: str) -> str:
 def _policy_name(policy: str) -> str:
     """A policy as a word of a file name, with a hash where letters alone would not tell it from others."""
     name = re.sub("[^a-z0-9]+", "_", policy.lower())
-    return name if TELLING_POLICY.fullmatch(policy) else f"{name}-{_short_hash(policy)}"
+    if TELLING_POLICY.fullmatch(policy) and len(name) <= LONGEST_POLICY:
+        return name
+    return f"{name[:LONGEST_POLICY]}-{_short_hash(policy)}"
 
 
 def _short_hash(text: str) -> str:
