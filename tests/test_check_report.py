@@ -38,6 +38,6 @@ def test_a_broken_file_does_not(broken: Path) -> None:
 def test_the_report_is_shown_as_one_line_per_gate(broken: Path) -> None:
     report = check(broken)
     first, *lines = repr(report).splitlines()
-    assert first == "Validation failed: replay, hashes"
+    assert first == "Validation failed: replay, hashes, metadata"
     assert [line[0] for line in lines] == [result.mark for result in report]
     assert all(result.detail in line for result, line in zip(report, lines, strict=True))

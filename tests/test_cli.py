@@ -33,7 +33,7 @@ def test_build_and_check(tmp_path: Path) -> None:
     assert Path(result["path"]).exists()
     checked = _run("cartpole-phys", "check", result["path"])
     assert checked.returncode == 0
-    assert checked.stdout.count("✓") == 9
+    assert checked.stdout.count("✓") == 10
     assert [line.split()[1] for line in checked.stdout.splitlines() if line[0] != "✓"] == [
         "parts",
         "stitching",
@@ -142,4 +142,7 @@ def test_failed_gate_is_exit_code_1(tmp_path: Path, medium_file: Path) -> None:
     write(path, Contents({**contents.arrays, "rewards": rewards}, contents.metadata, contents.weights))
     result = _run("cartpole-phys", "check", path)
     assert result.returncode == 1
-    assert [line.split()[1] for line in result.stdout.splitlines() if line[0] == "✗"] == ["replay"]
+    assert [line.split()[1] for line in result.stdout.splitlines() if line[0] == "✗"] == [
+        "replay",
+        "metadata",
+    ]

@@ -128,6 +128,7 @@ def test_a_wide_interval_of_few_episodes_proves_no_tier(
     returns = np.array([return_of_score("PhysCartPole-v0", score) for score in scores])
     gate = Tier(read_header(medium_file))
     monkeypatch.setattr(gate, "_returns", lambda *_: returns)
+    monkeypatch.setattr(gate, "_require_stated", lambda *_: None)  # the file has the scores of other returns
     if passes:
         assert gate.verdict().startswith("scores medium 61.0")
         return

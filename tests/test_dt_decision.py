@@ -238,7 +238,7 @@ def test_impossible_transformers_are_refused(wrong: dict[str, object]) -> None:
     for window in (0, 21):
         with pytest.raises(InputError, match=f"attention window of 1 to 20 steps, the context, got {window}"):
             DecisionConfig(context=20, attention_window=window)
-    with pytest.raises(InputError, match="choose interleaved or summed"):
+    with pytest.raises(InputError, match="choose from interleaved, summed"):
         DecisionConfig(tokens="stacked")
     with pytest.raises(InputError):
         CloningConfig(hidden=())

@@ -134,7 +134,7 @@ def test_a_cut_that_is_a_float_ends_in_a_verdict(medium_file: Path, tmp_path: Pa
     cuts = contents.arrays[f"infos/{CUT}"].astype(np.float32)
     path = tmp_path / "set.hdf5"
     write_own(path, replace(contents, arrays={**contents.arrays, f"infos/{CUT}": cuts}))
-    assert {result.gate for result in check(path) if result.status == FAILED} == {"schema"}
+    assert {result.gate for result in check(path) if result.status == FAILED} == {"schema", "metadata"}
 
 
 def test_a_model_is_trained_on_one(tmp_path: Path) -> None:
