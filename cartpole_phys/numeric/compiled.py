@@ -7,12 +7,14 @@ function that a kernel calls from another file gives a new folder.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 import platformdirs
+from numba.core import types
 
 from cartpole_phys.numeric.fragments import FragmentCompiler, RawFragmentCompiler
 from cartpole_phys.numeric.kernel_cache import KernelCache
@@ -43,6 +45,7 @@ CACHE_FOLDER = Path(platformdirs.user_cache_dir("cartpole-phys")) / "kernels" / 
 # By NUMBA_DISABLE_JIT=1, for debuggers: kernels run as Python.
 DISABLED = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": False}
+_INTERNAL: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # only kernels call it
 
 
 def _cached(function: Function, **options: Any) -> Function:
@@ -71,8 +74,16 @@ def quick_kernel(function: Function) -> Function:
 
 
 def _fragment(function: Function, compiler: type[FragmentCompiler]) -> Function:
-    options = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, **_OPTIONS}
-    return cast(Function, numba.njit(pipeline_class=compiler, **options)(function))
+    options = {"forceinline": True, **_INTERNAL, **_OPTIONS}
+    dispatcher: Any = numba.njit(pipeline_class=compiler, **options)(function)
+    if not DISABLED:
+        dispatcher.get_call_template = partial(_template, dispatcher.get_call_template)
+    return cast(Function, dispatcher)
+
+
+def _template(template: Callable[..., Any], args: Sequence[Any], kws: dict[str, Any]) -> Any:
+    """Compile for an integer, not again for each constant: LLVM propagates constants after inlining."""
+    return template([types.unliteral(arg) for arg in args], kws)
 
 
 def inlined(function: Function) -> Function:
@@ -90,4 +101,4 @@ def inlined_once(function: Function) -> Function:
 
 def shared(function: Function) -> Function:
     """Compile a function that only kernels call, and seldom: once, not anew wherever it is called."""
-    return cast(Function, numba.njit(**_OPTIONS)(function))
+    return cast(Function, numba.njit(**_INTERNAL, **_OPTIONS)(function))
