@@ -20,7 +20,6 @@ from cartpole_phys.numeric.random_stream import key_from_generator
 from cartpole_phys.physics import Params
 from cartpole_phys.reset_options import parse_seeds, parse_start
 from cartpole_phys.stepping.columns import Columns
-from cartpole_phys.stepping.single import begin_one, step_one
 from cartpole_phys.stepping.snapshot import Snapshot, keep, restore
 from cartpole_phys.system import CLOCK, Arguments, CartPole
 from cartpole_phys.task import SWING_UP, Task
@@ -199,7 +198,7 @@ class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observation, Any]):
             columns.keys[0], columns.episodes[0] = key_from_generator(self.np_random), -1
             self._started = True
         observation = empty(self._shape, FLOAT32)
-        begin_one(self._memory, self._settings, start.low, start.high, observation)
+        columns.begin_one(self._memory, self._settings, start.low, start.high, observation)
         if start.states is not None:
             columns.states[:] = start.states
             observation = columns.observe()[0]
@@ -218,7 +217,7 @@ class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observation, Any]):
             raise _reset_needed("step")
         share = self._share(action)
         observation = empty(self._shape, FLOAT32)
-        reward, terminated = step_one(self._memory, self._settings, share, observation)
+        reward, terminated = self.columns.step_one(self._memory, self._settings, share, observation)
         if self._steps_only:
             return observation, reward, terminated, False, {}
         return observation, reward, terminated, False, self._show_and_tell(stepped=True)

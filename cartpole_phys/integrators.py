@@ -11,15 +11,18 @@ all (``friction.py``).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from cartpole_phys.choices import unknown
-from cartpole_phys.friction import with_friction
+from cartpole_phys.friction import frictionless, with_friction
 from cartpole_phys.numeric.compiled import inlined, shared
 from cartpole_phys.numeric.trigonometry import sin_cos
 from cartpole_phys.physics import Constants, State, acceleration
 
+Integrator = Callable[[float, float, float, float, float, Constants], State]
+
 EULER, SEMI_IMPLICIT_EULER, SYMPLECTIC_EULER, RK4 = range(4)
-FIRST_ANGLE_ONLY = (EULER, SEMI_IMPLICIT_EULER)  # take no sine but that of the angle a step begins with
+FIRST_ANGLE_ONLY = ("euler", "semi_implicit_euler")  # take no sine but that of the angle a step begins with
 INTEGRATORS = {
     "euler": EULER,
     "semi_implicit_euler": SEMI_IMPLICIT_EULER,
@@ -209,25 +212,27 @@ def _rk4(x: float, x_dot: float, theta: float, theta_dot: float, force: float, c
     )
 
 
-@inlined
-def advance(
-    x: float,
-    x_dot: float,
-    theta: float,
-    theta_dot: float,
-    force: float,
-    constants: Constants,
-    integrator: int,
-    substeps: int,
-) -> State:
-    """The state one time step later: ``substeps`` steps of an integrator under one force (N)."""
-    for _ in range(substeps):
-        if integrator == EULER:
-            x, x_dot, theta, theta_dot = euler(x, x_dot, theta, theta_dot, force, constants)
-        elif integrator == SEMI_IMPLICIT_EULER:
-            x, x_dot, theta, theta_dot = semi_implicit_euler(x, x_dot, theta, theta_dot, force, constants)
-        elif integrator == SYMPLECTIC_EULER:
-            x, x_dot, theta, theta_dot = symplectic_euler(x, x_dot, theta, theta_dot, force, constants)
-        else:
-            x, x_dot, theta, theta_dot = rk4(x, x_dot, theta, theta_dot, force, constants)
-    return x, x_dot, theta, theta_dot
+def _without_friction(integrate: Integrator) -> Integrator:
+    """An integrator for carts without friction: the compiler is told so, and vectorizes what is left."""
+
+    @inlined
+    def smooth(
+        x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
+    ) -> State:
+        return integrate(x, x_dot, theta, theta_dot, force, frictionless(constants))
+
+    return smooth
+
+
+WITH_FRICTION = {
+    "euler": euler,
+    "semi_implicit_euler": semi_implicit_euler,
+    "symplectic_euler": symplectic_euler,
+    "rk4": rk4,
+}
+WITHOUT_FRICTION = {
+    "euler": _without_friction(_euler),
+    "semi_implicit_euler": _without_friction(_semi_implicit_euler),
+    "symplectic_euler": _without_friction(_symplectic_euler),
+    "rk4": _without_friction(_rk4),
+}

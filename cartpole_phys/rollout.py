@@ -28,12 +28,12 @@ from cartpole_phys.numeric.random_stream import key_from_seed
 from cartpole_phys.processors import processors
 from cartpole_phys.rollouts.closed_loop import (
     LANES,
-    SIMULATIONS,
     Ends,
     Law,
     Log,
     empty_log,
     gather_rows,
+    simulation_of,
 )
 from cartpole_phys.rollouts.lockstep import BATCH_SIZE, run_lockstep
 from cartpole_phys.rollouts.network import NO_NETWORK, recorded
@@ -83,7 +83,7 @@ def run_compiled(
     law = _law(system, policy)
     params = np.array(system.params.values)
     with _log(system, count, policy.network is not None) as log:
-        SIMULATIONS[system.integrator](key, first, system.settings, params, law, log, ends)
+        simulation_of(system)(key, first, system.settings, params, law, log, ends)
         recording = _recording(system, policy, log, ends)
     return episodes_of(recording, system, key, first)
 

@@ -21,6 +21,7 @@ from cartpole_phys.task import TASKS, Task, task_named
 
 IDS = ("PhysCartPole-v0", "PhysCartPoleDiscrete-v0", "PhysCartPoleSwingUp-v0")  # as the package registers
 PARAM_NAMES = tuple(field.name for field in fields(Params))
+FRICTION = "cart_friction"
 CLOCK = "time_step"  # the one parameter that no environment can have for itself
 
 
@@ -130,6 +131,10 @@ class CartPole:
     def push_probability(self) -> float:
         """Of a push during one time step."""
         return self.push_rate * self.params.time_step
+
+    def randomizes(self, name: str) -> bool:
+        """Whether a parameter is drawn for each episode."""
+        return any(name == drawn for drawn, _, _ in self.randomize)
 
     @property
     def noisy(self) -> bool:

@@ -17,11 +17,17 @@ from typing import Any
 
 import pytest
 from commands import NOTICE
+from numba.core.registry import cpu_target
 
 import cartpole_phys
+from cartpole_phys.integrators import INTEGRATORS
 from cartpole_phys.numeric import compiled, kernel_cache
 from cartpole_phys.numeric.compiled import kernel, kernel_sources
 from cartpole_phys.numeric.kernel_cache import KernelCache
+from cartpole_phys.rollouts.closed_loop import simulate_kernel
+from cartpole_phys.stepping.block import Kind, step_kernel
+from cartpole_phys.stepping.single import begin_one_kernel, step_one_kernel
+from cartpole_phys.stepping.starting import begin_kernel, restart_kernel
 
 PROGRAM = """
 import numpy as np
@@ -138,10 +144,23 @@ def test_every_kernel_has_this_cache() -> None:
     for module in pkgutil.walk_packages(cartpole_phys.__path__, "cartpole_phys."):
         if module.name.split(".")[-1] in sources:
             for name, value in vars(importlib.import_module(module.name)).items():
-                if hasattr(value, "py_func") and "forceinline" not in value.targetoptions:
+                if hasattr(value, "py_func") and "no_cpython_wrapper" not in value.targetoptions:
                     kernels[name] = value
-    assert {"step_one", "step_rk4", "simulate_euler", "act_columns", "energies"} <= kernels.keys()
+    assert {"act_columns", "energies", "gather_rows"} <= kernels.keys()
+    made: list[Any] = [make("rk4", Kind.FRICTION) for make in (step_kernel, simulate_kernel)]
+    made += [begin_kernel(True), restart_kernel(True), begin_one_kernel(True), step_one_kernel("rk4", True)]
+    kernels |= {own.py_func.__qualname__: own for own in made}
     assert [name for name, own in kernels.items() if not isinstance(own._cache, KernelCache)] == []
+
+
+def test_variants_of_a_kernel_have_files_of_their_own(tmp_path: Path) -> None:
+    variants: list[Any] = [step_kernel(integrator, kind) for integrator in INTEGRATORS for kind in Kind]
+    variants += [begin_kernel(randomized) for randomized in (False, True)]
+    caches = [KernelCache(variant.py_func, tmp_path) for variant in variants]
+    keys = {cache._path((), cpu_target.target_context) for cache in caches}
+    assert len(keys) == len(variants)
+    again = KernelCache(variants[0].py_func, tmp_path)
+    assert again._path((), cpu_target.target_context) in keys
 
 
 def test_compiling_is_announced_once(

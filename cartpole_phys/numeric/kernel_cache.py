@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
+from types import FunctionType
 from typing import Any
 from uuid import uuid4
 
@@ -44,7 +45,7 @@ class KernelCache(NullCache):
         An edit of what the function calls must give another folder.
         """
         self._name, self._folder = f"{function.__module__}.{function.__qualname__}", folder
-        self._code = marshal.dumps(function.__code__)
+        self._code = _described(function)
 
     @property
     def cache_path(self) -> str:
@@ -95,6 +96,15 @@ class KernelCache(NullCache):
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def _described(value: Any) -> str:
+    """What decides the code of a function: its own, and that of functions in its closure."""
+    function = getattr(value, "py_func", value)
+    if not isinstance(function, FunctionType):
+        return repr(value)
+    cells = [_described(cell.cell_contents) for cell in function.__closure__ or ()]
+    return repr((function.__module__, function.__qualname__, marshal.dumps(function.__code__), cells))
 
 
 _warned: set[Path] = set()  # folders

@@ -8,17 +8,13 @@ after episode.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.integrators import (
-    euler,
-    rk4,
-    semi_implicit_euler,
-    symplectic_euler,
-)
+from cartpole_phys.integrators import Integrator
 from cartpole_phys.memory import (
     ACTION,
     DONE,
@@ -36,14 +32,13 @@ from cartpole_phys.memory import (
     X,
 )
 from cartpole_phys.numeric.compiled import inlined, inlined_once, kernel
-from cartpole_phys.physics import State
 from cartpole_phys.rollouts.laws import NETWORK, choose_all
 from cartpole_phys.rollouts.network import Network
 from cartpole_phys.rollouts.network_call import call_network
-from cartpole_phys.stepping.block import NO_RESTART, step_range
+from cartpole_phys.stepping.block import NO_RESTART, Kind, Move, parts_of, step_range
 from cartpole_phys.stepping.sensing import Observations, is_state, observe_column
-from cartpole_phys.stepping.starting import begin_column
-from cartpole_phys.system import CartPole
+from cartpole_phys.stepping.starting import Draw, begin_column
+from cartpole_phys.system import FRICTION, CartPole
 from cartpole_phys.task import BALANCE, START_BOUND
 
 LANES = 128
@@ -143,12 +138,20 @@ def _act(lanes: Lanes, law: Law, log: Log, now: int) -> None:
 
 @inlined
 def _enter(
-    lanes: Lanes, settings: Any, lane: int, first_episode: int, index: int, log: Log, ends: Ends, now: int
+    draw: Draw,
+    lanes: Lanes,
+    settings: Any,
+    lane: int,
+    first_episode: int,
+    index: int,
+    log: Log,
+    ends: Ends,
+    now: int,
 ) -> None:
     """Let a lane begin an episode, the one of this index among those to play."""
     lanes.index_of[lane] = index
     lanes.memory.view(np.int64)[EPISODE, lane] = first_episode + index
-    begin_column(lanes.memory, settings, lane, -START_BOUND, START_BOUND)
+    begin_column(draw, lanes.memory, settings, lane, -START_BOUND, START_BOUND)
     observe_column(lanes.memory, settings, lane, lanes.seen, is_state(settings))
     for p in range(ends.params.shape[1]):
         ends.params[index, p] = lanes.memory[PARAMS + p, lane]
@@ -195,8 +198,10 @@ def _empty_lanes(count: int, key: np.uint64, params: FloatArray, observation_siz
 
 @inlined_once
 def _simulate(
-    integrate: Callable[..., State],
+    move: Move,
+    integrate: Integrator,
     one_angle: bool,
+    draw: Draw,
     key: np.uint64,
     first_episode: int,
     settings: Settings,
@@ -218,77 +223,42 @@ def _simulate(
         if free > 0 and entered < len(ends.lengths):
             for lane in range(count):
                 if lanes.index_of[lane] == IDLE and entered < len(ends.lengths):
-                    _enter(lanes, settings[0], lane, first_episode, entered, log, ends, now)
+                    _enter(draw, lanes, settings[0], lane, first_episode, entered, log, ends, now)
                     entered += 1
         _act(lanes, law, log, now)
-        any_done = step_range(integrate, one_angle, lanes.memory, settings, 0, count, NO_RESTART, outputs)
+        any_done = step_range(
+            move, integrate, one_angle, draw, lanes.memory, settings, 0, count, NO_RESTART, outputs
+        )
         free = _leave(lanes, any_done, log, ends, now)
         playing -= free
         now += 1
 
 
-@kernel
-def simulate_euler(
-    key: np.uint64,
-    first_episode: int,
-    settings: Settings,
-    params: FloatArray,
-    law: Law,
-    log: Log,
-    ends: Ends,
-) -> None:
-    """``_simulate`` with explicit Euler."""
-    _simulate(euler, True, key, first_episode, settings, params, law, log, ends)
+@cache
+def simulate_kernel(integrator: str, kind: Kind) -> Callable[..., None]:
+    """The kernel that runs episodes; see ``_simulate``."""
+    move, integrate, one_angle, draw = parts_of(integrator, kind)
+
+    @kernel
+    def simulate(
+        key: np.uint64,
+        first_episode: int,
+        settings: Settings,
+        params: FloatArray,
+        law: Law,
+        log: Log,
+        ends: Ends,
+    ) -> None:
+        _simulate(move, integrate, one_angle, draw, key, first_episode, settings, params, law, log, ends)
+
+    return simulate
 
 
-@kernel
-def simulate_semi_implicit_euler(
-    key: np.uint64,
-    first_episode: int,
-    settings: Settings,
-    params: FloatArray,
-    law: Law,
-    log: Log,
-    ends: Ends,
-) -> None:
-    """``_simulate`` with semi-implicit Euler."""
-    _simulate(semi_implicit_euler, True, key, first_episode, settings, params, law, log, ends)
-
-
-@kernel
-def simulate_symplectic_euler(
-    key: np.uint64,
-    first_episode: int,
-    settings: Settings,
-    params: FloatArray,
-    law: Law,
-    log: Log,
-    ends: Ends,
-) -> None:
-    """``_simulate`` with symplectic Euler."""
-    _simulate(symplectic_euler, False, key, first_episode, settings, params, law, log, ends)
-
-
-@kernel
-def simulate_rk4(
-    key: np.uint64,
-    first_episode: int,
-    settings: Settings,
-    params: FloatArray,
-    law: Law,
-    log: Log,
-    ends: Ends,
-) -> None:
-    """``_simulate`` with the classical Runge-Kutta method."""
-    _simulate(rk4, False, key, first_episode, settings, params, law, log, ends)
-
-
-SIMULATIONS = {
-    "euler": simulate_euler,
-    "semi_implicit_euler": simulate_semi_implicit_euler,
-    "symplectic_euler": simulate_symplectic_euler,
-    "rk4": simulate_rk4,
-}
+def simulation_of(system: CartPole) -> Callable[..., None]:
+    """The kernel that runs episodes of a system."""
+    friction = system.randomizes(FRICTION) or system.params.cart_friction > 0.0
+    kind = Kind.FRICTION if friction else Kind.DIFFERENT if system.randomize else Kind.ALIKE
+    return simulate_kernel(system.integrator, kind)
 
 
 @kernel

@@ -1,28 +1,24 @@
 """The compiled step: actions in, everything that an environment returns out.
 
 Every kernel works on columns ``first`` to ``last`` of the memory (``memory.py``), so that threads can
-share the work; no column depends on another. There is a kernel for each integrator, written out because the
-cache on disk does not take functions that a function makes; each is compiled when it is first used.
+share the work; no column depends on another. There is a kernel for each integrator and ``Kind``, compiled
+when it is first used: one for all takes as long to compile as all of them, and its branches cost 8 to 19 % of
+the speed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.friction import frictionless
-from cartpole_phys.integrators import (
-    euler,
-    rk4,
-    semi_implicit_euler,
-    symplectic_euler,
-)
+from cartpole_phys.integrators import FIRST_ANGLE_ONLY, WITH_FRICTION, WITHOUT_FRICTION, Integrator
 from cartpole_phys.memory import (
     ACTION,
-    CART_FRICTION,
     DONE,
     ELAPSED,
     EPISODE,
@@ -39,9 +35,9 @@ from cartpole_phys.memory import (
 )
 from cartpole_phys.numeric.compiled import inlined, inlined_once, kernel
 from cartpole_phys.numeric.trigonometry import QUARTER_PI
-from cartpole_phys.physics import Constants, State, constants_of
+from cartpole_phys.physics import Constants, constants_of
 from cartpole_phys.stepping.sensing import Observations, observe_range
-from cartpole_phys.stepping.starting import BLOCK, FORCES, WHO, empty_scratch, restart_block
+from cartpole_phys.stepping.starting import BLOCK, FORCES, WHO, Draw, draw_of, empty_scratch, restart_block
 from cartpole_phys.task import BALANCE, has_fallen, push_force, reward_of
 
 Flags = npt.NDArray[np.bool_]
@@ -49,6 +45,15 @@ NO_RESTART = -1.0  # in place of a bound of start variables
 
 Outputs = tuple[Observations, FloatArray, Flags, Flags]  # and rewards, terminated, truncated
 Rows = tuple[FloatArray, FloatArray, FloatArray, FloatArray]  # x, ẋ, θ, θ̇ of a block
+Move = Callable[[Integrator, bool, FloatArray, FloatArray, int, int, Any], None]
+
+
+class Kind(Enum):
+    """What a kernel is compiled for; code for friction and for different carts costs time."""
+
+    ALIKE = "equal parameters in every episode, no friction of the carts"
+    DIFFERENT = "no friction of the carts"
+    FRICTION = "anything"
 
 
 @inlined
@@ -60,17 +65,17 @@ def _near_upright(theta: FloatArray) -> bool:
 
 
 @inlined
-def _rubs(cart_friction: FloatArray) -> bool:
-    rubs = False
-    for i in range(len(cart_friction)):
-        rubs |= cart_friction[i] != 0.0
-    return rubs
+def _rows_of(memory: FloatArray, first: int, last: int) -> Rows:
+    return (
+        memory[X, first:last],
+        memory[X_DOT, first:last],
+        memory[THETA, first:last],
+        memory[THETA_DOT, first:last],
+    )
 
 
 @inlined
-def _move_alike(
-    integrate: Callable[..., State], rows: Rows, forces: FloatArray, constants: Constants
-) -> None:
+def _move_all(integrate: Integrator, rows: Rows, forces: FloatArray, constants: Constants) -> None:
     x, x_dot, theta, theta_dot = rows
     for i in range(len(x)):
         x[i], x_dot[i], theta[i], theta_dot[i] = integrate(
@@ -79,61 +84,49 @@ def _move_alike(
 
 
 @inlined
-def _move_each(
-    integrate: Callable[..., State],
-    rows: Rows,
-    forces: FloatArray,
-    memory: FloatArray,
-    first: int,
-    substeps: int,
-    rubs: bool,
-) -> None:
-    x, x_dot, theta, theta_dot = rows
-    for i in range(len(x)):
-        constants = constants_of(params_of(memory, first + i), substeps, False)
-        x[i], x_dot[i], theta[i], theta_dot[i] = integrate(
-            x[i],
-            x_dot[i],
-            theta[i],
-            theta_dot[i],
-            forces[i],
-            constants if rubs else frictionless(constants),
-        )
-
-
-@inlined
-def _integrate_block(
-    integrate: Callable[..., State],
+def _move_alike(
+    integrate: Integrator,
     one_angle: bool,
     memory: FloatArray,
     forces: FloatArray,
     first: int,
     last: int,
-    settings: Settings,
+    settings: Any,
 ) -> None:
-    """Advance a block by one time step; ``one_angle``: the integrator takes no sine but that of θ itself.
+    """Advance a block of equal carts by one time step.
 
-    Without friction of the carts the compiler is told so, and vectorizes what is left.
+    ``one_angle``: the integrator takes no sine but that of θ itself.
     """
-    rows = (
-        memory[X, first:last],
-        memory[X_DOT, first:last],
-        memory[THETA, first:last],
-        memory[THETA_DOT, first:last],
-    )
-    substeps, alike = settings[0].substeps, settings[0].alike
-    rubs = memory[CART_FRICTION, 0] != 0.0 if alike else _rubs(memory[CART_FRICTION, first:last])
-    for _ in range(substeps):
-        if rubs:
-            _move_each(integrate, rows, forces, memory, first, substeps, True)
-        elif not alike:
-            _move_each(integrate, rows, forces, memory, first, substeps, False)
-        elif one_angle and _near_upright(rows[2]):
-            smooth = frictionless(constants_of(params_of(memory, 0), substeps, True))
-            _move_alike(integrate, rows, forces, smooth)
+    rows, params = _rows_of(memory, first, last), params_of(memory, 0)
+    for _ in range(settings.substeps):
+        if one_angle and _near_upright(rows[2]):
+            _move_all(integrate, rows, forces, constants_of(params, settings.substeps, True))
         else:
-            smooth = frictionless(constants_of(params_of(memory, 0), substeps, False))
-            _move_alike(integrate, rows, forces, smooth)
+            _move_all(integrate, rows, forces, constants_of(params, settings.substeps, False))
+
+
+@inlined
+def _move_each(
+    integrate: Integrator,
+    one_angle: bool,
+    memory: FloatArray,
+    forces: FloatArray,
+    first: int,
+    last: int,
+    settings: Any,
+) -> None:
+    """Advance a block of carts that may differ by one time step."""
+    x, x_dot, theta, theta_dot = _rows_of(memory, first, last)
+    for _ in range(settings.substeps):
+        for i in range(len(x)):
+            x[i], x_dot[i], theta[i], theta_dot[i] = integrate(
+                x[i],
+                x_dot[i],
+                theta[i],
+                theta_dot[i],
+                forces[i],
+                constants_of(params_of(memory, first + i), settings.substeps, False),
+            )
 
 
 @inlined
@@ -203,8 +196,10 @@ def _finish_block(
 
 @inlined_once
 def step_range(
-    integrate: Callable[..., State],
+    move: Move,
+    integrate: Integrator,
     one_angle: bool,
+    draw: Draw,
     memory: FloatArray,
     settings: Settings,
     first: int,
@@ -228,11 +223,11 @@ def step_range(
         if settings[0].push_probability > 0.0:
             _push_block(memory, settings[0], block, end)
         _sum_forces(memory, settings[0].alike != 0, block, end, forces)
-        _integrate_block(integrate, one_angle, memory, forces, block, end, settings)
+        move(integrate, one_angle, memory, forces, block, end, settings[0])
         _finish_block(memory, settings[0], block, end, rewards, terminated, truncated)
         # What was done before this step begins anew, and the step counts for nothing.
         if restart_bound >= 0.0:
-            for k in range(restart_block(memory, settings[0], block, end, restart_bound, scratch)):
+            for k in range(restart_block(draw, memory, settings[0], block, end, restart_bound, scratch)):
                 i = who[k]
                 rewards[i], terminated[i], truncated[i] = 0.0, False, False
         done, fell, late = counters[DONE, block:end], terminated[block:end], truncated[block:end]
@@ -249,69 +244,31 @@ def draw_pushes(memory: FloatArray, settings: Settings) -> None:
     _push_block(memory, settings[0], 0, memory.shape[1])
 
 
-@kernel
-def step_euler(
-    memory: FloatArray,
-    settings: Settings,
-    first: int,
-    last: int,
-    bound: float,
-    observations: Observations,
-    rewards: FloatArray,
-    terminated: Flags,
-    truncated: Flags,
-) -> bool:
-    """``step_range`` with explicit Euler."""
-    outputs = observations, rewards, terminated, truncated
-    return step_range(euler, True, memory, settings, first, last, bound, outputs)
+def parts_of(integrator: str, kind: Kind) -> tuple[Move, Integrator, bool, Draw]:
+    """The functions that ``step_range`` consists of, its first arguments."""
+    integrate = (WITH_FRICTION if kind is Kind.FRICTION else WITHOUT_FRICTION)[integrator]
+    move = _move_alike if kind is Kind.ALIKE else _move_each
+    return move, integrate, integrator in FIRST_ANGLE_ONLY, draw_of(kind is not Kind.ALIKE)
 
 
-@kernel
-def step_semi_implicit_euler(
-    memory: FloatArray,
-    settings: Settings,
-    first: int,
-    last: int,
-    bound: float,
-    observations: Observations,
-    rewards: FloatArray,
-    terminated: Flags,
-    truncated: Flags,
-) -> bool:
-    """``step_range`` with semi-implicit Euler."""
-    outputs = observations, rewards, terminated, truncated
-    return step_range(semi_implicit_euler, True, memory, settings, first, last, bound, outputs)
+@cache
+def step_kernel(integrator: str, kind: Kind) -> Callable[..., bool]:
+    """The kernel that advances columns by one time step; see ``step_range``."""
+    move, integrate, one_angle, draw = parts_of(integrator, kind)
 
+    @kernel
+    def step(
+        memory: FloatArray,
+        settings: Settings,
+        first: int,
+        last: int,
+        bound: float,
+        observations: Observations,
+        rewards: FloatArray,
+        terminated: Flags,
+        truncated: Flags,
+    ) -> bool:
+        outputs = observations, rewards, terminated, truncated
+        return step_range(move, integrate, one_angle, draw, memory, settings, first, last, bound, outputs)
 
-@kernel
-def step_symplectic_euler(
-    memory: FloatArray,
-    settings: Settings,
-    first: int,
-    last: int,
-    bound: float,
-    observations: Observations,
-    rewards: FloatArray,
-    terminated: Flags,
-    truncated: Flags,
-) -> bool:
-    """``step_range`` with symplectic Euler."""
-    outputs = observations, rewards, terminated, truncated
-    return step_range(symplectic_euler, False, memory, settings, first, last, bound, outputs)
-
-
-@kernel
-def step_rk4(
-    memory: FloatArray,
-    settings: Settings,
-    first: int,
-    last: int,
-    bound: float,
-    observations: Observations,
-    rewards: FloatArray,
-    terminated: Flags,
-    truncated: Flags,
-) -> bool:
-    """``step_range`` with the classical Runge-Kutta method."""
-    outputs = observations, rewards, terminated, truncated
-    return step_range(rk4, False, memory, settings, first, last, bound, outputs)
+    return step

@@ -10,6 +10,7 @@ import numpy as np
 from cartpole_phys.actions import executed
 from cartpole_phys.memory import (
     ACTION,
+    CART_FRICTION,
     DONE,
     ELAPSED,
     EPISODE,
@@ -23,25 +24,12 @@ from cartpole_phys.memory import (
 from cartpole_phys.physics import Params
 from cartpole_phys.reset_options import PLAIN_START, Start
 from cartpole_phys.stepping.actions import set_continuous_actions, set_discrete_actions
-from cartpole_phys.stepping.block import (
-    NO_RESTART,
-    Flags,
-    step_euler,
-    step_rk4,
-    step_semi_implicit_euler,
-    step_symplectic_euler,
-)
+from cartpole_phys.stepping.block import NO_RESTART, Flags, Kind, step_kernel
 from cartpole_phys.stepping.sensing import Observations, diagnose_columns, observe_columns
-from cartpole_phys.stepping.starting import begin_columns, restart_columns
-from cartpole_phys.system import CartPole
+from cartpole_phys.stepping.single import begin_one_kernel, step_one_kernel
+from cartpole_phys.stepping.starting import begin_kernel, restart_kernel
+from cartpole_phys.system import FRICTION, CartPole
 from cartpole_phys.task import START_BOUND
-
-STEPS = {
-    "euler": step_euler,
-    "semi_implicit_euler": step_semi_implicit_euler,
-    "symplectic_euler": step_symplectic_euler,
-    "rk4": step_rk4,
-}
 
 
 class Stepped(NamedTuple):
@@ -75,10 +63,13 @@ class Columns:
         self.episodes, self.elapsed = counters[EPISODE], counters[ELAPSED]  # (n,)
         self.done = counters[DONE]  # (n,), 1 where the episode is over
         self.params = self.memory[PARAMS:]  # (8, n)
-        self._step = STEPS[self.system.integrator]
+        randomized = bool(self.system.randomize)
+        self._begin, self._restart = begin_kernel(randomized), restart_kernel(randomized)
+        self.begin_one = begin_one_kernel(randomized)
         n, continuous = self.memory.shape[1], self.system.continuous
         self._keep = set_continuous_actions if continuous else set_discrete_actions
         self._kept = (np.dtype(np.float32), (n, 1)) if continuous else (np.dtype(np.int64), (n,))
+        self.look_for_differences()
 
     def __len__(self) -> int:
         """The number of environments n."""
@@ -87,7 +78,7 @@ class Columns:
     def begin(self, mask: Flags | None = None, start: Start = PLAIN_START) -> None:
         """Start the episodes whose keys and numbers stand in the memory, where ``mask`` (n,) is set."""
         mask = np.ones(len(self), dtype=np.bool_) if mask is None else mask
-        begin_columns(self.memory, self.settings, mask, start.low, start.high)
+        self._begin(self.memory, self.settings, mask, start.low, start.high)
         if start.states is not None:
             self.states[:, mask] = start.states[:, mask]
 
@@ -98,7 +89,7 @@ class Columns:
             the observations that stood in those rows, (k, obs)
         """
         replaced = np.empty((np.count_nonzero(self.done), observations.shape[1]), dtype=np.float32)
-        restart_columns(self.memory, self.settings, START_BOUND, observations, replaced)
+        self._restart(self.memory, self.settings, START_BOUND, observations, replaced)
         return replaced
 
     def set_actions(self, actions: Any, restart: bool = False) -> None:
@@ -163,9 +154,13 @@ class Columns:
         self.look_for_differences()
 
     def look_for_differences(self) -> None:
-        """Find out whether all environments have the same parameters, which the kernels use."""
+        """Choose kernels without code for differences and friction that the parameters do not have."""
         alike = not self.system.randomize and (self.params == self.params[:, :1]).all()
+        friction = self.system.randomizes(FRICTION) or self.memory[CART_FRICTION].any()
         self.settings["alike"] = alike
+        kind = Kind.FRICTION if friction else Kind.ALIKE if alike else Kind.DIFFERENT
+        self._step = step_kernel(self.system.integrator, kind)
+        self.step_one = step_one_kernel(self.system.integrator, bool(friction))
 
     def diagnostics(self) -> dict[str, FloatArray]:
         """Energy (J), and distances to the episode's end in x (m) and θ (rad), each (n,)."""

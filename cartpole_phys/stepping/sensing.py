@@ -101,9 +101,7 @@ def observe_range(
 @kernel
 def observe_columns(memory: FloatArray, settings: Settings, observations: Observations) -> None:
     """Write what a policy sees of every column into ``observations`` (n, obs)."""
-    sees_state = is_state(settings[0])
-    for i in range(memory.shape[1]):
-        observe_column(memory, settings[0], i, observations, sees_state)
+    observe_range(memory, settings, 0, memory.shape[1], observations)
 
 
 @kernel

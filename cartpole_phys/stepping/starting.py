@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,11 +24,13 @@ from cartpole_phys.memory import (
     Settings,
     X,
 )
-from cartpole_phys.numeric.compiled import inlined, kernel
+from cartpole_phys.numeric.compiled import inlined, inlined_once, kernel
 from cartpole_phys.numeric.random_stream import PARAMS as PARAMS_DRAW
 from cartpole_phys.numeric.random_stream import uniforms
 from cartpole_phys.stepping.sensing import is_state, observe_column
 from cartpole_phys.task import start_state
+
+Draw = Callable[[FloatArray, Any, int], None]
 
 BLOCK = 2_048  # columns that are worked on together, so that they stay in the processor's own cache
 VECTOR = 8  # numbers that a processor may work on at once
@@ -47,7 +51,12 @@ def draw_params(memory: FloatArray, settings: Any, i: int) -> None:
 
 
 @inlined
-def begin_column(memory: FloatArray, settings: Any, i: int, low: float, high: float) -> None:
+def keep_params(memory: FloatArray, settings: Any, i: int) -> None:
+    """In place of ``draw_params`` where none is randomized: the compiler has less to do."""
+
+
+@inlined
+def begin_column(draw: Draw, memory: FloatArray, settings: Any, i: int, low: float, high: float) -> None:
     """Start the episode whose key and number stand in column ``i``."""
     counters = memory.view(np.int64)
     key, episode = memory.view(np.uint64)[KEY, i], counters[EPISODE, i]
@@ -57,7 +66,7 @@ def begin_column(memory: FloatArray, settings: Any, i: int, low: float, high: fl
         key, episode, settings.start_angle, low, high
     )
     if settings.randomized:
-        draw_params(memory, settings, i)
+        draw(memory, settings, i)
 
 
 @inlined
@@ -68,7 +77,14 @@ def empty_scratch(columns: int) -> FloatArray:
 
 @inlined
 def _begin_block(
-    memory: FloatArray, settings: Any, count: int, ahead: int, low: float, high: float, scratch: FloatArray
+    draw: Draw,
+    memory: FloatArray,
+    settings: Any,
+    count: int,
+    ahead: int,
+    low: float,
+    high: float,
+    scratch: FloatArray,
 ) -> None:
     """Begin episodes in the columns that the first ``count`` numbers in the row WHO of ``scratch`` name.
 
@@ -94,12 +110,17 @@ def _begin_block(
         memory[X, i], memory[X_DOT, i] = x[k], x_dot[k]
         memory[THETA, i], memory[THETA_DOT, i] = theta[k], theta_dot[k]
         if settings.randomized:
-            draw_params(memory, settings, i)
+            draw(memory, settings, i)
 
 
-@kernel
-def begin_columns(
-    memory: FloatArray, settings: Settings, mask: npt.NDArray[np.bool_], low: float, high: float
+@inlined_once
+def _begin_columns(
+    draw: Draw,
+    memory: FloatArray,
+    settings: Settings,
+    mask: npt.NDArray[np.bool_],
+    low: float,
+    high: float,
 ) -> None:
     """Start the episodes of the masked columns, with start variables from ``low`` to ``high``."""
     scratch = empty_scratch(min(BLOCK, len(mask)))
@@ -109,12 +130,12 @@ def begin_columns(
         for i in range(first, min(first + BLOCK, len(mask))):
             who[count] = i
             count += mask[i]
-        _begin_block(memory, settings[0], count, 0, low, high, scratch)
+        _begin_block(draw, memory, settings[0], count, 0, low, high, scratch)
 
 
 @inlined
 def restart_block(
-    memory: FloatArray, settings: Any, first: int, last: int, bound: float, scratch: FloatArray
+    draw: Draw, memory: FloatArray, settings: Any, first: int, last: int, bound: float, scratch: FloatArray
 ) -> int:
     """Begin the next episode of those columns from ``first`` to ``last`` that are done.
 
@@ -125,12 +146,13 @@ def restart_block(
     for i in range(first, last):
         who[count] = i  # without a branch, which the processor would often guess wrongly
         count += done[i]
-    _begin_block(memory, settings, count, 1, -bound, bound, scratch)
+    _begin_block(draw, memory, settings, count, 1, -bound, bound, scratch)
     return count
 
 
-@kernel
-def restart_columns(
+@inlined_once
+def _restart_columns(
+    draw: Draw,
     memory: FloatArray,
     settings: Settings,
     bound: float,
@@ -145,10 +167,47 @@ def restart_columns(
     scratch = empty_scratch(min(BLOCK, columns))
     who = scratch.view(np.int64)[WHO]
     for block in range(0, columns, BLOCK):
-        count = restart_block(memory, settings[0], block, min(block + BLOCK, columns), bound, scratch)
+        count = restart_block(draw, memory, settings[0], block, min(block + BLOCK, columns), bound, scratch)
         for k in range(count):
             i = who[k]
             for j in range(observations.shape[1]):
                 replaced[row, j] = observations[i, j]
             row += 1
             observe_column(memory, settings[0], i, observations, sees_state)
+
+
+def draw_of(randomized: bool) -> Draw:
+    """What draws the parameters of an episode."""
+    return draw_params if randomized else keep_params
+
+
+@cache
+def begin_kernel(randomized: bool) -> Callable[..., None]:
+    """The kernel that starts the episodes of masked columns; see ``_begin_columns``."""
+    draw = draw_of(randomized)
+
+    @kernel
+    def begin_columns(
+        memory: FloatArray, settings: Settings, mask: npt.NDArray[np.bool_], low: float, high: float
+    ) -> None:
+        _begin_columns(draw, memory, settings, mask, low, high)
+
+    return begin_columns
+
+
+@cache
+def restart_kernel(randomized: bool) -> Callable[..., None]:
+    """The kernel that starts the next episodes where one is over; see ``_restart_columns``."""
+    draw = draw_of(randomized)
+
+    @kernel
+    def restart_columns(
+        memory: FloatArray,
+        settings: Settings,
+        bound: float,
+        observations: npt.NDArray[np.float32],
+        replaced: npt.NDArray[np.float32],
+    ) -> None:
+        _restart_columns(draw, memory, settings, bound, observations, replaced)
+
+    return restart_columns
