@@ -91,7 +91,7 @@ test-full: $(INSTALLED) $(D4RL) $(D3RLPY) $(CHROMIUM)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.full_suite --jobs $(JOBS)
 
 test-clients: $(INSTALLED) $(D4RL) $(D3RLPY) $(CHROMIUM)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m clients
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "clients and not slow"
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

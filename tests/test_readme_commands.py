@@ -136,6 +136,8 @@ def test_all_runs_as_written_from_a_stock_environment(tmp_path: Path) -> None:
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     subprocess.run(["python3", "-m", "venv", str(stock)], check=True)
     (clone / ".venv").symlink_to(ROOT / ".venv")
+    for requirements in ("setup.cfg", "pyproject.toml", "constraints.txt"):
+        os.utime(clone / requirements, (0, 0))  # older than what is installed
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
         "PATH": f"{stock / 'bin'}:{os.environ['PATH']}",
