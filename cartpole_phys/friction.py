@@ -32,13 +32,25 @@ def with_friction(
 
     ``integrate_held`` moves the pole of a cart that is held.
     """
-    if x_dot == 0.0 and is_held(theta, theta_dot, force, constants):
-        return integrate_held(x, x_dot, theta, theta_dot, force, of_a_held_cart(constants))
+    held = integrate_held(x, x_dot, theta, theta_dot, force, of_a_held_cart(constants))
     free = integrate(x, x_dot, theta, theta_dot, force, frictionless(constants))
     braked = integrate(x, x_dot, theta, theta_dot, force, constants)
-    if x_dot != 0.0 and _only_brakes(braked, free, constants):
-        return braked
-    return _braked_at_the_end(free, theta, theta_dot, force, constants)
+    stopped = _braked_at_the_end(free, theta, theta_dot, force, constants)
+    brakes = (x_dot != 0.0) & _only_brakes(braked, free, constants)
+    moved = _chosen(brakes | (constants.cart_friction == 0.0), braked, stopped)
+    holds = (x_dot == 0.0) & (constants.cart_friction != 0.0) & is_held(theta, theta_dot, force, constants)
+    return _chosen(holds, held, moved)
+
+
+@inlined
+def _chosen(condition: bool, first: State, second: State) -> State:
+    """One of two states; both are known, so that a loop over carts is vectorized."""
+    return (
+        first[0] if condition else second[0],
+        first[1] if condition else second[1],
+        first[2] if condition else second[2],
+        first[3] if condition else second[3],
+    )
 
 
 @inlined

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from cartpole_phys.choices import unknown
 from cartpole_phys.friction import frictionless, with_friction
-from cartpole_phys.numeric.compiled import inlined, shared
+from cartpole_phys.numeric.compiled import inlined
 from cartpole_phys.numeric.trigonometry import sin_cos
 from cartpole_phys.physics import Constants, State, acceleration
 
@@ -47,22 +47,6 @@ def euler(
     x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
 ) -> State:
     """Positions move with the old velocities."""
-    if constants.cart_friction != 0.0:
-        return _euler_with_friction(x, x_dot, theta, theta_dot, force, constants)
-    return _euler(x, x_dot, theta, theta_dot, force, constants)
-
-
-@shared
-def _euler_with_friction(
-    x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
-) -> State:
-    return with_friction(_euler, _euler, x, x_dot, theta, theta_dot, force, constants)
-
-
-@inlined
-def _euler(
-    x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
-) -> State:
     h = constants.time_step
     x_acceleration, theta_acceleration = acceleration(x_dot, theta, theta_dot, force, constants)
     return (
@@ -78,24 +62,6 @@ def semi_implicit_euler(
     x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
 ) -> State:
     """Velocities first, then positions with the new velocities."""
-    if constants.cart_friction != 0.0:
-        return _semi_implicit_euler_with_friction(x, x_dot, theta, theta_dot, force, constants)
-    return _semi_implicit_euler(x, x_dot, theta, theta_dot, force, constants)
-
-
-@shared
-def _semi_implicit_euler_with_friction(
-    x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
-) -> State:
-    return with_friction(
-        _semi_implicit_euler, _semi_implicit_euler, x, x_dot, theta, theta_dot, force, constants
-    )
-
-
-@inlined
-def _semi_implicit_euler(
-    x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
-) -> State:
     h = constants.time_step
     x_acceleration, theta_acceleration = acceleration(x_dot, theta, theta_dot, force, constants)
     new_x_dot, new_theta_dot = x_dot + h * x_acceleration, theta_dot + h * theta_acceleration
@@ -116,25 +82,6 @@ def symplectic_euler(
     explicit, and the energy may drift: at a spin of about a turn a step with the default parameters, at a
     few hundredths of a turn where the pole is heavy and the cart light. More substeps cure it.
     """
-    if constants.cart_friction != 0.0:
-        return _symplectic_euler_with_friction(x, x_dot, theta, theta_dot, force, constants)
-    return _symplectic_euler(x, x_dot, theta, theta_dot, force, constants)
-
-
-@shared
-def _symplectic_euler_with_friction(
-    x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
-) -> State:
-    # The pole's inertia is constant on a cart that is held, and both Euler methods are symplectic then.
-    return with_friction(
-        _symplectic_euler, _semi_implicit_euler, x, x_dot, theta, theta_dot, force, constants
-    )
-
-
-@inlined
-def _symplectic_euler(
-    x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
-) -> State:
     h, a, b = constants.time_step, constants.total_mass, constants.mass_length
     d = (4.0 / 3.0) * b * constants.half_length
     sine, cosine = sin_cos(theta)
@@ -180,20 +127,6 @@ def rk4(x: float, x_dot: float, theta: float, theta_dot: float, force: float, co
     All stages take the direction of friction from the ẋ that the step begins with, so that their equations
     are smooth.
     """
-    if constants.cart_friction != 0.0:
-        return _rk4_with_friction(x, x_dot, theta, theta_dot, force, constants)
-    return _rk4(x, x_dot, theta, theta_dot, force, constants)
-
-
-@shared
-def _rk4_with_friction(
-    x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
-) -> State:
-    return with_friction(_rk4, _rk4, x, x_dot, theta, theta_dot, force, constants)
-
-
-@inlined
-def _rk4(x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants) -> State:
     h = constants.time_step
     half = 0.5 * h
     a1, b1 = acceleration(x_dot, theta, theta_dot, force, constants)
@@ -213,7 +146,7 @@ def _rk4(x: float, x_dot: float, theta: float, theta_dot: float, force: float, c
 
 
 def _without_friction(integrate: Integrator) -> Integrator:
-    """An integrator for carts without friction: the compiler is told so, and vectorizes what is left."""
+    """An integrator for carts without friction: the compiler is told so."""
 
     @inlined
     def smooth(
@@ -224,15 +157,28 @@ def _without_friction(integrate: Integrator) -> Integrator:
     return smooth
 
 
-WITH_FRICTION = {
-    "euler": euler,
-    "semi_implicit_euler": semi_implicit_euler,
-    "symplectic_euler": symplectic_euler,
-    "rk4": rk4,
-}
+def _with_friction(integrate: Integrator, integrate_held: Integrator) -> Integrator:
+    """An integrator for any cart; ``integrate_held`` moves the pole of a cart that friction holds."""
+
+    @inlined
+    def rubbing(
+        x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
+    ) -> State:
+        return with_friction(integrate, integrate_held, x, x_dot, theta, theta_dot, force, constants)
+
+    return rubbing
+
+
 WITHOUT_FRICTION = {
-    "euler": _without_friction(_euler),
-    "semi_implicit_euler": _without_friction(_semi_implicit_euler),
-    "symplectic_euler": _without_friction(_symplectic_euler),
-    "rk4": _without_friction(_rk4),
+    "euler": _without_friction(euler),
+    "semi_implicit_euler": _without_friction(semi_implicit_euler),
+    "symplectic_euler": _without_friction(symplectic_euler),
+    "rk4": _without_friction(rk4),
+}
+# The pole's inertia is constant on a cart that is held, and both Euler methods are symplectic then.
+WITH_FRICTION = {
+    "euler": _with_friction(euler, euler),
+    "semi_implicit_euler": _with_friction(semi_implicit_euler, semi_implicit_euler),
+    "symplectic_euler": _with_friction(symplectic_euler, semi_implicit_euler),
+    "rk4": _with_friction(rk4, rk4),
 }

@@ -25,7 +25,7 @@ from cartpole_phys.numeric import compiled, kernel_cache
 from cartpole_phys.numeric.compiled import kernel, kernel_sources
 from cartpole_phys.numeric.kernel_cache import KernelCache
 from cartpole_phys.rollouts.closed_loop import simulate_kernel
-from cartpole_phys.stepping.block import Kind, step_kernel
+from cartpole_phys.stepping.block import KINDS, Kind, step_kernel
 from cartpole_phys.stepping.single import begin_one_kernel, step_one_kernel
 from cartpole_phys.stepping.starting import begin_kernel, restart_kernel
 
@@ -147,14 +147,14 @@ def test_every_kernel_has_this_cache() -> None:
                 if hasattr(value, "py_func") and "no_cpython_wrapper" not in value.targetoptions:
                     kernels[name] = value
     assert {"act_columns", "energies", "gather_rows"} <= kernels.keys()
-    made: list[Any] = [make("rk4", Kind.FRICTION) for make in (step_kernel, simulate_kernel)]
+    made: list[Any] = [make("rk4", Kind(False, True)) for make in (step_kernel, simulate_kernel)]
     made += [begin_kernel(True), restart_kernel(True), begin_one_kernel(True), step_one_kernel("rk4", True)]
     kernels |= {own.py_func.__qualname__: own for own in made}
     assert [name for name, own in kernels.items() if not isinstance(own._cache, KernelCache)] == []
 
 
 def test_variants_of_a_kernel_have_files_of_their_own(tmp_path: Path) -> None:
-    variants: list[Any] = [step_kernel(integrator, kind) for integrator in INTEGRATORS for kind in Kind]
+    variants: list[Any] = [step_kernel(integrator, kind) for integrator in INTEGRATORS for kind in KINDS]
     variants += [begin_kernel(randomized) for randomized in (False, True)]
     caches = [KernelCache(variant.py_func, tmp_path) for variant in variants]
     keys = {cache._path((), cpu_target.target_context) for cache in caches}

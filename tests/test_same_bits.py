@@ -51,19 +51,17 @@ from cartpole_phys.stepping import block, columns, sensing, single, starting
 from cartpole_phys.integrators import INTEGRATORS
 from cartpole_phys.system import CartPole
 print(rollouts(), network_rollouts())
-for integrator in INTEGRATORS:
-    for parameter in (None, "gravity", "cart_friction"):
-        randomize = () if parameter is None else ((parameter, 1.0, 9.0),)
-        some = columns.Columns(CartPole(integrator=integrator, push_rate=1.0, randomize=randomize), 8)
-        some.begin(), some.step(True), some.restart(some.observe()), some.diagnostics()
-        some.begin_one(some.memory, some.settings, 0.0, 1.0, np.empty(4, np.float32))
-        some.step_one(some.memory, some.settings, 1.0, np.empty(4, np.float32))
 kernels = [sensing.observe_columns]
-for make in (block.step_kernel, closed_loop.simulate_kernel):
-    kernels += [make(integrator, kind) for integrator in INTEGRATORS for kind in block.Kind]
-for flag in (False, True):
-    kernels += [single.step_one_kernel(integrator, flag) for integrator in INTEGRATORS]
-    kernels += [single.begin_one_kernel(flag), starting.begin_kernel(flag), starting.restart_kernel(flag)]
+for integrator in INTEGRATORS:  # with friction a kernel holds all that the others hold
+    randomize = (("cart_friction", 1.0, 9.0),)
+    some = columns.Columns(CartPole(integrator=integrator, push_rate=1.0, randomize=randomize), 8)
+    some.begin(), some.step(True), some.restart(some.observe()), some.diagnostics()
+    some.begin_one(some.memory, some.settings, 0.0, 1.0, np.empty(4, np.float32))
+    some.step_one(some.memory, some.settings, 1.0, np.empty(4, np.float32))
+    kernels += [block.step_kernel(integrator, block.Kind(alike=False, friction=True))]
+    kernels += [single.step_one_kernel(integrator, True)]
+    kernels += [closed_loop.simulate_kernel(integrator, kind) for kind in block.KINDS]
+kernels += [single.begin_one_kernel(True), starting.begin_kernel(True), starting.restart_kernel(True)]
 kernels += [network_call.act_columns, distributions.act_rows, distributions.log_prob_rows]
 kernels += [distributions.execute_rows, random_stream.normals, laws.bernoulli_log_probs]
 for kernel in (*kernels, sensing.diagnose_columns):

@@ -97,8 +97,3 @@ def inlined_once(function: Function) -> Function:
     Functions with loops to vectorize are ``inlined``: inside a large function LLVM vectorizes fewer of them.
     """
     return _fragment(function, RawFragmentCompiler)
-
-
-def shared(function: Function) -> Function:
-    """Compile a function that only kernels call, and seldom: once, not anew wherever it is called."""
-    return cast(Function, numba.njit(**_INTERNAL, **_OPTIONS)(function))

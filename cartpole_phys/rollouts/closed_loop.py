@@ -257,8 +257,7 @@ def simulate_kernel(integrator: str, kind: Kind) -> Callable[..., None]:
 def simulation_of(system: CartPole) -> Callable[..., None]:
     """The kernel that runs episodes of a system."""
     friction = system.randomizes(FRICTION) or system.params.cart_friction > 0.0
-    kind = Kind.FRICTION if friction else Kind.DIFFERENT if system.randomize else Kind.ALIKE
-    return simulate_kernel(system.integrator, kind)
+    return simulate_kernel(system.integrator, Kind(not system.randomize, friction))
 
 
 @kernel

@@ -9,9 +9,8 @@ the speed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -48,12 +47,14 @@ Rows = tuple[FloatArray, FloatArray, FloatArray, FloatArray]  # x, ẋ, θ, θ̇
 Move = Callable[[Integrator, bool, FloatArray, FloatArray, int, int, Any], None]
 
 
-class Kind(Enum):
+class Kind(NamedTuple):
     """What a kernel is compiled for; code for friction and for different carts costs time."""
 
-    ALIKE = "equal parameters in every episode, no friction of the carts"
-    DIFFERENT = "no friction of the carts"
-    FRICTION = "anything"
+    alike: bool  # all carts have the same parameters in every episode
+    friction: bool  # a cart may have friction
+
+
+KINDS = tuple(Kind(alike, friction) for alike in (True, False) for friction in (False, True))
 
 
 @inlined
@@ -246,9 +247,10 @@ def draw_pushes(memory: FloatArray, settings: Settings) -> None:
 
 def parts_of(integrator: str, kind: Kind) -> tuple[Move, Integrator, bool, Draw]:
     """The functions that ``step_range`` consists of, its first arguments."""
-    integrate = (WITH_FRICTION if kind is Kind.FRICTION else WITHOUT_FRICTION)[integrator]
-    move = _move_alike if kind is Kind.ALIKE else _move_each
-    return move, integrate, integrator in FIRST_ANGLE_ONLY, draw_of(kind is not Kind.ALIKE)
+    integrate = (WITH_FRICTION if kind.friction else WITHOUT_FRICTION)[integrator]
+    move = _move_alike if kind.alike else _move_each
+    one_angle = integrator in FIRST_ANGLE_ONLY and not kind.friction
+    return move, integrate, one_angle, draw_of(not kind.alike)
 
 
 @cache

@@ -158,8 +158,7 @@ class Columns:
         alike = not self.system.randomize and (self.params == self.params[:, :1]).all()
         friction = self.system.randomizes(FRICTION) or self.memory[CART_FRICTION].any()
         self.settings["alike"] = alike
-        kind = Kind.FRICTION if friction else Kind.ALIKE if alike else Kind.DIFFERENT
-        self._step = step_kernel(self.system.integrator, kind)
+        self._step = step_kernel(self.system.integrator, Kind(bool(alike), bool(friction)))
         self.step_one = step_one_kernel(self.system.integrator, bool(friction))
 
     def diagnostics(self) -> dict[str, FloatArray]:
