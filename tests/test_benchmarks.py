@@ -130,7 +130,6 @@ def test_left_out_rows_stand_apart_in_the_result(tmp_path: Path) -> None:
     assert drawn.caption == "Left out: work (other): it is not there"
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="later runs are being measured")
 @pytest.mark.parametrize("result", [environment.RESULT, rollout.RESULT], ids=lambda path: path.stem)
 def test_speeds_are_of_three_runs_on_two_days(result: Path) -> None:
     runs = tables.read(result)["runs"]
