@@ -31,7 +31,7 @@ QuietOption = Annotated[
 
 
 class Interrupted(BaseException):
-    """SIGINT, SIGTERM or SIGHUP: unwinds everything, so that what is half-written is removed."""
+    """SIGINT, SIGTERM or SIGHUP: unwinds everything, so that partial files are removed."""
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:
