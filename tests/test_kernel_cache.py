@@ -71,7 +71,6 @@ def _counter(step: float) -> Callable[[float], float]:
     return lambda x: x + step + 0.123456
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="kernels are compiled again by a later process")
 def test_the_key_is_that_of_the_code_alone() -> None:
     """``marshal`` writes an object otherwise once something else refers to it, so its bytes are no key."""
     counter = _counter(1.0)

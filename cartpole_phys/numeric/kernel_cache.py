@@ -7,7 +7,6 @@ file, and does not notice a changed byte of machine code.
 from __future__ import annotations
 
 import hashlib
-import marshal
 import pickle
 import sys
 import time
@@ -16,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 from uuid import uuid4
 
@@ -104,7 +103,17 @@ def _described(value: Any) -> str:
     if not isinstance(function, FunctionType):
         return repr(value)
     cells = [_described(cell.cell_contents) for cell in function.__closure__ or ()]
-    return repr((function.__module__, function.__qualname__, marshal.dumps(function.__code__), cells))
+    return repr((function.__module__, function.__qualname__, _code_described(function.__code__), cells))
+
+
+def _code_described(code: CodeType) -> str:
+    """The instructions, constants and names of a function's code: ``marshal`` would count references too."""
+    constants = [
+        _code_described(constant) if isinstance(constant, CodeType) else repr(constant)
+        for constant in code.co_consts
+    ]
+    names = code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
+    return repr((code.co_code, constants, names))
 
 
 _warned: set[Path] = set()  # folders
