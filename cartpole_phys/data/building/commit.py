@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+from importlib import resources
 from pathlib import Path
 
-import cartpole_phys
-
-CLONE = Path(cartpole_phys.__file__).parents[1]
+CLONE = Path(str(resources.files("cartpole_phys"))).parent
 
 
 def git_commit(clone: Path = CLONE) -> str:
