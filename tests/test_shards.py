@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -17,13 +18,12 @@ from cartpole_phys.data.check import FAILED, NOT_APPLICABLE, NOT_PROVEN, PASSED,
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.storage.d4rl import Contents, read, read_header, write
-from cartpole_phys.data.storage.hashing import METADATA_HASH
+from cartpole_phys.data.storage.hashing import METADATA_HASH, file_sha256
 from cartpole_phys.data.storage.sharded import (
     MANIFEST,
     Manifest,
     Shard,
     ShardedEpisodes,
-    file_sha256,
     joined_sha256,
     write_manifest,
 )
@@ -148,6 +148,37 @@ def test_a_check_ties_shards_together(folder: Path) -> None:
         ("hashes", "the shards are not those that the manifest was written of"),
         ("parts", "expected shard 0 of 6 (number and count), got (5, 6)"),
     ]
+
+
+def test_a_check_opens_each_shard_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To hash its bytes, to read its header and to read its rows, in HDF5 or in Python."""
+    opened: list[str] = []
+
+    def in_hdf5(file: h5py.File, what: Any, *arguments: Any, **options: Any) -> None:
+        opened.extend([what.name] if isinstance(what, Path) else [])  # else it is open already
+        whole(file, what, *arguments, **options)
+
+    def in_python(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and str(arguments[0]).endswith(".hdf5"):
+            opened.append(Path(arguments[0]).name)
+
+    whole = h5py.File.__init__
+    monkeypatch.setattr(h5py.File, "__init__", in_hdf5)
+    sys.addaudithook(in_python)  # it stays, and is harmless
+    assert check(folder).passed
+    assert opened == [path.name for path in _shards(folder)]
+
+
+def test_a_shard_that_is_missing_changed_or_unreadable(folder: Path) -> None:
+    path = _shards(folder)[1]
+    content = path.read_bytes()
+    for changed, reason in ((content + b"\0", "missing or changed"), (b"\0" * 99, "cannot be read")):
+        path.write_bytes(changed)
+        with pytest.raises(InputError, match=rf"{path.name}.*{reason}"):
+            check(folder)
+    path.unlink()
+    with pytest.raises(InputError, match=rf"{path.name}.*missing or changed"):
+        check(folder)
 
 
 def _failed(folder: Path) -> list[tuple[str, str]]:

@@ -17,9 +17,9 @@ from cartpole_phys.data.gates.parts import Parts
 from cartpole_phys.data.gates.shards import shards_verdict
 from cartpole_phys.data.gates.verdict import CannotTell, Gate, GateFailure, NotApplicable, NotProven
 from cartpole_phys.data.storage.blocks import Block, blocks
-from cartpole_phys.data.storage.d4rl import THREADS, Header, Reader, read_header
+from cartpole_phys.data.storage.d4rl import THREADS, Header, Reader
 from cartpole_phys.data.storage.hashing import METADATA_HASH
-from cartpole_phys.data.storage.sharded import MANIFEST, joined_sha256, read_manifest, verified_files
+from cartpole_phys.data.storage.sharded import MANIFEST, joined_sha256, read_manifest, verified_shards
 from cartpole_phys.errors import printable
 
 PASSED, FAILED = "passed", "failed"
@@ -156,9 +156,9 @@ def _check_shards(place: Path, progress: Progress, independent: bool) -> list[Ga
     manifest, shards, hashes, places, rows = read_manifest(place / MANIFEST), [], [], [], 0
     has_recipe = False
     progress.stage("checking")
-    for file in verified_files(place):
-        shards.append(check_file(file, Silent(), independent))
-        header = read_header(file)
+    for reader in verified_shards(place):
+        header = reader.header
+        shards.append(run_gates(reader, Silent(), independent))
         hashes.append(str(header.metadata.get(METADATA_HASH)))
         places.append(header.metadata.get("shard"))
         rows += header.rows
@@ -190,10 +190,20 @@ def _wholeness(places: Sequence[Any], rows: int, has_recipe: bool) -> GateResult
 
 
 def check_file(path: Path, progress: Progress, independent: bool = False) -> list[GateResult]:
-    """Run the gates on one file."""
-    gates = INDEPENDENT_GATES if independent else GATES
-    with Reader(path) as reader, ThreadPoolExecutor(THREADS) as pool:
+    """Run the gates on one file.
+
+    Raises:
+        InputError: if it cannot be read at all.
+    """
+    with Reader(path) as reader:
         progress.stage("checking")
+        return run_gates(reader, progress, independent)
+
+
+def run_gates(reader: Reader, progress: Progress, independent: bool = False) -> list[GateResult]:
+    """Run the gates on an open file."""
+    gates = INDEPENDENT_GATES if independent else GATES
+    with ThreadPoolExecutor(THREADS) as pool:
         asked = [_Asked(gate, reader.header) for gate in gates]
         for block in blocks(reader):
             list(pool.map(_Asked.see, asked, repeat(block)))

@@ -17,7 +17,7 @@ from cartpole_phys.data.recipe import Recipe, recipe_from
 from cartpole_phys.data.stated import stated_env
 from cartpole_phys.data.storage.d4rl import Header, read_header
 from cartpole_phys.data.storage.hashing import ARRAY_HASHES, TableHash
-from cartpole_phys.data.storage.sharded import verified_files
+from cartpole_phys.data.storage.sharded import verified_shards
 from cartpole_phys.data.tiers import is_own_policy
 from cartpole_phys.errors import InputError, is_integer
 from cartpole_phys.policies.agents import Cache
@@ -51,20 +51,19 @@ def rebuild(
         InputError: if the file cannot be read, or does not state its recipe and hashes.
     """
     place = Path(path)
-    files = list(verified_files(place)) if place.is_dir() else [place]
-    rebuilt = [_rebuild_file(file, jobs, progress, policy) for file in files]
+    headers = [reader.header for reader in verified_shards(place)] if place.is_dir() else [read_header(place)]
+    rebuilt = [_rebuild_file(header, place, jobs, progress, policy) for header in headers]
     different = {name for one in rebuilt for name in one.different}
     names = {name for one in rebuilt for name in one.equal}
     others = {name: change for one in rebuilt for name, change in one.other_versions.items()}
     return Rebuilt(sorted(names - different), sorted(different), others)
 
 
-def _rebuild_file(path: Path, jobs: int, progress: Progress, policy: str | None) -> Rebuilt:
-    header = read_header(path)
+def _rebuild_file(header: Header, place: Path, jobs: int, progress: Progress, policy: str | None) -> Rebuilt:
     stated = header.metadata.get(ARRAY_HASHES)
     if not isinstance(stated, Mapping):
         raise InputError(
-            f"Expected a data set that states its recipe and hashes, {os.fspath(path)!r} does not; "
+            f"Expected a data set that states its recipe and hashes, {str(place)!r} does not; "
             "use one from: build-dataset"
         )
     parts = _parts(header, policy, progress)

@@ -17,16 +17,15 @@ from cartpole_phys.data.building.parts import Part, Prepared
 from cartpole_phys.data.building.progress import Progress, Silent
 from cartpole_phys.data.building.summary import Summary, total
 from cartpole_phys.data.building.writing import Built, build_file, built_from, writing_to
-from cartpole_phys.data.check import FAILED, check_file
+from cartpole_phys.data.check import FAILED, run_gates
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.data.storage.d4rl import read_header
-from cartpole_phys.data.storage.hashing import METADATA_HASH, metadata_sha256
+from cartpole_phys.data.storage.d4rl import Reader, read_header
+from cartpole_phys.data.storage.hashing import METADATA_HASH, file_sha256, metadata_sha256
 from cartpole_phys.data.storage.sharded import (
     MANIFEST,
     WHOLE,
     Manifest,
     Shard,
-    file_sha256,
     joined_sha256,
     write_manifest,
 )
@@ -140,9 +139,10 @@ def is_built(plan: ShardPlan, folder: Path) -> bool:
     if not path.exists():
         return False
     try:
-        stated = read_header(path).metadata
-        same = all(stated.get(key) == value for key, value in plan.metadata.items())
-        return same and all(result.status != FAILED for result in check_file(path, Silent()))
+        with Reader(path) as reader:
+            stated = reader.header.metadata
+            same = all(stated.get(key) == value for key, value in plan.metadata.items())
+            return same and all(result.status != FAILED for result in run_gates(reader, Silent()))
     except InputError:
         return False
 

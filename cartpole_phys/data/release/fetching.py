@@ -23,7 +23,7 @@ from cartpole_phys.data.building.progress import Progress, Silent
 from cartpole_phys.data.building.writing import writing_to
 from cartpole_phys.data.recipe import is_plain, released_recipes
 from cartpole_phys.data.release.downloading import LONGEST_WAIT, OTHER_HASH, DownloadError, download
-from cartpole_phys.data.storage.sharded import file_sha256
+from cartpole_phys.data.storage.hashing import file_sha256
 from cartpole_phys.errors import InputError
 from cartpole_phys.files import require_writable, unfinished
 

@@ -14,13 +14,13 @@ from cartpole_phys.data.build import Options, build
 from cartpole_phys.data.building.commit import commit_date
 from cartpole_phys.data.building.progress import Progress, Silent
 from cartpole_phys.data.building.writing import writing_to
-from cartpole_phys.data.check import FAILED, check_file
+from cartpole_phys.data.check import FAILED, run_gates
 from cartpole_phys.data.exports.export import export
 from cartpole_phys.data.recipe import DATASET_VERSION, released_recipes
 from cartpole_phys.data.release.card import card
 from cartpole_phys.data.release.croissant import FORMATS, croissant
-from cartpole_phys.data.storage.d4rl import Header, read_header
-from cartpole_phys.data.storage.sharded import file_sha256
+from cartpole_phys.data.storage.d4rl import Header, Reader, read_header
+from cartpole_phys.data.storage.hashing import file_sha256
 from cartpole_phys.errors import InputError
 from cartpole_phys.files import unfinished
 
@@ -80,8 +80,9 @@ def _is_good(path: Path, name: str) -> bool:
     if not path.is_file():
         return False
     try:
-        same = read_header(path).metadata.get("dataset_name") == name
-        return same and all(result.status != FAILED for result in check_file(path, Silent()))
+        with Reader(path) as reader:
+            same = reader.header.metadata.get("dataset_name") == name
+            return same and all(result.status != FAILED for result in run_gates(reader, Silent()))
     except InputError:
         return False
 

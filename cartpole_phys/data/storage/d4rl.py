@@ -6,6 +6,7 @@ written and read piece by piece, so that memory does not grow with them.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections import deque
@@ -197,6 +198,15 @@ class Reader:
                 raise
         specs = {name: ArraySpec(item.dtype, item.shape) for name, item in self._datasets.items()}
         self.header = Header(specs, metadata, weights)
+
+    def sha256(self) -> str:
+        """Hash of the bytes of the opened file, whatever its path leads to by now."""
+        with open(os.dup(self._file.id.get_vfd_handle()), "rb") as opened:
+            position = opened.tell()  # which HDF5 shares
+            opened.seek(0)
+            digest = hashlib.file_digest(opened, "sha256")
+            opened.seek(position)
+        return digest.hexdigest()
 
     def rows(self, names: Iterable[str], start: int = 0, stop: int | None = None) -> dict[str, Array]:
         """Rows ``start`` to ``stop`` of some arrays; all of each where no end is given.

@@ -1,4 +1,4 @@
-"""Hashes of arrays and metadata: what a file states about itself, and what it is named by."""
+"""Hashes of files, arrays and metadata: what a file states about itself, and what it is named by."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,12 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 ARRAY_HASHES, METADATA_HASH = "sha256", "metadata_sha256"  # attributes
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class ArrayHash:

@@ -28,7 +28,7 @@ def require_sound_heaps(file: h5py.File, datasets: Iterable[h5py.Dataset]) -> No
     """
     if file.id.get_create_plist().get_sizes() != (WORD, WORD):
         raise ValueError(f"its addresses and sizes are not of {WORD} bytes")
-    with open(file.filename, "rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as held:
+    with mmap.mmap(file.id.get_vfd_handle(), 0, access=mmap.ACCESS_READ) as held:
         for start, stop in _between(_values(datasets), len(held)):
             place = held.find(SIGNATURE, start, stop)
             while place >= 0:

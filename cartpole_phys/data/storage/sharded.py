@@ -13,6 +13,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.data.storage.d4rl import Reader
 from cartpole_phys.data.storage.hashing import ARRAY_HASHES, METADATA_HASH
 from cartpole_phys.episode_selection import Array, EpisodeSequence, episode_indices
 from cartpole_phys.episodes import Episode, Episodes, concatenate
@@ -108,31 +110,26 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
         partial.write_text(text + "\n", "utf-8")
 
 
-def file_sha256(path: Path) -> str:
-    """Hash of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def joined_sha256(hashes: Iterable[str]) -> str:
     """The hash of a whole data set's metadata, from those of its shards in their order."""
     return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
-def verified_files(folder: Path) -> Iterator[Path]:
-    """The files of a folder of shards, each byte by byte as the manifest says.
+def verified_shards(folder: Path) -> Iterator[Reader]:
+    """The shards of a folder, each opened once and byte by byte as the manifest says.
 
     Raises:
-        InputError: if there is no manifest, or a shard is missing or changed.
+        InputError: if there is no manifest, or a shard is missing, changed or cannot be read.
     """
     for shard in read_manifest(folder / MANIFEST).shards:
         path = folder / shard.file
-        if not path.is_file() or file_sha256(path) != shard.sha256:
-            raise InputError(
-                f"Expected the shard {shard.file} in {str(folder)!r} as its manifest says, but it is missing "
-                "or changed; fetch or build the data set again."
-            )
-        yield path
+        with Reader(path) if path.is_file() else nullcontext() as reader:
+            if reader is None or reader.sha256() != shard.sha256:
+                raise InputError(
+                    f"Expected the shard {shard.file} in {str(folder)!r} as its manifest says, but it is "
+                    "missing or changed; fetch or build the data set again."
+                )
+            yield reader
 
 
 class ShardedEpisodes(EpisodeSequence):
