@@ -161,6 +161,28 @@ def test_a_cart_is_held_up_to_the_force_of_friction_and_its_pole_swings_about_a_
         assert 0 < pushed[1] * np.sign(force) < 0.05 * weight * params.time_step
 
 
+@by_integrator
+def test_a_cart_is_held_where_newtons_equations_say_so(integrator: str) -> None:
+    """Also by the underside of its track, which a pole that whirls presses it against."""
+    params, generator = Params(cart_friction=0.3, pole_mass=0.5), np.random.default_rng(3)
+    theta, theta_dot = generator.uniform(-3, 3, 2_000), generator.uniform(-12, 12, 2_000)
+    b, sine, cosine = params.pole_mass * params.half_length, np.sin(theta), np.cos(theta)
+    swing = b * params.gravity * sine / (4 / 3 * params.half_length)  # m l θ̈ about a fixed pivot
+    normal = params.total_mass * params.gravity - swing * sine - b * theta_dot**2 * cosine
+    assert (normal < 0).sum() > 200
+    most = params.cart_friction * np.abs(normal) * np.where(generator.uniform(size=2_000) < 0.5, -1, 1)
+    place = np.full(2_000, 0.3)
+    for share in (0.999, 1.3):
+        states = np.array([place, 0 * place, theta, theta_dot])
+        move(
+            CartPole(integrator=integrator, params=params),
+            states,
+            share * most - b * theta_dot**2 * sine + swing * cosine,
+        )
+        held = (states[0] == place) & (states[1] == 0.0)
+        assert held.all() if share < 1 else held.mean() < 0.1, held.mean()
+
+
 def _derivative(_: float, state: FloatArray, force: float, p: Params) -> list[float]:
     """Newton's equations for a cart that slides to the right, solved by NumPy for ẍ, θ̈ and N."""
     _, x_dot, theta, theta_dot = state
