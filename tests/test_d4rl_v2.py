@@ -66,7 +66,6 @@ def _packed(file: h5py.File) -> None:
     file.create_dataset("metadata/policy/fc0/weight", (10**6, 10**4), "f4", chunks=True, compression="gzip")
 
 
-@pytest.mark.xfail(strict=True, reason="D4RL's groups are not compared with the attributes")
 @pytest.mark.parametrize(
     "edit",
     [
@@ -89,7 +88,6 @@ def test_groups_that_contradict_the_attributes(
     assert failing(path) == ["metadata"]
 
 
-@pytest.mark.xfail(strict=True, reason="D4RL's groups are not compared with the recipe")
 def test_groups_that_the_recipe_does_not_have(random_file: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(random_file, tmp_path))
     with h5py.File(path, "r+") as file:

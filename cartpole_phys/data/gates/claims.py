@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from cartpole_phys.data.building.heuristics import EPISODES, TARGETS
 from cartpole_phys.data.building.metadata import implied_by, implied_by_part
 from cartpole_phys.data.gates.verdict import FACTORY, CannotTell, GateFailure, described_parts
@@ -19,10 +21,11 @@ from cartpole_phys.data.release.identity import RELEASE, arrays_sha256, compared
 from cartpole_phys.data.score import all_references, are_references
 from cartpole_phys.data.stated import stated_env
 from cartpole_phys.data.storage.d4rl import Header
+from cartpole_phys.data.storage.d4rl_v2 import v2_metadata
 from cartpole_phys.data.storage.hashing import ARRAY_HASHES, METADATA_HASH, metadata_sha256
 from cartpole_phys.data.storage.sharded import WHOLE
 from cartpole_phys.data.tiers import STITCHING, TRAINED, is_own_policy
-from cartpole_phys.errors import InputError, is_integer
+from cartpole_phys.errors import InputError, is_integer, one_line
 from cartpole_phys.task import SWING_UP
 
 IMPLIED = (
@@ -103,6 +106,7 @@ def require_agreement(claims: Claims) -> None:
         require_equal(name, claims.metadata.get(name), implied[name])
     for compare in COMPARED.values():
         compare(claims)
+    _require_v2_metadata(claims)
 
 
 def require_equal(what: str, found: Any, expected: Any) -> None:
@@ -200,6 +204,29 @@ def _parts(claims: Claims) -> None:
         _KINDS.get(str(part["kind"]), lambda *_: None)(what, recipe, part)
     networks = {str(i) for i, (_, part) in enumerate(parts) if part["kind"] == "network"}
     require_equal("the parts with weights", sorted(claims.header.weights), sorted(networks))
+
+
+def _require_v2_metadata(claims: Claims) -> None:
+    """D4RL's own groups hold what the attributes hold, and are there only where the recipe has them."""
+    found = claims.header.v2_metadata
+    expected: Mapping[str, Any] = {}
+    if claims.recipe.d4rl_v2_metadata:
+        try:
+            expected = v2_metadata(claims.metadata, claims.header.weights)
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            raise CannotTell(f"the metadata describe no policy: {one_line(error)}") from error
+    for name in sorted({*found, *expected}):
+        if not _are_equal(found.get(name), expected.get(name)):
+            raise GateFailure(f"metadata/{name:.80} of D4RL's groups is not what the attributes mean")
+
+
+def _are_equal(found: Any, expected: Any) -> bool:
+    """Whether both are there, of the same type, shape and bits."""
+    if found is None or expected is None:
+        return False
+    expected = np.asarray(expected)
+    same_kind = (found.dtype, found.shape) == (expected.dtype, expected.shape)
+    return same_kind and found.tobytes() == expected.tobytes()
 
 
 def _kind(recipe: Recipe) -> str:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ from cartpole_phys.data.storage.chunks import ChunkError, deflate, inflate
 from cartpole_phys.data.storage.hashing import TableHash, sealed
 from cartpole_phys.data.storage.hdf5_writing import hdf5_file
 from cartpole_phys.data.storage.heaps import require_sound_heaps
-from cartpole_phys.data.storage.inspection import WEIGHTS, numeric_datasets, read_attributes
+from cartpole_phys.data.storage.inspection import WEIGHTS, numeric_datasets, read_attributes, v2_datasets
 from cartpole_phys.errors import InputError
 
 Array = npt.NDArray[Any]
@@ -54,6 +54,7 @@ class Header:
     arrays: Mapping[str, ArraySpec]
     metadata: Mapping[str, Any]
     weights: Weights
+    v2_metadata: Mapping[str, Array | None] = field(default_factory=dict)  # D4RL's own groups; None: unknown
 
     @property
     def rows(self) -> int:
@@ -193,11 +194,12 @@ class Reader:
                 self._datasets = numeric_datasets(self._file)
                 require_sound_heaps(self._file, self._datasets.values())
                 metadata, weights = read_attributes(self._file)
+                v2_metadata = v2_datasets(self._file)
             except BaseException:
                 self._file.close()
                 raise
         specs = {name: ArraySpec(item.dtype, item.shape) for name, item in self._datasets.items()}
-        self.header = Header(specs, metadata, weights)
+        self.header = Header(specs, metadata, weights, v2_metadata)
 
     def sha256(self) -> str:
         """Hash of the bytes of the opened file, whatever its path leads to by now."""

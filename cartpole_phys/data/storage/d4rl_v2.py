@@ -18,21 +18,34 @@ from cartpole_phys.data.storage.hdf5_writing import hdf5_file
 GROUP = "metadata"
 
 
+def v2_metadata(metadata: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
+    """What the groups hold, by path: the algorithm, and of a single network its training step and weights.
+
+    Raises:
+        KeyError, TypeError, ValueError, OverflowError, AttributeError: if the metadata describe no policy.
+    """
+    held: dict[str, Any] = {"algorithm": _text(metadata["algorithm"])}
+    parts = metadata["parts"]
+    if len(parts) == 1 and parts[0].get("kind") == "network":
+        held["iteration"] = np.int32(parts[0]["iteration"])
+        for name in ("nonlinearity", "output_distribution"):
+            held[f"policy/{name}"] = _text(parts[0][name])
+        for name, array in weights["0"].items():
+            held["policy/" + name.replace(".", "/")] = array
+    return held
+
+
 def add_v2_metadata(path: Path, metadata: Mapping[str, Any], weights: Weights) -> None:
-    """Add the groups to a file: the algorithm, and of a set of one network its training step and weights.
+    """Add the groups to a file.
 
     Raises:
         OSError: if the disk is full.
     """
-    parts = metadata["parts"]
     with hdf5_file(path, "r+") as (file, _):
         group = file.create_group(GROUP)
-        group["algorithm"] = np.bytes_(str(metadata["algorithm"]).encode())
-        if len(parts) != 1 or parts[0].get("kind") != "network":
-            return
-        group["iteration"] = np.int32(parts[0]["iteration"])
-        policy = group.create_group("policy")
-        for name in ("nonlinearity", "output_distribution"):
-            policy[name] = np.bytes_(parts[0][name].encode())
-        for name, array in weights["0"].items():
-            policy[name.replace(".", "/")] = array
+        for name, value in v2_metadata(metadata, weights).items():
+            group[name] = value
+
+
+def _text(value: str) -> np.bytes_:
+    return np.bytes_(str(value).encode())

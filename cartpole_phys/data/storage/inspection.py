@@ -22,7 +22,7 @@ from cartpole_phys.json_text import parsed_json
 Array = npt.NDArray[Any]
 
 WEIGHTS = "policy_weights/"  # attributes under this name are a behaviour policy's weights
-V2_METADATA = "metadata/"  # what D4RL's own files have here says the same as our attributes, or less
+V2_METADATA = "metadata/"  # D4RL's own groups, which hold the same as our attributes, or less
 FILTERS = {h5z.FILTER_SHUFFLE, h5z.FILTER_DEFLATE, h5z.FILTER_LZF, h5z.FILTER_FLETCHER32}
 EXPANSION = 1_032  # bytes that deflate can make of one, at most (zlib's technical details)
 DEEPEST = 8  # groups within groups
@@ -49,6 +49,24 @@ def numeric_datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
             raise ValueError(f"its arrays claim {stored:,} of its {size:,} bytes")
         found[name] = dataset
     return dict(sorted(found.items()))
+
+
+def v2_datasets(file: h5py.File) -> dict[str, Array | None]:
+    """What D4RL's own groups hold, by path within them: numbers and texts of a fixed length, else None.
+
+    None stands too for what is packed or in chunks, which a build never writes here: it can claim more than
+    is there.
+    """
+    found: dict[str, Array | None] = {}
+    for name, dataset in _datasets(file):
+        if not name.startswith(V2_METADATA):
+            continue
+        creation = dataset.id.get_create_plist()
+        plain = creation.get_layout() == h5d.CONTIGUOUS and not creation.get_external_count()
+        known = dataset.shape is not None and (_is_numeric(dataset.dtype) or dataset.dtype.kind == "S")
+        written = plain and known and dataset.nbytes <= dataset.id.get_storage_size()
+        found[name.removeprefix(V2_METADATA)] = np.asarray(dataset[()]) if written else None
+    return found
 
 
 def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
