@@ -99,7 +99,7 @@ class ProgressBar:
             TextColumn("{task.fields[figures]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=Console(stderr=True, quiet=quiet),  # rich before 15 ends a disabled bar with a line
             disable=quiet,
         )
         self._task: TaskID | None = None
