@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         self._send(self.content[:1_000])
 
     def corrupts(self) -> None:
-        self._send(self.content[:500] + b"\x00" + self.content[501:])
+        self._send(self.content[:500] + bytes([self.content[500] ^ 1]) + self.content[501:])
 
     def stalls(self) -> None:
         self._send(self.content[:1_000], len(self.content))
