@@ -49,6 +49,9 @@ _SETTINGS = np.dtype(
 SETTINGS = np.dtype((np.record, _SETTINGS))  # whose fields are attributes also where kernels run as Python
 Settings = npt.NDArray[np.void]  # of shape (1,) and type SETTINGS
 FloatArray = npt.NDArray[np.float64]
+ParamRows = tuple[
+    FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray
+]
 
 
 @inlined
@@ -63,4 +66,23 @@ def params_of(memory: FloatArray, i: int) -> ParamValues:
         memory[PARAMS + 5, i],
         memory[PARAMS + 6, i],
         memory[PARAMS + 7, i],
+    )
+
+
+@inlined
+def param_rows(memory: FloatArray, first: int, last: int) -> ParamRows:
+    """The rows of the physical parameters from column ``first`` to ``last``.
+
+    Loops over columns are vectorized where they index such rows from 0 on: an index into the memory itself
+    might be negative and count from the end.
+    """
+    return (
+        memory[PARAMS, first:last],
+        memory[PARAMS + 1, first:last],
+        memory[PARAMS + 2, first:last],
+        memory[PARAMS + 3, first:last],
+        memory[PARAMS + 4, first:last],
+        memory[PARAMS + 5, first:last],
+        memory[PARAMS + 6, first:last],
+        memory[PARAMS + 7, first:last],
     )

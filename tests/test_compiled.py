@@ -87,7 +87,6 @@ def test_inlined_functions_have_no_machine_code_of_their_own(
     assert address_of(result.fndesc.llvm_cpython_wrapper_name) == 0
 
 
-@pytest.mark.xfail(strict=True, reason="an index into the memory may count from the end")
 def test_different_carts_with_friction_are_moved_side_by_side() -> None:
     """LLVM vectorizes the loop over them; for the last few carts it keeps one that is not."""
     move, integrate, one_angle, _ = parts_of("euler", Kind(alike=False, friction=True))

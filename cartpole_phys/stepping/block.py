@@ -30,6 +30,7 @@ from cartpole_phys.memory import (
     FloatArray,
     Settings,
     X,
+    param_rows,
     params_of,
 )
 from cartpole_phys.numeric.compiled import inlined, inlined_once, kernel
@@ -118,15 +119,24 @@ def _move_each(
 ) -> None:
     """Advance a block of carts that may differ by one time step."""
     x, x_dot, theta, theta_dot = _rows_of(memory, first, last)
+    gravity, cart_mass, pole_mass, half_length, force_mag, time_step, friction, damping = param_rows(
+        memory, first, last
+    )
     for _ in range(settings.substeps):
         for i in range(len(x)):
+            params = (
+                gravity[i],
+                cart_mass[i],
+                pole_mass[i],
+                half_length[i],
+                force_mag[i],
+                time_step[i],
+                friction[i],
+                damping[i],
+            )
+            constants = constants_of(params, settings.substeps, False)
             x[i], x_dot[i], theta[i], theta_dot[i] = integrate(
-                x[i],
-                x_dot[i],
-                theta[i],
-                theta_dot[i],
-                forces[i],
-                constants_of(params_of(memory, first + i), settings.substeps, False),
+                x[i], x_dot[i], theta[i], theta_dot[i], forces[i], constants
             )
 
 
