@@ -116,10 +116,13 @@ def parse_seeds(seed: Seeds, num_envs: int) -> Sequence[int | None]:
         raise InputError(f"Expected one seed or {num_envs} seeds, got {seed!r}.")
     if len(seed) != num_envs:
         raise InputError(f"Expected one seed or {num_envs} seeds, got {len(seed)}.")
-    for own in seed:
+    seeds: list[Any] = seed.tolist() if isinstance(seed, np.ndarray) else list(seed)
+    if set(map(type, seeds)) == {int} and min(seeds) >= 0:  # no function is called for each seed
+        return seeds
+    for own in seeds:
         if own is not None:
             _check_seed(own)
-    return [None if own is None else int(own) for own in seed]
+    return [None if own is None else int(own) for own in seeds]
 
 
 def _check_seed(seed: Any) -> None:
