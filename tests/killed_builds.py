@@ -16,8 +16,8 @@ from cartpole_phys.data.build import build_dataset
 from cartpole_phys.data.check import FAILED, check
 
 KINDS: list[dict[str, Any]] = [
-    {"policy": "heuristic", "tier": "mixed", "steps": 150_000},
-    {"policy": "random", "steps": 150_000, "shard_steps": 50_000},
+    {"policy": "heuristic", "tier": "mixed", "steps": 60_000},
+    {"policy": "random", "steps": 60_000, "shard_steps": 20_000},
 ]
 
 
