@@ -19,7 +19,8 @@ from mutations import mutated
 
 from cartpole_phys import build_dataset
 
-FILES, ALL_FILES, BATCH = 160, 10_000, 1_250
+FILES = 64  # each mutation of each source
+ALL_FILES, BATCH = 10_000, 1_250
 LIMIT = 10.0  # seconds for one command
 MEMORY = 1_000_000_000  # bytes
 WORKER = Path(__file__).with_name("hostile_worker.py")
