@@ -18,9 +18,8 @@ from cartpole_phys.stepping.columns import Columns
 from cartpole_phys.system import CartPole
 
 PROGRAM = (
-    "import numpy as np; from cartpole_phys.stepping.columns import move;"
-    "from cartpole_phys.system import CartPole;"
-    "s = np.zeros((4, 1)); move(CartPole(), s, np.ones(1)); print(s[1, 0])"
+    "import numpy as np; from cartpole_phys.physics import Params, energy;"
+    "print(energy(np.array([0.0, 0.0, 0.5, 0.0]), Params()))"
 )
 
 
@@ -48,7 +47,7 @@ def test_an_edited_callee_is_compiled_anew(tmp_path: Path) -> None:
     before = source_hash(copy)
     environment = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
 
-    def velocity() -> float:
+    def joules() -> float:
         command = [sys.executable, "-c", PROGRAM]
         return float(
             subprocess.run(
@@ -56,16 +55,14 @@ def test_an_edited_callee_is_compiled_anew(tmp_path: Path) -> None:
             ).stdout
         )
 
-    first = velocity()
-    assert velocity() == first
-    integrators = copy / "integrators.py"
-    text = integrators.read_text("utf-8")
-    assert "x_dot + h * x_acceleration" in text
-    integrators.write_text(
-        text.replace("x_dot + h * x_acceleration", "x_dot + 2 * h * x_acceleration"), "utf-8"
-    )
+    first = joules()
+    assert joules() == first
+    callee = copy / "numeric" / "trigonometry.py"
+    text = callee.read_text("utf-8")
+    assert "else cosine_out)" in text
+    callee.write_text(text.replace("else cosine_out)", "else 2.0 * cosine_out)"), "utf-8")
     assert source_hash(copy) != before
-    assert velocity() == 2 * first
+    assert joules() == 2 * first
 
 
 def _half(x: float) -> float:
