@@ -10,6 +10,8 @@ from zipfile import ZipFile
 
 import pytest
 
+from cartpole_phys.numeric.compiled import CACHE_FOLDER
+
 ROOT = Path(__file__).parent.parent
 # Hidden folders hold environments and caches; build/ and *.egg-info would smuggle old files into the wheel.
 NOT_SOURCES = (".*", "build", "dist", "demo-output", "benchmark-data", "*.egg-info", "__pycache__", "*.hdf5")
@@ -55,11 +57,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command in a folder that is its home too; a failure's message holds the output.
 
-    Without this process's module paths, and with caches that go away with the folder: machine code is kept
-    by the path of its source, so each new environment would leave some behind.
+    Without this process's module paths, and with caches that go away with the folder, but for machine code:
+    that of the same kernels is the same wherever they are installed.
     """
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "XDG_"))}
     variables["HOME"] = str(folder)
+    cache = folder / ".cache" / "cartpole-phys"
+    if not cache.exists():
+        cache.mkdir(parents=True)
+        (cache / "kernels").symlink_to(CACHE_FOLDER.parent)
     result = subprocess.run(
         command, cwd=folder, env=variables, capture_output=True, text=True, timeout=120, check=False
     )
