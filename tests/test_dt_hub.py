@@ -73,28 +73,31 @@ LOAD = """
 import sys
 from dt.interchange import hugging_face, onnx
 from cartpole_phys.errors import InputError
-try:
-    print(hugging_face.load(sys.argv[1], "PhysCartPole-v0").normalization.observation_mean)
-except InputError as error:
-    print(error)
+for name in sys.argv[1:]:
+    try:
+        print(hugging_face.load(name, "PhysCartPole-v0").normalization.observation_mean)
+    except InputError as error:
+        print(error)
 """
 
 
 def test_names_on_the_hub_are_fetched(hub: str, tmp_path: Path) -> None:
-    def said(name: str, address: str) -> str:
+    def said(address: str, *names: str) -> list[str]:
         environment = {
             "HF_ENDPOINT": address,
             "HF_HOME": str(tmp_path / "home"),
             "PATH": "",
             "HF_HUB_DISABLE_XET": "1",
         }
-        command = [sys.executable, "-W", "ignore", "-c", LOAD, name]
+        command = [sys.executable, "-W", "ignore", "-c", LOAD, *names]
         ran = subprocess.run(
-            command, capture_output=True, text=True, env=environment, timeout=100, check=True
+            command, capture_output=True, text=True, env=environment, timeout=300, check=True
         )
-        return ran.stdout.strip().splitlines()[-1]
+        return ran.stdout.strip().splitlines()[-len(names) :]
 
-    assert said(NAME, hub) == "(0.5, -0.25, 0.01, 0.0)"
-    assert "is no folder and could not be fetched" in said("nobody/nothing", hub)
-    assert "is no folder and could not be fetched" in said("no/such/name", hub)
-    assert "is no folder and could not be fetched" in said("other/model", "http://127.0.0.1:9")
+    mean, *refused = said(hub, NAME, "nobody/nothing", "no/such/name")
+    assert mean == "(0.5, -0.25, 0.01, 0.0)"
+    for name, told in zip(("nobody/nothing", "no/such/name"), refused, strict=True):
+        assert name in told
+        assert "is no folder and could not be fetched" in told
+    assert "is no folder and could not be fetched" in said("http://127.0.0.1:9", "other/model")[0]
