@@ -20,7 +20,7 @@ from dt.learning.optimization import Trainer
 from dt.models import create
 
 SCRIPT = Path(__file__).with_name("parallel_losses.py")
-STEPS = 100
+STEPS = 30
 
 
 def _torchrun(processes: int, *command: object) -> subprocess.CompletedProcess[str]:
