@@ -38,6 +38,7 @@ READING_METHODS = (  # of a list; ``Infos`` defines ``__getitem__`` itself
     "remove",
     "sort",
 )
+_item: Callable[[list[Any], Any], Any] = list.__getitem__  # ``super()`` takes longer than the item itself
 
 
 class Infos(list[dict[str, Any]]):
@@ -52,11 +53,12 @@ class Infos(list[dict[str, Any]]):
 
     def __getitem__(self, index: Any) -> Any:
         """The info of one environment, or a list of several."""
-        if isinstance(index, slice):
-            self.create()
-        info = super().__getitem__(index)
+        info = _item(self, index)
         if info is None:
             info = self[index] = {}
+        elif type(info) is list:  # the index is a slice
+            self.create()
+            info = _item(self, index)
         return info
 
     def __reduce__(self) -> tuple[type, tuple[list[dict[str, Any]]]]:
