@@ -50,7 +50,6 @@ def test_results_of_other_start_states_are_refused(folder: Path, tmp_path: Path)
         Summary([cell], tmp_path).check_protocol(SHARED)
 
 
-@pytest.mark.xfail(strict=True, reason="behavior policies of an earlier protocol are kept")
 def test_behaviors_on_other_start_states_are_refused(folder: Path, tmp_path: Path) -> None:
     """Otherwise a study that goes on after its protocol has changed compares models with them."""
     cell, acted = Cell(WEAK, IDLE, 0), behaviours.path(WEAK, tmp_path)

@@ -202,7 +202,7 @@ def test_data_of_other_rows_than_earlier_results_are_refused_before_training(
     folder: Path, tmp_path: Path
 ) -> None:
     cell = Cell(MIXED, _method("bc"), 0)
-    write({"data_sha256": "a"}, behaviours.path(MIXED, tmp_path))
+    write({"data_sha256": "a", "parts": []}, behaviours.path(MIXED, tmp_path))
     with pytest.raises(InputError, match=r"mixed-steps3000-v0\.hdf5' to have the rows .* with hash a, got"):
         run([cell], PROTOCOL, tmp_path, folder, jobs=1)
     assert not cell.path(tmp_path).exists()

@@ -13,6 +13,7 @@ from benchmarks.studies.cell import ELIGIBLE, EVALUATION_SEED, Protocol, data_pa
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.storage.d4rl import Header, read_header
+from cartpole_phys.errors import InputError
 from cartpole_phys.policies.behaviour import Behaviour, from_description
 from cartpole_phys.policies.heuristic import uniform
 from cartpole_phys.worlds.sources import PolicySource
@@ -20,11 +21,12 @@ from dt.data.source import describe as describe_data
 
 RANDOM, SAMPLED, MEAN_ACTION = "random", "behaviour, sampled", "behaviour, mean action"
 BEST = "the best behaviour alone, mean action"  # of those who made the data
+NAME = "behaviours.json"  # of the file with the result of a data set's behaviors
 
 
 def path(data: Recipe, results: Path) -> Path:
     """Where the result of a data set's behaviours is kept."""
-    return results / data.name / "behaviours.json"
+    return results / data.name / NAME
 
 
 def measure(data: Recipe, protocol: Protocol, folder: Path) -> dict[str, Any]:
@@ -54,6 +56,28 @@ def measure(data: Recipe, protocol: Protocol, folder: Path) -> dict[str, Any]:
     }
 
 
+def check_protocol(name: str, result: dict[str, Any], protocol: Protocol) -> None:
+    """Refuse a result with another number of episodes or of sets of start states.
+
+    Args:
+        name: the data set's.
+        result: of ``measure``.
+        protocol: how the models are measured.
+
+    Raises:
+        InputError: if it is one.
+    """
+    sets = len(_starts(protocol))
+    for part in result["parts"]:
+        shape = np.shape(part["returns"])
+        if shape != (sets, protocol.episodes):
+            raise InputError(
+                f"Expected behavior policies of {name} to be played for {sets} set{'s'[: sets - 1]} of "
+                f"{protocol.episodes} episodes, got {' of '.join(map(str, shape))}; delete "
+                f"{NAME} of this data set and run the study again."
+            )
+
+
 def policy_of(header: Header, part: int, mean_action: bool) -> Behaviour:
     """Who acted in a part of a file, sampled or by its mean action, which has no noise."""
     described: dict[str, Any] = header.metadata["parts"][part]
@@ -63,12 +87,16 @@ def policy_of(header: Header, part: int, mean_action: bool) -> Behaviour:
 
 def _played(data: Recipe, policy: PolicySource | Behaviour, protocol: Protocol) -> dict[str, Any]:
     """Returns (sets of start states, episodes), and the mean length, which says how many the data have."""
-    seeds = sorted({protocol.evaluation_seed(seed) for seed in range(protocol.seeds)})
-    played = [data.world.play(policy, protocol.episodes, seed) for seed in seeds]
+    played = [data.world.play(policy, protocol.episodes, seed) for seed in _starts(protocol)]
     return {
         "mean_length": float(np.mean([one.lengths for one in played])),
         "returns": [[round(float(value), 3) for value in one.returns] for one in played],
     }
+
+
+def _starts(protocol: Protocol) -> list[int]:
+    """The seeds of the sets of start states that the models of a study are evaluated on."""
+    return sorted({protocol.evaluation_seed(seed) for seed in range(protocol.seeds)})
 
 
 def run_returns(result: dict[str, Any], name: str) -> np.ndarray:

@@ -68,7 +68,7 @@ class Summary:
         return {cell.name: result for cell, result in self._finished.items() if cell.data.name == data.name}
 
     def check_protocol(self, protocol: Protocol) -> None:
-        """Refuse cells that were played otherwise.
+        """Refuse cells, and results of behavior policies, that were played otherwise.
 
         Raises:
             InputError: if there is one.
@@ -88,6 +88,8 @@ class Summary:
                     f"{listed(protocol.wishes)}, if it takes any, got {listed(sorted(map(str, counts)))} "
                     f"with {listed(list(map(str, wishes)))}; delete its file and run the study again."
                 )
+        for name, result in self._made.items():
+            behaviours.check_protocol(name, result, protocol)
 
     @property
     def data(self) -> list[Recipe]:
