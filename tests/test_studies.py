@@ -45,7 +45,7 @@ from dt.models import recipe
 MIXED = Recipe(policy="heuristic", tier="mixed", steps=3_000)
 WEAK = Recipe(policy="heuristic", tier="weak", steps=1_000)
 PROTOCOL = Protocol(episodes=4, seeds=2, curve_points=2, curve_episodes=3, swept_scores=(50.0,))
-UNTIMED = ("train_seconds",)
+UNTIMED = ("train_seconds", "date")
 
 
 def _method(kind: str, **changes: Any) -> Method:
