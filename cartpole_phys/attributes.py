@@ -17,6 +17,7 @@ PARAM_OF = {  # CartPole-v1's name -> ours
 }
 DERIVED = ("total_mass", "polemass_length")
 FIXED = ("kinematics_integrator", "theta_threshold_radians", "x_threshold")
+REFUSED = frozenset((*PARAM_OF, *DERIVED, *FIXED))
 
 
 class NoPhysicsAttributes:
@@ -28,18 +29,23 @@ class NoPhysicsAttributes:
         Raises:
             InputError: on one that CartPole-v1 reads its physics from, or a physical parameter's name.
         """
-        if name == "tau" or PARAM_OF.get(name) == "time_step":
-            raise InputError(
-                f"Cannot set {name!r} of a running environment; make another one with "
-                f'params={{"time_step": {value!r}}}.'
-            )
-        if name in PARAM_OF:
-            raise InputError(
-                f'Cannot set {name!r} by itself; set params = {{"{PARAM_OF[name]}": {value!r}}}, '
-                'or with many environments set_attr("params", …).'
-            )
-        if name in DERIVED:
-            raise InputError(f"Cannot set {name!r}, which follows from params; set params instead.")
-        if name in FIXED:
-            raise InputError(f"Cannot set {name!r} of a running environment; make another one instead.")
+        if name in REFUSED:  # one look-up, because environments set attributes at each step
+            raise _refused(name, value)
         super().__setattr__(name, value)
+
+
+def _refused(name: str, value: Any) -> InputError:
+    """The error for one of ``REFUSED``, which says what to do instead."""
+    if name == "tau" or PARAM_OF.get(name) == "time_step":
+        return InputError(
+            f"Cannot set {name!r} of a running environment; make another one with "
+            f'params={{"time_step": {value!r}}}.'
+        )
+    if name in PARAM_OF:
+        return InputError(
+            f'Cannot set {name!r} by itself; set params = {{"{PARAM_OF[name]}": {value!r}}}, '
+            'or with many environments set_attr("params", …).'
+        )
+    if name in DERIVED:
+        return InputError(f"Cannot set {name!r}, which follows from params; set params instead.")
+    return InputError(f"Cannot set {name!r} of a running environment; make another one instead.")
