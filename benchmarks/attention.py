@@ -22,11 +22,11 @@ from cartpole_phys import commands
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.score import mean_interval
 from cartpole_phys.episodes import Episodes
+from dt.attention.figures import save_maps
 from dt.attention.maps import Maps, look, played_windows, untrained
 from dt.attention.measures import RECENT, RETURN, SPREAD, by_episode, evenly
-from dt.attention.pictures import save_maps
-from dt.models import Recipe, recipe
-from dt.training import train
+from dt.models.recipes import Recipe, recipe
+from dt.training.loop import train
 
 DATASET = QUESTION.tier(BALANCE, "medium")
 RESULTS = Path(__file__).parent / "results" / "attention"

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from cartpole_phys import commands
-from cartpole_phys.data.release.fetching import REGISTRY
+from cartpole_phys.data.fetch import REGISTRY
 from cartpole_phys.data.release.identity import arrays_sha256
 from cartpole_phys.data.release.release import CARDS, CITATION, LICENCE, MANIFEST, SUMS
-from cartpole_phys.errors import InputError
-from cartpole_phys.files import unfinished, unfinished_folder
+from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.files import unfinished, unfinished_folder
 
 DATASETS = Path(__file__).parent.parent / "datasets"
 ERRATA, REPRODUCE = "ERRATA.md", "reproduce.sh"

@@ -32,11 +32,11 @@ from benchmarks.studies.tables import listed, table
 from cartpole_phys import commands
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError
-from dt.checkpoint import Checkpoint
-from dt.learning.optimization import Trainer
+from cartpole_phys.utils.errors import InputError
 from dt.policy import CheckpointPolicy, load
-from dt.training import best
+from dt.training.checkpoint import Checkpoint
+from dt.training.loop import best
+from dt.training.optimizer import Trainer
 
 matplotlib.use("Agg")
 

@@ -22,21 +22,21 @@ from benchmarks import figures
 from benchmarks.machine import describe
 from benchmarks.studies.cell import ELIGIBLE
 from cartpole_phys import commands
-from cartpole_phys.data.build import Options, build
+from cartpole_phys.data.building.build import Options, build
+from cartpole_phys.data.hdf5.file import read
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import mean_interval, normalized_score
-from cartpole_phys.data.storage.d4rl import read
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.policies.behaviour import from_description
-from cartpole_phys.policies.heuristic import uniform
-from cartpole_phys.rollout import play
+from cartpole_phys.policies.behavior import from_description
+from cartpole_phys.policies.controllers import uniform
+from cartpole_phys.rollouts.collect import play
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
 from cartpole_phys.system import CartPole
-from dt.checkpoint import Checkpoint
-from dt.models import recipe as model_recipe
+from dt.models.recipes import recipe as model_recipe
 from dt.policy import load
-from dt.training import train
+from dt.training.checkpoint import Checkpoint
+from dt.training.loop import train
 
 ENV_ID = "PhysCartPole-v0"
 STEPS = 100_000  # transitions

@@ -21,9 +21,9 @@ from rich.table import Table
 
 from benchmarks.machine import describe
 from cartpole_phys import commands
-from cartpole_phys.integrators import INTEGRATORS
+from cartpole_phys.batch import Columns
+from cartpole_phys.kernels.integrators import INTEGRATORS
 from cartpole_phys.physics import DAMPING_LIMIT, RANGES
-from cartpole_phys.stepping.columns import Columns
 from cartpole_phys.system import PARAM_NAMES, CartPole
 from cartpole_phys.task import TASKS
 

@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import describe
-from cartpole_phys.integrators import INTEGRATORS
+from cartpole_phys.batch import move
+from cartpole_phys.kernels.integrators import INTEGRATORS
 from cartpole_phys.physics import Params, energy
-from cartpole_phys.stepping.columns import move
 from cartpole_phys.system import CartPole
 
 matplotlib.use("Agg")

@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib import pyplot as plt
 from PIL import Image
 
+from cartpole_phys.batch import Columns
 from cartpole_phys.episodes import Episode
-from cartpole_phys.render import draw
-from cartpole_phys.stepping.columns import Columns
+from cartpole_phys.rendering.draw import draw
 from cartpole_phys.system import CartPole
 
 matplotlib.use("Agg")

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from benchmarks.machine import describe
-from cartpole_phys.processors import processors
+from cartpole_phys.utils.parallel import processors
 
 RESULT = Path(__file__).parent / "results" / "full-suite.json"
 OUTCOMES = ("passed", "failed", "error", "skipped")

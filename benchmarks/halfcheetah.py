@@ -29,17 +29,17 @@ from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe as DataRecipe
 from cartpole_phys.data.score import mean_interval
 from cartpole_phys.episodes import Episodes
-from dt import checkpoint as checkpoints
-from dt.checkpoint import Checkpoint
 from dt.data.token_windows import numbers_of
 from dt.data.windows import Windows
-from dt.decision import DecisionTransformer
-from dt.gpt import TransformerConfig
-from dt.models import Recipe, recipe
+from dt.models.decision import DecisionTransformer
+from dt.models.gpt import TransformerConfig
+from dt.models.recipes import Recipe, recipe
+from dt.models.trajectory import TrajectoryConfig, TrajectoryTransformer
 from dt.planning.beam import PlanConfig
 from dt.policy import load
-from dt.training import train
-from dt.trajectory import TrajectoryConfig, TrajectoryTransformer
+from dt.training import checkpoint as checkpoints
+from dt.training.checkpoint import Checkpoint
+from dt.training.loop import train
 
 DATASET = DataRecipe("HalfCheetah-v5", "sac", "expert", steps=100_000, train_steps=60_000)
 RESULTS = Path(__file__).parent / "results" / "halfcheetah"

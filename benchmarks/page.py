@@ -19,8 +19,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from cartpole_phys import commands
-from cartpole_phys.errors import require_ending
-from cartpole_phys.files import unfinished
+from cartpole_phys.utils.errors import require_ending
+from cartpole_phys.utils.files import unfinished
 
 DOCS = Path(__file__).parent.parent / "docs"
 DOCUMENTS = ("scores", "attention", "halfcheetah", "pendulum", "models", "datasets", "environment")

@@ -44,8 +44,8 @@ from benchmarks.studies.tables import interval, minus, table
 from cartpole_phys import commands
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.errors import InputError
-from cartpole_phys.files import unfinished
+from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.files import unfinished
 
 matplotlib.use("Agg")
 

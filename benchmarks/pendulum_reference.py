@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from cartpole_phys.memory import FloatArray
+from cartpole_phys.kernels.layout import FloatArray
 from cartpole_phys.rollouts.policy import ActionBatch
 
 # Of PendulumEnv: θ̈ = 3 g / (2 l) sinθ + 3 / (m l²) u with g = 10 m/s², m = 1 kg, l = 1 m.

@@ -27,7 +27,7 @@ from benchmarks.speeds.tables import read
 from benchmarks.studies.cell import ELIGIBLE
 from benchmarks.studies.tables import interval, marked, minus, table
 from cartpole_phys.data.score import ENDS, all_references
-from cartpole_phys.errors import InputError
+from cartpole_phys.utils.errors import InputError
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

@@ -13,13 +13,12 @@ from typing import Any
 
 import cartpole_phys
 from benchmarks.pendulum_reference import GRID, PendulumReference
+from cartpole_phys.backends.base import PolicySource, World
+from cartpole_phys.backends.resolve import world_of
 from cartpole_phys.data.score import mean_interval
-from cartpole_phys.policies.heuristic import DAMPING_RATIO, proportional, uniform
-from cartpole_phys.policies.swing_up import swing_up
+from cartpole_phys.policies.controllers import DAMPING_RATIO, proportional, swing_up, uniform
 from cartpole_phys.system import CartPole
 from cartpole_phys.task import SWING_UP
-from cartpole_phys.worlds.sources import PolicySource
-from cartpole_phys.worlds.world import World, world_of
 
 PATH = Path(cartpole_phys.__file__).parent / "data" / "references.json"
 FOREIGN_IDS = ("Pendulum-v1",)

@@ -23,7 +23,7 @@ from benchmarks.studies.running import DATA, JOBS, DataOption, JobsOption, RayOp
 from benchmarks.studies.score_pictures import draw_profiles, draw_scores
 from benchmarks.studies.smoke import shrunk
 from cartpole_phys import commands
-from cartpole_phys.errors import InputError
+from cartpole_phys.utils.errors import InputError
 
 ONLY = "Only cells whose name has this in it, such as 'physcartpole-sac-medium-v0, IQL, seed 0'."
 SCORES, PROFILES = "scores.png", "profiles.png"

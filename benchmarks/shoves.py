@@ -18,8 +18,8 @@ from matplotlib.axes import Axes
 
 from benchmarks.machine import describe
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.policies.heuristic import proportional
-from cartpole_phys.rollout import play
+from cartpole_phys.policies.controllers import proportional
+from cartpole_phys.rollouts.collect import play
 from cartpole_phys.system import CartPole
 
 matplotlib.use("Agg")

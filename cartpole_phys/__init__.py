@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from gymnasium.envs.registration import register
 
 if TYPE_CHECKING:
-    from cartpole_phys.data.build import build_dataset as build_dataset
-    from cartpole_phys.data.check import check as check
+    from cartpole_phys.data.building.build import build_dataset as build_dataset
+    from cartpole_phys.data.checks.run import check as check
     from cartpole_phys.data.evaluation import evaluate as evaluate
     from cartpole_phys.data.loading import load_dataset as load_dataset
     from cartpole_phys.data.loading import make_env_and_dataset as make_env_and_dataset
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from cartpole_phys.data.transitions import qlearning_dataset as qlearning_dataset
     from cartpole_phys.data.transitions import sequence_dataset as sequence_dataset
     from cartpole_phys.episodes import Episodes as Episodes
-    from cartpole_phys.errors import InputError as InputError
+    from cartpole_phys.utils.errors import InputError as InputError
 
 __version__ = "0.1.0"
 
 _LAZY = {
-    "build_dataset": "cartpole_phys.data.build",
-    "check": "cartpole_phys.data.check",
+    "build_dataset": "cartpole_phys.data.building.build",
+    "check": "cartpole_phys.data.checks.run",
     "load_dataset": "cartpole_phys.data.loading",
     "make_env_and_dataset": "cartpole_phys.data.loading",
     "evaluate": "cartpole_phys.data.evaluation",
@@ -35,7 +35,7 @@ _LAZY = {
     "qlearning_dataset": "cartpole_phys.data.transitions",
     "sequence_dataset": "cartpole_phys.data.transitions",
     "Episodes": "cartpole_phys.episodes",
-    "InputError": "cartpole_phys.errors",
+    "InputError": "cartpole_phys.utils.errors",
 }
 __all__ = [*sorted(_LAZY), "__version__"]
 

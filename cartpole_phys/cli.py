@@ -12,24 +12,23 @@ import typer
 from rich.console import Console
 
 from cartpole_phys import commands
-from cartpole_phys.data.build import Options
-from cartpole_phys.data.build import build as build_recipe
-from cartpole_phys.data.building.writing import Built
-from cartpole_phys.data.check import check_with
+from cartpole_phys.data.building.build import Options
+from cartpole_phys.data.building.build import build as build_recipe
+from cartpole_phys.data.building.rebuild import rebuild
+from cartpole_phys.data.building.write import Built
+from cartpole_phys.data.checks.run import check_with
 from cartpole_phys.data.exports.export import FORMATS, export
+from cartpole_phys.data.fetch import fetch
 from cartpole_phys.data.provenance import Differences, spelled_out
-from cartpole_phys.data.rebuild import rebuild
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.data.release.fetching import fetch
-from cartpole_phys.data.release.publishing import publish_plan
-from cartpole_phys.data.release.release import release
+from cartpole_phys.data.release.release import publish_plan, release
 from cartpole_phys.data.report.show import show, write_page
 from cartpole_phys.data.tiers import TIERS
-from cartpole_phys.errors import InputError, require_ending
-from cartpole_phys.json_text import parsed_json
 from cartpole_phys.play import DEFAULT_ENV, SHOVE_SHARE, Game, Playing, cast_for, play_in_window
-from cartpole_phys.policies.named import NAMES
-from cartpole_phys.processors import processors
+from cartpole_phys.policies.resolve import NAMES
+from cartpole_phys.utils.errors import InputError, require_ending
+from cartpole_phys.utils.files import parsed_json
+from cartpole_phys.utils.parallel import processors
 
 POLICIES = ", ".join(TIERS)
 TIER_HELP = "; ".join(f"{policy}: {', '.join(tiers)}" for policy, tiers in TIERS.items())

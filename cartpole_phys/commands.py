@@ -19,7 +19,7 @@ from gymnasium.error import DependencyNotInstalled
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from cartpole_phys.errors import InputError, printable
+from cartpole_phys.utils.errors import InputError, printable
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 SOON = 0.01  # s

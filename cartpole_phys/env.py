@@ -12,17 +12,15 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from numpy import empty  # by its name: a look-up less in every step
 
-from cartpole_phys.actions import action_space, executed
-from cartpole_phys.attributes import NoPhysicsAttributes
-from cartpole_phys.choices import unknown
-from cartpole_phys.errors import InputError
-from cartpole_phys.numeric.random_stream import key_from_generator
+from cartpole_phys.arguments import NoPhysicsAttributes, parse_seeds, parse_start
+from cartpole_phys.batch import Columns, Snapshot, keep, restore
+from cartpole_phys.numeric.philox import key_from_generator
 from cartpole_phys.physics import Params
-from cartpole_phys.reset_options import parse_seeds, parse_start
-from cartpole_phys.stepping.columns import Columns
-from cartpole_phys.stepping.snapshot import Snapshot, keep, restore
+from cartpole_phys.spaces import action_space, executed
 from cartpole_phys.system import CLOCK, Arguments, CartPole
 from cartpole_phys.task import SWING_UP, Task
+from cartpole_phys.utils.choices import unknown
+from cartpole_phys.utils.errors import InputError
 
 Observation = npt.NDArray[np.float32]
 FLOAT32 = np.dtype(np.float32)
@@ -100,7 +98,7 @@ class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observation, Any]):
 
     ## Arguments
     * ``integrator``: ``"semi_implicit_euler"`` (default), ``"euler"``, which is CartPole-v1's,
-      ``"symplectic_euler"`` or ``"rk4"``; ``cartpole_phys.integrators`` says which to use when.
+      ``"symplectic_euler"`` or ``"rk4"``; ``cartpole_phys.kernels.integrators`` says which to use when.
     * ``params``: physical parameters by name, for example ``{"pole_mass": 0.2}``; see ``physics.Params``.
     * ``substeps``: steps of integration to a time step, 1 by default.
     * ``push_rate``: random pushes on the cart a second, 0 by default; ``info["push"]`` has each step's, in N.
@@ -276,8 +274,8 @@ class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observation, Any]):
             return None
         if not self._started:
             raise _reset_needed("render")
-        from cartpole_phys.render import draw
-        from cartpole_phys.window import Window
+        from cartpole_phys.rendering.draw import draw
+        from cartpole_phys.rendering.window import Window
 
         picture = draw(self.columns, 0)
         if self.render_mode == "rgb_array":

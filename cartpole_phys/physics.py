@@ -21,10 +21,10 @@ from typing import NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.choices import unknown
-from cartpole_phys.errors import InputError, is_number
 from cartpole_phys.numeric.compiled import inlined, kernel
-from cartpole_phys.numeric.trigonometry import sin_cos, sin_cos_near_zero
+from cartpole_phys.numeric.elementary import sin_cos, sin_cos_near_zero
+from cartpole_phys.utils.choices import unknown
+from cartpole_phys.utils.errors import InputError, is_number
 
 State = tuple[float, float, float, float]  # x (m), ẋ (m/s), θ (rad), θ̇ (rad/s)
 ParamValues = tuple[float, float, float, float, float, float, float, float]  # ``Params`` in field order

@@ -15,18 +15,17 @@ from typing import Any
 import numpy as np
 from gymnasium.error import ResetNeeded
 
-from cartpole_phys.data.behaviours import behaviour_of, names_file
-from cartpole_phys.errors import InputError
-from cartpole_phys.numeric.random_stream import key_from_seed
-from cartpole_phys.policies.named import named_policy, names_for
-from cartpole_phys.render import draw
+from cartpole_phys.batch import Columns
+from cartpole_phys.data.stored_policies import behaviour_of, names_file
+from cartpole_phys.kernels.step import draw_pushes
+from cartpole_phys.numeric.philox import key_from_seed
+from cartpole_phys.policies.resolve import named_policy, names_for
+from cartpole_phys.rendering.draw import draw
+from cartpole_phys.rendering.window import TITLE, Window, load_pygame
 from cartpole_phys.rollouts.lockstep import policy_generator
-from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
-from cartpole_phys.rollouts.stepwise import StepwisePolicy
-from cartpole_phys.stepping.block import draw_pushes
-from cartpole_phys.stepping.columns import Columns
+from cartpole_phys.rollouts.policy import CompiledPolicy, Policy, StepwisePolicy
 from cartpole_phys.system import CartPole
-from cartpole_phys.window import TITLE, Window, load_pygame
+from cartpole_phys.utils.errors import InputError
 
 DEFAULT_ENV = "PhysCartPole-v0"
 SHOVE_SHARE = 0.5  # of the largest force: the regulator withstands that for as long as the key is held

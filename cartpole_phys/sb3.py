@@ -12,8 +12,8 @@ from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
-from cartpole_phys.attributes import NoPhysicsAttributes
-from cartpole_phys.errors import InputError
+from cartpole_phys.arguments import NoPhysicsAttributes
+from cartpole_phys.utils.errors import InputError
 from cartpole_phys.vector import PhysCartPoleVectorEnv
 
 READING_METHODS = (  # of a list; ``Infos`` defines ``__getitem__`` itself

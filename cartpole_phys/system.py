@@ -11,13 +11,13 @@ from typing import Any, TypedDict
 import gymnasium
 import numpy as np
 
-from cartpole_phys.actions import ActionSpace, action_space
-from cartpole_phys.choices import choices, unknown
-from cartpole_phys.errors import InputError, UnexpectedArgumentError, is_integer, is_number
-from cartpole_phys.integrators import integrator_code
-from cartpole_phys.memory import LARGEST_INTEGER, SETTINGS, Settings
+from cartpole_phys.kernels.integrators import integrator_code
+from cartpole_phys.kernels.layout import LARGEST_INTEGER, SETTINGS, Settings
 from cartpole_phys.physics import Params
+from cartpole_phys.spaces import ActionSpace, action_space
 from cartpole_phys.task import TASKS, Task, task_named
+from cartpole_phys.utils.choices import choices, unknown
+from cartpole_phys.utils.errors import InputError, UnexpectedArgumentError, is_integer, is_number
 
 IDS = ("PhysCartPole-v0", "PhysCartPoleDiscrete-v0", "PhysCartPoleSwingUp-v0")  # as the package registers
 PARAM_NAMES = tuple(field.name for field in fields(Params))

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cartpole_phys.choices import unknown
 from cartpole_phys.numeric.compiled import inlined
-from cartpole_phys.numeric.random_stream import NOISE, PUSH, START, uniforms
-from cartpole_phys.numeric.trigonometry import sin_cos
+from cartpole_phys.numeric.elementary import sin_cos
+from cartpole_phys.numeric.philox import NOISE, PUSH, START, uniforms
 from cartpole_phys.physics import State
+from cartpole_phys.utils.choices import unknown
 
 START_BOUND = 0.05  # start variables are uniform in ± this (m, m/s, rad, rad/s), as in CartPole-v1
 

@@ -17,8 +17,21 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from cartpole_phys.actions import action_space
-from cartpole_phys.attributes import NoPhysicsAttributes
+from cartpole_phys.arguments import (
+    NO_LIMIT,
+    VECTOR_OPTIONS,
+    NoPhysicsAttributes,
+    Seeds,
+    parse_autoreset_mode,
+    parse_limit,
+    parse_mask,
+    parse_params,
+    parse_seeds,
+    parse_start,
+    plain,
+    spec_of_one,
+)
+from cartpole_phys.batch import Columns, Snapshot, Stepped, keep, restore
 from cartpole_phys.env import (
     METADATA,
     RENDER_MODES,
@@ -29,22 +42,12 @@ from cartpole_phys.env import (
     observation_space,
     pictures_a_second,
 )
-from cartpole_phys.errors import InputError, is_integer
-from cartpole_phys.numeric.random_stream import keys_from_generator
+from cartpole_phys.kernels.step import Flags
+from cartpole_phys.numeric.philox import keys_from_generator
 from cartpole_phys.numeric.seed_keys import keys_from_seeds
-from cartpole_phys.reset_options import VECTOR_OPTIONS, Seeds, parse_mask, parse_seeds, parse_start
-from cartpole_phys.stepping.block import Flags
-from cartpole_phys.stepping.columns import Columns, Stepped
-from cartpole_phys.stepping.snapshot import Snapshot, keep, restore
+from cartpole_phys.spaces import action_space
 from cartpole_phys.system import Arguments, CartPole
-from cartpole_phys.vector_arguments import (
-    NO_LIMIT,
-    parse_autoreset_mode,
-    parse_limit,
-    parse_params,
-    plain,
-    spec_of_one,
-)
+from cartpole_phys.utils.errors import InputError, is_integer
 
 NO_SEED = -1  # as Gymnasium has it where the seed is not known
 VECTOR_RENDER_MODES = (*RENDER_MODES, "rgb_mosaic")
@@ -254,8 +257,8 @@ class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observation, Any, npt
         if self.render_mode is None:
             return None
         self._require_reset("render")
-        from cartpole_phys.render import draw, draw_mosaic
-        from cartpole_phys.window import Window
+        from cartpole_phys.rendering.draw import draw, draw_mosaic
+        from cartpole_phys.rendering.window import Window
 
         if self.render_mode == "rgb_array":
             return tuple(draw(self.columns, i) for i in range(self.num_envs))

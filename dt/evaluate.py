@@ -15,12 +15,11 @@ from rich.text import Text
 
 from cartpole_phys import commands
 from cartpole_phys.data.score import return_of_score
-from cartpole_phys.errors import InputError, printable, require_ending
-from dt import checkpoint as checkpoints
-from dt.checkpoint import Checkpoint
-from dt.drawing import pyplot
-from dt.evaluation import Evaluation, default_targets, evaluate
-from dt.plots import save_plot
+from cartpole_phys.utils.errors import InputError, printable, require_ending
+from dt.plotting import pyplot, save_plot
+from dt.scores import Evaluation, default_targets, evaluate
+from dt.training import checkpoint as checkpoints
+from dt.training.checkpoint import Checkpoint
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from cartpole_phys import commands
-from cartpole_phys.choices import unknown
 from cartpole_phys.data.loading import load_whole
-from cartpole_phys.errors import InputError
-from dt import checkpoint as checkpoints
-from dt.checkpoint import Checkpoint
-from dt.interchange import hub, hugging_face, onnx, trajectory_transformer
+from cartpole_phys.utils.choices import unknown
+from cartpole_phys.utils.errors import InputError
+from dt.formats import hub, hugging_face, onnx, trajectory_transformer
+from dt.training import checkpoint as checkpoints
+from dt.training.checkpoint import Checkpoint
 
 FORMATS: dict[
     str, tuple[str, Callable[[Checkpoint, Path], None]]

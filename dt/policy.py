@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from cartpole_phys.data.score import return_of_score
-from cartpole_phys.errors import InputError
-from cartpole_phys.memory import FloatArray
+from cartpole_phys.kernels.layout import FloatArray
 from cartpole_phys.rollouts.policy import ActionBatch
-from dt import checkpoint as checkpoints
-from dt.checkpoint import Checkpoint
+from cartpole_phys.utils.errors import InputError
+from dt.training import checkpoint as checkpoints
+from dt.training.checkpoint import Checkpoint
 
 LARGEST = 1e15  # target in units of the return scale: models square what they read, in float32
 

@@ -18,12 +18,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from cartpole_phys import commands
 from cartpole_phys.data.loading import load_whole
-from dt.checkpoint import Checkpoint
-from dt.curves import learning_curves
-from dt.learning import parallel
-from dt.learning.optimization import AUTO, with_steps
-from dt.models import KINDS, SIZES, recipe
-from dt.training import SAVE_EVERY, OnProgress, ShouldStop, best, train
+from dt.models.recipes import KINDS, SIZES, recipe
+from dt.plotting import learning_curves
+from dt.training import distributed as parallel
+from dt.training.checkpoint import Checkpoint
+from dt.training.loop import SAVE_EVERY, OnProgress, ShouldStop, best, train
+from dt.training.optimizer import AUTO, with_steps
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

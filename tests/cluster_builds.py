@@ -11,7 +11,7 @@ from typing import Any
 
 from ray.cluster_utils import Cluster
 
-from cartpole_phys.data.build import build_dataset
+from cartpole_phys.data.building.build import build_dataset
 
 BUILD: dict[str, Any] = {"policy": "heuristic", "tier": "mixed", "steps": 3_000_000, "shard_steps": 100_000}
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cartpole_phys.data.build import build_dataset
+from cartpole_phys.data.building.build import build_dataset
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.policies.heuristic import uniform
-from cartpole_phys.rollout import collect
+from cartpole_phys.policies.controllers import uniform
+from cartpole_phys.rollouts.collect import collect
 from cartpole_phys.system import CartPole
 
 

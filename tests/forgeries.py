@@ -6,7 +6,7 @@ import numpy as np
 from numpy._core.multiarray import _reconstruct
 from numpy._core.numeric import _frombuffer
 from cartpole_phys import load_dataset
-from cartpole_phys.errors import InputError
+from cartpole_phys.utils.errors import InputError
 
 NAMES = ("observations", "actions", "rewards")
 MEMORY = {{"__array_interface__": {{"data": (16, True), "shape": (4,), "typestr": "<f8", "version": 3}}}}

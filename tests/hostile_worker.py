@@ -13,9 +13,9 @@ from typing import Any
 
 import cartpole_phys
 from cartpole_phys import cli
-from cartpole_phys.data.storage.d4rl import read
-from cartpole_phys.data.storage.hashing import array_sha256
-from cartpole_phys.errors import InputError
+from cartpole_phys.data.hashing import array_sha256
+from cartpole_phys.data.hdf5.file import read
+from cartpole_phys.utils.errors import InputError
 
 FILES_BETWEEN_COLLECTIONS = 20
 Answer = tuple[int, str]  # exit code and last words

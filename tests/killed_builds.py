@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cartpole_phys.data.build import build_dataset
-from cartpole_phys.data.check import FAILED, check
+from cartpole_phys.data.building.build import build_dataset
+from cartpole_phys.data.checks.run import FAILED, check
 
 KINDS: list[dict[str, Any]] = [
     {"policy": "heuristic", "tier": "mixed", "steps": 60_000},

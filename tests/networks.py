@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from cartpole_phys.policies.network import NetworkPolicy
-from cartpole_phys.policies.network_format import Weights
+from cartpole_phys.policies.network import NetworkPolicy, Weights
 from cartpole_phys.rollouts.policy import ActionBatch
 
 Described = tuple[dict[str, Any], Weights]

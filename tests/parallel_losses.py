@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from test_dt_support import make_episodes, small_recipe
 
-from dt import training
-from dt.decision import DecisionConfig
-from dt.gpt import TransformerConfig
-from dt.learning import parallel
-from dt.models import Recipe
+from dt.models.decision import DecisionConfig
+from dt.models.gpt import TransformerConfig
+from dt.models.recipes import Recipe
+from dt.training import distributed as parallel
+from dt.training import loop as training
 
 torch.set_num_threads(1)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from cartpole_phys.data.check import FAILED, check
-from cartpole_phys.data.storage.d4rl import Contents, read, write
+from cartpole_phys.data.checks.run import FAILED, check
+from cartpole_phys.data.hdf5.file import Contents, read, write
 
 Arrays = dict[str, np.ndarray]
 Weights = dict[str, dict[str, np.ndarray]]

@@ -12,16 +12,23 @@ import pytest
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from cartpole_phys.errors import InputError
-from cartpole_phys.policies.adapters import FunctionPolicy, PredictPolicy, as_policy
-from cartpole_phys.policies.factory import factory_description, policy_from_factory
-from cartpole_phys.policies.heuristic import uniform
-from cartpole_phys.policies.named import named_policy, names_for
-from cartpole_phys.rollouts.laws import UNIFORM
+from cartpole_phys.backends.base import World
+from cartpole_phys.backends.random_policy import UniformPolicy
+from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.kernels.control_laws import UNIFORM
+from cartpole_phys.policies.controllers import uniform
+from cartpole_phys.policies.resolve import (
+    FunctionPolicy,
+    PredictPolicy,
+    as_policy,
+    factory_description,
+    named_policy,
+    names_for,
+    policy_from_factory,
+)
 from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
-from cartpole_phys.worlds.uniform import UniformPolicy
-from cartpole_phys.worlds.world import World, world_of
+from cartpole_phys.utils.errors import InputError
 
 
 class Recurrent:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from training_recipes import small_recipe, trained
 
-from cartpole_phys.policies.agents import Cache, load, save, training_run
-from cartpole_phys.policies.training_run import TrainingRun
+from cartpole_phys.policies.training.cache import Cache, load, save, training_run
+from cartpole_phys.policies.training.run import TrainingRun
 
 VARIED = {"randomize": {"pole_mass": [0.05, 0.2]}, "observation_noise": 0.01, "push_rate": 5.0}
 

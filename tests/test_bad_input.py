@@ -8,8 +8,8 @@ import pytest
 from gymnasium.error import ResetNeeded
 from side_by_side import DISCRETE, EVERYTHING, IDS, SWING_UP, assert_same
 
-from cartpole_phys.errors import InputError
 from cartpole_phys.physics import Params
+from cartpole_phys.utils.errors import InputError
 
 NUM_ENVS = 3
 NAN, INF = float("nan"), float("inf")

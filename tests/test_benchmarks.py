@@ -21,14 +21,14 @@ from benchmarks.speeds.side_by_side import (
     table,
     write,
 )
-from cartpole_phys.errors import InputError
-from cartpole_phys.memory import ACTION, DONE, ELAPSED, PUSH, THETA, THETA_DOT, X_DOT, X
-from cartpole_phys.numeric.random_stream import key_from_seed
-from cartpole_phys.rollout import run_compiled
-from cartpole_phys.rollouts.laws import PROPORTIONAL
+from cartpole_phys.batch import Columns
+from cartpole_phys.kernels.control_laws import PROPORTIONAL
+from cartpole_phys.kernels.layout import ACTION, DONE, ELAPSED, PUSH, THETA, THETA_DOT, X_DOT, X
+from cartpole_phys.numeric.philox import key_from_seed
+from cartpole_phys.rollouts.collect import run_compiled
 from cartpole_phys.rollouts.policy import CompiledPolicy
-from cartpole_phys.stepping.columns import Columns
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import InputError
 
 Policy = tuple[float, float, float]  # K, D and the size of the noise
 

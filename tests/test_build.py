@@ -14,13 +14,13 @@ import pytest
 
 import cartpole_phys
 from cartpole_phys import build_dataset
-from cartpole_phys.data.building.trained import _training_recipe
+from cartpole_phys.data.building.trained_agent import _training_recipe
+from cartpole_phys.data.hdf5.file import read
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe, is_plain, released_recipes
-from cartpole_phys.data.storage.d4rl import read
-from cartpole_phys.errors import InputError
-from cartpole_phys.files import only_writer
-from cartpole_phys.policies.selections import selection
+from cartpole_phys.policies.training.hyperparameters import selection
+from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.files import only_writer
 
 ENV = "PhysCartPole-v0"
 

@@ -6,17 +6,15 @@ from pathlib import Path
 import pytest
 from test_play import Still
 
-from cartpole_phys.data.build import build_dataset
-from cartpole_phys.data.storage.d4rl import Contents, read, write
-from cartpole_phys.errors import InputError
+from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.data.building.build import build_dataset
+from cartpole_phys.data.hdf5.file import Contents, read, write
 from cartpole_phys.play import cast_for
-from cartpole_phys.policies.heuristic import proportional, uniform
-from cartpole_phys.policies.lqr import regulator
-from cartpole_phys.policies.named import named_policy, names_for
-from cartpole_phys.policies.swing_up import swing_up
+from cartpole_phys.policies.controllers import proportional, regulator, swing_up, uniform
+from cartpole_phys.policies.resolve import named_policy, names_for
 from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
-from cartpole_phys.worlds.world import world_of
+from cartpole_phys.utils.errors import InputError
 
 SWING_UP = "PhysCartPoleSwingUp-v0"
 
@@ -61,7 +59,7 @@ def test_policies_from_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     made = named_policy("of_mine:make", system)
     assert made.system is system  # type: ignore[union-attr]
     assert isinstance(named_policy("test_play:Still", system), Still)
-    assert named_policy("cartpole_phys.policies.heuristic:uniform", system) == uniform()
+    assert named_policy("cartpole_phys.policies.controllers:uniform", system) == uniform()
 
 
 @pytest.mark.parametrize(

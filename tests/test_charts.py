@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from browser import DESKTOP, PHONE, chromium, set_size
 
-from cartpole_phys.data.build import build_dataset
-from cartpole_phys.data.building.progress import Silent
+from cartpole_phys.data.building.build import build_dataset
 from cartpole_phys.data.report.charts import LEFT, RIGHT, WIDTH, Axes, bars, spans
 from cartpole_phys.data.report.show import show, write_page
 from cartpole_phys.data.report.statistics import histogram
 from cartpole_phys.data.tiers import BANDS
+from cartpole_phys.utils.progress import Silent
 
 INSIDE = WIDTH - LEFT - RIGHT
 CHARACTER = 6.5  # width of one, about, in the chart's units

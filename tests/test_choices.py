@@ -9,15 +9,15 @@ import pytest
 
 import cartpole_phys
 from cartpole_phys.data.exports.export import export
+from cartpole_phys.data.fetch import fetch
 from cartpole_phys.data.recipe import Recipe, released_recipes
-from cartpole_phys.data.release.fetching import fetch
 from cartpole_phys.data.release.release import release
-from cartpole_phys.errors import InputError
-from dt.decision import DecisionConfig
+from cartpole_phys.utils.errors import InputError
 from dt.exchange import export_command
-from dt.gpt import TransformerConfig
-from dt.learning.optimization import TrainConfig
-from dt.models import recipe
+from dt.models.decision import DecisionConfig
+from dt.models.gpt import TransformerConfig
+from dt.models.recipes import recipe
+from dt.training.optimizer import TrainConfig
 
 ENV = "PhysCartPole-v0"
 HERE = Path(__file__)

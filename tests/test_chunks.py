@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from cartpole_phys.data.storage.chunks import ChunkError, deflate, inflate
+from cartpole_phys.data.hdf5.deflate import ChunkError, deflate, inflate
 
 Array = npt.NDArray[Any]
 

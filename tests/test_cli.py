@@ -133,7 +133,7 @@ def test_check_of_bad_files(tmp_path: Path, medium_file: Path) -> None:
 
 
 def test_failed_gate_is_exit_code_1(tmp_path: Path, medium_file: Path) -> None:
-    from cartpole_phys.data.storage.d4rl import Contents, read, write
+    from cartpole_phys.data.hdf5.file import Contents, read, write
 
     contents = read(medium_file)
     rewards = contents.arrays["rewards"].copy()

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from cluster_builds import BUILD
 
-from cartpole_phys.data.build import build_dataset
-from cartpole_phys.data.check import check
-from cartpole_phys.data.storage.d4rl import Reader
-from cartpole_phys.data.storage.sharded import MANIFEST, read_manifest
-from cartpole_phys.errors import InputError
+from cartpole_phys.data.building.build import build_dataset
+from cartpole_phys.data.checks.run import check
+from cartpole_phys.data.hdf5.file import Reader
+from cartpole_phys.data.shards import MANIFEST, read_manifest
+from cartpole_phys.utils.errors import InputError
 
 DRIVER = Path(__file__).with_name("cluster_builds.py")
 

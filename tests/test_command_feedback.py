@@ -13,16 +13,16 @@ from test_dt_support import make_episodes, small_recipe
 from typer.testing import CliRunner
 
 from cartpole_phys import cli, commands
-from cartpole_phys.data.build import Options, build, build_dataset
-from cartpole_phys.data.gates.tier import Tier
-from cartpole_phys.data.gates.verdict import GateFailure
+from cartpole_phys.data.building.build import Options, build, build_dataset
+from cartpole_phys.data.checks.base import GateFailure
+from cartpole_phys.data.checks.tier import Tier
+from cartpole_phys.data.hdf5.file import read_header
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import return_of_score
-from cartpole_phys.data.storage.d4rl import read_header
-from cartpole_phys.errors import InputError
+from cartpole_phys.utils.errors import InputError
 from dt import evaluate as evaluating
 from dt import train as training
-from dt.training import train
+from dt.training.loop import train
 
 QUIET = "Show no progress; what the command prints at its end stays."
 

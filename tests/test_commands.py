@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from cartpole_phys import cli, commands, make_env_and_dataset
-from cartpole_phys.data.storage.d4rl import Contents, read, write
-from cartpole_phys.errors import InputError
+from cartpole_phys.data.hdf5.file import Contents, read, write
+from cartpole_phys.utils.errors import InputError
 
 ROOT = Path(__file__).parent.parent
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 PROGRAM = """
 import os, pathlib, signal, sys, time
 from cartpole_phys import commands
-from cartpole_phys.files import unfinished
+from cartpole_phys.utils.files import unfinished
 
 def work():
     with unfinished(pathlib.Path("file.bin")) as partial:

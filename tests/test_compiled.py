@@ -10,11 +10,11 @@ from typing import Any
 import numba
 import pytest
 
-from cartpole_phys.memory import PUSH
+from cartpole_phys.batch import Columns
+from cartpole_phys.kernels.layout import PUSH
+from cartpole_phys.kernels.step import Kind, parts_of
 from cartpole_phys.numeric import compiled
 from cartpole_phys.numeric.compiled import PACKAGE, kernel_sources, source_hash
-from cartpole_phys.stepping.block import Kind, parts_of
-from cartpole_phys.stepping.columns import Columns
 from cartpole_phys.system import CartPole
 
 PROGRAM = (

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from side_by_side import DISCRETE, EVERYTHING, IDS, LIMIT, MODES, OPTIONS, SWING_UP, Pair, assert_same
 
-from cartpole_phys.memory import DONE
+from cartpole_phys.kernels.layout import DONE
 from cartpole_phys.physics import Params
 
 NUM_ENVS = 5

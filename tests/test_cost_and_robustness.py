@@ -14,11 +14,11 @@ from benchmarks.studies.question import BALANCE, CLONING, QUESTION, Question
 from benchmarks.studies.running import built
 from benchmarks.studies.smoke import shrunk
 from cartpole_phys.data.loading import load_file
-from cartpole_phys.errors import InputError
-from cartpole_phys.policies.heuristic import proportional
-from dt.checkpoint import save
+from cartpole_phys.policies.controllers import proportional
+from cartpole_phys.utils.errors import InputError
 from dt.data.source import describe
 from dt.policy import load
+from dt.training.checkpoint import save
 
 
 @pytest.fixture(scope="module")

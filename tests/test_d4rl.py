@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 import cartpole_phys
+from cartpole_phys.data.hashing import array_sha256
+from cartpole_phys.data.hdf5.blocks import ROWS_PER_BLOCK, blocks, flagged
+from cartpole_phys.data.hdf5.file import ROWS_PER_CHUNK, Contents, Reader, Writer, read, write
 from cartpole_phys.data.loading import load_dataset
-from cartpole_phys.data.storage.blocks import ROWS_PER_BLOCK, blocks, flagged
-from cartpole_phys.data.storage.d4rl import ROWS_PER_CHUNK, Contents, Reader, Writer, read, write
-from cartpole_phys.data.storage.hashing import array_sha256
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError
-from cartpole_phys.policies.heuristic import proportional, uniform
-from cartpole_phys.rollout import collect
+from cartpole_phys.policies.controllers import proportional, uniform
+from cartpole_phys.rollouts.collect import collect
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import InputError
 
 WEIGHTS = {"0": {"mu.weight": np.arange(6, dtype=np.float32).reshape(2, 3)}}
 METADATA = {

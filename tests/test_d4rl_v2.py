@@ -10,10 +10,10 @@ import pytest
 from resealed import failing
 
 from cartpole_phys import build_dataset, check
-from cartpole_phys.data.check import FAILED
+from cartpole_phys.data.checks.run import FAILED
+from cartpole_phys.data.hdf5.file import read_header
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.data.storage.d4rl import read_header
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from cartpole_phys import build_dataset, load_dataset, normalized_score
-from cartpole_phys.errors import InputError
+from cartpole_phys.utils.errors import InputError
 
 STEPS = 2_000
 

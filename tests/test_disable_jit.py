@@ -13,10 +13,9 @@ import numpy as np
 from networks import described
 
 import cartpole_phys
-from cartpole_phys.policies.heuristic import proportional, uniform
+from cartpole_phys.policies.controllers import proportional, swing_up, uniform
 from cartpole_phys.policies.network import compiled_network
-from cartpole_phys.policies.swing_up import swing_up
-from cartpole_phys.rollout import collect, play
+from cartpole_phys.rollouts.collect import collect, play
 from cartpole_phys.system import CartPole
 
 gym.register_envs(cartpole_phys)

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from dt.attention.maps import Maps, look, played_windows, untrained
 from dt.attention.measures import RECENT, SPREAD, measure, shares
-from dt.checkpoint import Checkpoint
 from dt.data.windows import Batch
-from dt.decision import DecisionConfig
-from dt.energy import EnergyModel
-from dt.gpt import Attention, TransformerConfig
-from dt.models import Recipe
-from dt.training import train
+from dt.models.decision import DecisionConfig
+from dt.models.energy import EnergyModel
+from dt.models.gpt import Attention, TransformerConfig
+from dt.models.recipes import Recipe
+from dt.training.checkpoint import Checkpoint
+from dt.training.loop import train
 
 EXACT = 1e-6
 

@@ -16,9 +16,9 @@ from cartpole_phys.episodes import Episodes
 from dt.data.source import describe
 from dt.data.transitions import TransitionBatch
 from dt.data.windows import Normalization
-from dt.models import create
-from dt.value_based.base import ValueBased, _as_tensordict
-from dt.value_based.cql import CQLConfig
+from dt.models.recipes import create
+from dt.models.value_based.base import ValueBased, _as_tensordict
+from dt.models.value_based.cql import CQLConfig
 
 LIMITS = {"iql": 1.0 - 1e-5, "cql": 0.999, "td3bc": 1.0}  # of data actions; TD3+BC takes no density
 pytestmark = pytest.mark.filterwarnings("ignore")  # of TorchRL, about its own parts

@@ -18,11 +18,11 @@ import torch
 from test_dt_support import make_episodes, small_recipe
 from torch import Tensor
 
-from cartpole_phys.errors import InputError
-from dt import checkpoint as checkpoints
-from dt.checkpoint import CONFIG, MODEL, TRAINING, Checkpoint
-from dt.interchange import hub
-from dt.training import train
+from cartpole_phys.utils.errors import InputError
+from dt.formats import hub
+from dt.training import checkpoint as checkpoints
+from dt.training.checkpoint import CONFIG, MODEL, TRAINING, Checkpoint
+from dt.training.loop import train
 
 FILES = (MODEL, TRAINING, CONFIG)
 
@@ -181,7 +181,7 @@ def crash_at(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "rename", counted(os.rename))
     monkeypatch.setattr(os, "fsync", counted(os.fsync))
     monkeypatch.setattr(shutil, "rmtree", counted(shutil.rmtree))
-    monkeypatch.setattr("dt.checkpoint.save_file", counted(safetensors.torch.save_file))
+    monkeypatch.setattr("dt.training.checkpoint.save_file", counted(safetensors.torch.save_file))
 
 
 @pytest.mark.parametrize("trained", ["bc"], indirect=True)

@@ -9,16 +9,16 @@ from commands import Command
 from test_dt_support import make_episodes, small_recipe
 
 from cartpole_phys import build_dataset, check
+from cartpole_phys.backends.resolve import world_of
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.score import return_of_score
-from cartpole_phys.errors import InputError
-from cartpole_phys.policies.named import named_policy
+from cartpole_phys.policies.resolve import named_policy
 from cartpole_phys.system import CartPole
-from cartpole_phys.worlds.world import world_of
-from dt import checkpoint as checkpoints
+from cartpole_phys.utils.errors import InputError
 from dt.exchange import export_command
 from dt.policy import CheckpointPolicy, load
-from dt.training import train
+from dt.training import checkpoint as checkpoints
+from dt.training.loop import train
 
 BAD_INPUT, INTERRUPTED = 2, 130
 

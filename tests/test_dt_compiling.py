@@ -9,11 +9,11 @@ import pytest
 import torch
 from test_dt_support import make_episodes, small_recipe
 
-from cartpole_phys.errors import InputError
-from dt import training
-from dt.decision import DecisionConfig
-from dt.models import Recipe
-from dt.training import train
+from cartpole_phys.utils.errors import InputError
+from dt.models.decision import DecisionConfig
+from dt.models.recipes import Recipe
+from dt.training import loop as training
+from dt.training.loop import train
 
 compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 

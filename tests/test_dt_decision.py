@@ -6,15 +6,15 @@ import torch
 from test_dt_support import CONTEXT, make_spaces, random_batch
 from torch import Tensor
 
-import dt.decision
-from cartpole_phys.errors import InputError
-from dt.acting.history import History
-from dt.baselines import BehaviorCloning, CloningConfig
+import dt.models.decision
+from cartpole_phys.utils.errors import InputError
 from dt.data.windows import Batch
-from dt.decision import DecisionConfig, DecisionStream, DecisionTransformer
-from dt.gpt import TransformerConfig, causal_mask
-from dt.heads import ActionHead
-from dt.tokens import LAST, InterleavedTokens
+from dt.models.base import ActionHead
+from dt.models.behavior_cloning import BehaviorCloning, CloningConfig
+from dt.models.decision import DecisionConfig, DecisionStream, DecisionTransformer
+from dt.models.gpt import TransformerConfig, causal_mask
+from dt.models.history import History
+from dt.models.tokens import LAST, InterleavedTokens
 
 CONFIGS = [
     TransformerConfig(layers=3, heads=1, width=16),
@@ -95,7 +95,7 @@ def no_mask(valid: Tensor, *arguments: Any) -> Tensor:
 def test_the_causality_check_finds_a_planted_leak(
     config: DecisionConfig, mask: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dt.decision, "causal_mask", mask)
+    monkeypatch.setattr(dt.models.decision, "causal_mask", mask)
     assert sees_the_future(make_model(True, config), True, padding=0)
 
 
@@ -116,7 +116,7 @@ def test_a_sum_with_its_own_action_and_no_mask_reads_its_target(
 
     changed = batch.actions.clone()
     changed[:, 2] = 1 - changed[:, 2]
-    monkeypatch.setattr(dt.decision, "causal_mask", no_mask)
+    monkeypatch.setattr(dt.models.decision, "causal_mask", no_mask)
     assert (
         asked(changed)[:, 1] != asked(batch.actions)[:, 1]
     ).any()  # the prediction of the action of step 2

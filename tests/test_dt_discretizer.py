@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cartpole_phys.errors import InputError
+from cartpole_phys.utils.errors import InputError
 from dt.data.discretizer import QUANTILE, UNIFORM, Discretizer
 
 BINS = 20

@@ -10,17 +10,17 @@ from test_dt_support import CONTINUOUS, DISCRETE, make_episodes, small_recipe
 from torch import Tensor
 
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError
-from cartpole_phys.rollout import play
+from cartpole_phys.rollouts.collect import play
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import InputError
 from dt.data.discretizer import QUANTILE
 from dt.data.source import Spaces, describe
 from dt.data.windows import Normalization, Windows
-from dt.energy import EnergyConfig, EnergyModel, at_the_front
-from dt.gpt import TransformerConfig
+from dt.models.energy import EnergyConfig, EnergyModel, at_the_front
+from dt.models.gpt import TransformerConfig
 from dt.planning.refinement import RefinementConfig, refine
 from dt.policy import load
-from dt.training import train
+from dt.training.loop import train
 
 SHAPE = TransformerConfig(layers=2, heads=2, width=16, dropout=0.0)
 CONFIG = EnergyConfig(horizon=4, bins=8, transformer=SHAPE, refinement=RefinementConfig(6, executed=2))

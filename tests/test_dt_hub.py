@@ -71,8 +71,8 @@ def hub(tmp_path: Path) -> Iterator[str]:
 
 LOAD = """
 import sys
-from dt.interchange import hugging_face, onnx
-from cartpole_phys.errors import InputError
+from dt.formats import hugging_face, onnx
+from cartpole_phys.utils.errors import InputError
 for name in sys.argv[1:]:
     try:
         print(hugging_face.load(name, "PhysCartPole-v0").normalization.observation_mean)

@@ -16,19 +16,19 @@ import torch
 from test_dt_support import CONTINUOUS, DISCRETE, make_episodes, random_batch, small_recipe
 from torch import Tensor
 
-from cartpole_phys.errors import InputError
-from cartpole_phys.worlds.uniform import UniformPolicy
-from cartpole_phys.worlds.world import world_of
-from dt.checkpoint import Checkpoint
+from cartpole_phys.backends.random_policy import UniformPolicy
+from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.utils.errors import InputError
 from dt.data.windows import Batch
-from dt.decision import DecisionConfig, DecisionTransformer
-from dt.evaluation import default_targets
-from dt.gpt import TransformerConfig
-from dt.interchange import hugging_face
-from dt.interchange.hugging_face_weights import to_ours, to_theirs
-from dt.models import Recipe
+from dt.formats import hugging_face
+from dt.formats.weight_names import to_ours, to_theirs
+from dt.models.decision import DecisionConfig, DecisionTransformer
+from dt.models.gpt import TransformerConfig
+from dt.models.recipes import Recipe
 from dt.policy import load
-from dt.training import train
+from dt.scores import default_targets
+from dt.training.checkpoint import Checkpoint
+from dt.training.loop import train
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of transformers, ONNX and what they import
 

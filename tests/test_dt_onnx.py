@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from test_dt_support import CONTINUOUS, DISCRETE, make_episodes, small_recipe
 
-from cartpole_phys.errors import InputError
-from cartpole_phys.worlds.world import world_of
-from dt.acting.history import HistoryModel
-from dt.decision import DecisionConfig
-from dt.gpt import TransformerConfig
-from dt.interchange import onnx
+from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.utils.errors import InputError
+from dt.formats import onnx
+from dt.models.decision import DecisionConfig
+from dt.models.gpt import TransformerConfig
+from dt.models.history import HistoryModel
 from dt.policy import load
-from dt.training import train
+from dt.training.loop import train
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of ONNX and what it imports
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 from test_dt_support import make_episodes, random_batch, small_recipe
 
-from cartpole_phys.errors import InputError
+from cartpole_phys.utils.errors import InputError
 from dt.data.source import describe
 from dt.data.transitions import TransitionBatch
 from dt.data.windows import Normalization
-from dt.learning import parallel
-from dt.learning.optimization import Trainer
-from dt.models import create
+from dt.models.recipes import create
+from dt.training import distributed as parallel
+from dt.training.optimizer import Trainer
 
 SCRIPT = Path(__file__).with_name("parallel_losses.py")
 STEPS = 30

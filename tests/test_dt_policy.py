@@ -7,18 +7,18 @@ import pytest
 import torch
 from test_dt_support import CONTEXT, CONTINUOUS, DISCRETE, make_episodes, small_recipe
 
-from cartpole_phys.errors import InputError
-from cartpole_phys.rollout import play
+from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.rollouts.collect import play
 from cartpole_phys.rollouts.policy import ActionBatch
 from cartpole_phys.system import CartPole
-from cartpole_phys.worlds.world import world_of
-from dt.acting.history import HistoryModel
+from cartpole_phys.utils.errors import InputError
 from dt.attention.maps import played_windows
-from dt.checkpoint import Checkpoint
 from dt.data.windows import Batch
-from dt.evaluation import default_targets, evaluate
+from dt.models.history import HistoryModel
 from dt.policy import CheckpointPolicy, load
-from dt.training import train
+from dt.scores import default_targets, evaluate
+from dt.training.checkpoint import Checkpoint
+from dt.training.loop import train
 
 GENERATOR = np.random.default_rng(0)
 

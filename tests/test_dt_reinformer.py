@@ -15,11 +15,11 @@ from test_dt_support import (
     small_recipe,
 )
 
-from cartpole_phys.errors import InputError
+from cartpole_phys.utils.errors import InputError
 from dt.data.windows import Batch
-from dt.gpt import TransformerConfig
-from dt.reinformer import Reinformer, ReinformerConfig
-from dt.training import train
+from dt.models.gpt import TransformerConfig
+from dt.models.reinformer import Reinformer, ReinformerConfig
+from dt.training.loop import train
 
 SHAPE = TransformerConfig(layers=2, heads=2, width=16, activation="gelu", norm="post", dropout=0.0)
 CONFIG = ReinformerConfig(context=CONTEXT, transformer=SHAPE)

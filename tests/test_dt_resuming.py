@@ -7,15 +7,15 @@ import pytest
 from test_dt_support import DISCRETE, make_episodes, small_recipe
 from test_dt_training import assert_same
 
-from cartpole_phys.errors import InputError
-from cartpole_phys.files import aside
-from dt import checkpoint as checkpoints
+from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.files import aside
 from dt.data.source import describe
 from dt.data.windows import Normalization
-from dt.learning.optimization import BFLOAT16
-from dt.models import Recipe
-from dt.training import train
-from dt.trajectory import TrajectoryConfig
+from dt.models.recipes import Recipe
+from dt.models.trajectory import TrajectoryConfig
+from dt.training import checkpoint as checkpoints
+from dt.training.loop import train
+from dt.training.optimizer import BFLOAT16
 
 
 def test_a_checkpoint_is_not_overwritten_unasked(tmp_path: Path) -> None:

@@ -5,25 +5,25 @@ from dataclasses import replace
 import torch
 
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.rollout import collect
-from cartpole_phys.rollouts.laws import BERNOULLI, PROPORTIONAL
+from cartpole_phys.kernels.control_laws import BERNOULLI, PROPORTIONAL
+from cartpole_phys.rollouts.collect import collect
 from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
-from dt.baselines import CloningConfig
 from dt.data.source import Spaces
 from dt.data.windows import Batch
-from dt.decision import DecisionConfig
-from dt.energy import EnergyConfig
-from dt.gpt import TransformerConfig
-from dt.learning.optimization import TrainConfig
-from dt.models import ModelConfig, Recipe
+from dt.models.behavior_cloning import CloningConfig
+from dt.models.decision import DecisionConfig
+from dt.models.energy import EnergyConfig
+from dt.models.gpt import TransformerConfig
+from dt.models.recipes import ModelConfig, Recipe
+from dt.models.reinformer import ReinformerConfig
+from dt.models.trajectory import TrajectoryConfig
+from dt.models.value_based.cql import CQLConfig
+from dt.models.value_based.iql import IQLConfig
+from dt.models.value_based.td3bc import TD3BCConfig
 from dt.planning.beam import PlanConfig
 from dt.planning.refinement import RefinementConfig
-from dt.reinformer import ReinformerConfig
-from dt.trajectory import TrajectoryConfig
-from dt.value_based.cql import CQLConfig
-from dt.value_based.iql import IQLConfig
-from dt.value_based.td3bc import TD3BCConfig
+from dt.training.optimizer import TrainConfig
 
 # Models this small gain nothing from a second thread, and on a busy machine they wait for it.
 torch.set_num_threads(1)

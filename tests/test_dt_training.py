@@ -10,12 +10,14 @@ import torch
 from test_dt_support import CONTINUOUS, DISCRETE, make_episodes, small_recipe
 from torch import Tensor
 
-from cartpole_phys.errors import InputError
-from dt import checkpoint as checkpoints
-from dt.checkpoint import Checkpoint
+from cartpole_phys.utils.errors import InputError
 from dt.data.source import describe
 from dt.data.windows import Normalization
-from dt.learning.optimization import (
+from dt.models.recipes import RECIPES, create, recipe
+from dt.training import checkpoint as checkpoints
+from dt.training.checkpoint import Checkpoint
+from dt.training.loop import best, train
+from dt.training.optimizer import (
     BFLOAT16,
     FLOAT32,
     TrainConfig,
@@ -24,8 +26,6 @@ from dt.learning.optimization import (
     learning_rate,
     with_steps,
 )
-from dt.models import RECIPES, create, recipe
-from dt.training import best, train
 
 CPU = torch.device("cpu")
 

@@ -11,17 +11,17 @@ from test_dt_support import CONTINUOUS, DISCRETE, make_episodes, small_recipe
 from torch import Tensor
 
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError
-from cartpole_phys.rollout import play
+from cartpole_phys.rollouts.collect import play
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import InputError
 from dt.data.source import Spaces, describe
 from dt.data.token_windows import TokenBatch, TokenWindows, discounted_after, numbers_of
 from dt.data.windows import Normalization
-from dt.gpt import TransformerConfig
+from dt.models.gpt import TransformerConfig
+from dt.models.trajectory import TrajectoryConfig, TrajectoryTransformer
 from dt.planning.beam import PlanConfig, likely, search
 from dt.policy import load
-from dt.training import train
-from dt.trajectory import TrajectoryConfig, TrajectoryTransformer
+from dt.training.loop import train
 
 SHAPE = TransformerConfig(layers=2, heads=2, width=16, dropout=0.0)
 PLAN = PlanConfig(horizon=3, beam_width=4, expansions=2, context=2)

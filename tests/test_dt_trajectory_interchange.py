@@ -15,15 +15,15 @@ from test_dt_support import make_episodes, small_recipe
 from torch import Tensor, nn
 
 from cartpole_phys.data.loading import load_whole
-from cartpole_phys.errors import InputError
-from cartpole_phys.rollout import play
+from cartpole_phys.rollouts.collect import play
 from cartpole_phys.system import CartPole
-from dt import checkpoint as checkpoints
-from dt.evaluation import default_targets
-from dt.interchange import trajectory_transformer
+from cartpole_phys.utils.errors import InputError
+from dt.formats import trajectory_transformer
+from dt.models.trajectory import TrajectoryTransformer
 from dt.policy import load
-from dt.training import train
-from dt.trajectory import TrajectoryTransformer
+from dt.scores import default_targets
+from dt.training import checkpoint as checkpoints
+from dt.training.loop import train
 
 EXACT = 1e-5
 SETTINGS: dict[str, Any] = {

@@ -9,19 +9,19 @@ import pytest
 import torch
 from test_dt_support import DISCRETE, make_episodes, small_recipe
 
-from cartpole_phys.errors import InputError
-from cartpole_phys.policies.heuristic import uniform
-from cartpole_phys.rollout import collect, play
+from cartpole_phys.policies.controllers import uniform
+from cartpole_phys.rollouts.collect import collect, play
 from cartpole_phys.system import CartPole
-from dt import checkpoint as checkpoints
+from cartpole_phys.utils.errors import InputError
 from dt.data.source import describe
 from dt.data.transitions import Transitions
 from dt.data.windows import Normalization
-from dt.models import create, recipe
+from dt.models.recipes import create, recipe
+from dt.models.value_based.base import _as_tensordict
+from dt.models.value_based.cql import ConservativeQLearning, CQLConfig
 from dt.policy import load
-from dt.training import train
-from dt.value_based.base import _as_tensordict
-from dt.value_based.cql import ConservativeQLearning, CQLConfig
+from dt.training import checkpoint as checkpoints
+from dt.training.loop import train
 
 METHODS = ("iql", "cql", "td3bc")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of TorchRL, about its own parts

@@ -9,11 +9,11 @@ from test_dt_support import make_spaces
 from torch import Tensor
 
 from dt.data.transitions import TransitionBatch
-from dt.models import create
-from dt.value_based.base import ValueBased, ValueConfig, _as_tensordict
-from dt.value_based.cql import CQLConfig
-from dt.value_based.iql import IQLConfig
-from dt.value_based.td3bc import TD3BCConfig
+from dt.models.recipes import create
+from dt.models.value_based.base import ValueBased, ValueConfig, _as_tensordict
+from dt.models.value_based.cql import CQLConfig
+from dt.models.value_based.iql import IQLConfig
+from dt.models.value_based.td3bc import TD3BCConfig
 
 DISCOUNT = 0.6
 pytestmark = pytest.mark.filterwarnings("ignore")  # of TorchRL, about its own parts

@@ -5,10 +5,10 @@ import pytest
 import torch
 from test_dt_support import CONTEXT, CONTINUOUS, DISCRETE, make_episodes
 
+from cartpole_phys.backends.resolve import world_of
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError
-from cartpole_phys.policies.heuristic import uniform
-from cartpole_phys.worlds.world import world_of
+from cartpole_phys.policies.controllers import uniform
+from cartpole_phys.utils.errors import InputError
 from dt.data.source import Spaces, describe
 from dt.data.windows import Normalization, Windows
 

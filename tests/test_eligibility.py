@@ -9,13 +9,13 @@ import torch
 from test_dt_support import make_episodes, small_recipe
 
 from cartpole_phys.episodes import CUT, Episodes
-from dt import checkpoint as checkpoints
-from dt.checkpoint import Checkpoint
 from dt.data.source import describe
 from dt.data.transitions import Transitions
 from dt.data.windows import Normalization
-from dt.models import KINDS, create
-from dt.training import best, train
+from dt.models.recipes import KINDS, create
+from dt.training import checkpoint as checkpoints
+from dt.training.checkpoint import Checkpoint
+from dt.training.loop import best, train
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of TorchRL, about its own parts

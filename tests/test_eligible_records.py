@@ -17,9 +17,9 @@ from benchmarks.studies.smoke import shrunk
 from benchmarks.studies.summary import Summary
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.errors import InputError
+from cartpole_phys.utils.errors import InputError
 from dt.data.source import describe
-from dt.models import recipe
+from dt.models.recipes import recipe
 
 WEAK = Recipe(policy="heuristic", tier="weak", steps=1_000)
 PROTOCOL = Protocol(episodes=4, seeds=2, curve_points=2, curve_episodes=3, swept_scores=(50.0,))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import endurance
-from cartpole_phys.integrators import INTEGRATORS
+from cartpole_phys.kernels.integrators import INTEGRATORS
 from cartpole_phys.physics import DAMPING_LIMIT, RANGES, Params
 from cartpole_phys.system import PARAM_NAMES
 from cartpole_phys.task import TASKS

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from cartpole_phys.episodes import CUT, Episodes, concatenate
-from cartpole_phys.errors import InputError
-from cartpole_phys.policies.heuristic import proportional, uniform
-from cartpole_phys.rollout import collect
+from cartpole_phys.policies.controllers import proportional, uniform
+from cartpole_phys.rollouts.collect import collect
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import InputError
 
 
 def _data(steps: int = 5_000) -> Episodes:

@@ -11,16 +11,15 @@ from gymnasium.wrappers import ClipAction, HumanRendering, NormalizeObservation,
 
 import cartpole_phys
 from benchmarks.pendulum_reference import PendulumReference
+from cartpole_phys.backends.resolve import world_of
 from cartpole_phys.data import score
 from cartpole_phys.data.evaluation import evaluate
 from cartpole_phys.data.score import mean_interval, references, references_of, return_of_score
-from cartpole_phys.errors import InputError
-from cartpole_phys.policies.adapters import as_policy
-from cartpole_phys.policies.heuristic import uniform
-from cartpole_phys.policies.lqr import regulator
-from cartpole_phys.rollout import play
+from cartpole_phys.policies.controllers import regulator, uniform
+from cartpole_phys.policies.resolve import as_policy
+from cartpole_phys.rollouts.collect import play
 from cartpole_phys.system import CartPole
-from cartpole_phys.worlds.world import world_of
+from cartpole_phys.utils.errors import InputError
 
 
 def swinging(observations: np.ndarray) -> np.ndarray:

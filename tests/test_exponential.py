@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from cartpole_phys.numeric.compiled import kernel
-from cartpole_phys.numeric.exponential import LARGEST, exp, log, softplus, tanh
-from cartpole_phys.numeric.random_stream import normals
+from cartpole_phys.numeric.elementary import LARGEST, exp, log, softplus, tanh
+from cartpole_phys.numeric.philox import normals
 
 EXP, LOG, TANH, SOFTPLUS = range(4)
 

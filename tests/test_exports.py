@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from cartpole_phys import build_dataset, load_dataset
-from cartpole_phys.data.exports import pickled
+from cartpole_phys.data.exports import pickle as pickled
 from cartpole_phys.data.exports.export import FORMATS, export
 from cartpole_phys.data.exports.minari import dataset_id
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError
+from cartpole_phys.utils.errors import InputError
 
 FILES = ("medium_file", "discrete_file", "varied_file", "random_file")
 

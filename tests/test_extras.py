@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 from test_dt_support import make_episodes, small_recipe
 
-from cartpole_phys.cluster import spread
 from cartpole_phys.data.exports import minari, parquet
-from cartpole_phys.errors import InputError
-from cartpole_phys.policies.training_recipe import training_versions
-from dt.checkpoint import Checkpoint
-from dt.curves import learning_curves
+from cartpole_phys.policies.training.recipe import training_versions
+from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.parallel import spread
 from dt.evaluate import evaluate_command
-from dt.interchange import hub, hugging_face, onnx
-from dt.learning.optimization import TrainConfig
-from dt.training import train
+from dt.formats import hub, hugging_face, onnx
+from dt.plotting import learning_curves
+from dt.training.checkpoint import Checkpoint
+from dt.training.loop import train
+from dt.training.optimizer import TrainConfig
 
 
 def _model() -> Checkpoint:
@@ -49,6 +49,6 @@ def test_missing_modules_are_named(module: str, tmp_path: Path, monkeypatch: pyt
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cartpole_phys.policies.training_recipe.PACKAGES", ("no-such-package",))
+    monkeypatch.setattr("cartpole_phys.policies.training.recipe.PACKAGES", ("no-such-package",))
     with pytest.raises(InputError, match=r'needs no-such-package, .* pip install "cartpole-phys\[sb3\]"'):
         training_versions()

@@ -13,11 +13,12 @@ from typing import ClassVar
 import pytest
 
 from cartpole_phys import load_dataset, make_env_and_dataset
-from cartpole_phys.data.building.progress import Silent
-from cartpole_phys.data.release import downloading, fetching
-from cartpole_phys.data.release.downloading import OTHER_HASH
-from cartpole_phys.data.release.fetching import MIRRORS, Registry, Released, fetch
-from cartpole_phys.errors import InputError
+from cartpole_phys.data import fetch as fetching
+from cartpole_phys.data.fetch import MIRRORS, Registry, Released, fetch
+from cartpole_phys.utils import download as downloading
+from cartpole_phys.utils.download import OTHER_HASH
+from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.progress import Silent
 
 NAME = "physcartpole-random-v0"
 

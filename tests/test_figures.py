@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import energy_drift, shoves
-from cartpole_phys.integrators import INTEGRATORS
+from cartpole_phys.kernels.integrators import INTEGRATORS
 from cartpole_phys.task import TASKS
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cartpole_phys.files import unfinished, unfinished_folder
+from cartpole_phys.utils.files import unfinished, unfinished_folder
 
 
 def test_a_file_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_an_error_leaves_what_was_there(tmp_path: Path, error: type[BaseExceptio
 def test_what_a_killed_process_left_is_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "file.bin"
     program = (
-        "import os, pathlib, signal, sys; from cartpole_phys.files import unfinished\n"
+        "import os, pathlib, signal, sys; from cartpole_phys.utils.files import unfinished\n"
         "with unfinished(pathlib.Path(sys.argv[1])) as partial:\n"
         "    partial.write_bytes(b'much that is left over')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)"

@@ -16,17 +16,17 @@ from gymnasium.envs.registration import WrapperSpec
 from gymnasium.wrappers import NormalizeReward, TransformObservation
 from test_worlds import Chance, assert_equal, flipped, middle
 
-from cartpole_phys.data.build import build_dataset
+from cartpole_phys.backends.base import NotReplayable, World
+from cartpole_phys.backends.gymnasium_batch import BATCH_SIZE, episode_seed
+from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.simulator_state import CLASSIC, physics_state_of
+from cartpole_phys.data.building.build import build_dataset
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.episodes import CUT, Episodes, concatenate
-from cartpole_phys.errors import InputError
-from cartpole_phys.policies.heuristic import uniform
+from cartpole_phys.policies.controllers import uniform
 from cartpole_phys.rollouts.policy import ActionBatch
 from cartpole_phys.system import CartPole
-from cartpole_phys.worlds.foreign_batch import BATCH_SIZE, episode_seed
-from cartpole_phys.worlds.physics_state import CLASSIC, physics_state_of
-from cartpole_phys.worlds.rows import NotReplayable
-from cartpole_phys.worlds.world import World, world_of
+from cartpole_phys.utils.errors import InputError
 
 CLASSIC_IDS = ["Pendulum-v1", "CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0"]
 
@@ -263,8 +263,8 @@ def test_old_ids_make_no_noise() -> None:
 MISSING = """
 import sys
 sys.modules["mujoco"] = None
-from cartpole_phys.errors import InputError
-from cartpole_phys.worlds.world import world_of
+from cartpole_phys.utils.errors import InputError
+from cartpole_phys.backends.resolve import world_of
 try:
     world_of("HalfCheetah-v5")
 except InputError as error:

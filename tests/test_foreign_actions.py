@@ -10,14 +10,13 @@ from gymnasium.wrappers import TransformAction
 from test_foreign import Always, registered  # noqa: F401 - a fixture
 from test_worlds import Failing
 
-from cartpole_phys.actions import bounds, executed
-from cartpole_phys.errors import InputError
+from cartpole_phys.backends.random_policy import UniformPolicy
+from cartpole_phys.backends.resolve import world_of
 from cartpole_phys.physics import Params
-from cartpole_phys.policies.heuristic import proportional
-from cartpole_phys.policies.lqr import regulator
+from cartpole_phys.policies.controllers import proportional, regulator
 from cartpole_phys.rollouts.policy import ActionBatch
-from cartpole_phys.worlds.uniform import UniformPolicy
-from cartpole_phys.worlds.world import world_of
+from cartpole_phys.spaces import bounds, executed
+from cartpole_phys.utils.errors import InputError
 
 
 @pytest.mark.parametrize("policy", [proportional(1.0, False), regulator(Params())])

@@ -9,9 +9,9 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import cartpole_phys
-from cartpole_phys.integrators import INTEGRATORS
+from cartpole_phys.batch import Columns, move
+from cartpole_phys.kernels.integrators import INTEGRATORS
 from cartpole_phys.physics import DAMPING_LIMIT, RANGES, Params
-from cartpole_phys.stepping.columns import Columns, move
 from cartpole_phys.system import PARAM_NAMES, CartPole
 from cartpole_phys.task import TASKS
 

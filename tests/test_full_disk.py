@@ -18,10 +18,10 @@ PROGRAM = """
 import json, resource, shutil, sys
 from pathlib import Path
 from cartpole_phys import build_dataset
-from cartpole_phys.data.building.progress import Silent
+from cartpole_phys.utils.progress import Silent
 from cartpole_phys.data.exports.export import FORMATS, export
 from cartpole_phys.data.report.show import show, write_page
-from cartpole_phys.errors import InputError
+from cartpole_phys.utils.errors import InputError
 
 source, folder = map(Path, sys.argv[1:])
 build = {"policy": "random", "steps": 2_000, "jobs": 1, "out": folder, "name": "set"}

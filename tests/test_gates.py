@@ -9,8 +9,8 @@ import pytest
 from resealed import Arrays, Edit, failing, refuting, resealed
 
 from cartpole_phys import build_dataset
-from cartpole_phys.data.check import NOT_APPLICABLE, PASSED, check
-from cartpole_phys.data.gates import GATES
+from cartpole_phys.data.checks import GATES
+from cartpole_phys.data.checks.run import NOT_APPLICABLE, PASSED, check
 from cartpole_phys.system import PARAM_NAMES
 
 GATE_NAMES = [gate.name for gate in GATES]

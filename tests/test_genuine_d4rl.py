@@ -22,15 +22,15 @@ from genuine_d4rl import (
 )
 
 from cartpole_phys import check, qlearning_dataset, sequence_dataset
-from cartpole_phys.data.building.progress import Silent
-from cartpole_phys.data.check import FAILED
+from cartpole_phys.data.checks.run import FAILED
 from cartpole_phys.data.exports.export import export
+from cartpole_phys.data.hdf5.file import read
+from cartpole_phys.data.hdf5.file import write as write_own
 from cartpole_phys.data.loading import load_file, load_whole
 from cartpole_phys.data.report.show import show
-from cartpole_phys.data.storage.d4rl import read
-from cartpole_phys.data.storage.d4rl import write as write_own
 from cartpole_phys.episodes import CUT, Episodes
-from cartpole_phys.errors import InputError
+from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.progress import Silent
 
 by_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 
@@ -138,8 +138,8 @@ def test_a_cut_that_is_a_float_ends_in_a_verdict(medium_file: Path, tmp_path: Pa
 
 
 def test_a_model_is_trained_on_one(tmp_path: Path) -> None:
-    from dt.models import recipe
-    from dt.training import train
+    from dt.models.recipes import recipe
+    from dt.training.loop import train
 
     arrays: dict[str, Any] = {
         **maze2d(),

@@ -7,9 +7,9 @@ from test_dt_support import make_episodes, small_recipe
 from benchmarks.studies.horizons import action_errors, observation_errors
 from dt.data.token_windows import numbers_of
 from dt.data.windows import Windows
-from dt.decision import DecisionTransformer
-from dt.training import train
-from dt.trajectory import TrajectoryTransformer
+from dt.models.decision import DecisionTransformer
+from dt.models.trajectory import TrajectoryTransformer
+from dt.training.loop import train
 
 KNOWN, STARTS = 2, torch.tensor([0, 30, 200])
 STEPS = 5  # of a window, which is all that the models see

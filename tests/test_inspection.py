@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from cartpole_phys import load_dataset
-from cartpole_phys.data.check import check
+from cartpole_phys.data.checks.run import check
+from cartpole_phys.data.declared_env import stated_env
+from cartpole_phys.data.hdf5.deflate import deflate, inflate
+from cartpole_phys.data.hdf5.file import Contents, read, write
+from cartpole_phys.data.hdf5.untrusted import DEEPEST
 from cartpole_phys.data.loading import make_env_and_dataset
-from cartpole_phys.data.stated import stated_env
-from cartpole_phys.data.storage.chunks import deflate, inflate
-from cartpole_phys.data.storage.d4rl import Contents, read, write
-from cartpole_phys.data.storage.inspection import DEEPEST
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError
+from cartpole_phys.utils.errors import InputError
 
 ROWS = 100
 ARRAYS: dict[str, Any] = {

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from cartpole_phys.errors import InputError
-from cartpole_phys.integrators import INTEGRATORS
+from cartpole_phys.batch import move
+from cartpole_phys.kernels.integrators import INTEGRATORS
 from cartpole_phys.linearize import linearize
 from cartpole_phys.physics import Params, energy
-from cartpole_phys.stepping.columns import move
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import InputError
 
 ORDERS = {"euler": 1, "semi_implicit_euler": 1, "symplectic_euler": 1, "rk4": 4}
 SPAN = 2 * 0.1 * 0.5 * 9.8  # 2 m g l, J: the height of the energy between hanging and upright

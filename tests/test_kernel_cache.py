@@ -20,14 +20,14 @@ from commands import NOTICE
 from numba.core.registry import cpu_target
 
 import cartpole_phys
-from cartpole_phys.integrators import INTEGRATORS
+from cartpole_phys.kernels.closed_loop import simulate_kernel
+from cartpole_phys.kernels.integrators import INTEGRATORS
+from cartpole_phys.kernels.reset import begin_kernel, restart_kernel
+from cartpole_phys.kernels.scalar import begin_one_kernel, step_one_kernel
+from cartpole_phys.kernels.step import KINDS, Kind, step_kernel
 from cartpole_phys.numeric import compiled, kernel_cache
 from cartpole_phys.numeric.compiled import kernel, kernel_sources
 from cartpole_phys.numeric.kernel_cache import KernelCache
-from cartpole_phys.rollouts.closed_loop import simulate_kernel
-from cartpole_phys.stepping.block import KINDS, Kind, step_kernel
-from cartpole_phys.stepping.single import begin_one_kernel, step_one_kernel
-from cartpole_phys.stepping.starting import begin_kernel, restart_kernel
 
 PROGRAM = """
 import numpy as np

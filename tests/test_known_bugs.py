@@ -17,9 +17,9 @@ from gymnasium.vector import AutoresetMode
 from side_by_side import DISCRETE, EVERYTHING, IDS, MODES, assert_same
 
 import cartpole_phys
-from cartpole_phys.errors import InputError
 from cartpole_phys.linearize import linearize
 from cartpole_phys.physics import Params
+from cartpole_phys.utils.errors import InputError
 
 gym.register_envs(cartpole_phys)
 

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from scipy.signal import cont2discrete
 
-from cartpole_phys.errors import InputError
-from cartpole_phys.integrators import INTEGRATORS
+from cartpole_phys.kernels.control_laws import PROPORTIONAL
+from cartpole_phys.kernels.integrators import INTEGRATORS
 from cartpole_phys.linearize import linearize
 from cartpole_phys.physics import Params
-from cartpole_phys.policies import lqr
-from cartpole_phys.policies.lqr import lqr_gains, regulator
-from cartpole_phys.rollout import play
-from cartpole_phys.rollouts.laws import PROPORTIONAL
+from cartpole_phys.policies import controllers as lqr
+from cartpole_phys.policies.controllers import lqr_gains, regulator
+from cartpole_phys.rollouts.collect import play
 from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import InputError
 
 FULL_RETURN = 500
 STATE_WEIGHTS = np.diag([lqr.POSITION_WEIGHT, lqr.VELOCITY_WEIGHT, lqr.ANGLE_WEIGHT, lqr.SPIN_WEIGHT])

@@ -11,12 +11,12 @@ import pytest
 from resealed import Arrays, Weights, failing, resealed
 
 from cartpole_phys import build_dataset
-from cartpole_phys.data.check import FAILED, PASSED, _Asked
-from cartpole_phys.data.gates.claims import COMPARED, FREE_TEXT, IMPLIED, OTHER_GATES
-from cartpole_phys.data.gates.metadata import Metadata
-from cartpole_phys.data.storage.blocks import Block, blocks
-from cartpole_phys.data.storage.d4rl import Header, Reader, read_header
-from cartpole_phys.errors import InputError
+from cartpole_phys.data.checks.claims import COMPARED, FREE_TEXT, IMPLIED, OTHER_GATES
+from cartpole_phys.data.checks.metadata import Metadata
+from cartpole_phys.data.checks.run import FAILED, PASSED, _Asked
+from cartpole_phys.data.hdf5.blocks import Block, blocks
+from cartpole_phys.data.hdf5.file import Header, Reader, read_header
+from cartpole_phys.utils.errors import InputError
 
 Change = Callable[[dict[str, Any]], None]
 

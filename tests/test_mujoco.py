@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from test_worlds import flipped
 
-from cartpole_phys.policies.heuristic import uniform
-from cartpole_phys.worlds.foreign import foreign_world
-from cartpole_phys.worlds.physics_state import physics_state_of
-from cartpole_phys.worlds.world import world_of
+from cartpole_phys.backends.gymnasium_env import foreign_world
+from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.simulator_state import physics_state_of
+from cartpole_phys.policies.controllers import uniform
 
 mujoco = pytest.importorskip("mujoco")
 
@@ -73,7 +73,7 @@ def test_positions_alone_would_not_do() -> None:
 
 
 def test_mujoco_makes_no_noise(tmp_path: Path) -> None:
-    program = "from cartpole_phys.worlds.world import world_of; world_of('HalfCheetah-v5').make()"
+    program = "from cartpole_phys.backends.resolve import world_of; world_of('HalfCheetah-v5').make()"
     result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
     )
@@ -85,7 +85,7 @@ def test_mujoco_makes_no_noise(tmp_path: Path) -> None:
 
 THREADS = """
 from concurrent.futures import ThreadPoolExecutor
-from cartpole_phys.worlds.making import find_spec, make
+from cartpole_phys.backends.make import find_spec, make
 
 def work(_):
     for _ in range(8):

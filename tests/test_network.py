@@ -11,9 +11,8 @@ from scipy import stats
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, SACPolicy
 
-from cartpole_phys.policies.network import NetworkPolicy, executed, log_probs
-from cartpole_phys.policies.network_format import Weights
-from cartpole_phys.rollouts.network import TILE, WIDTH
+from cartpole_phys.kernels.mlp import TILE, WIDTH
+from cartpole_phys.policies.network import NetworkPolicy, Weights, executed, log_probs
 
 SPACE = Box(-10.0, 10.0, (4,))
 SEEN = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)

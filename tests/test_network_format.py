@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from networks import Described, described, saying
 
-from cartpole_phys.errors import InputError
-from cartpole_phys.policies.behaviour import from_description
+from cartpole_phys.policies.behavior import from_description
+from cartpole_phys.utils.errors import InputError
 
 
 def _without(what: Described, name: str) -> Described:

@@ -8,15 +8,15 @@ import pytest
 from networks import Described, act, described, saying, standing
 from scipy import stats
 
+from cartpole_phys.batch import Columns
 from cartpole_phys.episodes import Episodes, concatenate
-from cartpole_phys.errors import InputError
-from cartpole_phys.numeric.random_stream import key_from_seed
-from cartpole_phys.policies.behaviour import from_description
+from cartpole_phys.numeric.philox import key_from_seed
+from cartpole_phys.policies.behavior import from_description
 from cartpole_phys.policies.network import NetworkPolicy, compiled_network, executed, log_probs
-from cartpole_phys.rollout import collect, play, run_compiled
-from cartpole_phys.rollouts.stepwise import StepwisePolicy
-from cartpole_phys.stepping.columns import Columns
+from cartpole_phys.rollouts.collect import collect, play, run_compiled
+from cartpole_phys.rollouts.policy import StepwisePolicy
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import InputError
 
 KEY = key_from_seed(11)
 BUSY = {"push_rate": 5.0, "observation_noise": 0.01, "randomize": {"pole_mass": [0.05, 0.2]}}

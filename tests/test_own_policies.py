@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from cartpole_phys import build_dataset
-from cartpole_phys.data.check import NOT_PROVEN, check
-from cartpole_phys.data.storage.d4rl import read_header
-from cartpole_phys.errors import InputError
+from cartpole_phys.data.checks.run import NOT_PROVEN, check
+from cartpole_phys.data.hdf5.file import read_header
+from cartpole_phys.utils.errors import InputError
 
 MODULE = "policies_of_ones_own"
 SOURCE = '''

@@ -15,10 +15,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from cartpole_phys.data.building.progress import Silent
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.report.charts import HEIGHT, LEFT, WIDTH, Axes, _ticks
 from cartpole_phys.data.report.show import show, write_page
+from cartpole_phys.utils.progress import Silent
 
 browser = pytest.mark.clients
 

@@ -6,10 +6,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from cartpole_phys.errors import InputError
+from cartpole_phys.batch import move
 from cartpole_phys.physics import Params
-from cartpole_phys.stepping.columns import move
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import InputError
 
 
 def test_discrete_euler_is_cartpole_v1_step_by_step() -> None:

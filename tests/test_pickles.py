@@ -12,8 +12,8 @@ import pytest
 from forgeries import FORGERIES, PROGRAM
 
 from cartpole_phys import load_dataset
-from cartpole_phys.data.exports import pickled
-from cartpole_phys.errors import InputError
+from cartpole_phys.data.exports import pickle as pickled
+from cartpole_phys.utils.errors import InputError
 
 
 class Dangerous:

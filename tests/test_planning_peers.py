@@ -11,10 +11,10 @@ from benchmarks.speeds.peers.uncached_search import UncachedSearch
 from benchmarks.speeds.planning import planner
 from dt.data.source import describe
 from dt.data.windows import Normalization, Windows
-from dt.gpt import TransformerConfig
-from dt.learning.optimization import TrainConfig
+from dt.models.gpt import TransformerConfig
+from dt.models.trajectory import TrajectoryConfig
 from dt.planning.beam import PlanConfig, search
-from dt.trajectory import TrajectoryConfig
+from dt.training.optimizer import TrainConfig
 
 SHAPE = TransformerConfig(layers=2, heads=2, width=16, dropout=0.0)
 

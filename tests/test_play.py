@@ -13,16 +13,16 @@ from commands import without_notice
 from gymnasium.error import ResetNeeded
 from networks import described
 
-from cartpole_phys.errors import InputError
+from cartpole_phys.batch import move
 from cartpole_phys.play import Game, Keys, Playing, play_in_window
-from cartpole_phys.policies.heuristic import proportional, uniform
-from cartpole_phys.policies.named import named_policy
+from cartpole_phys.policies.controllers import proportional, uniform
 from cartpole_phys.policies.network import NetworkPolicy, compiled_network
-from cartpole_phys.rollout import play
+from cartpole_phys.policies.resolve import named_policy
+from cartpole_phys.rendering.window import load_pygame
+from cartpole_phys.rollouts.collect import play
 from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy
-from cartpole_phys.stepping.columns import move
 from cartpole_phys.system import CartPole
-from cartpole_phys.window import load_pygame
+from cartpole_phys.utils.errors import InputError
 
 
 class Still:

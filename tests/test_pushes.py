@@ -10,10 +10,10 @@ import pytest
 import cartpole_phys
 from cartpole_phys import build_dataset, check
 from cartpole_phys.data.loading import load_file
-from cartpole_phys.errors import InputError
-from cartpole_phys.policies.heuristic import proportional
-from cartpole_phys.rollout import collect, play
+from cartpole_phys.policies.controllers import proportional
+from cartpole_phys.rollouts.collect import collect, play
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import InputError
 
 gym.register_envs(cartpole_phys)
 

@@ -11,7 +11,7 @@ import pytest
 
 import cartpole_phys
 from cartpole_phys.numeric.compiled import kernel
-from cartpole_phys.numeric.random_stream import (
+from cartpole_phys.numeric.philox import (
     key_from_generator,
     key_from_seed,
     keys_from_generator,

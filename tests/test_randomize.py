@@ -10,9 +10,9 @@ from side_by_side import DISCRETE, IDS, SWING_UP, assert_same
 
 from cartpole_phys import build_dataset, check
 from cartpole_phys.data.loading import load_file
-from cartpole_phys.numeric.random_stream import key_from_seed
-from cartpole_phys.policies.heuristic import proportional, uniform
-from cartpole_phys.rollout import play, run_compiled
+from cartpole_phys.numeric.philox import key_from_seed
+from cartpole_phys.policies.controllers import proportional, uniform
+from cartpole_phys.rollouts.collect import play, run_compiled
 from cartpole_phys.rollouts.lockstep import run_lockstep
 from cartpole_phys.rollouts.policy import ActionBatch
 from cartpole_phys.system import PARAM_NAMES, CartPole

@@ -26,7 +26,7 @@ from benchmarks.readme import (
     verdict,
 )
 from cartpole_phys.data.recipe import released_recipes
-from cartpole_phys.errors import InputError
+from cartpole_phys.utils.errors import InputError
 
 PAGES = [README, ENVIRONMENT, DATASETS, MODELS]
 WRITTEN = [*PAGES, SCORES, PENDULUM, ATTENTION, HALFCHEETAH, CATALOGUE]

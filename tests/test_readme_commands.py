@@ -21,8 +21,8 @@ from readme import PYTHON, ROOT, SHELL, blocks, commands, inline_code
 from test_wheel import NOT_SOURCES
 
 from cartpole_phys import cli
-from cartpole_phys.data.build import Options
-from cartpole_phys.data.building.writing import Built
+from cartpole_phys.data.building.build import Options
+from cartpole_phys.data.building.write import Built
 from cartpole_phys.data.recipe import Recipe
 
 CLONE = "/path/to/your/clone"  # what README has for the place of the repository

@@ -10,13 +10,13 @@ import h5py
 import pytest
 
 from cartpole_phys import build_dataset
-from cartpole_phys.data.building.progress import Silent
-from cartpole_phys.data.check import FAILED, check
-from cartpole_phys.data.rebuild import rebuild
+from cartpole_phys.data.building.rebuild import rebuild
+from cartpole_phys.data.checks.run import FAILED, check
+from cartpole_phys.data.hdf5.file import read_header
 from cartpole_phys.data.recipe import Recipe, released_recipes
-from cartpole_phys.data.storage.d4rl import read_header
 from cartpole_phys.data.tiers import REPLAYS, TRAINED
-from cartpole_phys.errors import InputError
+from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.progress import Silent
 
 OWN = "policies_of_tests:balancing"
 OWN_MODULE = """

@@ -8,14 +8,14 @@ import pytest
 from training_recipes import small_recipe, trained
 
 import cartpole_phys
-from cartpole_phys.data.gates.schema import expected_arrays
+from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.data.checks.schema import expected_arrays
 from cartpole_phys.episodes import CUT, Episodes
-from cartpole_phys.errors import InputError
-from cartpole_phys.policies.recorder import FIRST_CAPACITY, Recorder
-from cartpole_phys.policies.training_envs import ColumnsReader
-from cartpole_phys.policies.training_run import TrainingRecording
+from cartpole_phys.policies.training.envs import ColumnsReader
+from cartpole_phys.policies.training.recorder import FIRST_CAPACITY, Recorder
+from cartpole_phys.policies.training.run import TrainingRecording
 from cartpole_phys.sb3 import PhysCartPoleVecEnv
-from cartpole_phys.worlds.world import world_of
+from cartpole_phys.utils.errors import InputError
 
 gym.register_envs(cartpole_phys)
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import cartpole_phys
-from cartpole_phys.errors import InputError
 from cartpole_phys.physics import Params
 from cartpole_phys.sb3 import PhysCartPoleVecEnv
+from cartpole_phys.utils.errors import InputError
 
 gym.register_envs(cartpole_phys)
 

@@ -11,16 +11,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file as load_weights
 
+from cartpole_phys.data import fetch as fetching
+from cartpole_phys.data.fetch import Registry, Released, fetch
+from cartpole_phys.data.hdf5.file import read_header
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe, released_recipes
-from cartpole_phys.data.release import fetching
 from cartpole_phys.data.release import release as module
 from cartpole_phys.data.release.card import card
-from cartpole_phys.data.release.fetching import Registry, Released, fetch
-from cartpole_phys.data.release.publishing import publish_plan
-from cartpole_phys.data.release.release import MANIFEST, release
-from cartpole_phys.data.storage.d4rl import read_header
-from cartpole_phys.errors import InputError
+from cartpole_phys.data.release.release import MANIFEST, publish_plan, release
+from cartpole_phys.utils.errors import InputError
 
 SMALL = [
     Recipe(policy="random", steps=500),

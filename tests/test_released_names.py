@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from cartpole_phys import build_dataset
-from cartpole_phys.data.check import check
+from cartpole_phys.data.checks.run import check
+from cartpole_phys.data.hdf5.file import read_header
 from cartpole_phys.data.release import identity
 from cartpole_phys.data.release.identity import ReleaseWarning, arrays_sha256
-from cartpole_phys.data.storage.d4rl import read_header
 
 NAME = "physcartpole-ppo-medium-replay-v0"  # a second of training
 BUILD: dict[str, Any] = {"policy": "ppo", "tier": "medium-replay"}

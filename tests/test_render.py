@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from cartpole_phys.render import ARC, CART, FALL, FORCE, GRID, POLE, PUSH, draw, draw_mosaic
-from cartpole_phys.stepping.columns import Columns
+from cartpole_phys.batch import Columns
+from cartpole_phys.rendering.draw import ARC, CART, FALL, FORCE, GRID, POLE, PUSH, draw, draw_mosaic
 from cartpole_phys.system import CartPole
 
 

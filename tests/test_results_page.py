@@ -10,7 +10,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from benchmarks.page import DOCS, DOCUMENTS, page, write
-from cartpole_phys.errors import InputError
+from cartpole_phys.utils.errors import InputError
 
 PICTURE = re.compile(r"!\[([^\]]*)\]")
 

@@ -7,18 +7,17 @@ import numpy as np
 import pytest
 
 import cartpole_phys
+from cartpole_phys.backends.resolve import world_of
 from cartpole_phys.episodes import CUT, Episodes
-from cartpole_phys.errors import InputError
-from cartpole_phys.integrators import INTEGRATORS
-from cartpole_phys.numeric.random_stream import key_from_seed
-from cartpole_phys.policies.heuristic import calibrate, proportional, uniform
-from cartpole_phys.policies.swing_up import swing_up
-from cartpole_phys.rollout import collect, play, run_compiled
-from cartpole_phys.rollouts.laws import PROPORTIONAL
+from cartpole_phys.kernels.control_laws import PROPORTIONAL
+from cartpole_phys.kernels.integrators import INTEGRATORS
+from cartpole_phys.numeric.philox import key_from_seed
+from cartpole_phys.policies.controllers import calibrate, proportional, swing_up, uniform
+from cartpole_phys.rollouts.collect import collect, play, run_compiled
 from cartpole_phys.rollouts.lockstep import BATCH_SIZE, run_lockstep
 from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy
 from cartpole_phys.system import CartPole
-from cartpole_phys.worlds.world import world_of
+from cartpole_phys.utils.errors import InputError
 
 gym.register_envs(cartpole_phys)
 

@@ -15,12 +15,12 @@ from commands import without_notice
 from test_rollout import BUSY, GAIN, IDS, assert_equal
 
 import cartpole_phys
-from cartpole_phys import rollout
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.numeric.random_stream import key_from_seed
-from cartpole_phys.policies.heuristic import proportional, uniform
-from cartpole_phys.rollout import collect, compiled_batches, cut, play, run_compiled
-from cartpole_phys.rollouts.closed_loop import LANES
+from cartpole_phys.kernels.closed_loop import LANES
+from cartpole_phys.numeric.philox import key_from_seed
+from cartpole_phys.policies.controllers import proportional, uniform
+from cartpole_phys.rollouts import collect as rollout
+from cartpole_phys.rollouts.collect import collect, compiled_batches, cut, play, run_compiled
 from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
 
@@ -86,8 +86,8 @@ def test_leaving_early_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -
 FORK = """
 import os
 import numpy as np
-from cartpole_phys.policies.heuristic import uniform
-from cartpole_phys.rollout import collect
+from cartpole_phys.policies.controllers import uniform
+from cartpole_phys.rollouts.collect import collect
 from cartpole_phys.system import CartPole
 from cartpole_phys.vector import PhysCartPoleVectorEnv
 

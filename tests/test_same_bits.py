@@ -14,17 +14,24 @@ import numpy as np
 import pytest
 from networks import described
 
-from cartpole_phys.data.storage.hashing import array_sha256
-from cartpole_phys.integrators import INTEGRATORS
-from cartpole_phys.numeric import compiled, random_stream
-from cartpole_phys.numeric.random_stream import key_from_seed
-from cartpole_phys.policies.heuristic import proportional, uniform
+from cartpole_phys import batch as columns
+from cartpole_phys.data.hashing import array_sha256
+from cartpole_phys.kernels import action_distributions as distributions
+from cartpole_phys.kernels import closed_loop
+from cartpole_phys.kernels import control_laws as laws
+from cartpole_phys.kernels import observe as sensing
+from cartpole_phys.kernels import policy_call as network_call
+from cartpole_phys.kernels import reset as starting
+from cartpole_phys.kernels import scalar as single
+from cartpole_phys.kernels import step as block
+from cartpole_phys.kernels.integrators import INTEGRATORS
+from cartpole_phys.numeric import compiled
+from cartpole_phys.numeric import philox as random_stream
+from cartpole_phys.numeric.philox import key_from_seed
+from cartpole_phys.policies.controllers import proportional, swing_up, uniform
 from cartpole_phys.policies.network import NetworkPolicy, compiled_network, executed, log_probs
-from cartpole_phys.policies.swing_up import swing_up
-from cartpole_phys.rollout import run_compiled
-from cartpole_phys.rollouts import closed_loop, distributions, laws, network_call
+from cartpole_phys.rollouts.collect import run_compiled
 from cartpole_phys.rollouts.policy import CompiledPolicy
-from cartpole_phys.stepping import block, columns, sensing, single, starting
 from cartpole_phys.system import CartPole
 
 # One hash over all arrays of 100 episodes for every integrator, task and action kind, with and without

@@ -14,8 +14,8 @@ from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.vec_env import VecEnvWrapper, VecMonitor
 
 import cartpole_phys
-from cartpole_phys.errors import InputError
 from cartpole_phys.sb3 import Infos, PhysCartPoleVecEnv
+from cartpole_phys.utils.errors import InputError
 
 gym.register_envs(cartpole_phys)
 

@@ -19,7 +19,7 @@ from benchmarks.studies.score_pictures import draw_profiles, draw_scores
 from benchmarks.studies.smoke import shrunk
 from benchmarks.studies.statistics import performance_profile, probability_of_improvement
 from cartpole_phys.data.score import return_of_score
-from dt.checkpoint import load
+from dt.training.checkpoint import load
 
 BETTER, EQUAL, WORSE = 90.0, 50.0, 10.0
 

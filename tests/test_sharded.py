@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cartpole_phys.data.hdf5.file import Contents, write
 from cartpole_phys.data.loading import load_file
-from cartpole_phys.data.storage.d4rl import Contents, write
-from cartpole_phys.data.storage.sharded import (
+from cartpole_phys.data.shards import (
     KEPT,
     MANIFEST,
     Manifest,
@@ -22,10 +22,10 @@ from cartpole_phys.data.storage.sharded import (
     write_manifest,
 )
 from cartpole_phys.episodes import Episodes, concatenate
-from cartpole_phys.errors import InputError
-from cartpole_phys.policies.heuristic import uniform
-from cartpole_phys.rollout import collect
+from cartpole_phys.policies.controllers import uniform
+from cartpole_phys.rollouts.collect import collect
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import InputError
 
 ARRAYS = ("observations", "actions", "rewards", "terminations", "truncations", "final_observations")
 SHARDS = 4

@@ -12,14 +12,21 @@ import numpy as np
 import pytest
 
 from cartpole_phys import build_dataset, load_dataset, qlearning_dataset, sequence_dataset
-from cartpole_phys.data.build import Options, build
-from cartpole_phys.data.building.progress import Silent
-from cartpole_phys.data.check import FAILED, NOT_APPLICABLE, NOT_PROVEN, PASSED, GateResult, _worst, check
+from cartpole_phys.data.building.build import Options, build
+from cartpole_phys.data.checks.run import (
+    FAILED,
+    NOT_APPLICABLE,
+    NOT_PROVEN,
+    PASSED,
+    GateResult,
+    _worst,
+    check,
+)
+from cartpole_phys.data.hashing import METADATA_HASH, file_sha256
+from cartpole_phys.data.hdf5.file import Contents, read, read_header, write
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.data.storage.d4rl import Contents, read, read_header, write
-from cartpole_phys.data.storage.hashing import METADATA_HASH, file_sha256
-from cartpole_phys.data.storage.sharded import (
+from cartpole_phys.data.shards import (
     MANIFEST,
     Manifest,
     Shard,
@@ -27,7 +34,8 @@ from cartpole_phys.data.storage.sharded import (
     joined_sha256,
     write_manifest,
 )
-from cartpole_phys.errors import InputError
+from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.progress import Silent
 
 BUILD: dict[str, Any] = {"policy": "heuristic", "tier": "mixed", "steps": 4_000, "shard_steps": 900}
 OWN = "sharded_policies:constant"

@@ -14,7 +14,7 @@ from cartpole_phys import build_dataset
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.report.page import _spread
 from cartpole_phys.data.report.statistics import Column, coverage, histogram, statistics_of
-from cartpole_phys.errors import printable
+from cartpole_phys.utils.errors import printable
 
 FILES = ("medium_file", "discrete_file", "varied_file", "random_file", "mixed_file")
 

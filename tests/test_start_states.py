@@ -13,8 +13,8 @@ from benchmarks.studies.report import PROTOCOL as PENDULUM
 from benchmarks.studies.statistics import difference, interquartile_mean, paired_difference
 from benchmarks.studies.summary import Summary
 from benchmarks.studies.tables import interval
-from cartpole_phys.data.build import build_dataset
-from cartpole_phys.errors import InputError
+from cartpole_phys.data.building.build import build_dataset
+from cartpole_phys.utils.errors import InputError
 
 IDLE = _method("bc", scaling={"action_reach": (1e-9,)})  # its returns depend on the start states alone
 SHARED = replace(PROTOCOL, shared_starts=True)

@@ -6,16 +6,13 @@ import numpy as np
 import pytest
 from networks import described
 
-from cartpole_phys.numeric.random_stream import key_from_seed
-from cartpole_phys.policies.heuristic import proportional, uniform
-from cartpole_phys.policies.lqr import regulator
+from cartpole_phys.batch import Columns
+from cartpole_phys.kernels.control_laws import PROPORTIONAL
+from cartpole_phys.numeric.philox import key_from_seed
+from cartpole_phys.policies.controllers import proportional, regulator, swing_up, uniform
 from cartpole_phys.policies.network import compiled_network
-from cartpole_phys.policies.swing_up import swing_up
-from cartpole_phys.rollout import run_compiled
-from cartpole_phys.rollouts.laws import PROPORTIONAL
-from cartpole_phys.rollouts.policy import CompiledPolicy
-from cartpole_phys.rollouts.stepwise import StepwisePolicy
-from cartpole_phys.stepping.columns import Columns
+from cartpole_phys.rollouts.collect import run_compiled
+from cartpole_phys.rollouts.policy import CompiledPolicy, StepwisePolicy
 from cartpole_phys.system import CartPole
 
 KEY = key_from_seed(3)

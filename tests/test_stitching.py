@@ -7,18 +7,18 @@ import h5py
 import numpy as np
 import pytest
 
-from cartpole_phys.data.build import build_dataset
-from cartpole_phys.data.building import pieces as taking_apart
-from cartpole_phys.data.building.pieces import HOLDING, pieces
-from cartpole_phys.data.building.progress import Silent
-from cartpole_phys.data.check import FAILED, PASSED, check
+from cartpole_phys.data.building import stitching as taking_apart
+from cartpole_phys.data.building.build import build_dataset
+from cartpole_phys.data.building.rebuild import rebuild
+from cartpole_phys.data.building.stitching import HOLDING, pieces
+from cartpole_phys.data.checks.run import FAILED, PASSED, check
 from cartpole_phys.data.loading import load_file
-from cartpole_phys.data.rebuild import rebuild
 from cartpole_phys.data.score import normalized_score
-from cartpole_phys.errors import InputError
-from cartpole_phys.policies.swing_up import swing_up
-from cartpole_phys.rollout import play
+from cartpole_phys.policies.controllers import swing_up
+from cartpole_phys.rollouts.collect import play
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.progress import Silent
 
 SWING_UP = "PhysCartPoleSwingUp-v0"
 

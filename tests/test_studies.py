@@ -33,14 +33,13 @@ from benchmarks.studies.running import finished, run
 from benchmarks.studies.statistics import ENOUGH, Estimate, difference, interquartile_mean, mean
 from benchmarks.studies.summary import Summary
 from benchmarks.studies.tables import listed, minus
-from cartpole_phys.data.build import build_dataset
+from cartpole_phys.data.building.build import build_dataset
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.errors import InputError
 from cartpole_phys.physics import Params
-from cartpole_phys.policies.heuristic import proportional, uniform
-from cartpole_phys.policies.swing_up import swing_up
-from dt.models import recipe
+from cartpole_phys.policies.controllers import proportional, swing_up, uniform
+from cartpole_phys.utils.errors import InputError
+from dt.models.recipes import recipe
 
 MIXED = Recipe(policy="heuristic", tier="mixed", steps=3_000)
 WEAK = Recipe(policy="heuristic", tier="weak", steps=1_000)

@@ -4,17 +4,16 @@ import numpy as np
 import pytest
 
 from cartpole_phys.data.score import references
-from cartpole_phys.errors import InputError
-from cartpole_phys.integrators import INTEGRATORS
+from cartpole_phys.kernels.control_laws import ENERGY_SHAPING
+from cartpole_phys.kernels.integrators import INTEGRATORS
 from cartpole_phys.physics import Params
-from cartpole_phys.policies.behaviour import from_description
-from cartpole_phys.policies.lqr import lqr_gains
-from cartpole_phys.policies.swing_up import swing_up, swing_up_law
-from cartpole_phys.rollout import play
-from cartpole_phys.rollouts.laws import ENERGY_SHAPING
+from cartpole_phys.policies.behavior import from_description
+from cartpole_phys.policies.controllers import lqr_gains, swing_up, swing_up_law
+from cartpole_phys.rollouts.collect import play
 from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
 from cartpole_phys.task import TASKS
+from cartpole_phys.utils.errors import InputError
 
 UPRIGHT = 0.95  # cosθ
 

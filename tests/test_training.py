@@ -12,13 +12,13 @@ from stable_baselines3.common.vec_env import VecEnv
 from training_recipes import small_recipe, trained
 
 from cartpole_phys import build_dataset
-from cartpole_phys.errors import InputError
 from cartpole_phys.policies.network import NetworkPolicy
-from cartpole_phys.policies.selections import hyperparameters, selection
-from cartpole_phys.policies.training import describe_network, network_weights, new_model, train
-from cartpole_phys.policies.training_envs import training_environment
-from cartpole_phys.policies.training_recipe import Goal, TrainingRecipe
-from cartpole_phys.policies.training_run import TrainingRun
+from cartpole_phys.policies.training.envs import training_environment
+from cartpole_phys.policies.training.hyperparameters import hyperparameters, selection
+from cartpole_phys.policies.training.recipe import Goal, TrainingRecipe
+from cartpole_phys.policies.training.run import TrainingRun
+from cartpole_phys.policies.training.sb3 import describe_network, network_weights, new_model, train
+from cartpole_phys.utils.errors import InputError
 
 KINDS = [("sac", "PhysCartPole-v0"), ("ppo", "PhysCartPole-v0"), ("ppo", "PhysCartPoleDiscrete-v0")]
 

@@ -11,10 +11,10 @@ from flat_data import KINDS, flat_data, transitions_row_by_row
 import cartpole_phys
 from cartpole_phys.data.transitions import qlearning_dataset, sequence_dataset
 from cartpole_phys.episodes import CUT, Episodes
-from cartpole_phys.errors import InputError
-from cartpole_phys.policies.heuristic import uniform
-from cartpole_phys.rollout import collect
+from cartpole_phys.policies.controllers import uniform
+from cartpole_phys.rollouts.collect import collect
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import InputError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cartpole_phys.numeric.compiled import kernel
-from cartpole_phys.numeric.trigonometry import QUARTER_PI, sin_cos, sin_cos_near_zero
+from cartpole_phys.numeric.elementary import QUARTER_PI, sin_cos, sin_cos_near_zero
 
 
 @kernel

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from resealed import Arrays, Edit, Weights, failing, resealed
 
-from cartpole_phys.data.check import check
+from cartpole_phys.data.checks.run import check
 
 CHECK = [sys.executable, "-c", "from cartpole_phys.cli import main; main()", "check", "--quiet"]
 

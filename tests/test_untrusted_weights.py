@@ -14,16 +14,16 @@ import safetensors.torch
 import torch
 from test_dt_support import make_episodes, small_recipe
 
-from cartpole_phys.data.storage.d4rl import read_header
-from cartpole_phys.errors import InputError
-from dt import checkpoint as checkpoints
-from dt.checkpoint import CONFIG, MODEL
-from dt.training import train
+from cartpole_phys.data.hdf5.file import read_header
+from cartpole_phys.utils.errors import InputError
+from dt.training import checkpoint as checkpoints
+from dt.training.checkpoint import CONFIG, MODEL
+from dt.training.loop import train
 
 LOAD = """
 import pathlib, sys
-from cartpole_phys.errors import InputError
-from dt.interchange.trajectory_transformer import _weights
+from cartpole_phys.utils.errors import InputError
+from dt.formats.trajectory_transformer import _weights
 try:
     _weights(pathlib.Path(sys.argv[1]))
 except InputError as error:

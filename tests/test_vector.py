@@ -10,7 +10,7 @@ from gymnasium.error import ResetNeeded
 from side_by_side import assert_same
 
 import cartpole_phys
-from cartpole_phys.errors import InputError
+from cartpole_phys.utils.errors import InputError
 
 gym.register_envs(cartpole_phys)
 

@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from cartpole_phys import build_dataset, check, evaluate, load_dataset, make_env_and_dataset
-from cartpole_phys.data.building.progress import Silent
-from cartpole_phys.data.building.trained import _training_recipe
+from cartpole_phys.data.building.rebuild import rebuild
+from cartpole_phys.data.building.trained_agent import _training_recipe
 from cartpole_phys.data.exports.export import export
+from cartpole_phys.data.hdf5.file import read_header
 from cartpole_phys.data.provenance import differing, stated_versions
-from cartpole_phys.data.rebuild import rebuild
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.report.show import show
-from cartpole_phys.data.storage.d4rl import read_header
-from cartpole_phys.policies.selections import selection
+from cartpole_phys.policies.training.hyperparameters import selection
+from cartpole_phys.utils.progress import Silent
 
 BUILD: dict[str, Any] = {"policy": "ppo", "tier": "medium-replay", "steps": 600}  # a second of training
 VERIFICATIONS: dict[str, Callable[[Path, Path], object]] = {

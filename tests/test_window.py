@@ -17,9 +17,9 @@ from gymnasium.error import DependencyNotInstalled
 from gymnasium.utils.env_checker import check_env
 
 import cartpole_phys
-from cartpole_phys.errors import InputError
+from cartpole_phys.rendering.window import Window, load_pygame
 from cartpole_phys.sb3 import PhysCartPoleVecEnv
-from cartpole_phys.window import Window, load_pygame
+from cartpole_phys.utils.errors import InputError
 
 gym.register_envs(cartpole_phys)
 
@@ -172,7 +172,7 @@ def test_copies_are_not_open(pygame: Any) -> None:
 
 def test_without_a_display_a_window_that_must_be_seen_is_refused() -> None:
     program = (
-        "import numpy as np; from cartpole_phys.window import Window\n"
+        "import numpy as np; from cartpole_phys.rendering.window import Window\n"
         "Window(50).show(np.zeros((9, 9, 3), np.uint8))\n"
         "Window(50, must_be_seen=True).show(np.zeros((9, 9, 3), np.uint8))"
     )

@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cartpole_phys.backends.base import NotReplayable, World, policy_of
+from cartpole_phys.backends.resolve import world_of
 from cartpole_phys.episodes import Episodes, concatenate
-from cartpole_phys.errors import InputError
-from cartpole_phys.policies.heuristic import proportional, uniform
-from cartpole_phys.rollout import collect, play
+from cartpole_phys.policies.controllers import proportional, uniform
+from cartpole_phys.rollouts.collect import collect, play
 from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy
 from cartpole_phys.system import CartPole
-from cartpole_phys.worlds.rows import NotReplayable
-from cartpole_phys.worlds.sources import policy_of
-from cartpole_phys.worlds.world import World, world_of
+from cartpole_phys.utils.errors import InputError
 
 VARIED: dict[str, Any] = {
     "randomize": {"pole_mass": [0.05, 0.2], "cart_friction": [0.0, 0.1]},
@@ -225,7 +224,7 @@ import signal
 import time
 from pathlib import Path
 from test_worlds import Chance
-from cartpole_phys.worlds.world import world_of
+from cartpole_phys.backends.resolve import world_of
 
 class Slow(Chance):
     def act(self, observations, rewards):

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from cartpole_phys.policies.training import train
-from cartpole_phys.policies.training_envs import training_environment
-from cartpole_phys.policies.training_recipe import TrainingRecipe
-from cartpole_phys.policies.training_run import TrainingRun
+from cartpole_phys.policies.training.envs import training_environment
+from cartpole_phys.policies.training.recipe import TrainingRecipe
+from cartpole_phys.policies.training.run import TrainingRun
+from cartpole_phys.policies.training.sb3 import train
 
 PPO = {"net_arch": [16, 16], "n_envs": 3, "n_steps": 16, "batch_size": 24, "learning_rate": 1e-3}
 SAC = {"net_arch": [16, 16], "batch_size": 32, "learning_starts": 50, "train_freq": 4, "learning_rate": 1e-3}

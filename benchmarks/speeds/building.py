@@ -24,7 +24,7 @@ from rich.table import Table
 from benchmarks.speeds import side_by_side
 from benchmarks.speeds.peers.minari_peer import TRANSITIONS
 from benchmarks.speeds.side_by_side import Child, PeerUnavailableError, compare, left_out, options
-from cartpole_phys.data.storage.d4rl import read_header
+from cartpole_phys.data.hdf5.file import read_header
 
 RESULT = Path(__file__).parent.parent / "results" / "building.json"
 PEER = f"Minari DataCollector, {TRANSITIONS:,} transitions"

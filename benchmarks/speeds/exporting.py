@@ -21,7 +21,7 @@ from minari.data_collector import EpisodeBuffer
 from rich.console import Console
 
 from benchmarks.speeds.side_by_side import compare, options, table, write
-from cartpole_phys.data.build import build_dataset
+from cartpole_phys.data.building.build import build_dataset
 from cartpole_phys.data.exports import minari as ours
 from cartpole_phys.data.exports.export import export
 from cartpole_phys.data.loading import load_file

@@ -28,12 +28,12 @@ from benchmarks.speeds.peers import hugging_face_peer as peer
 from benchmarks.speeds.side_by_side import compare, options, table, write
 from cartpole_phys import commands
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError
+from cartpole_phys.utils.errors import InputError
 from dt.data.source import describe
 from dt.data.windows import Normalization, Windows
-from dt.decision import DecisionConfig, DecisionTransformer
-from dt.learning.optimization import Trainer, faster_dtype
-from dt.models import recipe
+from dt.models.decision import DecisionConfig, DecisionTransformer
+from dt.models.recipes import recipe
+from dt.training.optimizer import Trainer, faster_dtype
 
 RESULT = Path(__file__).parent.parent / "results" / "gpu.json"
 EPISODES, STEPS, UPDATES = 4_096, 500 - CONTEXT, 100

@@ -18,14 +18,14 @@ from rich.console import Console
 from benchmarks.speeds.peers import hugging_face_peer as peer
 from benchmarks.speeds.side_by_side import compare, options, table, write
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.policies.heuristic import proportional
-from cartpole_phys.rollout import collect
+from cartpole_phys.policies.controllers import proportional
+from cartpole_phys.rollouts.collect import collect
 from cartpole_phys.system import CartPole
 from dt.data.source import Spaces, describe
 from dt.data.windows import Normalization, Windows
-from dt.decision import DecisionConfig, DecisionTransformer
-from dt.learning.optimization import BFLOAT16, FLOAT32, Trainer, faster_dtype
-from dt.models import recipe
+from dt.models.decision import DecisionConfig, DecisionTransformer
+from dt.models.recipes import recipe
+from dt.training.optimizer import BFLOAT16, FLOAT32, Trainer, faster_dtype
 
 ROWS, BATCH, CONTEXT, EPISODES, STEPS = 200_000, 64, 20, 100, 500
 GAIN = 1.11  # of the data's policy, of medium score

@@ -20,11 +20,11 @@ from benchmarks.speeds.side_by_side import compare, options, table, write
 from cartpole_phys.episodes import Episodes
 from dt.data.source import describe
 from dt.data.windows import Normalization, Windows
-from dt.energy import EnergyConfig, EnergyModel
-from dt.learning.optimization import FLOAT32, Trainer, faster_dtype
-from dt.models import recipe
+from dt.models.energy import EnergyConfig, EnergyModel
+from dt.models.recipes import recipe
+from dt.models.trajectory import TrajectoryConfig, TrajectoryTransformer
 from dt.planning.beam import PlanConfig, search
-from dt.trajectory import TrajectoryConfig, TrajectoryTransformer
+from dt.training.optimizer import FLOAT32, Trainer, faster_dtype
 
 SEARCHED = PlanConfig(horizon=15, beam_width=32)
 SHORT = PlanConfig(horizon=5, beam_width=4)

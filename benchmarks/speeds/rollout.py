@@ -29,9 +29,9 @@ from benchmarks.speeds.side_by_side import (
     options,
     table,
 )
-from cartpole_phys.numeric.random_stream import key_from_seed
-from cartpole_phys.rollout import COMPILED_BATCH_SIZE, run_compiled
-from cartpole_phys.rollouts.laws import PROPORTIONAL
+from cartpole_phys.kernels.control_laws import PROPORTIONAL
+from cartpole_phys.numeric.philox import key_from_seed
+from cartpole_phys.rollouts.collect import COMPILED_BATCH_SIZE, run_compiled
 from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
 

@@ -20,14 +20,14 @@ from stable_baselines3 import SAC
 import cartpole_phys
 from benchmarks.speeds.side_by_side import compare, options, table, write
 from cartpole_phys.data.building.parts import prepare
-from cartpole_phys.data.building.progress import Silent
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.policies.agents import Cache
-from cartpole_phys.policies.behaviour import Behaviour
+from cartpole_phys.policies.behavior import Behaviour
 from cartpole_phys.policies.network import NetworkPolicy
-from cartpole_phys.rollout import collect
+from cartpole_phys.policies.training.cache import Cache
+from cartpole_phys.rollouts.collect import collect
 from cartpole_phys.sb3 import PhysCartPoleVecEnv
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.progress import Silent
 
 gym.register_envs(cartpole_phys)
 

@@ -19,10 +19,10 @@ from rich.console import Console
 
 from benchmarks.speeds import side_by_side
 from benchmarks.speeds.side_by_side import compare, options, table
+from cartpole_phys.data.hdf5.file import Contents, Reader, write
 from cartpole_phys.data.loading import load_dataset
-from cartpole_phys.data.storage.d4rl import Contents, Reader, write
-from cartpole_phys.policies.heuristic import proportional
-from cartpole_phys.rollout import collect
+from cartpole_phys.policies.controllers import proportional
+from cartpole_phys.rollouts.collect import collect
 from cartpole_phys.system import CartPole
 
 Arrays = Mapping[str, npt.NDArray[Any]]

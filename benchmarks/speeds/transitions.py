@@ -29,8 +29,8 @@ from benchmarks.speeds.side_by_side import (
     write,
 )
 from cartpole_phys.data import transitions
-from cartpole_phys.policies.heuristic import proportional, uniform
-from cartpole_phys.rollout import collect
+from cartpole_phys.policies.controllers import proportional, uniform
+from cartpole_phys.rollouts.collect import collect
 from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from benchmarks.machine import describe
 from benchmarks.studies.cell import ELIGIBLE, EVALUATION_SEED, Protocol, data_path
+from cartpole_phys.backends.base import PolicySource
+from cartpole_phys.data.hdf5.file import Header, read_header
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.data.storage.d4rl import Header, read_header
-from cartpole_phys.errors import InputError
-from cartpole_phys.policies.behaviour import Behaviour, from_description
-from cartpole_phys.policies.heuristic import uniform
-from cartpole_phys.worlds.sources import PolicySource
+from cartpole_phys.policies.behavior import Behaviour, from_description
+from cartpole_phys.policies.controllers import uniform
+from cartpole_phys.utils.errors import InputError
 from dt.data.source import describe as describe_data
 
 RANDOM, SAMPLED, MEAN_ACTION = "random", "behaviour, sampled", "behaviour, mean action"

@@ -18,16 +18,16 @@ from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe as DataRecipe
 from cartpole_phys.data.score import return_of_score
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError
-from cartpole_phys.files import unfinished
-from dt.checkpoint import Checkpoint, exists, save
-from dt.checkpoint import load as load_checkpoint
+from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.files import unfinished
 from dt.data.source import describe as describe_data
 from dt.data.source import spaces_of
 from dt.data.windows import Normalization
-from dt.models import Recipe
+from dt.models.recipes import Recipe
 from dt.policy import load
-from dt.training import best, train
+from dt.training.checkpoint import Checkpoint, exists, save
+from dt.training.checkpoint import load as load_checkpoint
+from dt.training.loop import best, train
 
 EVALUATION_SEED = 1_000  # of the start states
 WANTED_SCORE = 100.0  # what models that can be asked for a return are asked for: the best known policy's

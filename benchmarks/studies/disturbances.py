@@ -19,11 +19,12 @@ from benchmarks.studies.cell import (
     data_path,
     trained,
 )
+from cartpole_phys.backends.base import World
+from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.data.hdf5.file import read_header
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.data.storage.d4rl import read_header
 from cartpole_phys.physics import Params
-from cartpole_phys.worlds.world import World, world_of
 from dt.data.source import describe as describe_data
 from dt.policy import load
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dt.acting.history import HistoryModel
 from dt.data.windows import Batch
-from dt.trajectory import TrajectoryTransformer
+from dt.models.history import HistoryModel
+from dt.models.trajectory import TrajectoryTransformer
 
 
 @torch.inference_mode()

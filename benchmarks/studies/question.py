@@ -9,12 +9,12 @@ from pathlib import Path
 
 from benchmarks.studies.cell import Cell, Method, Protocol
 from cartpole_phys.data.recipe import Recipe
-from dt.energy import EnergyConfig
-from dt.models import Recipe as ModelRecipe
-from dt.models import recipe
+from dt.models.energy import EnergyConfig
+from dt.models.recipes import Recipe as ModelRecipe
+from dt.models.recipes import recipe
+from dt.models.trajectory import TrajectoryConfig
 from dt.planning.beam import PlanConfig
 from dt.planning.refinement import RefinementConfig
-from dt.trajectory import TrajectoryConfig
 
 
 @dataclass(frozen=True)

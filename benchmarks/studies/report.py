@@ -12,9 +12,9 @@ from pathlib import Path
 
 from benchmarks.studies.cell import Cell, Method, Protocol
 from cartpole_phys.data.recipe import Recipe
-from dt.models import Recipe as ModelRecipe
-from dt.models import recipe
-from dt.value_based.td3bc import TD3BCConfig
+from dt.models.recipes import Recipe as ModelRecipe
+from dt.models.recipes import recipe
+from dt.models.value_based.td3bc import TD3BCConfig
 
 RESULTS = Path(__file__).parent.parent / "results" / "pendulum"
 ENV_ID = "Pendulum-v1"

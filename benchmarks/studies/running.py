@@ -18,12 +18,11 @@ from benchmarks.studies import behaviours
 from benchmarks.studies.cell import Cell, Protocol, data_path, measure, read, write
 from benchmarks.studies.summary import Summary
 from cartpole_phys import commands
-from cartpole_phys.cluster import spread
-from cartpole_phys.data.build import Options, build
+from cartpole_phys.data.building.build import Options, build
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.errors import InputError
-from cartpole_phys.processors import processors
+from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.parallel import processors, spread
 from dt.data.source import describe as describe_data
 
 DATA = Path("benchmark-data")  # where data sets are built, beside the clone's own folders

@@ -25,7 +25,7 @@ from benchmarks.studies.statistics import (
     probability_of_improvement,
 )
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.files import unfinished
+from cartpole_phys.utils.files import unfinished
 
 matplotlib.use("Agg")
 

@@ -9,12 +9,12 @@ from typing import Any
 from benchmarks.studies.cell import Method, Protocol
 from benchmarks.studies.question import Question
 from cartpole_phys.data.recipe import Recipe
-from dt.energy import EnergyConfig
-from dt.gpt import TransformerConfig
-from dt.models import ModelConfig
+from dt.models.energy import EnergyConfig
+from dt.models.gpt import TransformerConfig
+from dt.models.recipes import ModelConfig
+from dt.models.trajectory import TrajectoryConfig
 from dt.planning.beam import PlanConfig
 from dt.planning.refinement import RefinementConfig
-from dt.trajectory import TrajectoryConfig
 
 STEPS = 2  # of optimisation
 ROWS = 3_000  # of each data set

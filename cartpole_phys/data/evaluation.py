@@ -11,14 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
 
-from cartpole_phys.data.behaviours import behaviour_of, names_file
+from cartpole_phys.backends.base import PolicySource, World
+from cartpole_phys.backends.resolve import world_given, world_of
 from cartpole_phys.data.score import all_references, mean_interval, normalized_score
-from cartpole_phys.errors import InputError
-from cartpole_phys.policies.adapters import as_policy
-from cartpole_phys.policies.named import named_policy
-from cartpole_phys.worlds.given import world_given
-from cartpole_phys.worlds.sources import PolicySource
-from cartpole_phys.worlds.world import World, world_of
+from cartpole_phys.data.stored_policies import behaviour_of, names_file
+from cartpole_phys.policies.resolve import as_policy, named_policy
+from cartpole_phys.utils.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)

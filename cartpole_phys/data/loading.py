@@ -8,16 +8,15 @@ from typing import Any
 
 import gymnasium as gym
 
-from cartpole_phys import d4rl_layout
-from cartpole_phys.data.exports.pickled import SUFFIX as PICKLE_SUFFIX
-from cartpole_phys.data.exports.pickled import read as read_pickle
-from cartpole_phys.data.release.fetching import fetch, is_name, similar_names
-from cartpole_phys.data.stated import stated_env
-from cartpole_phys.data.storage.d4rl import REQUIRED, Reader
-from cartpole_phys.data.storage.sharded import ShardedEpisodes
-from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError
-from cartpole_phys.worlds.making import find_spec, make
+from cartpole_phys.backends.make import find_spec, make
+from cartpole_phys.data.declared_env import stated_env
+from cartpole_phys.data.exports.pickle import SUFFIX as PICKLE_SUFFIX
+from cartpole_phys.data.exports.pickle import read as read_pickle
+from cartpole_phys.data.fetch import fetch, is_name, similar_names
+from cartpole_phys.data.hdf5.file import REQUIRED, Reader
+from cartpole_phys.data.shards import ShardedEpisodes
+from cartpole_phys.episodes import Episodes, d4rl_layout
+from cartpole_phys.utils.errors import InputError
 
 
 def load_dataset(path: str | os.PathLike[str]) -> Episodes | ShardedEpisodes:

@@ -13,6 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from cartpole_phys.arguments import plain
+from cartpole_phys.backends.base import World
+from cartpole_phys.backends.make import spec_json
+from cartpole_phys.backends.resolve import world_of
 from cartpole_phys.data.tiers import (
     REPLAYS,
     STITCHING,
@@ -25,11 +29,8 @@ from cartpole_phys.data.tiers import (
     offered,
     shares,
 )
-from cartpole_phys.errors import InputError, is_integer
 from cartpole_phys.system import CartPole
-from cartpole_phys.vector_arguments import plain
-from cartpole_phys.worlds.making import spec_json
-from cartpole_phys.worlds.world import World, world_of
+from cartpole_phys.utils.errors import InputError, is_integer
 
 LONGEST_POLICY = 64  # characters of a policy in a name: file systems allow 255 for the whole
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]{0,127}")

@@ -16,8 +16,8 @@ from typing import Any, TypeGuard, overload
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.choices import choices
-from cartpole_phys.errors import InputError, is_number
+from cartpole_phys.utils.choices import choices
+from cartpole_phys.utils.errors import InputError, is_number
 
 ENDS = ("ref_min", "ref_max")
 RESAMPLES = 2_000  # bootstrap samples of a mean

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from gymnasium.spaces import Box
 
-from cartpole_phys.choices import choices, unknown
-from cartpole_phys.errors import InputError
+from cartpole_phys.backends.base import World
 from cartpole_phys.task import SWING_UP
-from cartpole_phys.worlds.world import World
+from cartpole_phys.utils.choices import choices, unknown
+from cartpole_phys.utils.errors import InputError
 
 # tier -> the scores that a policy of this tier may have
 BANDS: Mapping[str, tuple[float, float]] = {

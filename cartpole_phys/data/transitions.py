@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.d4rl_layout import completed, with_timeouts
-from cartpole_phys.data.storage.sharded import ShardedEpisodes
+from cartpole_phys.data.shards import ShardedEpisodes
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError
+from cartpole_phys.episodes.d4rl_layout import completed, with_timeouts
+from cartpole_phys.utils.errors import InputError
 
 Array = npt.NDArray[Any]
 Data = Episodes | ShardedEpisodes | Mapping[str, Array]

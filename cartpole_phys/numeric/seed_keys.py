@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cartpole_phys.numeric.compiled import inlined, kernel
-from cartpole_phys.numeric.random_stream import key_from_seed
+from cartpole_phys.numeric.philox import key_from_seed
 
 Keys = npt.NDArray[np.uint64]
 Pool = tuple[np.uint32, np.uint32, np.uint32, np.uint32]  # of entropy

@@ -8,11 +8,15 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.errors import InputError
-from cartpole_phys.memory import FloatArray
-from cartpole_phys.rollouts.laws import BERNOULLI, NETWORK, bernoulli_log_probs
-from cartpole_phys.rollouts.network import CATEGORICAL, Matrix, Network, infos_of
+from cartpole_phys.batch import Columns
+from cartpole_phys.kernels.control_laws import BERNOULLI, NETWORK, bernoulli_log_probs, choose_all
+from cartpole_phys.kernels.layout import FloatArray
+from cartpole_phys.kernels.mlp import CATEGORICAL, Matrix, Network, infos_of
+from cartpole_phys.kernels.observe import Observations
+from cartpole_phys.kernels.policy_call import act_columns
+from cartpole_phys.numeric.compiled import kernel
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import InputError
 
 Array = npt.NDArray[Any]
 
@@ -93,3 +97,47 @@ class CompiledPolicy:
 def _kind(observation_size: int, continuous: bool) -> str:
     actions = "continuous" if continuous else "discrete"
     return f"observations of {observation_size} numbers and {actions} actions"
+
+
+@kernel
+def choose_columns(
+    memory: FloatArray,
+    continuous: bool,
+    rule: int,
+    law: FloatArray,
+    noise: float,
+    observations: Observations,
+    actions: npt.NDArray[np.float32],
+) -> None:
+    """Write the actions (n,) of a compiled policy on observations (n, obs)."""
+    choose_all(memory, continuous, rule, law, noise, observations, np.zeros(len(actions)), actions)
+
+
+class StepwisePolicy:
+    """A compiled policy behind the ``Policy`` protocol, bound to the environments that it acts in."""
+
+    def __init__(self, policy: CompiledPolicy, columns: Columns) -> None:
+        """Act in ``columns``; whoever steps them also keeps their keys, episode numbers and step counts.
+
+        Raises:
+            InputError: if the policy is a network for other observations or actions.
+        """
+        policy.check_fits(columns.system)
+        self.policy, self._columns = policy, columns
+
+    def begin(self, batch_size: int, generator: np.random.Generator) -> None:
+        """Nothing to forget, and nothing to draw from ``generator``: chances follow from the memory."""
+
+    def act(self, observations: Observations, rewards: FloatArray) -> ActionBatch:
+        """Actions for the observations (n, obs) of the environments as they stand."""
+        policy, columns, count = self.policy, self._columns, len(observations)
+        actions, raw_actions, log_probs = (np.empty(count, np.float32) for _ in range(3))
+        continuous = columns.system.continuous
+        if policy.network is not None:
+            act_columns(columns.memory, policy.network, observations, actions, raw_actions, log_probs)
+        else:
+            choose_columns(
+                columns.memory, continuous, policy.rule, policy.law, policy.noise, observations, actions
+            )
+        infos = policy.infos(observations, actions, raw_actions, log_probs)
+        return ActionBatch(actions[:, None] if continuous else actions.astype(np.int64), infos)  # (n, 1)

@@ -14,12 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from cartpole_phys import commands
-from cartpole_phys.errors import printable, require_ending
-from dt import checkpoint as checkpoints
+from cartpole_phys.utils.errors import printable, require_ending
+from dt.attention.figures import save_maps
 from dt.attention.maps import look, played_windows, untrained
 from dt.attention.measures import Measure, measure
-from dt.attention.pictures import save_maps
-from dt.drawing import pyplot
+from dt.plotting import pyplot
+from dt.training import checkpoint as checkpoints
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

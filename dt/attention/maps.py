@@ -16,21 +16,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cartpole_phys.data.stated import stated_world
+from cartpole_phys.data.declared_env import stated_world
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError
-from dt.checkpoint import Checkpoint
-from dt.decision import DecisionTransformer
-from dt.energy import EnergyModel, at_the_front
-from dt.evaluation import default_targets
-from dt.gpt import ALL, Transformer, causal_mask
-from dt.heads import Model
-from dt.learning.optimization import seeds
-from dt.models import create
+from cartpole_phys.utils.errors import InputError
+from dt.models.base import Model
+from dt.models.decision import DecisionTransformer
+from dt.models.energy import EnergyModel, at_the_front
+from dt.models.gpt import ALL, Transformer, causal_mask
+from dt.models.recipes import create
+from dt.models.reinformer import Reinformer
+from dt.models.tokens import Tokens
+from dt.models.trajectory import TrajectoryTransformer
 from dt.policy import load
-from dt.reinformer import Reinformer
-from dt.tokens import Tokens
-from dt.trajectory import TrajectoryTransformer
+from dt.scores import default_targets
+from dt.training.checkpoint import Checkpoint
+from dt.training.optimizer import seeds
 
 OBSERVATION, ACTION, REWARD, VALUE = "observation", "action", "reward", "value"
 

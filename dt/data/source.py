@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box
 
-from cartpole_phys.actions import ActionSpace
-from cartpole_phys.data.stated import stated_world
+from cartpole_phys.backends.base import World
+from cartpole_phys.data.declared_env import stated_world
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError
-from cartpole_phys.worlds.world import World
+from cartpole_phys.spaces import ActionSpace
+from cartpole_phys.utils.errors import InputError
 
 
 @dataclass(frozen=True)

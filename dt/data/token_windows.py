@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.memory import FloatArray
+from cartpole_phys.kernels.layout import FloatArray
 from dt.data.discretizer import Discretizer
 from dt.data.source import Spaces
 from dt.data.windows import Normalization, eligible_rows

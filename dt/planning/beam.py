@@ -14,11 +14,11 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from cartpole_phys.errors import InputError
+from cartpole_phys.utils.errors import InputError
 from dt.data.discretizer import Discretizer
 from dt.data.source import Spaces
-from dt.gpt import Transformer
-from dt.planning.branches import LayerBranches
+from dt.models.gpt import Transformer
+from dt.models.kv_cache import LayerBranches
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from cartpole_phys.errors import InputError
+from cartpole_phys.utils.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's own docu
 from torch import Tensor, nn
 
 from dt.data.windows import Windows
-from dt.energy import at_the_front
-from dt.gpt import Transformer, TransformerConfig
-from dt.learning.optimization import TrainConfig
+from dt.models.energy import at_the_front
+from dt.models.gpt import Transformer, TransformerConfig
+from dt.training.optimizer import TrainConfig
 
 
 class MaskedModel(nn.Module):

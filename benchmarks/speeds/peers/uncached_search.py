@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dt.models.trajectory import TrajectoryTransformer
 from dt.planning.beam import PlanConfig, likely
-from dt.trajectory import TrajectoryTransformer
 
 
 class UncachedSearch:

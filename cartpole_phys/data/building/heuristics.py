@@ -6,9 +6,8 @@ from typing import Any
 
 from cartpole_phys.data.score import all_references, return_of_score
 from cartpole_phys.physics import Params
-from cartpole_phys.policies.behaviour import Behaviour
-from cartpole_phys.policies.heuristic import DAMPING_RATIO, calibrate, proportional
-from cartpole_phys.policies.swing_up import swing_up
+from cartpole_phys.policies.behavior import Behaviour
+from cartpole_phys.policies.controllers import DAMPING_RATIO, calibrate, proportional, swing_up
 from cartpole_phys.system import CartPole
 from cartpole_phys.task import SWING_UP
 

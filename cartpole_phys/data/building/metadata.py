@@ -7,16 +7,15 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
+from cartpole_phys.backends.make import physics_versions, spec_json
 from cartpole_phys.data.building.commit import git_commit
-from cartpole_phys.data.building.evaluating import evaluation_of, measured_score
+from cartpole_phys.data.building.evaluate_policy import evaluation_of, measured_score
 from cartpole_phys.data.building.parts import COLLECTION, Part, Prepared, collection_seed, origin
-from cartpole_phys.data.building.progress import Progress
+from cartpole_phys.data.hdf5.file import SCHEMA_VERSION
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.data.storage.d4rl import SCHEMA_VERSION
 from cartpole_phys.data.tiers import TRAINED
-from cartpole_phys.policies.training_recipe import training_versions
-from cartpole_phys.worlds.making import spec_json
-from cartpole_phys.worlds.versions import physics_versions
+from cartpole_phys.policies.training.recipe import training_versions
+from cartpole_phys.utils.progress import Progress
 
 PACKAGES = ("cartpole-phys", "numpy", "numba", "gymnasium", "h5py", "isal")
 

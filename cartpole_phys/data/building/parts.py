@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from cartpole_phys.backends.base import PolicySource
 from cartpole_phys.data.building.heuristics import heuristic_behaviour
-from cartpole_phys.data.building.own_policies import require_repeatable, require_verifiable
-from cartpole_phys.data.building.pieces import pieces
-from cartpole_phys.data.building.progress import Progress
-from cartpole_phys.data.building.trained import trained_agent
+from cartpole_phys.data.building.stitching import pieces
+from cartpole_phys.data.building.trained_agent import trained_agent
+from cartpole_phys.data.building.user_policies import require_repeatable, require_verifiable
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import all_references, references
 from cartpole_phys.data.tiers import REPLAYS, STITCHING, is_own_policy
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.policies.agents import Cache
-from cartpole_phys.policies.behaviour import Behaviour
-from cartpole_phys.policies.factory import factory_description, policy_from_factory
-from cartpole_phys.rollout import cut, episodes_for
-from cartpole_phys.worlds.sources import PolicySource
+from cartpole_phys.policies.behavior import Behaviour
+from cartpole_phys.policies.resolve import factory_description, policy_from_factory
+from cartpole_phys.policies.training.cache import Cache
+from cartpole_phys.rollouts.collect import cut, episodes_for
+from cartpole_phys.utils.progress import Progress
 
 References = Mapping[str, Any]
 COLLECTION = "collection"  # of a policy that the file holds, which can play the same again

@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cartpole_phys.choices import unknown
-from cartpole_phys.data.building.writing import exists_already, writing_to
-from cartpole_phys.data.exports import ogbench, parquet, pickled
+from cartpole_phys.data.building.write import exists_already, writing_to
+from cartpole_phys.data.exports import ogbench, parquet
+from cartpole_phys.data.exports import pickle as pickled
 from cartpole_phys.data.loading import load_whole
 from cartpole_phys.data.recipe import is_plain
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError
-from cartpole_phys.files import unfinished, unfinished_folder
+from cartpole_phys.utils.choices import unknown
+from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.files import unfinished, unfinished_folder
 
 MINARI = "minari"
 # format -> the ending of its files, and what writes one

@@ -16,13 +16,13 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.backends.make import spec_json
+from cartpole_phys.data.declared_env import stated_world
+from cartpole_phys.data.hdf5.write_errors import hdf5_file
 from cartpole_phys.data.score import are_references
-from cartpole_phys.data.stated import stated_world
-from cartpole_phys.data.storage.hdf5_writing import hdf5_file
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError, is_integer, needing
-from cartpole_phys.files import synchronize, unfinished
-from cartpole_phys.worlds.making import spec_json
+from cartpole_phys.utils.errors import InputError, is_integer, needing
+from cartpole_phys.utils.files import synchronize, unfinished
 
 Array = npt.NDArray[Any]
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import needing
+from cartpole_phys.utils.errors import needing
 
 Array = npt.NDArray[Any]
 

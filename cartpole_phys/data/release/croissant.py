@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cartpole_phys.data.hdf5.file import Header
 from cartpole_phys.data.release.card import LICENCE_URL
-from cartpole_phys.data.storage.d4rl import Header
 
 CONTEXT: Mapping[str, Any] = {
     "@language": "en",

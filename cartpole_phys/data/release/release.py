@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from cartpole_phys.choices import choices
-from cartpole_phys.data.build import Options, build
+from cartpole_phys.data.building.build import Options, build
 from cartpole_phys.data.building.commit import commit_date
-from cartpole_phys.data.building.progress import Progress, Silent
-from cartpole_phys.data.building.writing import writing_to
-from cartpole_phys.data.check import FAILED, run_gates
+from cartpole_phys.data.building.write import writing_to
+from cartpole_phys.data.checks.run import FAILED, run_gates
 from cartpole_phys.data.exports.export import export
+from cartpole_phys.data.hashing import file_sha256
+from cartpole_phys.data.hdf5.file import Header, Reader, read_header
 from cartpole_phys.data.recipe import DATASET_VERSION, released_recipes
 from cartpole_phys.data.release.card import card
 from cartpole_phys.data.release.croissant import FORMATS, croissant
-from cartpole_phys.data.storage.d4rl import Header, Reader, read_header
-from cartpole_phys.data.storage.hashing import file_sha256
-from cartpole_phys.errors import InputError
-from cartpole_phys.files import unfinished
+from cartpole_phys.utils.choices import choices
+from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.files import unfinished
+from cartpole_phys.utils.progress import Progress, Silent
 
 MANIFEST, SUMS, LICENCE, CITATION = "manifest.json", "SHA256SUMS", "LICENSE", "CITATION.cff"
 CARDS = "cards"
@@ -177,3 +178,31 @@ def _write_weights(path: Path, header: Header) -> None:
     described = [{key: part[key] for key in kept if key in part} for part in header.metadata["parts"]]
     with unfinished(path) as partial:
         partial.write_bytes(save(arrays, metadata={"parts": json.dumps(described)}))
+
+
+UPLOADED = ("*.hdf5", "*.safetensors", MANIFEST, SUMS, LICENCE, CITATION)  # to GitHub, which knows no folders
+HUB = "cartpole-phys"  # of whoever is logged in
+
+
+def publish_plan(folder: Path) -> list[str]:
+    """Commands for GitHub's ``gh`` and Hugging Face's ``hf``, in their order.
+
+    Raises:
+        InputError: if the folder holds no release, or another manifest than a release's.
+    """
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        raise InputError(
+            f"Expected a release in '{folder}', but there is no {MANIFEST}; build it without the flag."
+        )
+    version = stated_in(manifest, "version")
+    files = [str(path) for pattern in UPLOADED for path in sorted(folder.glob(pattern))]
+    tag, title = f"data-{version}", f"Data sets {version}"
+    return [
+        shlex.join(["gh", "release", "create", tag, "--title", title, "--notes", f"See {SUMS}.", *files]),
+        shlex.join(["hf", "repos", "create", HUB, "--repo-type", "dataset", "--exist-ok"]),
+        shlex.join(
+            ["hf", "upload", HUB, str(folder), ".", "--repo-type", "dataset", "--commit-message", title]
+        ),
+        shlex.join(["hf", "repos", "tag", "create", HUB, version, "--repo-type", "dataset"]),
+    ]

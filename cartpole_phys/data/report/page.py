@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from cartpole_phys.data.check import FAILED, NOT_PROVEN, GateResult
+from cartpole_phys.data.checks.run import FAILED, NOT_PROVEN, GateResult
 from cartpole_phys.data.report.charts import bars, cells, spans
 from cartpole_phys.data.report.statistics import Statistics
 from cartpole_phys.data.tiers import BANDS
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import is_number, printable
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import is_number, printable
 
 PLAYED_ROWS = 100_000  # at most, so that the page stays small
 HIGHEST_SCORE = 110.0  # where the band of experts ends in the chart

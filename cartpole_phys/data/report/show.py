@@ -8,21 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
-from cartpole_phys.data.building.progress import Progress
-from cartpole_phys.data.building.writing import writing_to
-from cartpole_phys.data.check import GateResult, check_with
+from cartpole_phys.data.building.write import writing_to
+from cartpole_phys.data.checks.run import FAILED, NOT_PROVEN, PASSED, GateResult, check_with
+from cartpole_phys.data.declared_env import stated_world
 from cartpole_phys.data.loading import load_whole
 from cartpole_phys.data.report.page import page
-from cartpole_phys.data.report.statistics import Statistics, holds_cart_and_pole, statistics_of
-from cartpole_phys.data.report.terminal import summary
+from cartpole_phys.data.report.statistics import (
+    QUANTILES,
+    Histogram,
+    Statistics,
+    holds_cart_and_pole,
+    statistics_of,
+)
 from cartpole_phys.data.score import references_of, score
-from cartpole_phys.data.stated import stated_world
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.errors import InputError
-from cartpole_phys.files import unfinished
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import InputError, printable
+from cartpole_phys.utils.files import unfinished
+from cartpole_phys.utils.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -86,3 +93,74 @@ def score_of(metadata: Mapping[str, Any], mean_return: float | None) -> float | 
         )
     except InputError:
         return None
+
+
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def summary(
+    name: str,
+    metadata: Mapping[str, Any],
+    statistics: Statistics,
+    score: float | None,
+    gates: Sequence[GateResult],
+) -> RenderableType:
+    """What is in a data set, how well its behaviour does, and whether it is proven."""
+    made = ", ".join(str(metadata[key]) for key in ("env_id", "algorithm", "tier") if key in metadata)
+    mean = "unknown" if statistics.mean_return is None else f"{statistics.mean_return:.1f}"
+    lines = [
+        Text(printable(f"{name}  {made}"), style="bold"),
+        Text(
+            f"{statistics.steps:,} transitions in {statistics.episodes:,} episodes, of which "
+            f"{statistics.complete_episodes:,} are complete"
+        ),
+        Text(f"mean return {mean}, normalized score {'unknown' if score is None else f'{score:.1f}'}"),
+    ]
+    if "command" in metadata:
+        lines.append(Text(printable(str(metadata["command"])), style="dim"))
+    histograms = [statistics.returns, statistics.lengths, *statistics.actions]
+    return Group(*lines, _histograms(histograms), _states(statistics), _coverage(statistics), *_gates(gates))
+
+
+def _histograms(histograms: Sequence[Histogram]) -> Table:
+    """A line each, from the smallest value to the largest."""
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+    for name, unit, counts, _, (least, greatest) in histograms:
+        highest = max(int(counts.max()), 1)
+        # What is there at all is seen: only an empty bin is blank.
+        bars = "".join(BARS[(len(BARS) - 1) * int(count) // highest] if count else " " for count in counts)
+        table.add_row(name, f"{least:.4g}", bars, f"{greatest:.4g} {unit}".rstrip())
+    return table
+
+
+def _states(statistics: Statistics) -> Table:
+    """Quantiles of the state."""
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("state")
+    for quantile in QUANTILES:
+        table.add_column(f"{quantile:.0%}", justify="right")
+    for column in statistics.columns:
+        label = f"{column.name} ({column.unit})" if column.unit else column.name
+        table.add_row(label, *(f"{value:.4g}" for value in column.quantiles))
+    return table
+
+
+def _coverage(statistics: Statistics) -> Text:
+    """How much of the box around the states holds any."""
+    shares = [
+        f"{covered.across.name}, {covered.up.name}: {covered.share:.0%} of {covered.counts.size:,} cells"
+        for covered in statistics.coverage
+    ]
+    return Text("covered  " + "; ".join(shares))
+
+
+def _gates(gates: Sequence[GateResult]) -> list[Text]:
+    """All that passed in one line, and what did not."""
+    passed = " ".join(f"✓ {gate.gate}" for gate in gates if gate.status == PASSED)
+    rest = [gate for gate in gates if gate.status != PASSED]
+    return [Text(passed, style="green"), *(_verdict(gate) for gate in rest)]
+
+
+def _verdict(gate: GateResult) -> Text:
+    style = "bold red" if gate.status in (FAILED, NOT_PROVEN) else "dim"
+    return Text(printable(f"{gate.mark} {gate.gate} {gate.status}: {gate.detail}"), style=style)

@@ -1,0 +1,258 @@
+"""Any Gymnasium environment as a world: played in Python, replayed where its state can be restored."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+
+from cartpole_phys.backends.base import (
+    FLAGS,
+    Array,
+    Flags,
+    Layout,
+    NotReplayable,
+    PolicySource,
+    UnknownState,
+    policy_of,
+    require,
+)
+from cartpole_phys.backends.gymnasium_batch import BATCH_SIZE, Batch
+from cartpole_phys.backends.gymnasium_replay import foreign_differences
+from cartpole_phys.backends.make import Env, find_spec, make, quietly
+from cartpole_phys.backends.random_policy import UniformPolicy
+from cartpole_phys.backends.simulator_state import PhysicsState, physics_state_of
+from cartpole_phys.backends.workers import Needed, OnEpisodes, batches, check_episodes, counted, nobody
+from cartpole_phys.episodes import CUT, Episodes, concatenate
+from cartpole_phys.kernels.control_laws import UNIFORM
+from cartpole_phys.numeric.philox import check_seed
+from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
+from cartpole_phys.spaces import ActionSpace
+from cartpole_phys.utils.errors import InputError, one_line
+
+PROBE_EPISODES, PROBE_STEPS = 4, 50  # must be repeated to the last bit before any file is
+
+
+@dataclass(frozen=True, eq=False)
+class ForeignWorld:
+    """An environment id that is not this package's, with its arguments."""
+
+    env_id: str
+    env_kwargs: Mapping[str, Any]
+    spec: EnvSpec
+    action_space: ActionSpace
+    observation_space: spaces.Box
+    max_episode_steps: int
+    physics: PhysicsState | None  # None where its state is not known
+    system: None = None
+
+    @property
+    def continuous(self) -> bool:
+        """Whether actions are numbers rather than one of n choices."""
+        return isinstance(self.action_space, spaces.Box)
+
+    @property
+    def info_arrays(self) -> Layout:
+        """Infos of every file: the state before each step where it is known."""
+        state = {} if self.physics is None else self.physics.layout
+        return {**state, CUT: ("|b1", ())}
+
+    def make(self) -> Env:
+        """One environment."""
+        return make(self.spec, self.env_kwargs)
+
+    def stream(
+        self, source: PolicySource, seed: int, needed: Needed, jobs: int = 1
+    ) -> Generator[Episodes, None, None]:
+        """Episodes of a seed in their order, whole batches until there are as many as ``needed`` says.
+
+        Raises:
+            InputError: if ``seed`` is below 0, or the policy is a law for cart-poles, or cannot be sent to
+                other processes.
+        """
+        return batches(ForeignPlayer(self, source, seed), BATCH_SIZE, needed, jobs)
+
+    def play(
+        self, source: PolicySource, episodes: int, seed: int, jobs: int = 1, told: OnEpisodes = nobody
+    ) -> Episodes:
+        """The first ``episodes`` episodes of a seed, in full.
+
+        Raises:
+            InputError: if ``episodes`` is below 1, or as for ``stream``.
+        """
+        check_episodes(episodes)
+        player = ForeignPlayer(self, source, seed)
+        parts = batches(player, BATCH_SIZE, lambda *_: episodes, jobs, episodes)
+        return concatenate(list(counted(parts, episodes, told)))
+
+    def policy(self, source: PolicySource) -> Policy:
+        """The policy in Python of a source.
+
+        Raises:
+            InputError: if it is a compiled law for cart-poles, other than uniformly random actions.
+        """
+        policy = policy_of(source, in_python=True)
+        if not isinstance(policy, CompiledPolicy):
+            return policy
+        if policy.rule != UNIFORM:
+            raise InputError(
+                f"Expected a policy for {self.env_id!r}, got a law that balances this package's own "
+                "cart-poles; give a MODULE:FACTORY or a trained policy instead."
+            )
+        return UniformPolicy(self.action_space)
+
+    def differences(self, rows: Mapping[str, Array], independent: bool = False) -> Mapping[str, Flags]:
+        """What each row of whole episodes says wrongly, by kind, each (N,).
+
+        The environment itself steps again from each row's state, so there is no other, ``independent`` way.
+
+        Raises:
+            UnknownState: if the state is not known, or cannot be restored to the last bit.
+            NotReplayable: if it is not in ``rows``, or the environment refuses a row.
+        """
+        if self.physics is None:
+            raise UnknownState(f"the state of {self.env_id} is not known, so no step can be repeated")
+        if not self._restores:
+            raise UnknownState(f"the state of {self.env_id} cannot be restored to the last bit")
+        return self._differences(rows, self.physics)
+
+    @cached_property
+    def _restores(self) -> bool:
+        """Whether one environment repeats to the last bit what others did in random episodes for this."""
+        limit = min(PROBE_STEPS, self.max_episode_steps)
+        short = replace(self, env_kwargs={**self.env_kwargs, "max_episode_steps": limit})
+        probe = short.play(CompiledPolicy(UNIFORM), PROBE_EPISODES, 0).as_d4rl()
+        assert short.physics is not None
+        return not any(wrong.any() for wrong in short._differences(probe, short.physics).values())
+
+    def _differences(self, rows: Mapping[str, Array], physics: PhysicsState) -> dict[str, Flags]:
+        needed = require(rows, self._layout(physics))
+        env = self.make()
+        try:
+            return foreign_differences(env, physics, needed)
+        except Exception as error:  # it is not this package's code, so it may raise anything
+            raise NotReplayable(f"{self.env_id} refuses a state or an action ({error!r:.200})") from error
+        finally:
+            env.close()
+
+    def _layout(self, physics: PhysicsState) -> Layout:
+        """Everything that a replay looks at."""
+        size, space = self.observation_space.shape, self.action_space
+        state = {f"infos/{name}": kind for name, kind in physics.layout.items()}
+        return {
+            **FLAGS,
+            "observations": ("<f4", size),
+            "next_observations": ("<f4", size),
+            "actions": ("<f4", space.shape) if isinstance(space, spaces.Box) else ("<i8", ()),
+            **state,
+        }
+
+
+@dataclass
+class ForeignPlayer:
+    """Plays batches in environments that it keeps; each process has its own.
+
+    Raises:
+        InputError: if the seed is no integer of at least 0.
+    """
+
+    world: ForeignWorld
+    source: PolicySource
+    seed: int
+    _policy: Policy | None = field(default=None, init=False)
+    _envs: list[Env] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+
+    def play(self, first: int, count: int) -> Episodes:
+        """The episodes ``first`` to ``first + count``."""
+        if self._policy is None:
+            self._policy = self.world.policy(self.source)
+        self._envs += [self.world.make() for _ in range(count - len(self._envs))]
+        batch = Batch(self._envs[:count], self.world.physics, self.seed, first)
+        return batch.play(self._policy, self.world.action_space)
+
+    def close(self) -> None:
+        """Close the environments."""
+        while self._envs:
+            self._envs.pop().close()
+
+
+def foreign_world(env_id: str, env_kwargs: Mapping[str, Any]) -> ForeignWorld:
+    """The world of any Gymnasium environment.
+
+    Raises:
+        InputError: if there is none of this id, a module is missing or an argument does not suit it, its
+            spaces are not those that data sets hold, it has no time limit, or it cannot take a step.
+    """
+    spec = find_spec(env_id)
+    env = make(spec, env_kwargs)
+    try:
+        world = ForeignWorld(
+            env_id,
+            dict(env_kwargs),
+            spec,
+            _checked_actions(env_id, env.action_space),
+            _checked_observations(env_id, env.observation_space),
+            _checked_limit(env_id, env),
+            physics_state_of(env),
+        )
+        _take_step(world, env)
+        return world
+    finally:
+        env.close()
+
+
+def _take_step(world: ForeignWorld, env: Env) -> None:
+    """Begin an episode, which shows what is wrong with arguments that making the environment takes."""
+    try:
+        with quietly():
+            env.reset(seed=0)
+            env.step(env.action_space.sample())
+    except Exception as error:  # it is not this package's code, so it may raise anything
+        given = f" with the arguments {dict(world.env_kwargs)}" if world.env_kwargs else ""
+        raise InputError(
+            f"Environment {world.env_id!r} cannot take a step{given} ({one_line(error)}); "
+            "mend the arguments, or the environment."
+        ) from error
+
+
+def _checked_observations(env_id: str, space: Any) -> spaces.Box:
+    if isinstance(space, spaces.Box) and len(space.shape) == 1:
+        return space
+    raise InputError(
+        f"Expected observations that are vectors of numbers, a Box of one dimension, but those of {env_id!r} "
+        f"are {space}; register the environment with a wrapper that flattens them."
+    )
+
+
+def _checked_actions(env_id: str, space: Any) -> ActionSpace:
+    if isinstance(space, spaces.Discrete):
+        return space
+    if (
+        isinstance(space, spaces.Box)
+        and len(space.shape) == 1
+        and space.dtype.kind == "f"
+        and np.isfinite([space.low, space.high]).all()
+    ):
+        return space
+    raise InputError(
+        "Expected actions as vectors of numbers between finite bounds or as one of n choices, but those of "
+        f"{env_id!r} are {space}; register the environment with a wrapper that changes them."
+    )
+
+
+def _checked_limit(env_id: str, env: Env) -> int:
+    limit = None if env.spec is None else env.spec.max_episode_steps
+    if limit is not None:
+        return limit
+    raise InputError(
+        f"Expected an environment with a time limit, but {env_id!r} has none; give it one with the "
+        'environment arguments {"max_episode_steps": 1000}.'
+    )

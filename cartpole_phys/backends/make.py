@@ -1,0 +1,154 @@
+"""Makes any Gymnasium environment, quietly, or says in one line why it cannot be made."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from types import ModuleType
+from typing import Any
+
+import gymnasium as gym
+from gymnasium import error
+from gymnasium.envs.registration import EnvSpec
+
+from cartpole_phys.numeric.compiled import source_hash
+from cartpole_phys.system import CartPole
+from cartpole_phys.utils.choices import choices, nearest
+from cartpole_phys.utils.errors import InputError, one_line
+
+Env = gym.Env[Any, Any]
+
+NOT_FOR_DATA = ("render_mode", "disable_env_checker")  # arguments of ``gym.make`` that change no data
+MUJOCO_MODULE = "gymnasium.envs.mujoco"
+MUJOCO_EXTRA = 'pip install "cartpole-phys[mujoco]"'
+
+
+_alone = threading.RLock()
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep warnings away: Gymnasium's about old ids, and MuJoCo's, which also go into a file.
+
+    One thread at a time: Python's filters and MuJoCo's handler are everyone's, and a handler that is replaced
+    while MuJoCo calls it ends the process.
+    """
+    mujoco: Any = sys.modules.get("mujoco")
+    with _alone, warnings.catch_warnings():
+        handler = mujoco.get_mju_user_warning() if mujoco else None
+        warnings.simplefilter("ignore")
+        if mujoco:
+            mujoco.set_mju_user_warning(lambda message: None)
+        try:
+            yield
+        finally:
+            if mujoco:
+                mujoco.set_mju_user_warning(handler)
+
+
+def find_spec(env_id: str) -> EnvSpec:
+    """What is registered for an id, which may be ``"module:Id-v0"``: that module is imported first.
+
+    Raises:
+        InputError: if there is no such environment; the message names similar ones and this package's own. Or
+            if the module cannot be imported.
+    """
+    module, _, name = env_id.rpartition(":")
+    if module:
+        with quietly():
+            imported(module, "MODULE:ID, with a module that can be imported")
+    try:
+        with quietly():
+            return gym.spec(name)
+    except (error.Error, ImportError, ValueError) as reason:
+        own = CartPole.known_ids()
+        known = [*own, *(similar for similar in nearest(env_id, gym.registry) if similar not in own)]
+        others = ", or any other id that gymnasium.make knows"
+        raise InputError(
+            f"Unknown environment {env_id!r} ({' '.join(str(reason).split())}); "
+            f"{choices(env_id, known, others)}"
+        ) from reason
+
+
+def imported(module: str, expected: str) -> ModuleType:
+    """Somebody's module by its name.
+
+    Raises:
+        InputError: if it cannot be imported, for whatever reason; the message says it, and what was expected.
+    """
+    try:
+        return importlib.import_module(module)
+    except Exception as reason:  # it is not this package's code, so it may raise anything
+        raise InputError(
+            f"Cannot import the module {module!r} ({one_line(reason)}); expected {expected}."
+        ) from reason
+
+
+def spec_json(env_id: str, env_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Gymnasium's JSON of an environment; as text, ``EnvSpec.from_json`` reads it.
+
+    Raises:
+        InputError: if there is no such environment, or text cannot say how it is made.
+    """
+    spec = copy.deepcopy(find_spec(env_id))
+    spec.kwargs.update(env_kwargs)
+    try:
+        written: dict[str, Any] = json.loads(spec.to_json())
+    except (TypeError, ValueError) as reason:
+        raise InputError(
+            f"Expected environment {env_id!r} to be registered, and its arguments to be given, in text and "
+            f"numbers, as in entry_point='module:Class', since a data set says how it is made ({reason})."
+        ) from reason
+    return written
+
+
+def make(spec: EnvSpec, env_kwargs: Mapping[str, Any]) -> Env:
+    """One environment, without Gymnasium's checks in every step.
+
+    Raises:
+        InputError: if a module that it needs is missing, or the arguments do not suit it.
+    """
+    for name in NOT_FOR_DATA:
+        if name in env_kwargs:
+            raise InputError(f"Environment argument {name!r} changes no data; leave it out.")
+    try:
+        _import_entry_point(spec)
+        with quietly():
+            return gym.make(spec, disable_env_checker=True, **env_kwargs)
+    except error.DependencyNotInstalled as reason:
+        of_mujoco = str(spec.entry_point).startswith(MUJOCO_MODULE)
+        advice = f"install it with: {MUJOCO_EXTRA}" if of_mujoco else str(reason)
+        raise InputError(
+            f"Environment {spec.id!r} needs a module that is not installed; {advice}"
+        ) from reason
+    except Exception as reason:  # it is not this package's code, so it may raise anything
+        given = f" with the arguments {dict(env_kwargs)}" if env_kwargs else ""
+        raise InputError(
+            f"Environment {spec.id!r} cannot be made{given}: {' '.join(str(reason).split())[:300]}"
+        ) from reason
+
+
+def _import_entry_point(spec: EnvSpec) -> None:
+    """Import what the environment is made of, MuJoCo included, which then can be kept quiet."""
+    if isinstance(spec.entry_point, str):
+        with quietly():
+            importlib.import_module(spec.entry_point.partition(":")[0])
+
+
+def physics_versions(env_id: str) -> dict[str, str]:
+    """This package's kernels, which also run the networks, and MuJoCo where it is the simulator.
+
+    Raises:
+        InputError: if there is no such environment.
+    """
+    versions = {"kernels": source_hash()}
+    if str(find_spec(env_id).entry_point).startswith(MUJOCO_MODULE):
+        versions["mujoco"] = metadata.version("mujoco")
+    return versions

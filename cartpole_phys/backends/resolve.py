@@ -1,0 +1,108 @@
+"""The world of whatever a caller has at hand: an id, a specification or an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+
+from cartpole_phys.backends.base import World
+from cartpole_phys.backends.gymnasium_env import foreign_world
+from cartpole_phys.backends.make import NOT_FOR_DATA, find_spec
+from cartpole_phys.backends.native import native_world
+from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import InputError
+
+OWN_MODULE = "cartpole_phys:"  # as in ``gym.make("cartpole_phys:PhysCartPole-v0")``
+
+# Wrappers that ``gym.make`` adds, or that change nothing.
+HARMLESS = (
+    "TimeLimit",
+    "OrderEnforcing",
+    "PassiveEnvChecker",
+    "RecordEpisodeStatistics",
+    "RenderCollection",
+    "HumanRendering",
+)
+
+
+def world_of(env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> World:
+    """The world of an environment id, with keyword arguments as for ``gym.make``.
+
+    Raises:
+        InputError: on an unknown id or argument, a missing module, spaces that data sets do not hold, or
+            an environment without a time limit.
+    """
+    env_id = env_id.removeprefix(OWN_MODULE)
+    if env_id in CartPole.known_ids():
+        return native_world(env_id, env_kwargs or {})
+    return foreign_world(env_id, env_kwargs or {})
+
+
+def world_given(env: str | EnvSpec | gym.Env[Any, Any]) -> World:
+    """The world of an id, or of the id and arguments that something was made with.
+
+    A world makes its own environments, so an environment that was changed since ``gym.make`` would be another
+    one: further wrappers are refused. Attributes that were set are not seen.
+
+    Raises:
+        InputError: on anything else, an environment that ``gym.make`` did not make or that has further
+            wrappers, or as for ``world_of``.
+    """
+    if isinstance(env, str):
+        return world_of(env)
+    if not isinstance(env, EnvSpec | gym.Env):
+        raise InputError(f"Expected an environment id, an EnvSpec or a gymnasium.Env, got {env!r:.60}.")
+    spec = env if isinstance(env, EnvSpec) else env.spec
+    if spec is None:
+        raise InputError("Expected an environment from gymnasium.make, got one without a spec; pass its id.")
+    registered = find_spec(spec.id)
+    known = {*HARMLESS, *(wrapper.name for wrapper in registered.additional_wrappers)}
+    for name in _wrappers(env):
+        if name not in known:
+            raise InputError(
+                f"Expected an environment as gymnasium.make gives it, got one wrapped in {name}; register the"
+                " wrapped environment under an id of its own and pass that."
+            )
+    return world_of(spec.id, _arguments(spec, registered))
+
+
+def _wrappers(env: EnvSpec | gym.Env[Any, Any]) -> Iterator[str]:
+    """The names of all wrappers, the outermost one first."""
+    if isinstance(env, EnvSpec):
+        yield from (wrapper.name for wrapper in env.additional_wrappers)
+        return
+    layer: Any = env
+    while isinstance(layer, gym.Wrapper):
+        yield type(layer).__name__
+        layer = layer.env
+
+
+def _arguments(spec: EnvSpec, registered: EnvSpec) -> dict[str, Any]:
+    """What ``gym.make`` was given besides what is registered; how it was to be drawn changes nothing.
+
+    Raises:
+        InputError: if the registered time limit is missing, or another one where that cannot be.
+    """
+    own = registered.kwargs
+    given = {
+        name: value
+        for name, value in spec.kwargs.items()
+        if name not in NOT_FOR_DATA and (name not in own or own[name] != value)
+    }
+    if spec.max_episode_steps == registered.max_episode_steps:
+        return given
+    if spec.max_episode_steps is None:
+        raise InputError(
+            f"Expected the {registered.max_episode_steps} steps that episodes of {spec.id!r} have, got no "
+            "limit; pass the environment as gymnasium.make gives it, not unwrapped, and without "
+            "max_episode_steps=-1."
+        )
+    if spec.id in CartPole.known_ids():
+        raise InputError(
+            f"Expected the {registered.max_episode_steps} steps that episodes of {spec.id!r} have, got "
+            f"{spec.max_episode_steps}; make the environment without max_episode_steps."
+        )
+    return {**given, "max_episode_steps": spec.max_episode_steps}

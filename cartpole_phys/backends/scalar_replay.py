@@ -1,0 +1,74 @@
+"""Repeats stored steps with the scalar environment, through nothing but its public methods.
+
+The compiled replay shares its step with the rollouts that made the rows; this one does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+import gymnasium as gym
+import numpy as np
+
+from cartpole_phys.backends.base import (
+    Array,
+    Flags,
+    NotReplayable,
+    changed_next,
+    different,
+    elapsed,
+    followed,
+)
+from cartpole_phys.backends.native_replay import states_of, wrong_params
+from cartpole_phys.env import PhysCartPoleEnv
+from cartpole_phys.kernels.layout import DONE, ELAPSED, EPISODE, KEY, PARAMS, PUSH, FloatArray
+from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import InputError
+
+
+def scalar_differences(
+    env_id: str, env_kwargs: Mapping[str, Any], system: CartPole, rows: Mapping[str, Array]
+) -> dict[str, Flags]:
+    """As ``native_replay.native_differences``, by ``set_state`` and ``step`` of one environment.
+
+    Raises:
+        NotReplayable: on an action that the environment refuses.
+    """
+    # An environment that draws pushes would draw over the stored one.
+    env = cast(PhysCartPoleEnv, gym.make(env_id, **{**env_kwargs, "push_rate": 0.0}).unwrapped)
+    env.reset(seed=0)
+    start, within = env.get_state(), followed(rows)
+    memories, states = _memories(start.memory[:, 0], rows, elapsed(within)), states_of(rows)
+    seen, next_seen = np.empty_like(rows["observations"]), np.empty_like(rows["observations"])
+    next_states, rewards = np.empty_like(states), np.empty_like(rows["rewards"])
+    terminated = np.empty(len(within), dtype=np.bool_)
+    for row, memory in enumerate(memories):
+        seen[row] = env.set_state(replace(start, memory=memory[:, None]))  # (ROWS,) -> (ROWS, 1)
+        try:
+            next_seen[row], rewards[row], terminated[row], _, _ = env.step(rows["actions"][row])
+        except InputError as error:
+            raise NotReplayable(str(error)) from error
+        next_states[row] = env.state
+    found = {
+        "observation": (elapsed(within) == 0) & different(seen, rows["observations"]),
+        "next state": changed_next(within, next_states, states),
+        "next observation": different(next_seen, rows["next_observations"]),
+        "reward": different(rewards, rows["rewards"]),
+        "terminal flag": terminated != rows["terminals"],
+    }
+    return {**wrong_params(system, within, rows), **found}
+
+
+def _memories(start: FloatArray, rows: Mapping[str, Array], steps: Array) -> FloatArray:
+    """What the environment remembers before each step, (N, ROWS), from one of its memories (ROWS,)."""
+    memories = np.repeat(start[None, :], len(steps), axis=0)  # (ROWS,) -> (N, ROWS)
+    memories[:, :4], memories[:, PUSH] = states_of(rows), rows["infos/push"]
+    counters, keys = memories.view(np.int64), memories.view(np.uint64)
+    counters[:, ELAPSED], counters[:, DONE] = steps, 0
+    if "infos/params" in rows:
+        memories[:, PARAMS:] = rows["infos/params"]
+    if "infos/noise_key" in rows:
+        keys[:, KEY], keys[:, EPISODE] = rows["infos/noise_key"].T  # (N, 2) -> (2, N)
+    return memories

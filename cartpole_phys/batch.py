@@ -1,0 +1,249 @@
+"""n environments of one kind: their memory, and everything that can be done to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cartpole_phys.arguments import PLAIN_START, Start
+from cartpole_phys.kernels.check_actions import set_continuous_actions, set_discrete_actions
+from cartpole_phys.kernels.layout import (
+    ACTION,
+    CART_FRICTION,
+    DONE,
+    ELAPSED,
+    EPISODE,
+    KEY,
+    PARAMS,
+    PUSH,
+    ROWS,
+    FloatArray,
+    Settings,
+)
+from cartpole_phys.kernels.observe import Observations, diagnose_columns, observe_columns
+from cartpole_phys.kernels.reset import begin_kernel, restart_kernel
+from cartpole_phys.kernels.scalar import begin_one_kernel, step_one_kernel
+from cartpole_phys.kernels.step import NO_RESTART, Flags, Kind, step_kernel
+from cartpole_phys.physics import Params
+from cartpole_phys.spaces import executed
+from cartpole_phys.system import FRICTION, CartPole
+from cartpole_phys.task import START_BOUND
+from cartpole_phys.utils.errors import InputError
+
+
+class Stepped(NamedTuple):
+    """What a step of n environments gives."""
+
+    observations: Observations  # (n, obs)
+    rewards: FloatArray  # (n,)
+    terminated: Flags  # (n,)
+    truncated: Flags  # (n,)
+    any_done: bool
+
+
+class Columns:
+    """The memory of n environments, and the views on it that have names."""
+
+    def __init__(self, system: CartPole, num_envs: int) -> None:
+        """Environments with the system's parameters that have not begun an episode yet."""
+        self.__setstate__((system, np.zeros((ROWS, num_envs)), system.settings.copy()))
+        self.set_params([system.params])
+
+    def __getstate__(self) -> tuple[CartPole, FloatArray, Settings]:
+        """What a pickle or a copy needs: the views are made anew."""
+        return self.system, self.memory, self.settings
+
+    def __setstate__(self, state: tuple[CartPole, FloatArray, Settings]) -> None:
+        self.system, self.memory, self.settings = state
+        counters = self.memory.view(np.int64)
+        self.states = self.memory[:4]  # (4, n): x (m), ẋ (m/s), θ (rad), θ̇ (rad/s)
+        self.actions, self.pushes = self.memory[ACTION], self.memory[PUSH]  # (n,) share, N
+        self.keys = self.memory.view(np.uint64)[KEY]  # (n,)
+        self.episodes, self.elapsed = counters[EPISODE], counters[ELAPSED]  # (n,)
+        self.done = counters[DONE]  # (n,), 1 where the episode is over
+        self.params = self.memory[PARAMS:]  # (8, n)
+        randomized = bool(self.system.randomize)
+        self._begin, self._restart = begin_kernel(randomized), restart_kernel(randomized)
+        self.begin_one = begin_one_kernel(randomized)
+        n, continuous = self.memory.shape[1], self.system.continuous
+        self._keep = set_continuous_actions if continuous else set_discrete_actions
+        self._kept = (np.dtype(np.float32), (n, 1)) if continuous else (np.dtype(np.int64), (n,))
+        self.look_for_differences()
+
+    def __len__(self) -> int:
+        """The number of environments n."""
+        return self.memory.shape[1]
+
+    def begin(self, mask: Flags | None = None, start: Start = PLAIN_START) -> None:
+        """Start the episodes whose keys and numbers stand in the memory, where ``mask`` (n,) is set."""
+        mask = np.ones(len(self), dtype=np.bool_) if mask is None else mask
+        self._begin(self.memory, self.settings, mask, start.low, start.high)
+        if start.states is not None:
+            self.states[:, mask] = start.states[:, mask]
+
+    def restart(self, observations: Observations) -> Observations:
+        """Start the next episodes where one is over, and put what is seen of them into their rows.
+
+        Returns:
+            the observations that stood in those rows, (k, obs)
+        """
+        replaced = np.empty((np.count_nonzero(self.done), observations.shape[1]), dtype=np.float32)
+        self._restart(self.memory, self.settings, START_BOUND, observations, replaced)
+        return replaced
+
+    def set_actions(self, actions: Any, restart: bool = False) -> None:
+        """Keep the actions (n, 1) or (n,) for the next step.
+
+        Args:
+            actions: of all environments.
+            restart: whether those whose episode is over begin the next one in that step; what they are given
+                then does not matter.
+
+        Raises:
+            InputError: on a wrong shape or kind of number, or an action outside the space; nothing changes.
+        """
+        as_kept = type(actions) is np.ndarray and (actions.dtype, actions.shape) == self._kept
+        if not (as_kept and self._keep(self.memory, actions)):
+            over = self.done == 1 if restart else None
+            self._keep(self.memory, executed(self.system.action_space, actions, len(self), over))
+
+    def step(self, restart: bool = False) -> Stepped:
+        """Advance all environments by one time step under their actions.
+
+        Args:
+            restart: whether environments whose episode is over begin the next one instead.
+        """
+        n = len(self)
+        observations = np.empty((n, self.system.task.observation_size), dtype=np.float32)
+        rewards, terminated, truncated = np.empty(n), np.empty(n, np.bool_), np.empty(n, np.bool_)
+        any_done = self._step(
+            self.memory,
+            self.settings,
+            0,
+            n,
+            START_BOUND if restart else NO_RESTART,
+            observations,
+            rewards,
+            terminated,
+            truncated,
+        )
+        return Stepped(observations, rewards, terminated, truncated, any_done)
+
+    def observe(self) -> Observations:
+        """What a policy sees of all environments, shape (n, obs)."""
+        observations = np.empty((len(self), self.system.task.observation_size), dtype=np.float32)
+        observe_columns(self.memory, self.settings, observations)
+        return observations
+
+    def params_of(self, index: int) -> Params:
+        """The physical parameters of one environment."""
+        return Params(*self.params[:, index].tolist())
+
+    def set_params(self, params: Sequence[Params]) -> None:
+        """Give all environments one set of parameters, or each its own.
+
+        Those that are randomised last until the next episode.
+        """
+        self.params[:] = np.array([own.values for own in params]).T  # (1 or n, 8) -> (8, 1 or n)
+        self.look_for_differences()
+
+    def restore(self, memory: FloatArray) -> None:
+        """Make the memory equal to one (ROWS, n) kept before."""
+        self.memory[:] = memory
+        self.look_for_differences()
+
+    def look_for_differences(self) -> None:
+        """Choose kernels without code for differences and friction that the parameters do not have."""
+        alike = not self.system.randomize and (self.params == self.params[:, :1]).all()
+        friction = self.system.randomizes(FRICTION) or self.memory[CART_FRICTION].any()
+        self.settings["alike"] = alike
+        self._step = step_kernel(self.system.integrator, Kind(bool(alike), bool(friction)))
+        self.step_one = step_one_kernel(self.system.integrator, bool(friction))
+
+    def diagnostics(self) -> dict[str, FloatArray]:
+        """Energy (J), and distances to the episode's end in x (m) and θ (rad), each (n,)."""
+        values = np.empty((3, len(self)))
+        diagnose_columns(self.memory, self.settings, values)
+        names = ("energy", "x_margin", "theta_margin")
+        return {
+            name: row
+            for name, row in zip(names, values, strict=True)
+            if name != "theta_margin" or self._tilts
+        }
+
+    @property
+    def _tilts(self) -> bool:
+        """Whether an episode can end by a tilt."""
+        return bool(np.isfinite(self.system.task.theta_threshold))
+
+    def tell(self, stepped: bool) -> dict[str, FloatArray]:
+        """What infos hold of all environments, each (n, …), after a step or else after a reset."""
+        told: dict[str, FloatArray] = {}
+        if stepped and self.system.push_rate:
+            told["push"] = self.pushes.copy()
+        if self.system.randomize:
+            told["params"] = self.params.T.copy()  # (8, n) -> (n, 8)
+        if self.system.diagnostics:
+            told.update(self.diagnostics())
+        return told
+
+
+def move(system: CartPole, states: FloatArray, forces: FloatArray) -> Flags:
+    """Advance ``states`` (4, n) in place under ``forces`` (n,) in newtons, and say which ones fell, (n,)."""
+    columns = Columns(system, states.shape[1])
+    columns.settings["push_probability"] = 0.0
+    columns.states[:], columns.pushes[:] = states, forces
+    stepped = columns.step()
+    states[:] = columns.states
+    return stepped.terminated
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The state of n environments, from ``get_state``; give it back to ``set_state`` of an equal one."""
+
+    system: CartPole
+    memory: FloatArray  # (ROWS, n), see ``memory.py``
+    random_state: Mapping[str, Any]  # of ``np_random``
+
+
+def keep(columns: Columns, generator: np.random.Generator) -> Snapshot:
+    """A snapshot of environments and their random generator."""
+    return Snapshot(columns.system, columns.memory.copy(), generator.bit_generator.state)
+
+
+def restore(
+    snapshot: object, columns: Columns, generator: np.random.Generator, may_be_over: bool = True
+) -> None:
+    """Make environments and their random generator equal to a snapshot.
+
+    Args:
+        snapshot: from ``keep``.
+        columns: the environments.
+        generator: their ``np_random``.
+        may_be_over: whether these environments can be in an episode that is over.
+
+    Raises:
+        InputError: if it is no snapshot, or of another system or another number of environments, or of
+            episodes that are over where none may be; nothing changes then.
+    """
+    if not isinstance(snapshot, Snapshot):
+        raise InputError(f"Expected a snapshot from get_state(), got {type(snapshot).__name__}.")
+    if snapshot.system != columns.system:
+        raise InputError(
+            f"Expected a snapshot of {columns.system}, got one of {snapshot.system}; "
+            "make the environment with the same arguments."
+        )
+    if snapshot.memory.shape != columns.memory.shape:
+        got = snapshot.memory.shape[-1]
+        raise InputError(f"Expected a snapshot of {len(columns)} environments, got one of {got}.")
+    if not may_be_over and snapshot.memory.view(np.int64)[DONE].any():
+        raise InputError(
+            'Expected a snapshot without ended episodes for autoreset_mode="SameStep", got one with some; '
+            "restore it in the autoreset mode that it was made in."
+        )
+    generator.bit_generator.state = dict(snapshot.random_state)
+    columns.restore(snapshot.memory)

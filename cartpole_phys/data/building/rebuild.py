@@ -1,0 +1,132 @@
+"""Makes a file again, from what it says of itself, and compares."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cartpole_phys.data.building.metadata import versions
+from cartpole_phys.data.building.parts import COLLECTION, Part, prepare
+from cartpole_phys.data.building.summary import flat
+from cartpole_phys.data.declared_env import stated_env
+from cartpole_phys.data.hashing import ARRAY_HASHES, TableHash
+from cartpole_phys.data.hdf5.file import Header, read_header
+from cartpole_phys.data.provenance import Differences, differing, stated_versions
+from cartpole_phys.data.recipe import Recipe, recipe_from
+from cartpole_phys.data.shards import verified_shards
+from cartpole_phys.data.tiers import is_own_policy
+from cartpole_phys.policies.behavior import from_description
+from cartpole_phys.policies.training.cache import Cache
+from cartpole_phys.utils.errors import InputError, is_integer
+from cartpole_phys.utils.progress import Progress
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """How a file's arrays compare with those of its own recipe."""
+
+    equal: list[str]  # names of arrays
+    different: list[str]
+    other_versions: Differences  # by name, then and now: why arrays may differ
+
+
+def rebuild(
+    path: str | os.PathLike[str], jobs: int, progress: Progress, policy: str | None = None
+) -> Rebuilt:
+    """Make a file's arrays again and compare their hashes with the ones that it states.
+
+    Collected parts are played again by the policies whose weights the file holds; recorded training runs are
+    trained again, and an expert is taken to pieces again.
+
+    Args:
+        path: a file from ``build_dataset``, or a folder of shards.
+        jobs: how many threads or processes play.
+        progress: is told how far it has come.
+        policy: MODULE:FACTORY, where that made the file's policy: code that a file names is not run unasked.
+
+    Raises:
+        InputError: if the file cannot be read, or does not state its recipe and hashes.
+    """
+    place = Path(path)
+    headers = [reader.header for reader in verified_shards(place)] if place.is_dir() else [read_header(place)]
+    rebuilt = [_rebuild_file(header, place, jobs, progress, policy) for header in headers]
+    different = {name for one in rebuilt for name in one.different}
+    names = {name for one in rebuilt for name in one.equal}
+    others = {name: change for one in rebuilt for name, change in one.other_versions.items()}
+    return Rebuilt(sorted(names - different), sorted(different), others)
+
+
+def _rebuild_file(header: Header, place: Path, jobs: int, progress: Progress, policy: str | None) -> Rebuilt:
+    stated = header.metadata.get(ARRAY_HASHES)
+    if not isinstance(stated, Mapping):
+        raise InputError(
+            f"Expected a data set that states its recipe and hashes, {str(place)!r} does not; "
+            "use one from: build-dataset"
+        )
+    parts = _parts(header, policy, progress)
+    progress.stage("collecting")
+    total = sum(part.rows for part in parts)
+    hashes, done = TableHash(total), 0
+    for part in parts:
+        for episodes in part.episodes(jobs):
+            hashes.update(flat(episodes))
+            done += episodes.steps
+            progress.rows(done, total)
+    again = hashes.hexdigests()
+    names = sorted({*stated, *again})
+    return Rebuilt(
+        [name for name in names if stated.get(name) == again.get(name)],
+        [name for name in names if stated.get(name) != again.get(name)],
+        differing(stated_versions(header.metadata), versions(parts[0].recipe)),
+    )
+
+
+def _parts(header: Header, policy: str | None, progress: Progress) -> list[Part]:
+    """A file's parts, from its recipe and its stored weights.
+
+    Raises:
+        InputError: if they are not described.
+    """
+    fields = header.metadata.get("recipe")
+    stated_env(fields if isinstance(fields, Mapping) else {})
+    recipe: Recipe = recipe_from(fields)
+    described: Any = header.metadata.get("parts")
+    if (
+        not isinstance(described, list)
+        or len(described) != len(recipe.parts)
+        or not all(isinstance(part, Mapping) for part in described)
+    ):
+        raise InputError(
+            "Expected a file that describes all parts of its recipe; use one from: build-dataset"
+        )
+    if is_own_policy(recipe.policy) and recipe.policy != policy:
+        raise InputError(
+            f"The file was made by {recipe.policy!r}, which is code that is only run when you name it: "
+            f"--policy {recipe.policy}"
+        )
+    number = _number_in_part(header)
+    if is_own_policy(recipe.policy) or any(part.get("source") != COLLECTION for part in described):
+        return [replace(part, number=number) for part in prepare(recipe, Cache.LEAVE, progress).parts]
+    return [
+        Part(own, from_description(part, header.weights.get(str(i), {})), number=number)
+        for i, (own, part) in enumerate(zip(recipe.parts, described, strict=True))
+    ]
+
+
+def _number_in_part(header: Header) -> int:
+    """Which shard of its part a file is.
+
+    Raises:
+        InputError: if it does not say so as a shard does.
+    """
+    shard = header.metadata.get("shard", {"number_in_part": 0})
+    number = shard.get("number_in_part") if isinstance(shard, Mapping) else None
+    if not is_integer(number) or number < 0:
+        raise InputError(
+            f"Expected a shard with its number_in_part as an integer of at least 0, got {shard!r:.200}; "
+            "use one from: build-dataset"
+        )
+    return number

@@ -1,0 +1,88 @@
+"""What a build requires of policies that users supply as MODULE:FACTORY: repeatable actions, a true tier."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from cartpole_phys.backends.base import PolicySource, different, policy_of
+from cartpole_phys.data.building.evaluate_policy import affordable_episodes, evaluation_of
+from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.data.score import all_references
+from cartpole_phys.data.tiers import band
+from cartpole_phys.episodes import Episodes
+from cartpole_phys.utils.errors import InputError
+
+EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES = 64, 5_000, 4  # of each of the two rollouts
+FEWEST_SCORED = 100  # episodes that verify a tier
+
+
+def require_repeatable(recipe: Recipe, source: PolicySource) -> None:
+    """Roll out one policy object twice in the same episodes, and compare its actions.
+
+    This finds global random generators, generators that are seeded only once, and memory of earlier
+    episodes: with any of them nobody can collect the same rows again.
+
+    Raises:
+        InputError: if it chooses other actions for the same observations.
+    """
+    world, policy = recipe.world, policy_of(source)
+    episodes = affordable_episodes(world, EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES)
+    seed = recipe.derived_seed("repetition")
+    if _acts_differently(*(world.play(policy, episodes, seed) for _ in range(2))):
+        raise InputError(
+            f"Expected a policy that acts the same in the same episodes, but {recipe.policy!r} chose other "
+            "actions for the same observations; draw random numbers only from the generator that the "
+            "policy's begin(batch_size, generator) receives, and reset its memory there."
+        )
+
+
+def require_verifiable(recipe: Recipe) -> None:
+    """Refuse a claimed tier that no evaluation can verify.
+
+    Raises:
+        InputError: if the tier means a score, and the environment has no reference returns, or fewer
+            episodes are to be scored than tell one tier from another.
+    """
+    if band(recipe.tier) is None:
+        return
+    if evaluation_of(recipe)["episodes"] < FEWEST_SCORED:
+        raise InputError(
+            f"Expected --score-episodes of at least {FEWEST_SCORED} to verify the tier {recipe.tier!r}, got "
+            f"{recipe.score_episodes}; leave out --tier or --score-episodes."
+        )
+    if recipe.env_id not in all_references():
+        raise InputError(
+            f"No reference returns for {recipe.env_id!r}, so the tier {recipe.tier!r} cannot be verified; "
+            "leave out --tier."
+        )
+
+
+def require_tier(recipe: Recipe, measured: Mapping[str, float]) -> None:
+    """Refuse a policy whose measured score lies outside its claimed tier.
+
+    Args:
+        recipe: of the data set.
+        measured: the policy's score and its 95 % interval, from ``measured_score``.
+
+    Raises:
+        InputError: if the score is outside.
+    """
+    limits = band(recipe.tier)
+    if limits is None or limits[0] <= measured["score"] <= limits[1]:
+        return
+    low, high = limits
+    expected = f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
+    raise InputError(
+        f"Expected a policy of the tier {recipe.tier!r} to score {expected}, but {recipe.policy!r} scores "
+        f"{measured['score']:.1f} ({measured['score_low']:.1f} to {measured['score_high']:.1f}) over "
+        f"{evaluation_of(recipe)['episodes']:,} episodes; leave out --tier, or name the tier of that score."
+    )
+
+
+def _acts_differently(first: Episodes, second: Episodes) -> bool:
+    """Whether the first difference between two rollouts is an action, and not an observation before it."""
+    rows = min(first.steps, second.steps)
+    acted = different(first.actions[:rows], second.actions[:rows])
+    seen = different(first.observations[:rows], second.observations[:rows])
+    return bool(acted.any() and not seen[: acted.argmax() + 1].any())

@@ -1,0 +1,157 @@
+"""Writes one file: its parts' episodes as they come, under its name only once it has passed every gate."""
+
+from __future__ import annotations
+
+import errno
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cartpole_phys.data.building.metadata import metadata_of
+from cartpole_phys.data.building.parts import Prepared
+from cartpole_phys.data.building.summary import Summary, flat, summary_of, total
+from cartpole_phys.data.building.user_policies import require_tier
+from cartpole_phys.data.checks.run import FAILED, check_file
+from cartpole_phys.data.hashing import METADATA_HASH, TableHash
+from cartpole_phys.data.hdf5.d4rl_v2 import add_v2_metadata
+from cartpole_phys.data.hdf5.file import Writer
+from cartpole_phys.data.recipe import Recipe
+from cartpole_phys.data.release.identity import ReleaseWarning, compared, difference
+from cartpole_phys.data.score import score
+from cartpole_phys.data.tiers import is_own_policy
+from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.files import unfinished
+from cartpole_phys.utils.progress import Progress
+
+NOTHING: Mapping[str, Any] = {}
+NO_SPACE, TOO_LARGE = "free some space there", "raise the limit on the size of files (ulimit -f)"
+MENDS = {errno.ENOSPC: NO_SPACE, errno.EDQUOT: NO_SPACE, errno.EFBIG: TOO_LARGE}  # by the system's error
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished data set: where it is and what is in it."""
+
+    path: Path  # a file, or the folder of a set of several files
+    transitions: int
+    episodes: int
+    mean_return: float | None  # of the episodes that were not cut
+    score: float | None  # of the same, where the environment has reference returns
+    sha256: str  # of the metadata, which hold the hash of every array, or of the manifest
+
+
+def build_file(
+    path: Path,
+    name: str,
+    recipe: Recipe,
+    prepared: Prepared,
+    jobs: int,
+    progress: Progress,
+    extra: Mapping[str, Any] = NOTHING,
+) -> Built:
+    """Write one file, check it, and only then give it its name; ``extra`` is added to its metadata.
+
+    Raises:
+        InputError: if a gate fails, or the file cannot be written; nothing half-written stays.
+    """
+    with writing_to(path), unfinished(path) as partial:
+        progress.stage("collecting")
+        metadata = _write(partial, name, recipe, prepared, jobs, progress, extra)
+        if is_own_policy(recipe.policy):
+            require_tier(recipe, *metadata["scores"])
+        failed = [result for result in check_file(partial, progress) if result.status == FAILED]
+        if failed:
+            raise InputError(
+                f"The built data set failed validation and was discarded: gate {failed[0].gate}, "
+                f"{failed[0].detail}; try another --seed or more --steps."
+            )
+    if (told := difference(metadata)) is not None:
+        warnings.warn(told, ReleaseWarning, stacklevel=2)
+    return built_from(path, Summary(**metadata["summary"]), prepared.references, metadata[METADATA_HASH])
+
+
+def built_from(path: Path, summary: Summary, references: Mapping[str, Any], sha256: str) -> Built:
+    """The result of a build."""
+    mean = summary.mean_return
+    return Built(
+        path=path,
+        transitions=summary.transitions,
+        episodes=summary.episodes,
+        mean_return=mean,
+        score=float(score(references, mean)) if references and mean is not None else None,
+        sha256=sha256,
+    )
+
+
+def _write(
+    path: Path,
+    name: str,
+    recipe: Recipe,
+    prepared: Prepared,
+    jobs: int,
+    progress: Progress,
+    extra: Mapping[str, Any],
+) -> Mapping[str, Any]:
+    """Write the rows of all parts, then the metadata that they end with, and return those."""
+    parts, hashes, summary = prepared.parts, [], Summary()
+    rows = sum(part.rows for part in parts)
+    with Writer(path, rows) as writer:
+        for part in parts:
+            own = TableHash(part.rows)
+            for episodes in part.episodes(jobs):
+                arrays = flat(episodes)
+                if len(parts) > 1:
+                    own.update(arrays)
+                writer.append(arrays)
+                summary = total([summary, summary_of(episodes)])
+                progress.rows(summary.transitions, rows)
+            hashes.append(own.hexdigests())
+        stated = metadata_of(recipe, name, prepared, hashes, progress)
+        release = compared(name, writer.hexdigests())
+        metadata = {**stated, "summary": asdict(summary), **release, **extra}
+        weights = {str(i): part.behaviour.weights for i, part in enumerate(parts) if part.behaviour.weights}
+        written = writer.finish(metadata, weights)
+    if recipe.d4rl_v2_metadata:
+        add_v2_metadata(path, written, weights)
+    return written
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Say in one sentence why a file or folder cannot be written; errors on other files pass.
+
+    Raises:
+        InputError: where it cannot be written.
+    """
+    try:
+        yield
+    except BlockingIOError as error:
+        raise InputError(
+            f"'{path}' is being written by another process; wait until it has ended, or choose another name."
+        ) from error
+    except OSError as error:
+        if not _concerns(error, path):
+            raise
+        reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
+        mend = MENDS.get(error.errno or 0, "make it writable")
+        raise InputError(f"Cannot write '{path}' ({reason}); {mend}, or choose another place.") from error
+
+
+def _concerns(error: OSError, path: Path) -> bool:
+    """Whether an error is on a path, what is beside it under the same name or below it, or its folders."""
+    if error.filename is None:  # so say HDF5 and others that write by themselves
+        return True
+    named, place = Path(os.fsdecode(error.filename)).absolute(), path.absolute()
+    return str(named).startswith(str(place)) or place.is_relative_to(named)
+
+
+def exists_already(path: Path, other: str) -> InputError:
+    """That something is there which is not to be replaced unasked; ``other`` is the flag for another one."""
+    return InputError(
+        f"'{path}' exists already; pass --overwrite (in Python overwrite=True) to replace it, or another "
+        f"{other}."
+    )

@@ -1,0 +1,46 @@
+"""Is a file exactly its parts, one after another?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cartpole_phys.data.checks.base import Gate, GateFailure, NotApplicable, described_parts, rows_of
+from cartpole_phys.data.hashing import TableHash
+from cartpole_phys.data.hdf5.blocks import Block
+from cartpole_phys.data.hdf5.file import Header
+from cartpole_phys.data.tiers import COMPOSITES, shares
+
+
+class Parts(Gate):
+    """The parts are all rows; a composite tier's in equal shares, with the hashes of each tier's own set."""
+
+    name = "parts"
+
+    def __init__(self, header: Header) -> None:
+        super().__init__(header)
+        parts, tier = described_parts(header), header.metadata.get("tier")
+        if rows_of(parts) != header.rows:
+            raise GateFailure(f"the parts that the file describes are not all of its {header.rows:,} rows")
+        if not isinstance(tier, str) or tier not in COMPOSITES:
+            raise NotApplicable("the file is not made of several tiers")
+        found = [(part.get("tier"), part["rows"]) for part in parts]
+        expected = list(zip(COMPOSITES[tier], shares(header.rows, len(COMPOSITES[tier])), strict=True))
+        if found != expected:
+            raise GateFailure(f"{tier} means the parts {expected} (tier and rows), got {found}")
+        stated = [part.get("sha256") for part in parts]
+        self._stated = [one if isinstance(one, Mapping) else {} for one in stated]
+        self._ends = [sum(rows for _, rows in expected[: i + 1]) for i in range(len(expected))]
+        self._hashes = [TableHash(rows) for _, rows in expected]
+
+    def see(self, block: Block) -> None:
+        first = 0
+        for end, hashes in zip(self._ends, self._hashes, strict=True):
+            hashes.update(block.between(first, end).arrays)
+            first = end
+
+    def verdict(self) -> str:
+        for part, (stated, hashes) in enumerate(zip(self._stated, self._hashes, strict=True)):
+            for name, found in hashes.hexdigests().items():
+                if stated.get(name) != found:
+                    raise GateFailure(f"{name} of part {part} is not that of the set of its tier alone")
+        return f"the exact concatenation of {len(self._hashes)} parts"

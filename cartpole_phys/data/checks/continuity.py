@@ -1,0 +1,33 @@
+"""Does each observation follow from the row before?"""
+
+from __future__ import annotations
+
+from cartpole_phys.backends.base import different
+from cartpole_phys.data.checks.base import CannotTell, Gate, GateFailure, first_row, need
+from cartpole_phys.data.hdf5.blocks import Block, flagged
+from cartpole_phys.data.hdf5.file import Header
+
+
+class Continuity(Gate):
+    """Inside an episode, each next observation is the following row's observation."""
+
+    name = "continuity"
+
+    def __init__(self, header: Header) -> None:
+        super().__init__(header)
+        self._inside = 0
+
+    def see(self, block: Block) -> None:
+        need(block, "timeouts")
+        observations, following = need(block, "observations", "next_observations")
+        if observations.dtype != following.dtype or observations.shape != following.shape:
+            raise CannotTell("observations and next observations differ in type or shape")
+        inside = ~flagged(block.arrays)[:-1]
+        broken = inside & different(observations[1:], following[:-1])
+        if broken.any():
+            row = block.start + first_row(broken)
+            raise GateFailure(f"the next observation of row {row} is not the observation after it")
+        self._inside += int(inside.sum())
+
+    def verdict(self) -> str:
+        return f"{self._inside:,} transitions inside episodes"

@@ -1,0 +1,23 @@
+"""Is every number a number?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cartpole_phys.data.checks.base import Gate, GateFailure, first_row
+from cartpole_phys.data.hdf5.blocks import Block
+
+
+class Finite(Gate):
+    """No number is NaN or infinite."""
+
+    name = "finite"
+
+    def see(self, block: Block) -> None:
+        for name, array in block.arrays.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                bad = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)  # (N, …) -> (N,)
+                raise GateFailure(f"row {block.start + first_row(bad)} of {name} holds a NaN or an infinity")
+
+    def verdict(self) -> str:
+        return "no NaN, no infinity"

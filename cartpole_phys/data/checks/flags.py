@@ -1,0 +1,66 @@
+"""Do the flags say where and why episodes end?"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from cartpole_phys.backends.base import World
+from cartpole_phys.data.checks.base import Array, Gate, GateFailure, first_row, need, stated_world
+from cartpole_phys.data.hdf5.blocks import Block
+from cartpole_phys.data.hdf5.file import Header
+
+
+class Flags(Gate):
+    """Flags exclude each other, the last row has one, and time limits come when time is up."""
+
+    name = "flags"
+
+    def __init__(self, header: Header) -> None:
+        super().__init__(header)
+        self._ends = self._terminals = self._timeouts = 0
+
+    @cached_property
+    def _world(self) -> World:
+        """Known only where the file names it; only time limits need it."""
+        return stated_world(self.header)
+
+    def see(self, block: Block) -> None:
+        terminals, timeouts = need(block, "terminals", "timeouts")
+        ends = np.flatnonzero(terminals | timeouts)
+        if self.header.has_recipe:  # D4RL's own files may have both flags on a row, or none on the last
+            both = terminals & timeouts
+            if both.any():
+                raise GateFailure(f"row {block.start + first_row(both)} is both terminal and timeout")
+            if not len(ends) or ends[-1] != block.rows - 1:
+                raise GateFailure("the last row has no flag")
+        if "infos/collection_cut" in block.arrays:
+            self._check_limits(block, ends, timeouts)
+        self._ends += len(ends)
+        self._terminals += int(terminals.sum())
+        self._timeouts += int(timeouts.sum())
+
+    def _check_limits(self, block: Block, ends: Array, timeouts: Array) -> None:
+        (cuts,) = need(block, "infos/collection_cut")
+        limit = self._world.max_episode_steps
+        lengths = np.diff(np.concatenate([[-1], ends]))
+        starts = block.start + ends - lengths + 1
+        long, early = lengths > limit, timeouts[ends] & ~cuts[ends] & (lengths < limit)
+        early &= self._world.system is not None  # other environments may truncate for reasons of their own
+        if long.any():
+            raise GateFailure(
+                f"the episode from row {starts[long][0]} on is longer than the limit of {limit} steps"
+            )
+        if early.any():
+            raise GateFailure(
+                f"the episode from row {starts[early][0]} on times out after {lengths[early][0]} of {limit} "
+                "steps"
+            )
+        if (cuts & ~timeouts).any():
+            raise GateFailure(f"row {block.start + first_row(cuts & ~timeouts)} is a cut but no timeout")
+
+    def verdict(self) -> str:
+        if not self._ends:
+            raise GateFailure("expected at least one row")
+        return f"{self._ends:,} episodes, {self._terminals:,} terminal, {self._timeouts:,} timeouts"

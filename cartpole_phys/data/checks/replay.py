@@ -1,0 +1,62 @@
+"""Does the physics, asked again, give the same?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cartpole_phys.backends.base import NotReplayable, UnknownState
+from cartpole_phys.data.checks.base import (
+    Array,
+    CannotTell,
+    Gate,
+    GateFailure,
+    NotApplicable,
+    first_row,
+    stated_world,
+)
+from cartpole_phys.data.hdf5.blocks import Block
+from cartpole_phys.data.hdf5.file import Header
+
+
+class Replay(Gate):
+    """Stored state, action, push and parameters give the next state, observation, reward and flag.
+
+    To the last bit; sensors' errors are drawn again from their stored key. An episode's first observation is
+    what its first state gives, and its parameters stay as they were drawn.
+    """
+
+    name = "replay"
+
+    def __init__(self, header: Header) -> None:
+        super().__init__(header)
+        self._world = stated_world(header)
+        self._rows = 0
+
+    def see(self, block: Block) -> None:
+        try:
+            differences = self._differences(block)
+        except UnknownState as reason:
+            raise NotApplicable(f"{reason}") from reason
+        except NotReplayable as reason:
+            raise CannotTell(str(reason)) from reason
+        for what, wrong in differences.items():
+            if wrong.any():
+                row = block.start + first_row(wrong)
+                raise GateFailure(f"the {what} of row {row} is not what the physics gives")
+        self._rows += block.rows
+
+    def _differences(self, block: Block) -> Mapping[str, Array]:
+        return self._world.differences(block.arrays)
+
+    def verdict(self) -> str:
+        return f"{self._rows:,} steps repeated to the last bit"
+
+
+class IndependentReplay(Replay):
+    """The same by another implementation: the scalar environment instead of the compiled batch."""
+
+    def _differences(self, block: Block) -> Mapping[str, Array]:
+        return self._world.differences(block.arrays, independent=True)
+
+    def verdict(self) -> str:
+        return f"{self._rows:,} steps repeated to the last bit, one at a time, by the environment itself"

@@ -1,0 +1,171 @@
+"""Fetches released data sets from mirrors, by name, and proves that they are what was released.
+
+The registry ``registry.json`` says which files a release holds, their sizes and hashes, and where they are
+kept. A file is downloaded beside its final name and gets that only if its hash is right.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import platformdirs
+
+from cartpole_phys.data.building.write import writing_to
+from cartpole_phys.data.hashing import file_sha256
+from cartpole_phys.data.recipe import is_plain, released_recipes
+from cartpole_phys.utils.choices import choices, nearest
+from cartpole_phys.utils.download import LONGEST_WAIT, OTHER_HASH, DownloadError, download
+from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.files import require_writable, unfinished
+from cartpole_phys.utils.progress import Progress, Silent
+
+REGISTRY = Path(__file__).parent / "release" / "registry.json"
+MIRRORS = "CARTPOLE_PHYS_MIRRORS"  # environment variable: URLs or folders, separated by white space
+SLIP = 0.9  # share of matching characters that makes an unknown path a released name mistyped
+TRIES = 2  # of all mirrors in turn
+
+
+@dataclass(frozen=True)
+class Released:
+    """One file of a release."""
+
+    name: str  # of the data set
+    size: int  # bytes
+    sha256: str
+
+    @property
+    def file(self) -> str:
+        """Its file's name."""
+        return f"{self.name}.hdf5"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What is released, and where it is kept."""
+
+    version: str
+    mirrors: Sequence[str]  # URLs of folders, the first one first
+    files: dict[str, Released]  # by name of the data set
+
+
+@cache
+def registry(path: Path = REGISTRY) -> Registry:
+    """The registry that came with this package."""
+    stated = json.loads(path.read_text("utf-8"))
+    files = {name: Released(name, one["bytes"], one["sha256"]) for name, one in stated["files"].items()}
+    return Registry(stated["version"], tuple(stated["mirrors"]), files)
+
+
+def mirrors(known: Registry) -> list[str]:
+    """Where to look: the user's own places, or else the release's."""
+    return os.environ.get(MIRRORS, "").split() or list(known.mirrors)
+
+
+def fetch(name: str, progress: Progress | None = None) -> Path:
+    """The file of a released data set, from the cache or the first mirror that has it whole.
+
+    Args:
+        name: such as ``"physcartpole-sac-medium-v0"``.
+        progress: is told how far a download has come.
+
+    Raises:
+        InputError: if there is no such data set, it is not published, the cache cannot be written, or no
+            mirror has it; the message says what each mirror said.
+    """
+    known, stem = registry(), check_plain(name)
+    released = known.files.get(stem)
+    places = mirrors(known)
+    if released is None or not places:
+        raise InputError(_unpublished(stem))
+    path = Path(platformdirs.user_cache_dir("cartpole-phys")) / "datasets" / known.version / released.file
+    if path.is_file() and file_sha256(path) == released.sha256:
+        return path
+    with writing_to(path):
+        require_writable(path.parent)
+    said, again = dict[str, str](), dict[str, float]()  # by place: the reason, and when it may be asked again
+    for place in places * TRIES:
+        pause = again.get(place, 0.0) - time.monotonic()
+        if pause > LONGEST_WAIT:
+            continue
+        time.sleep(max(pause, 0.0))
+        try:
+            _get(place, released, path, progress or Silent())
+            return path
+        except DownloadError as error:
+            said[place], again[place] = str(error), time.monotonic() + error.wait
+    answers = "; ".join(f"{place}: {error}" for place, error in said.items())
+    raise InputError(
+        f"Could not fetch {released.file}: {answers}. Check the connection, name other mirrors in "
+        f"{MIRRORS}, or build it: {_command(stem)}"
+    )
+
+
+def is_name(text: str) -> bool:
+    """Whether a text names a released data set, or one that could be."""
+    stem = text.removesuffix(".hdf5")
+    return stem in released_recipes() or stem in registry().files
+
+
+def similar_names(text: str) -> list[str]:
+    """Released data sets whose names differ from a plain one by a slip of the keys."""
+    stem = text.removesuffix(".hdf5")
+    return nearest(stem, released_recipes(), similar=SLIP) if is_plain(stem) else []
+
+
+def check_plain(name: str) -> str:
+    """A data set's name without its ending.
+
+    Raises:
+        InputError: if it is a path, or anything else than a plain name.
+    """
+    stem = name.removesuffix(".hdf5")
+    if not is_plain(stem):
+        raise InputError(
+            f"Expected the plain name of a data set, such as physcartpole-sac-medium-v0, got {name!r}."
+        )
+    return stem
+
+
+def _unpublished(name: str) -> str:
+    if name not in released_recipes():
+        return f"There is no released data set {name!r}; {choices(name, released_recipes())}"
+    return (
+        f"{name} is not published yet; build it: {_command(name)}, or name a place that has it in {MIRRORS}."
+    )
+
+
+def _command(name: str) -> str:
+    return released_recipes()[name].command if name in released_recipes() else "build-dataset --help"
+
+
+def _get(place: str, released: Released, path: Path, progress: Progress) -> None:
+    """Bring a file from one mirror to its path, whole or not at all.
+
+    Raises:
+        DownloadError: if the mirror has it not, or another one.
+    """
+    progress.stage("fetching")
+    if re.match(r"https?://", place):
+        url = f"{place.rstrip('/')}/{released.file}"
+        download(url, path, released.size, released.sha256, progress.fetched)
+    else:
+        _copy(Path(place) / released.file, released, path)
+
+
+def _copy(source: Path, released: Released, path: Path) -> None:
+    """From a folder."""
+    try:
+        if file_sha256(source) != released.sha256:
+            raise DownloadError(OTHER_HASH)
+        with unfinished(path) as partial:
+            shutil.copyfile(source, partial)
+    except OSError as error:
+        raise DownloadError(error.strerror or str(error)) from error

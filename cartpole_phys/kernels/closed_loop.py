@@ -1,0 +1,275 @@
+"""The compiled closed loop: whole episodes under a policy that the kernel knows.
+
+Many episodes run side by side in lanes, so that their steps can be vectorised; a lane whose episode is over
+takes the next one. What happens goes into a log of steps by lanes, from which ``gather_rows`` takes episode
+after episode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cartpole_phys.kernels.control_laws import NETWORK, choose_all
+from cartpole_phys.kernels.integrators import Integrator
+from cartpole_phys.kernels.layout import (
+    ACTION,
+    DONE,
+    ELAPSED,
+    EPISODE,
+    KEY,
+    PARAMS,
+    PUSH,
+    ROWS,
+    THETA,
+    THETA_DOT,
+    X_DOT,
+    FloatArray,
+    Settings,
+    X,
+)
+from cartpole_phys.kernels.mlp import Network
+from cartpole_phys.kernels.observe import Observations, is_state, observe_column
+from cartpole_phys.kernels.policy_call import call_network
+from cartpole_phys.kernels.reset import Draw, begin_column
+from cartpole_phys.kernels.step import NO_RESTART, Kind, Move, parts_of, step_range
+from cartpole_phys.numeric.compiled import inlined, inlined_once, kernel
+from cartpole_phys.task import START_BOUND
+
+LANES = 128
+IDLE = -1  # in place of an episode's index
+
+
+class Law(NamedTuple):
+    """What a compiled policy does, as the kernel reads it."""
+
+    continuous: bool
+    rule: int
+    numbers: FloatArray  # (4,) or (13,)
+    noise: float
+    network: Network  # for NETWORK
+    network_address: int
+
+
+class Log(NamedTuple):
+    """What happened in T steps of LANES lanes, and where each of E episodes is in it.
+
+    Memory traffic costs as much as the physics, so what follows from the rest has a T of 0: observations that
+    are the state in float32, rewards that are 1, pushes that are 0, and what only networks give.
+    """
+
+    states: FloatArray  # (T, 4, LANES), before each step
+    actions: npt.NDArray[np.float32]  # (T, LANES)
+    observations: Observations  # (T or 0, LANES, obs), before each step
+    rewards: npt.NDArray[np.float32]  # (T or 0, LANES)
+    pushes: FloatArray  # (T or 0, LANES), N
+    raw_actions: npt.NDArray[np.float32]  # (T or 0, LANES)
+    log_probs: npt.NDArray[np.float32]  # (T or 0, LANES)
+    lanes: npt.NDArray[np.int64]  # (E,)
+    starts: npt.NDArray[np.int64]  # (E,), the step in the log that is an episode's first
+
+
+class Ends(NamedTuple):
+    """How each of E episodes ended, and with which parameters it was played."""
+
+    observations: npt.NDArray[np.float32]  # (E, obs)
+    params: FloatArray  # (E, 8)
+    lengths: npt.NDArray[np.int64]  # (E,)
+    fallen: npt.NDArray[np.bool_]  # (E,)
+
+
+class Lanes(NamedTuple):
+    """Episodes that run side by side."""
+
+    memory: FloatArray  # (ROWS, lanes)
+    seen: Observations  # (lanes, obs)
+    random: FloatArray  # (lanes,), for the next action
+    rewards: FloatArray  # (lanes,), of the last step
+    terminated: npt.NDArray[np.bool_]  # (lanes,)
+    truncated: npt.NDArray[np.bool_]  # (lanes,)
+    index_of: npt.NDArray[np.int64]  # (lanes,), of the episode among those to play, or IDLE
+
+
+@inlined
+def _act(lanes: Lanes, law: Law, log: Log, now: int) -> None:
+    """Choose every lane's action, and write what is known before the step."""
+    seen, count = lanes.seen, len(lanes.seen)
+    actions, shares = log.actions[now, :count], lanes.memory[ACTION]
+    if law.rule == NETWORK:
+        raw_actions, log_probs = log.raw_actions[now, :count], log.log_probs[now, :count]
+        call_network(law.network_address, lanes.memory, law.network, seen, actions, raw_actions, log_probs)
+    else:
+        choose_all(
+            lanes.memory, law.continuous, law.rule, law.numbers, law.noise, seen, lanes.random, actions
+        )
+    for lane in range(count):
+        shares[lane] = np.float64(actions[lane]) if law.continuous else 2.0 * np.float64(actions[lane]) - 1.0
+    for j in range(4):
+        row, states = lanes.memory[j], log.states[now, j]
+        for lane in range(count):
+            states[lane] = row[lane]
+    for lane in range(count if len(log.observations) else 0):
+        for j in range(seen.shape[1]):
+            log.observations[now, lane, j] = seen[lane, j]
+
+
+@inlined
+def _enter(
+    draw: Draw,
+    lanes: Lanes,
+    settings: Any,
+    lane: int,
+    first_episode: int,
+    index: int,
+    log: Log,
+    ends: Ends,
+    now: int,
+) -> None:
+    """Let a lane begin an episode, the one of this index among those to play."""
+    lanes.index_of[lane] = index
+    lanes.memory.view(np.int64)[EPISODE, lane] = first_episode + index
+    begin_column(draw, lanes.memory, settings, lane, -START_BOUND, START_BOUND)
+    observe_column(lanes.memory, settings, lane, lanes.seen, is_state(settings))
+    for p in range(ends.params.shape[1]):
+        ends.params[index, p] = lanes.memory[PARAMS + p, lane]
+    log.lanes[index], log.starts[index] = lane, now
+
+
+@inlined
+def _leave(lanes: Lanes, any_done: bool, log: Log, ends: Ends, now: int) -> int:
+    """Write what the step gave, and how episodes ended; says how many did."""
+    counters, pushes, left = lanes.memory.view(np.int64), lanes.memory[PUSH], 0
+    for lane in range(len(pushes) if len(log.rewards) else 0):
+        log.rewards[now, lane] = lanes.rewards[lane]
+    for lane in range(len(pushes) if len(log.pushes) else 0):
+        log.pushes[now, lane] = pushes[lane]
+    for lane in range(len(lanes.rewards) if any_done else 0):
+        index = lanes.index_of[lane]
+        if counters[DONE, lane] and index >= 0:
+            ends.lengths[index], ends.fallen[index] = counters[ELAPSED, lane], lanes.terminated[lane]
+            for j in range(lanes.seen.shape[1]):
+                ends.observations[index, j] = lanes.seen[lane, j]
+            lanes.index_of[lane] = IDLE
+            left += 1
+    return left
+
+
+@inlined
+def _empty_lanes(count: int, key: np.uint64, params: FloatArray, observation_size: int) -> Lanes:
+    memory = np.zeros((ROWS, count))
+    for p in range(len(params)):
+        for lane in range(count):
+            memory[PARAMS + p, lane] = params[p]
+    for lane in range(count):
+        memory.view(np.uint64)[KEY, lane] = key
+    return Lanes(
+        memory,
+        np.empty((count, observation_size), np.float32),
+        np.zeros(count),
+        np.empty(count),
+        np.empty(count, np.bool_),
+        np.empty(count, np.bool_),
+        np.full(count, IDLE),
+    )
+
+
+@inlined_once
+def _simulate(
+    move: Move,
+    integrate: Integrator,
+    one_angle: bool,
+    draw: Draw,
+    key: np.uint64,
+    first_episode: int,
+    settings: Settings,
+    params: FloatArray,
+    law: Law,
+    log: Log,
+    ends: Ends,
+) -> None:
+    """Run one episode for each of ``ends``, from ``first_episode`` of a key on, and write what happens.
+
+    A lane with no episode left to play idles on, harmlessly.
+    """
+    count = min(LANES, len(ends.lengths))
+    lanes = _empty_lanes(count, key, params, log.observations.shape[2])
+    outputs = lanes.seen, lanes.rewards, lanes.terminated, lanes.truncated
+    playing, entered, free = len(ends.lengths), 0, count
+    now = int(np.int64(0))  # typed, or the compiler would work for a constant 0 and then again
+    while playing > 0:
+        if free > 0 and entered < len(ends.lengths):
+            for lane in range(count):
+                if lanes.index_of[lane] == IDLE and entered < len(ends.lengths):
+                    _enter(draw, lanes, settings[0], lane, first_episode, entered, log, ends, now)
+                    entered += 1
+        _act(lanes, law, log, now)
+        any_done = step_range(
+            move, integrate, one_angle, draw, lanes.memory, settings, 0, count, NO_RESTART, outputs
+        )
+        free = _leave(lanes, any_done, log, ends, now)
+        playing -= free
+        now += 1
+
+
+@cache
+def simulate_kernel(integrator: str, kind: Kind) -> Callable[..., None]:
+    """The kernel that runs episodes; see ``_simulate``."""
+    move, integrate, one_angle, draw = parts_of(integrator, kind)
+
+    @kernel
+    def simulate(
+        key: np.uint64,
+        first_episode: int,
+        settings: Settings,
+        params: FloatArray,
+        law: Law,
+        log: Log,
+        ends: Ends,
+    ) -> None:
+        _simulate(move, integrate, one_angle, draw, key, first_episode, settings, params, law, log, ends)
+
+    return simulate
+
+
+@kernel
+def gather_rows(
+    log: Log,
+    lengths: npt.NDArray[np.int64],
+    observations: Observations,
+    actions: npt.NDArray[np.float32],
+    rewards: npt.NDArray[np.float32],
+    qpos: FloatArray,
+    qvel: FloatArray,
+    pushes: FloatArray,
+    raw_actions: npt.NDArray[np.float32],
+    log_probs: npt.NDArray[np.float32],
+) -> None:
+    """Write the rows that were played, one episode after another: (N, obs), (N,), …, positions x and θ.
+
+    ``raw_actions`` and ``log_probs`` have N rows, or none where they are not wanted.
+    """
+    row = 0
+    for episode in range(len(lengths)):
+        lane, start = log.lanes[episode], log.starts[episode]
+        for now in range(start, start + lengths[episode]):
+            states = log.states[now]
+            qpos[row, 0], qpos[row, 1] = states[X, lane], states[THETA, lane]
+            qvel[row, 0], qvel[row, 1] = states[X_DOT, lane], states[THETA_DOT, lane]
+            actions[row] = log.actions[now, lane]
+            if len(log.observations) == 0:
+                for j in range(4):
+                    observations[row, j] = states[j, lane]
+            else:
+                for j in range(observations.shape[1]):
+                    observations[row, j] = log.observations[now, lane, j]
+            rewards[row] = log.rewards[now, lane] if len(log.rewards) else np.float32(1.0)
+            pushes[row] = log.pushes[now, lane] if len(log.pushes) else 0.0
+            if len(raw_actions):
+                raw_actions[row] = log.raw_actions[now, lane]
+            if len(log_probs):
+                log_probs[row] = log.log_probs[now, lane]
+            row += 1

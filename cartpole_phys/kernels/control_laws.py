@@ -1,0 +1,132 @@
+"""The laws that compiled policies act by: an observation and a random number in, an action out."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from cartpole_phys.kernels.layout import ELAPSED, EPISODE, KEY, FloatArray
+from cartpole_phys.kernels.observe import Observations, Seen
+from cartpole_phys.numeric.compiled import inlined, kernel
+from cartpole_phys.numeric.elementary import log
+from cartpole_phys.numeric.philox import ACTION, uniforms
+
+UNIFORM = 0  # any action with equal probability
+PROPORTIONAL = 1  # u = gains · observation: as a force, or by its sign
+BERNOULLI = 2  # discrete: to the right with probability clip(½ + ½ u, 0, 1)
+ENERGY_SHAPING = 3  # swings the pole up, then PROPORTIONAL
+NETWORK = 4  # no formula: what ``distributions.py`` does
+
+ENERGY_GAIN = 3.0  # full pumping until the energy is within 1/3 of m g l of its goal, then ever less
+CATCH_COSINE = 0.7  # the proportional law takes over above this cosθ …
+CATCH_ACTION = 3.5  # … once it asks for less than this many times the largest force
+
+
+@inlined
+def takes_chances(rule: int, noise: float) -> bool:
+    """Whether the action of a compiled policy depends on the random number."""
+    return (rule != PROPORTIONAL and rule != ENERGY_SHAPING) or noise > 0.0
+
+
+@inlined
+def choose(rule: int, continuous: bool, law: FloatArray, noise: float, seen: Seen, random: float) -> float:
+    """The action of a compiled policy: in [−1, 1], or 0 or 1; ``random`` is uniform on (0, 1).
+
+    ``law`` holds four gains, and for ENERGY_SHAPING nine further numbers; ``noise`` is the half-width of
+    uniform noise on continuous actions.
+    """
+    if rule == UNIFORM:
+        return 2.0 * random - 1.0 if continuous else (1.0 if random >= 0.5 else 0.0)
+    if rule == ENERGY_SHAPING:
+        u = _swing_up(law, seen)
+    else:
+        u = 0.0
+        for i in range(4):
+            u += law[i] * np.float64(seen[i])
+    if continuous:
+        return min(max(u + noise * (2.0 * random - 1.0), -1.0), 1.0)
+    if rule == PROPORTIONAL:
+        return 1.0 if u > 0.0 else 0.0
+    return 1.0 if random < _probability_of_right(u) else 0.0
+
+
+@inlined
+def _probability_of_right(u: float) -> float:
+    """Of BERNOULLI."""
+    return min(max(0.5 + 0.5 * u, 0.0), 1.0)
+
+
+@kernel
+def bernoulli_log_probs(
+    gains: FloatArray,
+    observations: Observations,
+    actions: npt.NDArray[np.float32],
+    log_probs: npt.NDArray[np.float32],
+) -> None:
+    """Write the logarithms of the probabilities (n,) that BERNOULLI gave the actions (n,) that it took."""
+    for i in range(len(actions)):
+        u = 0.0
+        for j in range(4):
+            u += gains[j] * np.float64(observations[i, j])
+        right = _probability_of_right(u)
+        probability = right if actions[i] > 0.0 else 1.0 - right
+        log_probs[i] = log(probability) if probability > 0.0 else -np.inf
+
+
+@inlined
+def choose_all(
+    memory: FloatArray,
+    continuous: bool,
+    rule: int,
+    law: FloatArray,
+    noise: float,
+    observations: Observations,
+    random: FloatArray,
+    actions: npt.NDArray[np.float32],
+) -> None:
+    """Write the actions (n,) of a compiled policy on observations (n, obs) of the memory's n columns.
+
+    ``random`` (n,) is room for the random numbers, which follow from key, episode and step.
+    """
+    keys, counters = memory.view(np.uint64)[KEY], memory.view(np.int64)
+    episodes, elapsed = counters[EPISODE], counters[ELAPSED]
+    if takes_chances(rule, noise):
+        for i in range(len(actions)):
+            random[i] = uniforms(keys[i], episodes[i], elapsed[i], ACTION)[0]
+    last = observations.shape[1] - 1
+    for i in range(len(actions)):
+        seen = (
+            observations[i, 0],
+            observations[i, 1],
+            observations[i, 2],
+            observations[i, 3],
+            observations[i, last],
+        )
+        actions[i] = choose(rule, continuous, law, noise, seen, random[i])
+
+
+@inlined
+def _swing_up(law: FloatArray, seen: Seen) -> float:
+    """Energy shaping, then proportional control near the top; ``policies.swing_up`` says what ``law`` is.
+
+    A cart that accelerates by a changes the pole's energy E = ⅔ m l² θ̇² + m g l (cosθ − 1) at the rate
+    dE/dt = −m l cosθ θ̇ a, so the sign of θ̇ cosθ decides which way to push. Sources: K. Åström and K. Furuta,
+    "Swinging up a pendulum by energy control" (2000); M. Spong, "Energy based control of a class of
+    underactuated mechanical systems" (1996), for the force that gives a wanted acceleration.
+    """
+    x, x_dot, cosine = np.float64(seen[0]), np.float64(seen[1]), np.float64(seen[2])
+    sine, theta_dot = np.float64(seen[3]), np.float64(seen[4])
+    balancing = law[0] * x + law[1] * x_dot + law[2] * sine + law[3] * theta_dot
+    if cosine > CATCH_COSINE and abs(balancing) < CATCH_ACTION:
+        return min(max(balancing, -1.0), 1.0)
+    energy_of_spin, steepness, pump, stiffness, damping = law[4], law[5], law[6], law[7], law[8]
+    gravity, effective_length, total_mass, mass_length = law[9], law[10], law[11], law[12]
+    missing = energy_of_spin * theta_dot * theta_dot - steepness * (1.0 - cosine)
+    share = min(max(ENERGY_GAIN * missing, -1.0), 1.0)
+    # Only the sign of θ̇ cosθ counts, and 0 counts as positive: so the law pushes with full strength even
+    # where the pole hangs exactly at rest, and the pole then moves so that the sign stays.
+    pumping = share * pump if theta_dot * cosine >= 0.0 else -share * pump
+    wanted = pumping - stiffness * x - damping * x_dot
+    theta_acceleration = (gravity * sine - wanted * cosine) / effective_length
+    inertia = mass_length * (theta_acceleration * cosine - theta_dot * theta_dot * sine)
+    return min(max(total_mass * wanted + inertia, -1.0), 1.0)

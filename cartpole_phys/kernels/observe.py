@@ -1,0 +1,117 @@
+"""The compiled view of the state: what a policy sees, and what only diagnostics tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cartpole_phys.kernels.layout import (
+    ELAPSED,
+    EPISODE,
+    KEY,
+    THETA,
+    THETA_DOT,
+    X_DOT,
+    FloatArray,
+    Settings,
+    X,
+    params_of,
+)
+from cartpole_phys.numeric.compiled import inlined, kernel
+from cartpole_phys.numeric.elementary import sin_cos
+from cartpole_phys.physics import State, constants_of, mechanical_energy
+from cartpole_phys.task import BALANCE, measured
+
+Observations = npt.NDArray[np.float32]
+Seen = tuple[np.float32, np.float32, np.float32, np.float32, np.float32]
+
+
+@inlined
+def observation_of(settings: Any, state: State, key: np.uint64, episode: int, elapsed: int) -> Seen:
+    """What a policy sees of a state: four numbers and a 0, or (swing-up) five."""
+    if settings.noisy:
+        noise = settings.noise[0], settings.noise[1], settings.noise[2], settings.noise[3]
+        state = measured(state, key, episode, elapsed, noise)
+    x, x_dot, theta, theta_dot = state
+    if settings.task == BALANCE:
+        return np.float32(x), np.float32(x_dot), np.float32(theta), np.float32(theta_dot), np.float32(0.0)
+    sine, cosine = sin_cos(theta)
+    return np.float32(x), np.float32(x_dot), np.float32(cosine), np.float32(sine), np.float32(theta_dot)
+
+
+@inlined
+def observation_in(memory: FloatArray, settings: Any, i: int) -> Seen:
+    """What a policy sees of column ``i``."""
+    keys, counters = memory.view(np.uint64), memory.view(np.int64)
+    state = memory[X, i], memory[X_DOT, i], memory[THETA, i], memory[THETA_DOT, i]
+    return observation_of(settings, state, keys[KEY, i], counters[EPISODE, i], counters[ELAPSED, i])
+
+
+@inlined
+def is_state(settings: Any) -> bool:
+    """Whether what a policy sees is the state itself, in float32."""
+    return settings.task == BALANCE and not settings.noisy
+
+
+@inlined
+def observe_column(
+    memory: FloatArray, settings: Any, i: int, observations: Observations, sees_state: bool
+) -> None:
+    """Write what a policy sees of column ``i`` into the same row of ``observations`` (n, obs).
+
+    ``sees_state`` is ``is_state`` of the settings, asked once and not for every column.
+    """
+    if sees_state:
+        observations[i, 0], observations[i, 1] = memory[X, i], memory[X_DOT, i]
+        observations[i, 2], observations[i, 3] = memory[THETA, i], memory[THETA_DOT, i]
+    else:
+        seen = observation_in(memory, settings, i)
+        for j in range(observations.shape[1]):
+            observations[i, j] = seen[j]
+
+
+@inlined
+def observe_range(
+    memory: FloatArray, settings: Settings, first: int, last: int, observations: Observations
+) -> None:
+    """Write what a policy sees of columns ``first`` to ``last`` into the same rows of ``observations``."""
+    sees_state = is_state(settings[0])
+    if sees_state:
+        x, x_dot, theta, theta_dot = (
+            memory[X, first:last],
+            memory[X_DOT, first:last],
+            memory[THETA, first:last],
+            memory[THETA_DOT, first:last],
+        )
+        flat = observations[first:last].reshape(-1)  # (rows, 4) -> (rows × 4,): so the stores are vectorised
+        for i in range(len(x)):
+            flat[4 * i], flat[4 * i + 1], flat[4 * i + 2], flat[4 * i + 3] = (
+                x[i],
+                x_dot[i],
+                theta[i],
+                theta_dot[i],
+            )
+    else:
+        for i in range(first, last):
+            observe_column(memory, settings[0], i, observations, sees_state)
+
+
+@kernel
+def observe_columns(memory: FloatArray, settings: Settings, observations: Observations) -> None:
+    """Write what a policy sees of every column into ``observations`` (n, obs)."""
+    observe_range(memory, settings, 0, memory.shape[1], observations)
+
+
+@kernel
+def diagnose_columns(memory: FloatArray, settings: Settings, diagnostics: FloatArray) -> None:
+    """Write energy (J) and distances to the episode's end in x (m) and θ (rad), shape (3, n)."""
+    own = settings[0]
+    for i in range(memory.shape[1]):
+        constants = constants_of(params_of(memory, i), 1, False)
+        diagnostics[0, i] = mechanical_energy(
+            memory[X_DOT, i], memory[THETA, i], memory[THETA_DOT, i], constants
+        )
+        diagnostics[1, i] = own.x_threshold - abs(memory[X, i])
+        diagnostics[2, i] = own.theta_threshold - abs(memory[THETA, i])

@@ -1,0 +1,91 @@
+"""What a network does for environments in memory: one function, called by its address.
+
+A kernel that calls another by its name gets a copy of its code, which is then optimised again: some seconds
+for each integrator, also in rollouts without a network. So the rollout kernels of all integrators are told,
+when a rollout begins, where the machine code of this one function lies.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import typeof, types
+from numba.extending import intrinsic
+
+from cartpole_phys.kernels.action_distributions import act_in_blocks
+from cartpole_phys.kernels.layout import ELAPSED, EPISODE, KEY, FloatArray
+from cartpole_phys.kernels.mlp import CATEGORICAL, NO_NETWORK, Matrix, Network
+from cartpole_phys.kernels.observe import Observations
+from cartpole_phys.numeric.compiled import DISABLED, kernel
+from cartpole_phys.numeric.philox import ACTION, normal, uniforms
+
+ROWS, NUMBERS = types.float32[:, ::1], types.float32[::1]
+SIGNATURE = types.void(  # of ``act_columns``
+    types.float64[:, ::1], typeof(NO_NETWORK), ROWS, NUMBERS, NUMBERS, NUMBERS
+)
+
+
+@kernel
+def act_columns(
+    memory: FloatArray,
+    network: Network,
+    observations: Observations,
+    actions: Matrix,
+    raw_actions: Matrix,
+    log_probs: Matrix,
+) -> None:
+    """Write actions, raw actions and log-probabilities, each (n,), for the memory's n columns.
+
+    The noise follows from key, episode and step. An action is one number.
+    """
+    keys, counters = memory.view(np.uint64)[KEY], memory.view(np.int64)
+    episodes, elapsed = counters[EPISODE], counters[ELAPSED]
+    noise = np.zeros((len(observations), 1))
+    if not network.deterministic:
+        for i in range(len(observations)):
+            first, second, _, _ = uniforms(keys[i], episodes[i], elapsed[i], ACTION)
+            noise[i, 0] = first if network.distribution == CATEGORICAL else normal(first, second)
+    shape = len(observations), 1
+    act_in_blocks(
+        network, observations, noise, actions.reshape(shape), raw_actions.reshape(shape), log_probs
+    )  # (n,) -> (n, 1)
+
+
+def network_address() -> int:
+    """Where the machine code of ``act_columns`` lies in this process; it is compiled first if need be."""
+    if DISABLED:
+        return 0
+    function: Any = act_columns
+    compiled = function.get_compile_result(SIGNATURE)
+    return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name))
+
+
+def _call(
+    typing_context: Any,
+    address: Any,
+    memory: Any,
+    network: Any,
+    observations: Any,
+    actions: Any,
+    raw_actions: Any,
+    log_probs: Any,
+) -> Any:
+    """Types and code of a call; a kernel with other types of arguments does not compile."""
+    if (memory, network, observations, actions, raw_actions, log_probs) != SIGNATURE.args:
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pointer = context.get_value_type(types.FunctionType(SIGNATURE).ftype)
+        builder.call(builder.inttoptr(values[0], pointer), values[1:])
+        return context.get_dummy_value()
+
+    return types.void(address, *SIGNATURE.args), generate
+
+
+def _call_python(_: int, *arguments: Any) -> None:
+    act_columns(*arguments)
+
+
+# With ``network_address()`` and the arguments of ``act_columns``.
+call_network: Any = _call_python if DISABLED else intrinsic(_call)

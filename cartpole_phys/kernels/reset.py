@@ -1,0 +1,213 @@
+"""The compiled start of episodes: states, and parameters where they are randomised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cartpole_phys.kernels.layout import (
+    ACTION,
+    DONE,
+    ELAPSED,
+    EPISODE,
+    KEY,
+    PARAMS,
+    PUSH,
+    THETA,
+    THETA_DOT,
+    X_DOT,
+    FloatArray,
+    Settings,
+    X,
+)
+from cartpole_phys.kernels.observe import is_state, observe_column
+from cartpole_phys.numeric.compiled import inlined, inlined_once, kernel
+from cartpole_phys.numeric.philox import PARAMS as PARAMS_DRAW
+from cartpole_phys.numeric.philox import uniforms
+from cartpole_phys.task import start_state
+
+Draw = Callable[[FloatArray, Any, int], None]
+
+BLOCK = 2_048  # columns that are worked on together, so that they stay in the processor's own cache
+VECTOR = 8  # numbers that a processor may work on at once
+WHO, KEYS, EPISODES, STATES, FORCES = 0, 1, 2, 3, 7  # rows of the scratch memory; four of states
+
+
+@inlined
+def draw_params(memory: FloatArray, settings: Any, i: int) -> None:
+    """Draw the randomised parameters of the episode whose key and number stand in column ``i``."""
+    key, episode = memory.view(np.uint64)[KEY, i], memory.view(np.int64)[EPISODE, i]
+    draws = uniforms(key, episode, 0, PARAMS_DRAW), uniforms(key, episode, 1, PARAMS_DRAW)
+    for half in range(2):
+        for j in range(4):
+            p = 4 * half + j
+            if settings.lowest[p] == settings.lowest[p]:  # not NaN: this one is drawn
+                span = settings.highest[p] - settings.lowest[p]
+                memory[PARAMS + p, i] = settings.lowest[p] + span * draws[half][j]
+
+
+@inlined
+def keep_params(memory: FloatArray, settings: Any, i: int) -> None:
+    """In place of ``draw_params`` where none is randomized: the compiler has less to do."""
+
+
+@inlined
+def begin_column(draw: Draw, memory: FloatArray, settings: Any, i: int, low: float, high: float) -> None:
+    """Start the episode whose key and number stand in column ``i``."""
+    counters = memory.view(np.int64)
+    key, episode = memory.view(np.uint64)[KEY, i], counters[EPISODE, i]
+    counters[ELAPSED, i], counters[DONE, i] = 0, 0
+    memory[ACTION, i], memory[PUSH, i] = 0.0, 0.0
+    memory[X, i], memory[X_DOT, i], memory[THETA, i], memory[THETA_DOT, i] = start_state(
+        key, episode, settings.start_angle, low, high
+    )
+    if settings.randomized:
+        draw(memory, settings, i)
+
+
+@inlined
+def empty_scratch(columns: int) -> FloatArray:
+    """Room to work on a block of columns: a row each for who restarts, keys, episodes, states and forces."""
+    return np.empty((FORCES + 1, columns + VECTOR))
+
+
+@inlined
+def _begin_block(
+    draw: Draw,
+    memory: FloatArray,
+    settings: Any,
+    count: int,
+    ahead: int,
+    low: float,
+    high: float,
+    scratch: FloatArray,
+) -> None:
+    """Begin episodes in the columns that the first ``count`` numbers in the row WHO of ``scratch`` name.
+
+    All start states are drawn first, which so can be vectorized, and then placed as ``begin_column`` does
+    (through a shared function a step took a tenth longer). The episodes are ``ahead`` of those in the memory.
+    """
+    counters, keys = memory.view(np.int64), memory.view(np.uint64)[KEY]
+    episodes, elapsed, done = counters[EPISODE], counters[ELAPSED], counters[DONE]
+    who = scratch.view(np.int64)[WHO]
+    key, episode = scratch.view(np.uint64)[KEYS], scratch.view(np.int64)[EPISODES]
+    x, x_dot = scratch[STATES], scratch[STATES + 1]
+    theta, theta_dot = scratch[STATES + 2], scratch[STATES + 3]
+    for k in range(count):
+        key[k], episode[k] = keys[who[k]], episodes[who[k]] + ahead
+    for k in range((count + VECTOR - 1) // VECTOR * VECTOR):  # what is beyond the last is not used
+        x[k], x_dot[k], theta[k], theta_dot[k] = start_state(
+            key[k], episode[k], settings.start_angle, low, high
+        )
+    for k in range(count):
+        i = who[k]
+        episodes[i], elapsed[i], done[i] = episode[k], 0, 0
+        memory[ACTION, i], memory[PUSH, i] = 0.0, 0.0
+        memory[X, i], memory[X_DOT, i] = x[k], x_dot[k]
+        memory[THETA, i], memory[THETA_DOT, i] = theta[k], theta_dot[k]
+        if settings.randomized:
+            draw(memory, settings, i)
+
+
+@inlined_once
+def _begin_columns(
+    draw: Draw,
+    memory: FloatArray,
+    settings: Settings,
+    mask: npt.NDArray[np.bool_],
+    low: float,
+    high: float,
+) -> None:
+    """Start the episodes of the masked columns, with start variables from ``low`` to ``high``."""
+    scratch = empty_scratch(min(BLOCK, len(mask)))
+    who = scratch.view(np.int64)[WHO]
+    for first in range(0, len(mask), BLOCK):
+        count = 0
+        for i in range(first, min(first + BLOCK, len(mask))):
+            who[count] = i
+            count += mask[i]
+        _begin_block(draw, memory, settings[0], count, 0, low, high, scratch)
+
+
+@inlined
+def restart_block(
+    draw: Draw, memory: FloatArray, settings: Any, first: int, last: int, bound: float, scratch: FloatArray
+) -> int:
+    """Begin the next episode of those columns from ``first`` to ``last`` that are done.
+
+    Returns:
+        how many they are; the row WHO of ``scratch`` names them
+    """
+    done, who, count = memory.view(np.int64)[DONE], scratch.view(np.int64)[WHO], 0
+    for i in range(first, last):
+        who[count] = i  # without a branch, which the processor would often guess wrongly
+        count += done[i]
+    _begin_block(draw, memory, settings, count, 1, -bound, bound, scratch)
+    return count
+
+
+@inlined_once
+def _restart_columns(
+    draw: Draw,
+    memory: FloatArray,
+    settings: Settings,
+    bound: float,
+    observations: npt.NDArray[np.float32],
+    replaced: npt.NDArray[np.float32],
+) -> None:
+    """Start the next episodes of the k columns that are done, and write what is seen of them into their rows.
+
+    ``replaced`` (k, obs) is written with what stood in those rows of ``observations`` (n, obs) before.
+    """
+    columns, row, sees_state = memory.shape[1], 0, is_state(settings[0])
+    scratch = empty_scratch(min(BLOCK, columns))
+    who = scratch.view(np.int64)[WHO]
+    for block in range(0, columns, BLOCK):
+        count = restart_block(draw, memory, settings[0], block, min(block + BLOCK, columns), bound, scratch)
+        for k in range(count):
+            i = who[k]
+            for j in range(observations.shape[1]):
+                replaced[row, j] = observations[i, j]
+            row += 1
+            observe_column(memory, settings[0], i, observations, sees_state)
+
+
+def draw_of(randomized: bool) -> Draw:
+    """What draws the parameters of an episode."""
+    return draw_params if randomized else keep_params
+
+
+@cache
+def begin_kernel(randomized: bool) -> Callable[..., None]:
+    """The kernel that starts the episodes of masked columns; see ``_begin_columns``."""
+    draw = draw_of(randomized)
+
+    @kernel
+    def begin_columns(
+        memory: FloatArray, settings: Settings, mask: npt.NDArray[np.bool_], low: float, high: float
+    ) -> None:
+        _begin_columns(draw, memory, settings, mask, low, high)
+
+    return begin_columns
+
+
+@cache
+def restart_kernel(randomized: bool) -> Callable[..., None]:
+    """The kernel that starts the next episodes where one is over; see ``_restart_columns``."""
+    draw = draw_of(randomized)
+
+    @kernel
+    def restart_columns(
+        memory: FloatArray,
+        settings: Settings,
+        bound: float,
+        observations: npt.NDArray[np.float32],
+        replaced: npt.NDArray[np.float32],
+    ) -> None:
+        _restart_columns(draw, memory, settings, bound, observations, replaced)
+
+    return restart_columns

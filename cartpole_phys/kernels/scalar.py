@@ -1,0 +1,106 @@
+"""The compiled step and start of one environment alone, in one call with few arguments each.
+
+They do what ``block.py`` and ``starting.py`` do for many, from the same pieces and to the same bits, to which
+tests/test_contract.py holds them; a call of those costs more than the whole step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cartpole_phys.kernels.integrators import FIRST_ANGLE_ONLY, WITH_FRICTION, WITHOUT_FRICTION
+from cartpole_phys.kernels.layout import (
+    ACTION,
+    ELAPSED,
+    EPISODE,
+    FORCE_MAG,
+    KEY,
+    PUSH,
+    THETA,
+    THETA_DOT,
+    X_DOT,
+    FloatArray,
+    Settings,
+    X,
+    params_of,
+)
+from cartpole_phys.kernels.observe import observation_in
+from cartpole_phys.kernels.reset import begin_column, draw_of
+from cartpole_phys.numeric.compiled import inlined, quick_kernel
+from cartpole_phys.numeric.elementary import QUARTER_PI
+from cartpole_phys.physics import constants_of
+from cartpole_phys.task import has_fallen, push_force, reward_of
+
+
+@inlined
+def _observe(memory: FloatArray, settings: Any, observation: npt.NDArray[np.float32]) -> None:
+    """Write what a policy sees of a single column into ``observation`` (obs,)."""
+    seen = observation_in(memory, settings, 0)
+    for j in range(len(observation)):
+        observation[j] = seen[j]
+
+
+@cache
+def begin_one_kernel(randomized: bool) -> Callable[..., None]:
+    """The kernel that starts the next episode of a single column, and writes its observation."""
+    draw = draw_of(randomized)
+
+    @quick_kernel
+    def begin_one(
+        memory: FloatArray, settings: Settings, low: float, high: float, observation: npt.NDArray[np.float32]
+    ) -> None:
+        memory.view(np.int64)[EPISODE, 0] += 1
+        begin_column(draw, memory, settings[0], 0, low, high)
+        _observe(memory, settings[0], observation)
+
+    return begin_one
+
+
+@inlined
+def _force(memory: FloatArray, settings: Any, action: float) -> float:
+    """The force (N) on the cart in this step: the action's, and a push."""
+    counters, keys = memory.view(np.int64), memory.view(np.uint64)
+    memory[ACTION, 0] = action
+    if settings.push_probability > 0.0:
+        memory[PUSH, 0] = push_force(
+            keys[KEY, 0],
+            counters[EPISODE, 0],
+            counters[ELAPSED, 0],
+            settings.push_probability,
+            settings.push_size,
+        )
+    counters[ELAPSED, 0] += 1
+    return action * memory[FORCE_MAG, 0] + memory[PUSH, 0]
+
+
+@cache
+def step_one_kernel(integrator: str, friction: bool) -> Callable[..., tuple[float, bool]]:
+    """The kernel that advances a single column under an action, and writes its observation.
+
+    It takes the memory, the settings, the action as a share of the full force and the observation (obs,) to
+    write. It returns the reward, and whether the episode terminated.
+    """
+    integrate = (WITH_FRICTION if friction else WITHOUT_FRICTION)[integrator]
+    one_angle = integrator in FIRST_ANGLE_ONLY
+
+    @quick_kernel
+    def step_one(
+        memory: FloatArray, settings: Settings, action: float, observation: npt.NDArray[np.float32]
+    ) -> tuple[float, bool]:
+        own, force = settings[0], _force(memory, settings[0], action)
+        x, x_dot, theta, theta_dot = memory[X, 0], memory[X_DOT, 0], memory[THETA, 0], memory[THETA_DOT, 0]
+        near_upright = one_angle and own.substeps == 1 and abs(theta) < QUARTER_PI
+        constants = constants_of(params_of(memory, 0), own.substeps, near_upright)
+        for _ in range(own.substeps):
+            x, x_dot, theta, theta_dot = integrate(x, x_dot, theta, theta_dot, force, constants)
+        memory[X, 0], memory[X_DOT, 0], memory[THETA, 0], memory[THETA_DOT, 0] = x, x_dot, theta, theta_dot
+        _observe(memory, own, observation)
+        fallen = has_fallen(x, theta, own.x_threshold, own.theta_threshold)
+        return float(reward_of(own.task, x, theta, theta_dot, action)), bool(fallen)
+
+    return step_one

@@ -1,0 +1,184 @@
+"""Policies from a formula: uniformly random, and proportional control on the tilt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from cartpole_phys.kernels.control_laws import BERNOULLI, ENERGY_SHAPING, PROPORTIONAL, UNIFORM
+from cartpole_phys.kernels.layout import FloatArray
+from cartpole_phys.linearize import linearize
+from cartpole_phys.numeric.philox import key_from_seed
+from cartpole_phys.physics import Params
+from cartpole_phys.rollouts.collect import compiled_batches
+from cartpole_phys.rollouts.policy import CompiledPolicy
+from cartpole_phys.system import CartPole
+from cartpole_phys.task import TASKS
+from cartpole_phys.utils.errors import InputError
+
+UNIFORM_LOG_PROB = math.log(0.5)  # one of two actions, or the density 1/2 on [-1, 1]
+LARGEST_STRENGTH = 1024.0  # the search for a strength stops here
+BISECTIONS = 12
+DAMPING_RATIO = 0.1  # s; D = this × K where the sign of K θ + D θ̇ is used
+
+
+def uniform() -> CompiledPolicy:
+    """Every action with equal probability."""
+    return CompiledPolicy(UNIFORM, log_prob=UNIFORM_LOG_PROB)
+
+
+def proportional(gain: float, continuous: bool, damping: float = 0.0) -> CompiledPolicy:
+    """Proportional control on the tilt.
+
+    Continuous: the force is K θ + D θ̇, as a share of ``force_mag``. Discrete: the sign of K θ would not
+    depend on K, so the cart is pushed right with probability clip(½ + ½ K θ, 0, 1); with damping it is
+    pushed by the sign of K θ + D θ̇.
+
+    Args:
+        gain: K, 1/rad.
+        continuous: whether the environment takes forces or one of two pushes.
+        damping: D, s/rad.
+    """
+    gains = (0.0, 0.0, gain, damping)
+    if continuous:
+        return CompiledPolicy(PROPORTIONAL, gains)
+    return CompiledPolicy(PROPORTIONAL, gains, log_prob=0.0) if damping else CompiledPolicy(BERNOULLI, gains)
+
+
+def calibrate(
+    system: CartPole,
+    family: Callable[[float], CompiledPolicy],
+    target_return: float,
+    episodes: int,
+    seed: int,
+) -> float:
+    """The strength at which a family of policies has the mean return ``target_return`` over fixed episodes.
+
+    Doubling, then bisection: the stronger a policy of the family, the better it is.
+
+    Args:
+        system: physics and task.
+        family: the policy of a strength, such as a gain.
+        target_return: the mean return that is wanted.
+        episodes: how many are played for each strength.
+        seed: of these episodes.
+
+    Raises:
+        InputError: if even the largest strength does not reach the target.
+    """
+
+    def mean_return(strength: float) -> float:
+        played = compiled_batches(system, family(strength), key_from_seed(seed), lambda *_: episodes)
+        return float(np.concatenate([batch.returns for batch in played]).mean())
+
+    low, high = 0.0, 1.0
+    while mean_return(high) < target_return:
+        low, high = high, 2.0 * high
+        if high > LARGEST_STRENGTH:
+            raise InputError(
+                f"Expected the heuristic to reach a mean return of {target_return:.1f}, but no strength does "
+                "in this environment; choose another tier or physical parameters nearer the defaults."
+            )
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if mean_return(middle) < target_return else (low, middle)
+    return high
+
+
+# Dimensionless: lengths count in the track's half, times in the hanging pole's 1/ω with ω² = ¾ g / l.
+STIFFNESS = 1.0 / 3.0  # of the pull to the centre, in ω²
+DAMPING = 0.7  # of the cart's speed, in ω
+
+
+def swing_up_law(params: Params, track: float = TASKS["swing_up"].x_threshold) -> tuple[float, ...]:
+    """The nine numbers of energy shaping on a track of ± ``track`` metres; see ``rollouts/laws.py``."""
+    frequency_squared = 0.75 * params.gravity / params.half_length
+    frequency, stiffness = math.sqrt(frequency_squared), STIFFNESS * frequency_squared
+    weight = params.pole_mass * params.gravity * params.half_length  # m g l, J
+    return (
+        (2.0 / 3.0)
+        * params.half_length
+        / params.gravity,  # energy of spin: E / (m g l) = this × θ̇² + cosθ − 1
+        # Rising with just enough energy, θ̇ = 2 ω sin(θ/2), the pole loses μ_p ∫ θ̇ dθ = 4 μ_p ω to its pivot;
+        # that much more is wanted at the bottom, and in proportion to 1 − cosθ above it.
+        1.0 + 2.0 * params.pole_damping * frequency / weight,
+        # The largest pumping acceleration, m/s². The pull to the centre balances it at the end of the
+        # track: a cart that is strong for its pole would otherwise leave it during the first push.
+        min(params.force_mag / params.total_mass, stiffness * track),
+        stiffness,  # 1/s²
+        DAMPING * frequency,  # 1/s
+        params.gravity,  # m/s²
+        (4.0 / 3.0) * params.half_length,  # m
+        params.total_mass / params.force_mag,  # s²/m
+        params.pole_mass * params.half_length / params.force_mag,  # s²
+    )
+
+
+def swing_up(params: Params, noise: float = 0.0) -> CompiledPolicy:
+    """The policy for one set of parameters, with uniform noise of ± ``noise`` on its actions.
+
+    Raises:
+        InputError: if the parameters are so extreme that no regulator can be found.
+    """
+    return CompiledPolicy(ENERGY_SHAPING, lqr_gains(params), swing_up_law(params), noise)
+
+
+Gains = tuple[float, float, float, float]  # of the action on x (1/m), ẋ (s/m), θ (1/rad), θ̇ (s/rad)
+
+# Diagonal of Q: each is 1 / (tolerated deviation)². The cart may wander on its metres of track; the pole must
+# stay within the tilt that ends an episode.
+POSITION_WEIGHT = 1.0  # 1/m², tolerates 1 m
+VELOCITY_WEIGHT = 0.25  # s²/m², tolerates 2 m/s
+ANGLE_WEIGHT = 25.0  # 1/rad², tolerates 0.2 rad
+SPIN_WEIGHT = 1.0  # s²/rad², tolerates 1 rad/s
+ACTION_WEIGHT = 1.0  # R, dimensionless: tolerates the largest force
+SIGNIFICANT_DIGITS = 6
+
+
+def sampled_motion(params: Params) -> tuple[FloatArray, FloatArray]:
+    """The linear motion about the upright over one time step, with the action held (zero-order hold).
+
+    Returns:
+        A (4, 4) and B (4, 1) of z' = A z + B u, with z = x (m), ẋ (m/s), θ (rad), θ̇ (rad/s).
+
+    Source: the top rows of exp([[A_c, B_c], [0, 0]] h), C. Van Loan (1978).
+    """
+    from scipy.linalg import expm  # slow to import, and only this controller needs it
+
+    model = linearize(np.zeros(4), 0.0, params)
+    generator = np.zeros((5, 5))
+    generator[:4, :4] = model.state_matrix
+    generator[:4, 4] = model.force_vector * params.force_mag
+    held = expm(generator * params.time_step)
+    return held[:4, :4], held[:4, 4:]
+
+
+def lqr_gains(params: Params) -> Gains:
+    """Gains for which the action gains · (x, ẋ, θ, θ̇), as a share of ``force_mag``, costs least.
+
+    A pole that leans to positive θ is caught by a positive action.
+
+    Raises:
+        InputError: if the parameters are so extreme that the Riccati equation cannot be solved.
+    """
+    from scipy.linalg import solve_discrete_are
+
+    state_matrix, action_matrix = sampled_motion(params)
+    weights = np.diag([POSITION_WEIGHT, VELOCITY_WEIGHT, ANGLE_WEIGHT, SPIN_WEIGHT])
+    try:
+        cost = solve_discrete_are(state_matrix, action_matrix, weights, np.array([[ACTION_WEIGHT]]))
+    except (np.linalg.LinAlgError, ValueError) as error:
+        raise InputError(f"Expected physical parameters that can be balanced, got {params}.") from error
+    pulled = action_matrix.T @ cost  # (1, 4)
+    optimal = np.linalg.solve(ACTION_WEIGHT + pulled @ action_matrix, -pulled @ state_matrix)[0]
+    # LAPACK's last bits differ between processors, and rollouts must not: the digits that are kept are far
+    # above its rounding errors, and what is left out changes the cost by about 1e-12 of itself.
+    x, x_dot, theta, theta_dot = (float(f"{gain:.{SIGNIFICANT_DIGITS}g}") for gain in optimal)
+    return x, x_dot, theta, theta_dot
+
+
+def regulator(params: Params) -> CompiledPolicy:
+    """The regulator for one set of parameters: as a force, or where actions are discrete by its sign."""
+    return CompiledPolicy(PROPORTIONAL, gains=lqr_gains(params))

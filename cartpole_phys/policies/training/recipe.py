@@ -1,0 +1,102 @@
+"""What decides a training run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from cartpole_phys.utils.choices import unknown
+from cartpole_phys.utils.errors import InputError, needing
+
+ALGORITHMS = ("sac", "ppo")
+PACKAGES = ("cartpole-phys", "stable-baselines3", "torch", "gymnasium", "numpy", "safetensors")
+FOLDER = Path(__file__).parent
+SOURCES = (
+    *(FOLDER / f"{name}.py" for name in ("envs", "recipe", "recorder", "run", "sb3")),
+    FOLDER.parents[1] / "sb3.py",
+)  # that train
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The mean return that training is to come to; all are returns but the last."""
+
+    target_return: float
+    close_enough: float  # training ends at a checkpoint this near the target
+    low_return: float  # after ``settle_after`` steps it also ends once the nearest checkpoint so far …
+    high_return: float  # … lies between these two
+    settle_after: int  # training steps
+
+    def accepts(self, mean_return: float) -> bool:
+        """Whether a checkpoint with this mean return may stand for the goal."""
+        return self.low_return <= mean_return <= self.high_return
+
+    @property
+    def accepted(self) -> str:
+        """Those mean returns in words; above an expert's target there is room for any that is better."""
+        if self.high_return - self.target_return > 2 * (self.target_return - self.low_return):
+            return f"of at least {self.low_return:.1f}"
+        return f"from {self.low_return:.1f} to {self.high_return:.1f}"
+
+
+@dataclass(frozen=True)
+class TrainingRecipe:
+    """Everything that decides what a training run gives; its hash is the run's name in the cache.
+
+    ``max_steps`` and ``goal`` only decide where it ends: up to there, runs that differ in nothing else are
+    the same. ``hyperparameters`` are arguments of Stable-Baselines3's algorithm, besides ``n_envs`` and
+    ``net_arch`` (the hidden layers' sizes); Soft Actor-Critic's replay buffer holds the whole run.
+
+    Raises:
+        InputError: on an unknown algorithm, or fewer steps than come before the first checkpoint.
+    """
+
+    algorithm: str  # one of ALGORITHMS
+    env_id: str
+    env_kwargs: Mapping[str, Any]
+    hyperparameters: Mapping[str, Any]
+    versions: Mapping[str, str]  # see ``training_versions``
+    checkpoint_every: int  # training steps, summed over the environments
+    max_steps: int  # training steps
+    goal: Goal | None = None  # without one, training goes on to ``max_steps``
+    seed: int = 0
+    deterministic: bool = False  # whether the mean action is scored instead of sampled ones
+    evaluation_episodes: int = 100  # per checkpoint
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in ALGORITHMS:
+            raise unknown("algorithm", self.algorithm, ALGORITHMS)
+        if not 1 <= self.checkpoint_every <= self.max_steps:
+            raise InputError(
+                f"Expected checkpoint_every from 1 to max_steps, {self.max_steps}, got "
+                f"{self.checkpoint_every}."
+            )
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all fields."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def n_envs(self) -> int:
+        """How many environments the learner steps at once."""
+        return int(self.hyperparameters.get("n_envs", 1))
+
+
+def training_versions() -> dict[str, str]:
+    """All that decides an agent besides its recipe and the environment: packages, code and CPU.
+
+    Raises:
+        InputError: if Stable-Baselines3 is not installed.
+    """
+    with needing("sb3"):
+        packages = {name: metadata.version(name) for name in PACKAGES}
+        from cartpole_phys.policies.training.cpu_arithmetic import arithmetic, cpu_capability
+    sources = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES))
+    machine = {"cpu-capability": cpu_capability(), "arithmetic": arithmetic()}
+    return {**packages, "training": sources.hexdigest()[:16], **machine}

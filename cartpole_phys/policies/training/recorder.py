@@ -1,0 +1,114 @@
+"""Records everything that a learner sees, which Stable-Baselines3's own buffers do not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium.spaces import Box
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+
+from cartpole_phys.policies.training.run import INFOS, TrainingRecording
+
+Array = npt.NDArray[Any]
+
+FIRST_CAPACITY = 1_024  # steps of all environments
+
+
+class StateReader(Protocol):
+    """Tells what infos do not: each array (n, …), and always the same names."""
+
+    def before_step(self) -> Mapping[str, Array]:
+        """What is to be recorded of the environments as they stand, for example ``qpos`` and ``qvel``."""
+        ...
+
+    def after_step(self) -> Mapping[str, Array]:
+        """What is to be recorded of the step just taken, for example ``push``."""
+        ...
+
+
+class _Log:
+    """Rows of arrays (n, …) by name, in memory that doubles when it is full."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._arrays: dict[str, Array] = {}
+
+    def append(self, row: Mapping[str, Array]) -> None:
+        """Copy a row; all rows have the names, shapes and types of the first."""
+        if not self._arrays:
+            self._arrays = {
+                name: np.empty((FIRST_CAPACITY, *values.shape), values.dtype) for name, values in row.items()
+            }
+        for name, values in row.items():
+            if self.count == len(self._arrays[name]):
+                self._arrays[name] = _doubled(self._arrays[name])
+            self._arrays[name][self.count] = values
+        self.count += 1
+
+    def arrays(self) -> dict[str, Array]:
+        """All rows, each array (rows, n, …)."""
+        return {name: array[: self.count] for name, array in self._arrays.items()}
+
+
+def _doubled(array: Array) -> Array:
+    larger = np.empty((2 * len(array), *array.shape[1:]), array.dtype)
+    larger[: len(array)] = array
+    return larger
+
+
+class Recorder(VecEnvWrapper):
+    """Passes everything on to ``venv`` and keeps it; actions as float32 in the space, or int64."""
+
+    def __init__(self, venv: VecEnv, reader: StateReader) -> None:
+        """Record ``venv``, and what ``reader`` tells of its state."""
+        super().__init__(venv)
+        self._reader = reader
+        self._log = _Log()
+        self._observations: Any = None
+        self._before: dict[str, Array] = {}
+
+    def reset(self) -> Any:
+        """Begin the first episodes; a recording has only one such beginning."""
+        assert not self._log.count, "a learner resets its environments once"
+        observations = self.venv.reset()
+        self._observations = observations
+        return observations
+
+    def step_async(self, actions: Array) -> None:
+        """Execute the actions, and keep what is known before the step."""
+        executed = self._executed(actions)
+        told = {INFOS + name: values for name, values in self._reader.before_step().items()}
+        self._before = {"observations": self._observations.astype(np.float32), "actions": executed, **told}
+        self.venv.step_async(executed)
+
+    def step_wait(self) -> Any:
+        """Finish the step, and keep what it gave."""
+        observations, rewards, done, infos = self.venv.step_wait()
+        following = np.array(observations, dtype=np.float32)
+        truncated = np.zeros_like(done)
+        for i in np.flatnonzero(done):
+            following[i] = infos[i]["terminal_observation"]
+            truncated[i] = infos[i].get("TimeLimit.truncated", False)
+        told = {INFOS + name: values for name, values in self._reader.after_step().items()}
+        stepped = {
+            "rewards": rewards,
+            "terminations": done & ~truncated,
+            "truncations": truncated,
+            "next_observations": following,
+        }
+        self._log.append({**self._before, **stepped, **told})
+        self._observations = observations
+        return observations, rewards, done, infos
+
+    def recording(self) -> TrainingRecording:
+        """Everything so far."""
+        return TrainingRecording(self._log.arrays())
+
+    def _executed(self, actions: Array) -> Array:
+        space = self.action_space
+        if isinstance(space, Box):
+            return np.clip(actions, space.low, space.high).astype(np.float32)
+        return np.asarray(actions, dtype=np.int64)

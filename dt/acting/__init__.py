@@ -1,1 +1,0 @@
-"""Acting step by step."""

@@ -1,0 +1,66 @@
+"""Attention as a picture: a panel for each layer and head."""
+
+from __future__ import annotations
+
+from itertools import groupby, pairwise
+from pathlib import Path
+
+from cartpole_phys.utils.files import unfinished
+from dt.attention.maps import ACTION, OBSERVATION, REWARD, VALUE, Maps
+from dt.plotting import pyplot
+
+COLOURS = {
+    OBSERVATION: "#56b4e9",
+    ACTION: "#e69f00",
+    "return": "#009e73",
+    REWARD: "#cc79a7",
+    VALUE: "#999999",
+    "step": "#777777",
+}
+PANEL, NARROWEST = 2.4, 6.0  # inches, of a panel and of the whole
+
+
+def save_maps(maps: Maps, title: str, path: Path) -> None:
+    """Draw what each head looks at, in the mean over episodes, above a strip with the kinds of tokens.
+
+    Brightness is attention in units of even attention, so that rows of few and of many tokens compare.
+
+    Raises:
+        InputError: if Matplotlib is not installed.
+    """
+    plt = pyplot()
+    from matplotlib.patches import Patch, Rectangle
+
+    mean = maps.weights.float().mean(dim=0).cpu()  # (L, H, Q, T)
+    layers, heads, queries, _ = mean.shape
+    size = (max(PANEL * heads + 1, NARROWEST), PANEL * layers + 1)
+    figure, axes = plt.subplots(layers, heads, figsize=size, squeeze=False, layout="constrained")
+    strip = max(queries // 12, 1)  # rows
+    for layer, head in ((layer, head) for layer in range(layers) for head in range(heads)):
+        panel = axes[layer, head]
+        shown = mean[layer, head] * maps.allowed.sum(dim=1, keepdim=True)  # (Q, T)
+        panel.imshow(shown, aspect="auto", cmap="magma", vmin=0.0, vmax=float(shown.max()))
+        for kind, first, last in _runs(maps.kinds):
+            panel.add_patch(Rectangle((first - 0.5, queries - 0.5), last - first, strip, color=COLOURS[kind]))
+        panel.set(ylim=(queries + strip - 0.5, -0.5), yticks=[], xticks=[])
+        panel.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=8)
+    figure.supylabel("deciding tokens, oldest first", fontsize=9)
+    figure.suptitle(title, fontsize=10)
+    figure.legend(
+        handles=[Patch(color=COLOURS[kind], label=kind) for kind in dict.fromkeys(maps.kinds)],
+        title="tokens that are looked at, oldest first; black is nothing, white the most",
+        loc="outside lower center",
+        ncols=len(COLOURS),
+        fontsize=8,
+        title_fontsize=9,
+    )
+    with unfinished(path) as partial:
+        figure.savefig(partial, format="png", dpi=110)
+    plt.close(figure)
+
+
+def _runs(kinds: tuple[str, ...]) -> list[tuple[str, int, int]]:
+    """Tokens of one kind beside each other: the kind, the first one's place, and the place after the last."""
+    names = [(kind, len(list(run))) for kind, run in groupby(kinds)]
+    ends = [sum(count for _, count in names[:number]) for number in range(len(names) + 1)]
+    return [(kind, *ends) for (kind, _), ends in zip(names, pairwise(ends), strict=True)]

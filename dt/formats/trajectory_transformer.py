@@ -1,0 +1,147 @@
+"""Trajectory Transformers as transformers had them until version 4: ``CarlCochet/trajectory-transformer-*``.
+
+Such a checkpoint has weights, but not the bins that its numbers were cut into: they are cut anew, from the
+data set that it was trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from cartpole_phys.episodes import Episodes
+from cartpole_phys.utils.errors import InputError
+from dt.data.source import Spaces, describe
+from dt.data.windows import Normalization
+from dt.formats import hub
+from dt.formats import untrusted_weights as pickled_weights
+from dt.models.gpt import TransformerConfig
+from dt.models.recipes import Recipe, create
+from dt.models.trajectory import TrajectoryConfig
+from dt.planning.beam import PlanConfig
+from dt.training.checkpoint import Checkpoint
+from dt.training.optimizer import TrainConfig
+
+MODEL_TYPE = "trajectory_transformer"
+NAMES = {  # theirs -> ours, in each block
+    "ln1": "attention_norm",
+    "ln2": "mlp_norm",
+    "attn.query": "attention.query",
+    "attn.proj": "attention.output",
+    "l1": "inner",
+    "l2": "outer",
+}
+SIZES = ("observation_dim", "action_dim", "transition_dim")
+COUNTS = (*SIZES, "block_size", "vocab_size", "n_layer", "n_head", "n_embd")
+CONTEXT = 5  # steps before now that plans look at, as the authors have it
+
+
+def load(source: str, episodes: Episodes) -> Checkpoint:
+    """A checkpoint that acts.
+
+    Args:
+        source: a folder, or a name such as ``"CarlCochet/trajectory-transformer-halfcheetah-medium-v2"``.
+        episodes: the data that it was trained on.
+
+    Raises:
+        InputError: if there is no such checkpoint, or it is damaged, of another kind, or not for these data.
+    """
+    folder = hub.folder_of(source)
+    said, origin = hub.settings(folder), describe(episodes)
+    config = _config(said, origin.spaces, folder)
+    model = create("trajectory", config, origin.spaces)
+    normalization = Normalization.of(episodes, origin.spaces)
+    model.prepare(episodes, normalization)
+    theirs = _weights(folder)
+    try:
+        ours = to_ours(theirs, config, model.get_parameter("embed_place"))
+        model.load_state_dict(ours, strict=False)  # bins are no weights of theirs
+    except (KeyError, RuntimeError) as error:
+        raise _damaged(folder, error) from error
+    return Checkpoint(Recipe("trajectory", config, TrainConfig()), origin, normalization, 0, model.eval(), {})
+
+
+def to_ours(theirs: Mapping[str, Tensor], config: TrajectoryConfig, places: Tensor) -> dict[str, Tensor]:
+    """Their weights under our names.
+
+    Args:
+        theirs: by their names.
+        config: the model's shape.
+        places: our embeddings of places (T, D), of which they have all but the last one.
+    """
+    ours = {
+        "embed_token.weight": theirs["tok_emb.weight"],
+        "embed_place": torch.cat([theirs["pos_emb"][0], torch.zeros_like(places)])[: len(places)],
+        "head.weight": theirs["head.weight"].flatten(0, 1),  # (P, N + 1, D) -> (P × (N + 1), D)
+    }
+    for part in ("weight", "bias"):
+        ours[f"transformer.final_norm.{part}"] = theirs[f"ln_f.{part}"]
+        for i in range(config.transformer.layers):
+            their, our = f"blocks.{i}.", f"transformer.blocks.{i}."
+            ours |= {f"{our}{own}.{part}": theirs[f"{their}{name}.{part}"] for name, own in NAMES.items()}
+            both = [theirs[f"{their}attn.{name}.{part}"] for name in ("key", "value")]
+            ours[f"{our}attention.key_value.{part}"] = torch.cat(both)  # 2 × (D, …) -> (2D, …)
+    return ours
+
+
+def _config(said: Mapping[str, Any], spaces: Spaces, folder: Path) -> TrajectoryConfig:
+    """The shape of their model as ours.
+
+    Raises:
+        InputError: if it is of another kind, or for other observations or actions.
+    """
+    if said.get("model_type") != MODEL_TYPE:
+        raise InputError(f"Expected a {MODEL_TYPE} in {str(folder)!r}, got {said.get('model_type')!r}.")
+    per_step = spaces.observation_size + (spaces.action_size if spaces.continuous else 1) + 2
+    sizes = (spaces.observation_size, per_step - spaces.observation_size - 2, per_step)
+    try:
+        wrong = [name for name in COUNTS if type(said[name]) is not int]
+        if wrong:
+            raise TypeError(f"{wrong[0]} is {said[wrong[0]]!r}")
+        told = tuple(said[name] for name in SIZES)
+        context = -(-said["block_size"] // per_step)
+        config = TrajectoryConfig(
+            context=context,
+            bins=said["vocab_size"],
+            transformer=TransformerConfig(
+                said["n_layer"], said["n_head"], said["n_embd"], "gelu", dropout=said["resid_pdrop"]
+            ),
+            plan=PlanConfig(horizon=max(context - CONTEXT, 1), context=min(CONTEXT, context - 1)),
+        )
+    except (KeyError, TypeError) as error:
+        raise _damaged(folder, error) from error
+    if told != sizes:
+        raise InputError(
+            f"Expected a checkpoint for observations, actions and steps of {sizes} numbers, as the data "
+            f"have, got {told}; name the data that it was trained on."
+        )
+    return config
+
+
+def _weights(folder: Path) -> dict[str, Tensor]:
+    """All weights, by their names; pickled ones are read as tensors only.
+
+    Raises:
+        InputError: if there are none, or they are damaged.
+    """
+    path = folder / "model.safetensors"
+    try:
+        if path.exists():
+            return load_file(path)
+        return pickled_weights.load(folder / "pytorch_model.bin")
+    except (SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: Path, error: Exception) -> InputError:
+    return InputError(
+        f"Expected a Trajectory Transformer of transformers in {str(folder)!r}, but it cannot be read "
+        f"({type(error).__name__}: {' '.join(str(error).split())[:200]})."
+    )

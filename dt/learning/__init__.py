@@ -1,1 +1,0 @@
-"""Gradient descent, on one device or several."""

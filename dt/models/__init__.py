@@ -1,0 +1,17 @@
+"""The models, and the recipe of each: its architecture and how it is trained."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dt.models.recipes import recipe as recipe
+
+__all__ = ["recipe"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import ``recipe`` when it is first used: it imports every model, and every model this package."""
+    if name == "recipe":
+        from dt.models.recipes import recipe
+
+        return recipe
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,17 @@
+"""Training: the loop, the optimizer, checkpoints and several processes."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dt.training.loop import train as train
+
+__all__ = ["train"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import ``train`` when it is first used: acting with a checkpoint needs no optimizer."""
+    if name == "train":
+        from dt.training.loop import train
+
+        return train
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,244 @@
+"""Checkpoints: a folder of two safetensors files and one JSON file, never a pickle.
+
+::
+
+    model.safetensors      the weights
+    training.safetensors   the optimizer's moments and all random states
+    config.json            what the model is, what it was trained on and how far
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from cartpole_phys.data.building.write import writing_to
+from cartpole_phys.episodes.d4rl_layout import require_flags
+from cartpole_phys.utils import files
+from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.files import aside, parsed_json, replacing_folder, require_writable, synchronize
+from dt.data.source import Source, Spaces
+from dt.data.windows import Normalization
+from dt.models.base import Model
+from dt.models.recipes import KINDS, Recipe, create
+from dt.training.optimizer import TrainConfig
+
+FORMAT, VERSION = "cartpole-phys dt checkpoint", 5
+MODEL, TRAINING, CONFIG = "model.safetensors", "training.safetensors", "config.json"
+
+# What JSON has for a type besides values of the type itself.
+_WIDER: Mapping[type, tuple[type, ...]] = {float: (int,), Mapping: (dict,)}
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model after some steps of training, with all that using it or going on with it needs."""
+
+    recipe: Recipe
+    source: Source
+    normalization: Normalization
+    step: int  # optimisation steps done
+    model: Model
+    training: Mapping[str, Tensor]  # from Trainer.state
+
+
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Keep other processes from writing the checkpoint ``path`` meanwhile.
+
+    Raises:
+        InputError: if one is writing it, or the folder that it is in cannot be written.
+    """
+    place = in_full(path)
+    with ExitStack() as held:
+        with writing_to(place):
+            require_writable(place.parent)
+            held.enter_context(files.only_writer(place))
+        yield
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint as the folder ``path``; an older one is there until the new one is complete.
+
+    It is for who is its ``only_writer``.
+
+    Raises:
+        InputError: if ``path`` is something else than a checkpoint, which is left alone.
+        OSError: if the disk is full or the folder cannot be written; nothing half-written stays.
+    """
+    check_replaceable(path)
+    with replacing_folder(in_full(path)) as partial, tensors_written():
+        partial.mkdir(parents=True)
+        save_file(checkpoint.model.state_dict(), partial / MODEL)
+        save_file(dict(checkpoint.training), partial / TRAINING)
+        description = json.dumps(_description(checkpoint), indent=2) + "\n"
+        (partial / CONFIG).write_text(description, encoding="utf-8")
+        for name in (MODEL, TRAINING, CONFIG):
+            synchronize(partial / name)
+        synchronize(partial)
+
+
+@contextmanager
+def tensors_written() -> Iterator[None]:
+    """Say what safetensors could not write as files that cannot be written are told everywhere else.
+
+    Raises:
+        OSError: in place of its own error, which is none.
+    """
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(f"Cannot write the weights ({error}); free some space, or write elsewhere.") from error
+
+
+def in_full(path: Path) -> Path:
+    """The same place from everywhere, and what a link leads to: it has a name, and others beside it."""
+    return Path(os.path.realpath(path))
+
+
+def check_replaceable(path: Path) -> None:
+    """Make sure that writing a checkpoint to ``path`` would destroy nothing but a checkpoint.
+
+    Raises:
+        InputError: if there is a file, or a folder with something else in it.
+    """
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    try:
+        _read_description(path)
+    except InputError:
+        raise InputError(f"{str(path)!r} exists and is not a checkpoint; choose another --out.") from None
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something at ``path``, also if replacing it was interrupted."""
+    return path.exists() or aside(in_full(path)).exists()
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint; its model is on the CPU and ready to act.
+
+    Raises:
+        InputError: if there is none, or it is truncated or of another program.
+    """
+    replaced = aside(in_full(path))
+    found = path if path.exists() or not replaced.exists() else replaced
+    description = _read_description(found)
+    try:
+        recipe = _restore_recipe(description)
+        source = restore(Source, description["source"])
+        normalization = restore(Normalization, description["normalization"])
+        weights = load_file(found / MODEL)
+        _require_fit(weights, recipe, source.spaces)
+        model = create(recipe.kind, recipe.model, source.spaces)
+        model.load_state_dict(weights)
+        training = load_file(found / TRAINING)
+        step = _restore_value(int, description["step"])
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        raise _unusable(path, str(error).splitlines()[0]) from error
+    return Checkpoint(recipe, source, normalization, step, model.eval(), training)
+
+
+def _require_fit(weights: Mapping[str, Tensor], recipe: Recipe, spaces: Spaces) -> None:
+    """Refuse settings that are not those of the weights, before they decide how much memory a model takes.
+
+    Raises:
+        ValueError: if they are not, or a truth value is neither 0 nor 1.
+    """
+    for name, weight in weights.items():
+        if weight.dtype == torch.bool:
+            require_flags(name, weight.view(torch.uint8).numpy())
+    transformer = getattr(recipe.model, "transformer", None)
+    if transformer is None:
+        hidden, numbers = (
+            getattr(recipe.model, "hidden", ()),
+            sum(weight.numel() for weight in weights.values()),
+        )
+        if max(hidden, default=0) + sum(a * b for a, b in pairwise(hidden)) > numbers:
+            raise ValueError(f"hidden layers {hidden} of more weights than the {numbers:,} that there are")
+        return
+    if transformer.layers > len(weights):
+        raise ValueError(f"{transformer.layers:,} layers and {len(weights):,} weights")
+    with torch.device("meta"):  # shapes without memory
+        expected = create(recipe.kind, recipe.model, spaces).state_dict()
+    for name in {*expected, *weights}:
+        shapes = [tuple(found[name].shape) if name in found else None for found in (expected, weights)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"the weights {name} should have the shape {shapes[0]}, and have {shapes[1]}")
+
+
+def _unusable(path: Path, reason: str) -> InputError:
+    return InputError(
+        f"Expected a checkpoint with {MODEL}, {TRAINING} and {CONFIG} in {str(path)!r}, but it cannot be "
+        f"read ({reason}); it may be truncated or of another program: train it again with python -m dt.train."
+    )
+
+
+def _description(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        **asdict(checkpoint.recipe),
+        "source": asdict(checkpoint.source),
+        "normalization": asdict(checkpoint.normalization),
+        "step": checkpoint.step,
+    }
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise InputError(f"There is no checkpoint {str(path)!r}; train one with: python -m dt.train DATASET")
+    try:
+        description = parsed_json((path / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _unusable(path, str(error)) from error
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise _unusable(path, f"{CONFIG} is not of {FORMAT!r}")
+    if description.get("version") != VERSION:
+        raise _unusable(path, f"expected version {VERSION}, got {description.get('version')!r}")
+    return description
+
+
+def _restore_recipe(description: Mapping[str, Any]) -> Recipe:
+    kind = description["kind"]
+    if kind not in KINDS:
+        raise ValueError(f"unknown model {kind!r}")
+    model = restore(KINDS[kind][0], description["model"])
+    return Recipe(kind, model, restore(TrainConfig, description["train"]))
+
+
+def restore(kind: type[T], values: Any) -> T:
+    """A frozen dataclass from what ``asdict`` and JSON made of it.
+
+    Raises:
+        ValueError: if a field is missing or unknown; InputError, which is one, if the class refuses a value.
+    """
+    fields = get_type_hints(kind)
+    if not isinstance(values, dict) or set(values) != set(fields):
+        raise ValueError(f"expected {kind.__name__} with {', '.join(fields)}, got {values!r}")
+    return kind(**{name: _restore_value(fields[name], value) for name, value in values.items()})
+
+
+def _restore_value(kind: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return restore(kind, value)  # type: ignore[arg-type]
+    if get_origin(kind) is tuple and isinstance(value, list | tuple):
+        return tuple(_restore_value(get_args(kind)[0], one) for one in value)
+    allowed = get_args(kind) if get_origin(kind) is UnionType else (get_origin(kind) or kind,)
+    if type(value) not in allowed and not isinstance(value, _WIDER.get(allowed[0], ())):
+        raise ValueError(f"expected {kind}, got {value!r:.100}")
+    return value
