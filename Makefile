@@ -16,7 +16,7 @@ D4RL_REQUIREMENTS := benchmarks/speeds/peers/d4rl-requirements.txt
 
 # d3rlpy pins gymnasium 1.0.0.
 D3RLPY := .venv-d3rlpy/.installed
-D3RLPY_REQUIREMENTS := tests/d3rlpy-requirements.txt
+D3RLPY_REQUIREMENTS := tests/support/d3rlpy-requirements.txt
 
 # The page of a data set is tested in a real browser, from Debian's packages.
 CHROMIUM := $(if $(shell command -v chromedriver),,chromium)

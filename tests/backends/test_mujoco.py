@@ -1,0 +1,104 @@
+"""MuJoCo environments: integration states that give the next step again to the last bit."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cartpole_phys.backends.gymnasium_env import foreign_world
+from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.simulator_state import physics_state_of
+from cartpole_phys.policies.controllers import uniform
+from tests.backends.test_native import flipped
+
+mujoco = pytest.importorskip("mujoco")
+
+LIMIT = {"max_episode_steps": 60}
+ENV_IDS = ["HalfCheetah-v5", "Hopper-v5", "Ant-v5", "Humanoid-v5", "InvertedPendulum-v5", "Reacher-v5"]
+
+
+@pytest.mark.parametrize("env_id", ENV_IDS)
+def test_steps_repeat_and_every_bit_counts(env_id: str) -> None:
+    world = world_of(env_id, LIMIT)
+    arrays = world.play(uniform(), 4, 0).as_d4rl()
+    row = 1
+
+    def wrong(changed: dict[str, np.ndarray]) -> dict[str, int]:
+        found = world.differences(changed)
+        return {what: int(np.argmax(rows)) for what, rows in found.items() if rows.any()}
+
+    assert wrong(arrays) == {}
+    assert wrong(flipped(arrays, "rewards", row)) == {"reward": row}
+    assert wrong(flipped(arrays, "next_observations", row)) == {"next observation": row}
+    assert wrong(flipped(arrays, "observations", 0)) == {"observation": 0}
+    assert wrong(flipped(arrays, "infos/qpos", row)) == {"next state": row - 1}
+    assert wrong(flipped(arrays, "infos/integration_state", row))["next state"] == row - 1
+    assert wrong(flipped(arrays, "infos/qvel", 0)) == {"state": 0}
+
+
+def test_contacts_are_among_the_steps() -> None:
+    env = foreign_world("HalfCheetah-v5", LIMIT).make()
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    contacts = 0
+    for _ in range(60):
+        env.step(env.action_space.sample())
+        contacts += env.unwrapped.data.ncon > 0  # type: ignore[attr-defined]
+    assert contacts > 10
+
+
+def test_positions_alone_would_not_do() -> None:
+    """Without the solver's warm start a step after a contact differs, so it is stored."""
+    env = foreign_world("HalfCheetah-v5", {}).make()
+    env.reset(seed=0)
+    bare, physics = env.unwrapped, physics_state_of(env)
+    assert physics is not None
+    differs = 0
+    for _ in range(40):
+        state = physics.read(bare)
+        action = np.full(6, 0.5, np.float32)
+        seen = env.step(action)[0]
+        after = physics.read(bare)["integration_state"]
+        bare.set_state(state["qpos"], state["qvel"])  # type: ignore[attr-defined]
+        differs += bool((env.step(action)[0] != seen).any())
+        mujoco.mj_setState(
+            bare.model,  # type: ignore[attr-defined]
+            bare.data,  # type: ignore[attr-defined]
+            after,
+            mujoco.mjtState.mjSTATE_INTEGRATION,
+        )
+    assert differs > 0
+
+
+def test_mujoco_makes_no_noise(tmp_path: Path) -> None:
+    program = "from cartpole_phys.backends.resolve import world_of; world_of('HalfCheetah-v5').make()"
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert (result.stdout, result.stderr, list(tmp_path.iterdir())) == ("", "", [])
+    handler = mujoco.get_mju_user_warning()
+    world_of("HalfCheetah-v5")
+    assert mujoco.get_mju_user_warning() is handler
+
+
+THREADS = """
+from concurrent.futures import ThreadPoolExecutor
+from cartpole_phys.backends.make import find_spec, make
+
+def work(_):
+    for _ in range(8):
+        make(find_spec("HalfCheetah-v5"), {})
+
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(work, range(4)))
+"""
+
+
+def test_threads_make_environments_quietly(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", THREADS], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []

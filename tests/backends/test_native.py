@@ -1,0 +1,286 @@
+"""This package's environments as worlds: rows at any number of jobs, replays, and processes that end."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cartpole_phys.backends.base import NotReplayable, World, policy_of
+from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.episodes import Episodes, concatenate
+from cartpole_phys.policies.controllers import proportional, uniform
+from cartpole_phys.rollouts.collect import collect, play
+from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy
+from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import InputError
+
+VARIED: dict[str, Any] = {
+    "randomize": {"pole_mass": [0.05, 0.2], "cart_friction": [0.0, 0.1]},
+    "observation_noise": 0.01,
+    "push_rate": 5.0,
+}
+WORLDS: list[tuple[str, dict[str, Any]]] = [
+    ("PhysCartPole-v0", {"push_rate": 5.0, "integrator": "rk4", "substeps": 2}),
+    ("PhysCartPole-v0", VARIED),
+    ("PhysCartPoleDiscrete-v0", {}),
+    ("PhysCartPoleSwingUp-v0", VARIED),
+]
+
+
+class Chance:
+    """A policy in Python that pushes at random."""
+
+    def begin(self, batch_size: int, generator: np.random.Generator) -> None:
+        self.size, self.generator = batch_size, generator
+
+    def act(self, observations: np.ndarray, rewards: np.ndarray) -> ActionBatch:
+        draw = self.generator.uniform(-1, 1, (self.size, 1)).astype("f4")
+        return ActionBatch(draw, {"draw": draw[:, 0]})
+
+
+class Failing(Chance):
+    """A policy that cannot act."""
+
+    def act(self, observations: np.ndarray, rewards: np.ndarray) -> ActionBatch:
+        raise ZeroDivisionError("no action")
+
+
+class Dying(Chance):
+    """A policy that ends its process."""
+
+    def act(self, observations: np.ndarray, rewards: np.ndarray) -> ActionBatch:
+        os._exit(3)
+
+
+class Behaviour:
+    """Something with a policy for kernels and one in Python."""
+
+    policy = uniform()
+
+    @property
+    def batch_policy(self) -> Chance:
+        return Chance()
+
+
+def assert_equal(a: Episodes, b: Episodes) -> None:
+    assert a.as_d4rl().keys() == b.as_d4rl().keys()
+    for name, array in a.as_d4rl().items():
+        assert array.dtype == b.as_d4rl()[name].dtype, name
+        np.testing.assert_array_equal(array, b.as_d4rl()[name], name)
+
+
+def streamed(world: World, source: Any, steps: int, jobs: int) -> Episodes:
+    """Exactly so many steps."""
+    needed = lambda played, rows: played + (rows < steps)  # noqa: E731
+    with closing(world.stream(source, 3, needed, jobs)) as batches:
+        return concatenate(list(batches)).head(steps)
+
+
+def flipped(arrays: dict[str, np.ndarray], name: str, row: int) -> dict[str, np.ndarray]:
+    """The arrays with the lowest bit of one number changed."""
+    changed = arrays[name].copy()
+    numbers = changed.reshape(len(changed), -1)  # (N, …) -> (N, k)
+    numbers.view(f"u{changed.itemsize}")[row, -1] ^= 1
+    return {**arrays, name: changed}
+
+
+def middle(arrays: dict[str, np.ndarray]) -> int:
+    """A row that neither begins nor ends its episode."""
+    ends = np.append(True, arrays["terminals"] | arrays["timeouts"])
+    return int(np.flatnonzero(~ends[:-1] & ~ends[1:])[5])
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("source", [uniform(), lambda: proportional(1.2, True), Behaviour()])
+def test_compiled_rows_are_those_of_collect(source: Any, jobs: int) -> None:
+    policy = policy_of(source)
+    assert isinstance(policy, CompiledPolicy)
+    expected = collect(CartPole(), policy, 20_000, 3)
+    assert_equal(streamed(world_of("PhysCartPole-v0"), source, 20_000, jobs), expected)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_rows_of_python_policies_are_those_of_collect(jobs: int) -> None:
+    expected = collect(CartPole(), Chance(), 15_000, 3)
+    assert_equal(streamed(world_of("PhysCartPole-v0"), Chance, 15_000, jobs), expected)
+
+
+@pytest.mark.parametrize(("episodes", "jobs"), [(5, 1), (5, 2), (600, 2)])
+def test_played_episodes_are_those_of_play(episodes: int, jobs: int) -> None:
+    world = world_of("PhysCartPole-v0")
+    for policy in (Chance(), uniform()):
+        assert_equal(world.play(policy, episodes, 1, jobs), play(CartPole(), policy, episodes, 1))
+
+
+def test_no_more_is_begun_than_is_needed() -> None:
+    asked = []
+
+    def needed(played: int, rows: int) -> int:
+        asked.append((played, rows))
+        return 300
+
+    parts = list(world_of("PhysCartPole-v0").stream(Chance, 0, needed, 1))
+    assert [len(part) for part in parts] == [256, 256]
+    assert [played for played, _ in asked] == [0, 256, 512]
+
+
+@pytest.mark.parametrize(("env_id", "env_kwargs"), WORLDS)
+def test_infos_are_as_the_world_says(env_id: str, env_kwargs: dict[str, Any]) -> None:
+    world = world_of(env_id, env_kwargs)
+    infos = world.play(uniform(), 3, 0).infos
+    assert set(infos) == {*world.info_arrays, "action_log_probs"}
+    for name, (dtype, trailing) in world.info_arrays.items():
+        assert (infos[name].dtype.str, infos[name].shape[1:]) == (dtype, trailing)
+
+
+@pytest.mark.parametrize("independent", [False, True])
+@pytest.mark.parametrize(("env_id", "env_kwargs"), WORLDS)
+def test_steps_repeat_and_every_bit_counts(
+    env_id: str, env_kwargs: dict[str, Any], independent: bool
+) -> None:
+    world = world_of(env_id, env_kwargs)
+    arrays = world.play(uniform(), 8, 0).as_d4rl()
+    row = middle(arrays)
+    first = int(np.flatnonzero(arrays["terminals"] | arrays["timeouts"])[0]) + 1
+
+    def wrong(changed: dict[str, np.ndarray]) -> dict[str, list[int]]:
+        found = world.differences(changed, independent)
+        return {what: np.flatnonzero(rows).tolist() for what, rows in found.items() if rows.any()}
+
+    assert wrong(arrays) == {}
+    assert wrong(flipped(arrays, "next_observations", row)) == {"next observation": [row]}
+    assert wrong(flipped(arrays, "rewards", row)) == {"reward": [row]}
+    assert wrong(flipped(arrays, "terminals", row))["terminal flag"] == [row]
+    assert wrong(flipped(arrays, "observations", first)) == {"observation": [first]}
+    assert row - 1 in wrong(flipped(arrays, "infos/qvel", row))["next state"]
+    assert row in wrong({**arrays, "actions": 0 * arrays["actions"]})["next state"]
+    if "push_rate" in env_kwargs:
+        pushed = arrays["infos/push"].copy()
+        pushed[row] += 1e-6
+        assert wrong({**arrays, "infos/push": pushed})["next state"] == [row]
+    if "randomize" in env_kwargs:
+        assert row in wrong(flipped(arrays, "infos/params", row))["parameters"]
+        assert wrong(flipped(arrays, "infos/noise_key", row))["next observation"] == [row]
+
+
+def test_rows_that_cannot_be_repeated() -> None:
+    world = world_of("PhysCartPoleDiscrete-v0")
+    arrays = world.play(uniform(), 3, 0).as_d4rl()
+    with pytest.raises(NotReplayable, match="there is no infos/push"):
+        world.differences({name: array for name, array in arrays.items() if name != "infos/push"})
+    with pytest.raises(NotReplayable, match=r"infos/qpos has rows of shape \(1,\), this environment \(2,\)"):
+        world.differences({**arrays, "infos/qpos": arrays["infos/qpos"][:, :1]})
+    with pytest.raises(NotReplayable, match="actions is float32, expected <i8"):
+        world.differences({**arrays, "actions": arrays["actions"].astype("f4")})
+    for independent in (False, True):
+        with pytest.raises(NotReplayable, match="Expected actions from 0 to 1, got 7"):
+            world.differences({**arrays, "actions": np.full_like(arrays["actions"], 7)}, independent)
+
+
+@pytest.mark.parametrize(("env_id", "env_kwargs"), WORLDS)
+def test_own_ids_are_native(env_id: str, env_kwargs: dict[str, Any]) -> None:
+    world = world_of(f"cartpole_phys:{env_id}", env_kwargs)
+    system = CartPole.from_id(env_id, env_kwargs)
+    assert (world.env_id, world.env_kwargs, world.system) == (env_id, env_kwargs, system)
+    assert world.observation_space.shape == (system.task.observation_size,)
+    assert world.max_episode_steps == 500
+    assert world.continuous == (world.action_space.shape == (1,)) == system.continuous
+
+
+def test_bad_numbers_are_refused() -> None:
+    world = world_of("PhysCartPole-v0")
+    for source in (uniform(), Chance):
+        with pytest.raises(InputError, match="at least 1 job, got 0"):
+            list(world.stream(source, 0, lambda *_: 1, 0))
+        with pytest.raises(InputError, match="at least 1 episode, got 0"):
+            world.play(source, 0, 0)
+        with pytest.raises(InputError, match="at least 1 job, got -1"):
+            world.play(source, 1, 0, -1)
+
+
+def test_errors_in_other_processes_come_here_and_end_them() -> None:
+    world = world_of("PhysCartPole-v0")
+    with pytest.raises(ZeroDivisionError, match="no action") as raised:
+        world.play(Failing, 300, 0, jobs=2)
+    assert "In another process" in raised.value.__notes__[0]
+    with pytest.raises(InputError, match="has ended with exit code 3"):
+        world.play(Dying, 300, 0, jobs=2)
+    with pytest.raises(InputError, match="can be sent to other processes"):
+        world.play(lambda: Chance(), 300, 0, jobs=2)
+    assert multiprocessing.active_children() == []
+
+
+PROGRAM = """
+import signal
+import time
+from pathlib import Path
+from tests.backends.test_native import Chance
+from cartpole_phys.backends.resolve import world_of
+
+class Slow(Chance):
+    def act(self, observations, rewards):
+        Path(f"{FOLDER}/{__import__('os').getpid()}").touch()
+        time.sleep(60)
+
+FOLDER = %r
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
+    try:
+        world_of("PhysCartPole-v0").play(Slow, 600, 0, jobs=2)
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+def _ended(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]  # nobody may be there to reap it
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    """Wait, but not for ever; kernels may have to be compiled first."""
+    deadline = time.monotonic() + 180
+    while not happened() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks at processes as Linux shows them")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_no_process_outlives_its_parent(tmp_path: Path, number: signal.Signals) -> None:
+    folder = tmp_path / "workers"
+    folder.mkdir()
+    script = tmp_path / "script.py"
+    script.write_text(PROGRAM % str(folder))
+    tests = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([tests, *sys.path])}
+    child = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
+    wait_until(lambda: len(list(folder.iterdir())) == 2 or child.poll() is not None)
+    workers = [int(path.name) for path in folder.iterdir()]
+    if number == signal.SIGINT:
+        os.killpg(child.pid, number)  # as a terminal does: the workers get it too
+    else:
+        child.kill()
+    output, errors = child.communicate(timeout=30)
+    assert len(workers) == 2
+    assert (output, errors) == ("interrupted\n" if number == signal.SIGINT else "", "")
+    wait_until(lambda: all(map(_ended, workers)))
+    assert all(map(_ended, workers))

@@ -1,0 +1,82 @@
+"""Charts of a data set's page: bars stand on their values, and no text is cut off."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cartpole_phys.data.building.build import build_dataset
+from cartpole_phys.data.report.charts import LEFT, RIGHT, WIDTH, Axes, bars, spans
+from cartpole_phys.data.report.show import show, write_page
+from cartpole_phys.data.report.statistics import histogram
+from cartpole_phys.data.tiers import BANDS
+from cartpole_phys.utils.progress import Silent
+from tests.support.browser import DESKTOP, PHONE, chromium, set_size
+
+INSIDE = WIDTH - LEFT - RIGHT
+CHARACTER = 6.5  # width of one, about, in the chart's units
+
+
+def test_a_constant_is_a_bar_among_empty_ones() -> None:
+    for values in (np.array([500, 500]), np.array([0]), np.array([7.25, 7.25]), np.array([1e300])):
+        drawn = bars(histogram("length", "steps", values), "episodes")
+        found = re.findall(r'class="bar"[^>]* width="([\d.]+)" height="([\d.]+)"', drawn)
+        widths, heights = np.array(found, dtype=np.float64).T
+        (place,) = np.flatnonzero(heights)
+        assert 0 < place < len(heights) - 1
+        assert widths[place] < INSIDE / 4
+
+
+def test_bars_of_whole_numbers_stand_on_them() -> None:
+    for values in ([0, 1, 1], [5, 5], [3, 4, 9], [-2, 0]):
+        found = histogram("action", "", np.array(values))
+        axes = Axes(found.edges.tolist(), [0.0, 1.0], "", "")
+        centers = (found.edges[1:] + found.edges[:-1]) / 2
+        np.testing.assert_allclose(centers, np.round(centers), atol=1e-9)
+        for value in set(values):
+            assert found.counts[np.isclose(centers, value)].tolist() == [values.count(value)]
+        assert LEFT < axes.x(min(values)) <= axes.x(max(values)) < WIDTH - RIGHT
+
+
+def _text_ends(svg: str) -> list[tuple[float, float]]:
+    """Where texts begin and end across, by about the width of their characters."""
+    found = re.findall(r'<text class="([^"]*)" x="([\d.-]+)"[^>]*>([^<]*)</text>', svg)
+    ends = []
+    for kind, x, text in found:
+        share = 0.0 if "begin" in kind else 1.0 if "up" in kind else 0.5  # of the text that is left of x
+        ends.append(
+            (float(x) - share * CHARACTER * len(text), float(x) + (1 - share) * CHARACTER * len(text))
+        )
+    return ends
+
+
+def test_labels_of_scores_stay_in_the_chart() -> None:
+    bands = [(tier, low, min(high, 110.0)) for tier, (low, high) in BANDS.items()]
+    for score in (-80.0, 0.0, 50.0, 99.0, 100.4, 180.0):
+        drawn = spans([("medium-expert", score, score - 0.1, score + 0.1)], bands)
+        assert all(begin >= 0 and end <= WIDTH for begin, end in _text_ends(drawn))
+
+
+def test_a_page_without_a_player_says_why(tmp_path: Path) -> None:
+    path = build_dataset("Pendulum-v1", "random", steps=200, out=tmp_path, jobs=1, score_episodes=60)
+    text = show(path, Silent()).as_page()
+    assert "No player: it draws the cart and pole of PhysCartPole" in text
+    assert "Pendulum-v1" in text.partition("No player")[2].partition("</p>")[0]
+
+
+@pytest.mark.clients
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_no_text_is_cut_off_in_a_browser(size: tuple[int, int], mixed_file: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    write_page(show(mixed_file, Silent()), page)
+    outside = """return [...document.querySelectorAll('svg')].flatMap(chart => {
+        const frame = chart.getBoundingClientRect();
+        return [...chart.querySelectorAll('text')].filter(text => {
+            const own = text.getBoundingClientRect();
+            return own.left < frame.left - 1 || own.right > frame.right + 1;
+        }).map(text => text.textContent)})"""
+    with chromium() as driver:
+        set_size(driver, size)
+        driver.get(page.as_uri())
+        assert driver.execute_script(outside) == []

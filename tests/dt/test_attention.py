@@ -1,0 +1,153 @@
+"""Attention maps show what the models compute, and their measures are shares of it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from dt.attention.maps import Maps, look, played_windows, untrained
+from dt.attention.measures import RECENT, SPREAD, measure, shares
+from dt.data.windows import Batch
+from dt.models.decision import DecisionConfig
+from dt.models.energy import EnergyModel
+from dt.models.gpt import Attention, TransformerConfig
+from dt.models.recipes import Recipe
+from dt.training.checkpoint import Checkpoint
+from dt.training.loop import train
+from tests.support.commands import Command
+from tests.support.small_models import make_episodes, small_recipe
+
+EXACT = 1e-6
+
+
+def _sliding(recipe: Recipe) -> Recipe:
+    assert isinstance(recipe.model, DecisionConfig)
+    return replace(recipe, model=replace(recipe.model, attention_window=2))
+
+
+def _summed(recipe: Recipe) -> Recipe:
+    assert isinstance(recipe.model, DecisionConfig)
+    return replace(recipe, model=replace(recipe.model, tokens="summed"))
+
+
+RECIPES = {
+    "decision": small_recipe(),
+    "sliding": _sliding(small_recipe()),
+    "summed": _summed(small_recipe()),
+    "reinformer": small_recipe("reinformer"),
+    "trajectory": small_recipe("trajectory"),
+    "energy": small_recipe("energy"),
+}
+
+
+@pytest.fixture(scope="module", params=RECIPES)
+def trained(request: pytest.FixtureRequest) -> Checkpoint:
+    """A model of each kind."""
+    return train(make_episodes(), RECIPES[request.param])
+
+
+def test_weights_are_those_that_values_are_mixed_by() -> None:
+    torch.manual_seed(0)
+    attention = Attention(TransformerConfig(heads=2, width=16)).eval()
+    queries, tokens = torch.randn(3, 4, 16), torch.randn(3, 6, 16)
+    mask = torch.rand(3, 1, 4, 6) < 0.7
+    mask[..., 0] = True
+    weights = attention.weights(queries, tokens, mask)  # (B, H, Q, T)
+    values = attention.key_value(tokens)[:, :, 16:].unflatten(2, (2, 8)).transpose(1, 2)  # (B, H, T, D/H)
+    mixed = attention.output((weights @ values).transpose(1, 2).flatten(2))
+    torch.testing.assert_close(mixed, attention(queries, tokens, mask), atol=EXACT, rtol=EXACT)
+
+
+def test_maps_have_a_row_for_each_decision_and_look_only_where_they_may(trained: Checkpoint) -> None:
+    windows = played_windows(trained, episodes=4, seed=0)
+    maps = look(trained.model, windows)
+    shape = trained.recipe.model.transformer  # type: ignore[union-attr]
+    queries, tokens = len(maps.query_steps), len(maps.kinds)
+    assert maps.weights.shape == (4, shape.layers, shape.heads, queries, tokens)
+    assert queries == trained.model.window  # an action a step
+    torch.testing.assert_close(maps.weights.sum(dim=4), torch.ones(4, shape.layers, shape.heads, queries))
+    assert (maps.weights[..., ~maps.allowed] == 0.0).all()
+    assert (maps.weights[..., maps.allowed] > 0.0).all()
+    assert len(maps.key_steps) == tokens
+    assert maps.query_steps.tolist() == list(range(queries))
+    newest = {maps.kinds[int(row.nonzero().max())] for row in maps.allowed}  # before the action
+    assert newest <= {"observation", "return", "step"} or trained.recipe.kind == "energy"
+    assert dict(shares(maps.uniform, maps)).keys() == dict(shares(maps.weights, maps)).keys()
+
+
+def test_a_plan_is_shown_in_the_order_of_time() -> None:
+    """Beside the same model on tokens that were never turned."""
+    checkpoint = train(make_episodes(), RECIPES["energy"])
+    model = checkpoint.model.eval()
+    assert isinstance(model, EnergyModel)
+    batch: Batch = played_windows(checkpoint, episodes=2, seed=0)
+    maps, plans = look(model, batch), model.tokens(batch.actions)
+    everyone = torch.ones(1, 1, model.size + 1, model.size + 1, dtype=torch.bool)
+    for place in range(model.size):
+        tokens = model.embed_token(plans)
+        tokens[:, place] = model.embed_masked
+        first = model.embed_observation(batch.observations[:, 0])[:, None]
+        hidden = torch.cat([first, tokens + model.embed_place], dim=1)
+        for layer, block in enumerate(model.transformer.blocks):
+            normed = block.attention_norm(hidden)
+            expected: Tensor = block.attention.weights(normed, normed, everyone)[:, :, place + 1]
+            torch.testing.assert_close(maps.weights[:, layer, :, place], expected, atol=EXACT, rtol=EXACT)
+            hidden = block(hidden, everyone)
+
+
+def test_measures_of_a_map_that_is_known() -> None:
+    """Two decisions over tokens of steps 0, 0, 1: one looks at the first token alone, one at all alike."""
+    third = 1.0 / 3.0
+    maps = Maps(
+        torch.tensor([[1.0, 0.0, 0.0], [third, third, third]])[None, None, None],
+        torch.tensor([[True, True, False], [True, True, True]]),
+        ("return", "action", "return"),
+        torch.tensor([0, 2]),
+        torch.tensor([0, 0, 1]),
+    )
+    found = {name: values.item() for name, values in shares(maps.weights, maps)}
+    assert found["return"] == pytest.approx((1.0 + 2.0 * third) / 2)
+    assert found["action"] == pytest.approx(third / 2)
+    assert found[RECENT] == pytest.approx((1.0 + third) / 2)
+    assert found["2 steps away"] == pytest.approx(third)
+    assert found[SPREAD] == pytest.approx((0.5 + 1.0) / 2)
+    even = {name: values.item() for name, values in shares(maps.uniform, maps)}
+    assert even["action"] == pytest.approx((0.5 + third) / 2)
+    assert even[SPREAD] == pytest.approx(1.0)
+
+
+def test_untrained_models_are_their_own_beginning(trained: Checkpoint) -> None:
+    begun, again, model = untrained(trained), untrained(trained), trained.model
+    same = [torch.equal(one, model.get_parameter(name)) for name, one in begun.named_parameters()]
+    assert not all(same)
+    for name, one in begun.named_parameters():
+        assert torch.equal(one, again.get_parameter(name))
+    for name, buffer in model.named_buffers():
+        assert torch.equal(buffer, begun.get_buffer(name))
+    windows = played_windows(trained, episodes=3, seed=0)
+    measures = {one.name: one for one in measure(look(trained.model, windows), look(begun, windows))}
+    assert measures[SPREAD].untrained == pytest.approx(1.0, abs=0.05)  # it looks at everything alike
+    assert all(one.low <= one.trained <= one.high for one in measures.values())
+
+
+def test_the_command_measures_and_draws(medium_file: Path, tmp_path: Path) -> None:
+    run, plot = tmp_path / "run", tmp_path / "maps.png"
+    assert Command("dt.train", medium_file, "--steps", 2, "--out", run).finish()[0] == 0
+    arguments = ("dt.attention.__main__", run, "--episodes", 3)
+    code, output, errors = Command(*arguments, "--json", "--plot", plot).finish()
+    assert (code, errors) == (0, "")
+    names = [one["name"] for one in json.loads(output)["measures"]]
+    assert names[:4] == ["return", "observation", "action", RECENT]
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    code, output, errors = Command(*arguments, "--quiet").finish()
+    assert (code, errors) == (0, "")
+    assert "uniform" in output
+    other = Command("dt.train", medium_file, "--model", "bc", "--steps", 1, "--out", tmp_path / "bc")
+    assert other.finish()[0] == 0
+    code, output, errors = Command("dt.attention.__main__", tmp_path / "bc").finish()
+    assert (code, errors) == (2, "error: Expected a transformer, got a model of kind 'bc'.\n")
+    code, output, errors = Command(*arguments, "--seed", -1).finish()
+    assert (code, errors) == (2, "error: Expected a seed as an integer of at least 0, got -1.\n")

@@ -1,0 +1,142 @@
+"""Several processes train the model that one would."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cartpole_phys.utils.errors import InputError
+from dt.data.source import describe
+from dt.data.transitions import TransitionBatch
+from dt.data.windows import Normalization
+from dt.models.recipes import create
+from dt.training import distributed as parallel
+from dt.training.optimizer import Trainer
+from tests.support.small_models import make_episodes, random_batch, small_recipe
+
+SCRIPT = Path(__file__).parents[1] / "support" / "parallel_losses.py"
+STEPS = 30
+
+
+def _torchrun(processes: int, *command: object) -> subprocess.CompletedProcess[str]:
+    words = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        f"--nproc-per-node={processes}",
+        "--master-port=0",
+    ]
+    env = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(SCRIPT.parents[2]), os.getcwd()]),
+    }
+    ran = [*words, "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", *map(str, command)]
+    return subprocess.run(ran, capture_output=True, text=True, env=env, timeout=200, check=False)
+
+
+def _losses(processes: int, out: Path, steps: int, dropout: float) -> list[list[float]]:
+    """Of every step, and the norm of the weights at the end, process by process."""
+    ran = _torchrun(processes, SCRIPT, out, steps, dropout)
+    assert ran.returncode == 0, ran.stderr
+    told = [json.loads(file.read_text()) for file in sorted(out.glob("losses-*.json"))]
+    assert len(told) == processes
+    return told
+
+
+def test_two_processes_have_the_losses_of_one(tmp_path: Path) -> None:
+    """Windows are padded differently, so that a mean of means would differ."""
+    found = {}
+    for processes in (1, 2):
+        out = tmp_path / str(processes)
+        out.mkdir()
+        found[processes] = _losses(processes, out, STEPS, dropout=0.0)
+        assert (out / "run" / "model.safetensors").is_file()
+    (one,), (first, second) = found[1], found[2]
+    assert len(one) == STEPS + 1
+    assert first == second
+    np.testing.assert_allclose(first, one, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_as_if_they_had_not_stopped(tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for out in (whole, parts):
+        out.mkdir()
+    uninterrupted = _losses(2, whole, 8, dropout=0.5)
+    first, second = _losses(2, parts, 5, dropout=0.5), _losses(2, parts, 8, dropout=0.5)
+    assert [*first[0][:-1], *second[0]] == uninterrupted[0]
+    weights = [(out / "run" / "model.safetensors").read_bytes() for out in (whole, parts)]
+    assert weights[0] == weights[1]
+
+
+def test_every_process_and_step_has_dropout_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    episodes = make_episodes()
+    recipe, source = small_recipe(), describe(episodes)
+    found: list[list[int]] = []
+    for number in range(3):
+        monkeypatch.setattr(parallel, "rank", lambda number=number: number)
+        with torch.random.fork_rng():
+            torch.manual_seed(7)
+            model = create(recipe.kind, recipe.model, source.spaces)
+            windows = model.sampler(episodes, Normalization.of(episodes, source.spaces), torch.device("cpu"))
+            trainer = Trainer(model, windows, recipe.train)
+            found.append([(trainer.advance(), torch.initial_seed())[1] for _ in range(2)])
+    assert found[0] == [7, 7]  # goes on where it is
+    assert len({seed for pair in found[1:] for seed in pair} | {7}) == 5
+
+
+@pytest.mark.parametrize("kind", ["decision", "reinformer", "trajectory", "energy", "bc"])
+def test_losses_of_shares_add_up_to_that_of_the_batch(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    episodes, recipe = make_episodes(), small_recipe(kind)
+    source = describe(episodes)
+    model = create(recipe.kind, recipe.model, source.spaces).eval()
+    normalization = Normalization.of(episodes, source.spaces)
+    model.prepare(episodes, normalization)
+    sampler = model.sampler(episodes, normalization, torch.device("cpu"))
+    fallen = torch.as_tensor(episodes.offsets[1:] - 1)  # windows of a single step, or so
+    batch = sampler.at(torch.cat([torch.arange(0, 900, 100), fallen]))  # type: ignore[attr-defined]
+    if kind == "trajectory":
+        batch.valid[-len(fallen) :, 1:] = False
+    with torch.no_grad():
+        whole = model.loss(batch)
+        monkeypatch.setattr(parallel, "world_size", lambda: 2)
+        total = 0.0
+        for number in range(2):
+            monkeypatch.setattr(parallel, "rank", lambda number=number: number)
+            own, share = parallel.share_of(batch)
+            total += share * float(model.loss(own))
+    assert total == pytest.approx(float(whole), rel=1e-5)
+
+
+def test_shares_of_a_batch_are_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = random_batch(True, windows=5, padding=2)
+    batch.valid.data = torch.arange(25).reshape(5, 5) % 3 != 0
+    assert parallel.share_of(batch) == (batch, 1.0)
+    monkeypatch.setattr(parallel, "world_size", lambda: 2)
+    shares, rows = [], []
+    for number in range(2):
+        monkeypatch.setattr(parallel, "rank", lambda number=number: number)
+        own, share = parallel.share_of(batch)
+        shares.append(share)
+        rows += own.observations[:, 0, 0].tolist()
+        assert share == pytest.approx(own.valid.sum() / batch.valid.sum())
+    assert sum(shares) == pytest.approx(1.0)
+    assert sorted(rows) == sorted(batch.observations[:, 0, 0].tolist())
+    with pytest.raises(InputError, match="at least 2 windows, one a process, got 1"):
+        parallel.share_of(type(batch)(*(field[:1] for field in batch)))
+    with pytest.raises(InputError, match="learns from windows"):
+        parallel.share_of(TransitionBatch(*[torch.zeros(1)] * 5))
+
+
+def test_the_command_saves_and_speaks_once(medium_file: Path, tmp_path: Path) -> None:
+    arguments = ("-m", "dt.train", medium_file, "--steps", 3, "--out", tmp_path / "run", "--quiet")
+    ran = _torchrun(2, *arguments)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("decision, 3 steps") == 1
+    assert (tmp_path / "run" / "config.json").is_file()

@@ -1,0 +1,226 @@
+"""The energy of a plan is what its actions say of each other, and refinement makes it fall."""
+
+from dataclasses import replace
+from itertools import pairwise, product
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from cartpole_phys.episodes import Episodes
+from cartpole_phys.rollouts.collect import play
+from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import InputError
+from dt.data.discretizer import QUANTILE
+from dt.data.source import Spaces, describe
+from dt.data.windows import Normalization, Windows
+from dt.models.energy import EnergyConfig, EnergyModel, at_the_front
+from dt.models.gpt import TransformerConfig
+from dt.planning.refinement import RefinementConfig, refine
+from dt.policy import load
+from dt.training.loop import train
+from tests.support.small_models import CONTINUOUS, DISCRETE, make_episodes, small_recipe
+
+SHAPE = TransformerConfig(layers=2, heads=2, width=16, dropout=0.0)
+CONFIG = EnergyConfig(horizon=4, bins=8, transformer=SHAPE, refinement=RefinementConfig(6, executed=2))
+ENVS = [CONTINUOUS, DISCRETE]
+EXACT = 1e-5
+
+
+def make_model(
+    env_id: str = CONTINUOUS, config: EnergyConfig = CONFIG
+) -> tuple[EnergyModel, Windows, Episodes]:
+    """An untrained model of large weights, so that its predictions differ; with its data."""
+    episodes = make_episodes(env_id)
+    source = describe(episodes)
+    torch.manual_seed(0)
+    model = EnergyModel(config, source.spaces).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(4.0)
+    normalization = Normalization.of(episodes, source.spaces)
+    model.prepare(episodes, normalization)
+    return model, Windows(episodes, normalization, model.window, torch.device("cpu")), episodes
+
+
+@torch.no_grad()
+def _one_by_one(model: EnergyModel, observation: Tensor, plan: Tensor, known: Tensor) -> Tensor:
+    """The energy as the formula has it: in the order of time, with one place left out at a time."""
+    parts = torch.zeros(model.size)
+    for place in torch.nonzero(known).flatten().tolist():
+        tokens = model.embed_token(plan + torch.arange(model.size) % model.per_step * model.bins)
+        tokens = torch.where((torch.arange(model.size) == place)[:, None], model.embed_masked, tokens)
+        tokens = torch.cat([model.embed_observation(observation)[None], tokens + model.embed_place])
+        mask = torch.cat([torch.ones(1, dtype=torch.bool), known]).expand(model.size + 1, -1)
+        features = model.transformer(tokens[None], mask[None, None])[0, place + 1]
+        logits = model.head(features).view(model.per_step, model.bins)[place % model.per_step]
+        logits = logits.masked_fill(~model.discretizer.used[place % model.per_step], -torch.inf)
+        parts[place] = -logits.log_softmax(dim=0)[plan[place]]
+    return parts
+
+
+@pytest.mark.parametrize("env_id", ENVS)
+def test_all_places_in_one_batch_give_the_energy_of_one_after_another(env_id: str) -> None:
+    model, windows, episodes = make_model(env_id)
+    ends = torch.tensor([0, 40, episodes.offsets[1] - 2])  # the last one reaches over the end of an episode
+    batch = at_the_front(windows.at(ends))
+    plans = model.tokens(batch.actions)
+    with torch.no_grad():
+        found = model.energies(batch.observations[:, 0], plans, batch.valid)
+    assert batch.valid.sum() == 10
+    expected = torch.stack(
+        [_one_by_one(model, *row) for row in zip(batch.observations[:, 0], plans, batch.valid, strict=True)]
+    )
+    torch.testing.assert_close(found, expected, atol=EXACT, rtol=EXACT)
+    torch.testing.assert_close(model.loss(windows.at(ends)), expected.sum() / 10, atol=EXACT, rtol=EXACT)
+
+
+def test_several_components_are_tokens_of_their_own() -> None:
+    torch.manual_seed(0)
+    model = EnergyModel(CONFIG, Spaces(3, 2, True, 10, (-1.0, -1.0), (1.0, 1.0))).eval()
+    model.discretizer.fit(np.random.default_rng(0).normal(size=(200, 2)))
+    actions = torch.randn(5, 4, 2)
+    plans = model.tokens(actions)
+    assert plans.shape == (5, model.size) == (5, 8)
+    assert torch.equal(plans[:, 3], model.discretizer.encode(actions[:, 1])[:, 1])
+    observations, known = torch.randn(5, 3), torch.ones(8, dtype=torch.bool)
+    expected = torch.stack([_one_by_one(model, *row, known) for row in zip(observations, plans, strict=True)])
+    torch.testing.assert_close(model.energies(observations, plans).detach(), expected, atol=EXACT, rtol=EXACT)
+
+
+def test_nothing_is_read_from_the_action_that_is_predicted() -> None:
+    model, windows, _ = make_model()
+    batch = windows.at(torch.tensor([0]))
+    observation, plans = batch.observations[:, 0], model.tokens(batch.actions)
+    places = torch.arange(model.size)[None]
+    before = model.logits(observation, plans, places)[0]
+    for place in range(model.size):
+        changed = plans.clone()
+        changed[0, place] = (changed[0, place] + 1) % model.bins
+        same = (model.logits(observation, changed, places)[0] == before).all(dim=1)
+        assert same.tolist() == [other == place for other in range(model.size)]
+
+
+def test_padding_goes_behind_and_is_not_seen() -> None:
+    model, windows, episodes = make_model()
+    start = int(episodes.offsets[1]) - 2
+    batch = windows.at(torch.tensor([start]))
+    turned = at_the_front(batch)
+    assert batch.valid[0].tolist() == [False, False, True, True]
+    assert turned.valid[0].tolist() == [True, True, False, False]
+    assert torch.equal(turned.observations[0, :2], batch.observations[0, 2:])
+    before = model.loss(batch)
+    batch.actions[0, :2] = 0.5
+    batch.observations[0, :2] = 9.0
+    assert torch.equal(model.loss(batch), before)
+
+
+def test_descent_never_climbs_and_ends_where_no_single_change_helps() -> None:
+    model, windows, _ = make_model()
+    observations = windows.at(torch.arange(0, 800, 100)).observations[:, 0]
+    descent = RefinementConfig(iterations=60, descend=True)
+    with torch.no_grad():
+        plans = list(refine(model, observations, descent, torch.Generator().manual_seed(0)))
+        energies = torch.stack([model.energies(observations, one).sum(dim=1) for one in plans])
+        assert (energies.diff(dim=0) <= EXACT).all()
+        assert (energies[-1] < energies[0] - EXACT).any()
+        for place in range(model.size):
+            places = torch.full((len(observations), 1), place)
+            likeliest = model.logits(observations, plans[-1], places).argmax(dim=2)
+            changed = plans[-1].scatter(1, places, likeliest)
+            assert (model.energies(observations, changed).sum(dim=1) >= energies[-1] - EXACT).all()
+
+
+def test_each_iteration_makes_one_action_the_likeliest_beside_the_others() -> None:
+    model, windows, _ = make_model()
+    observations = windows.at(torch.arange(0, 800, 100)).observations[:, 0]
+    plans = list(refine(model, observations, RefinementConfig(10), torch.Generator().manual_seed(0)))
+    places = torch.arange(model.size).expand(len(observations), -1)
+    assert torch.equal(plans[0], model.first_guess(observations).argmax(dim=2))
+    for before, after in pairwise(plans):
+        likeliest = model.logits(observations, before, places).argmax(dim=2)
+        assert ((after != before).sum(dim=1) <= 1).all()
+        assert torch.equal(torch.where(after != before, likeliest, before), after)
+    assert not torch.equal(plans[0], plans[-1])
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[EnergyModel, Windows]:
+    """A model that knows the actions of a controller, in bins that are all in use."""
+    episodes = make_episodes()
+    recipe = small_recipe("energy", steps=300, batch_size=32, learning_rate=1e-2, clip=1.0)
+    assert isinstance(recipe.model, EnergyConfig)
+    checkpoint = train(episodes, replace(recipe, model=replace(recipe.model, binning=QUANTILE)))
+    model = checkpoint.model.eval()
+    assert isinstance(model, EnergyModel)
+    return model, Windows(episodes, checkpoint.normalization, model.window, torch.device("cpu"))
+
+
+@torch.no_grad()
+def test_plans_of_the_data_have_lower_energy_than_random_ones(trained: tuple[EnergyModel, Windows]) -> None:
+    model, windows = trained
+    batch = at_the_front(windows.sample(256, torch.Generator().manual_seed(1)))
+    whole = batch.valid.all(dim=1)
+    observations, plans = batch.observations[whole, 0], model.tokens(batch.actions[whole])
+    random = torch.randint(model.bins, plans.shape, generator=torch.Generator().manual_seed(2))
+    own, others = (model.energies(observations, some).sum(dim=1) for some in (plans, random))
+    assert own.mean() < others.mean() - 1.0
+
+
+@torch.no_grad()
+def test_refined_plans_come_close_to_the_best_of_all(trained: tuple[EnergyModel, Windows]) -> None:
+    model, windows = trained
+    observations = windows.sample(8, torch.Generator().manual_seed(3)).observations[:, -1]
+    every = torch.tensor(list(product(range(model.bins), repeat=model.size)))
+    best = torch.stack(
+        [model.energies(one.expand(len(every), -1), every).sum(dim=1).min() for one in observations]
+    )
+    generator = torch.Generator().manual_seed(4)
+    plans = list(refine(model, observations, RefinementConfig(20, descend=True), generator))
+    first, last = (model.energies(observations, plans[number]).sum(dim=1).mean() for number in (0, -1))
+    assert best.mean() <= last < first
+    assert last - best.mean() < 0.5 * (first - best.mean())
+
+
+def test_continuous_actions_are_cut_evenly() -> None:
+    """So that the likeliest bin is where actions are densest."""
+    model, *_ = make_model()
+    widths = model.discretizer.edges[0].diff()
+    assert torch.allclose(widths, widths.mean(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("env_id", ENVS)
+@pytest.mark.parametrize("executed", [1, 3])
+def test_so_many_steps_of_a_plan_are_done(env_id: str, executed: int) -> None:
+    model, windows, _ = make_model(env_id, replace(CONFIG, refinement=RefinementConfig(5, executed)))
+    observations = windows.at(torch.arange(0, 70, 10)).observations[:, 0]  # (7, obs)
+    stream = model.stream(2, torch.Generator().manual_seed(0))
+    generator, nothing = torch.Generator().manual_seed(0), torch.zeros(2)
+    for step in range(7):
+        if step % executed == 0:
+            now = observations[[step, 0]]
+            *_, plans = refine(model, now, model.config.refinement, generator)
+        decoded = model.discretizer.decode(plans.unflatten(1, (-1, 1)))[:, step % executed]
+        actions = stream.act(observations[[step, 0]], nothing, nothing, step)
+        assert torch.equal(actions, decoded if env_id == CONTINUOUS else decoded[:, 0].long())
+
+
+@pytest.mark.parametrize("env_id", ENVS)
+def test_an_energy_model_acts_in_episodes_as_its_seed_says(env_id: str) -> None:
+    checkpoint = train(make_episodes(env_id), small_recipe("energy", steps=3))
+    first, again = (play(CartPole.from_id(env_id), load(checkpoint), 3, seed=0) for _ in range(2))
+    assert np.array_equal(first.actions, again.actions)
+    assert isinstance(checkpoint.model, EnergyModel)
+    assert set(first.actions.ravel().tolist()) <= set(checkpoint.model.discretizer.values[0].tolist())
+
+
+def test_impossible_settings_are_told() -> None:
+    with pytest.raises(InputError, match="at most 4 steps of a plan, its horizon, got 5"):
+        replace(CONFIG, refinement=RefinementConfig(executed=5))
+    with pytest.raises(InputError, match="executed of at least 1, got 6 and 0"):
+        RefinementConfig(6, executed=0)
+    with pytest.raises(InputError, match="horizon of at least 2 steps, got 1"):
+        EnergyConfig(horizon=1)
+    with pytest.raises(InputError, match="2 or more actions to choose from, got 1"):
+        EnergyModel(CONFIG, Spaces(4, 1, False, 500, (), ()))

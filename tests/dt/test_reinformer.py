@@ -1,0 +1,144 @@
+"""A Reinformer wants the highest return that its data reach, and does what leads there."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cartpole_phys.utils.errors import InputError
+from dt.data.windows import Batch
+from dt.models.gpt import TransformerConfig
+from dt.models.reinformer import Reinformer, ReinformerConfig
+from dt.training.loop import train
+from tests.support.small_models import (
+    CONTEXT,
+    CONTINUOUS,
+    DISCRETE,
+    make_episodes,
+    make_spaces,
+    random_batch,
+    small_recipe,
+)
+
+SHAPE = TransformerConfig(layers=2, heads=2, width=16, activation="gelu", norm="post", dropout=0.0)
+CONFIG = ReinformerConfig(context=CONTEXT, transformer=SHAPE)
+CONTINUOUS_OR_NOT = pytest.mark.parametrize("continuous", [True, False], ids=[CONTINUOUS, DISCRETE])
+
+
+def make_model(continuous: bool, config: ReinformerConfig = CONFIG) -> Reinformer:
+    torch.manual_seed(0)
+    return Reinformer(config, make_spaces(continuous)).eval()
+
+
+def changed_at(batch: Batch, name: str, step: int) -> Batch:
+    values = getattr(batch, name).clone()
+    values[:, step] = 1 - values[:, step]
+    return batch._replace(**{name: values})
+
+
+@CONTINUOUS_OR_NOT
+def test_returns_are_read_before_they_are_seen_and_actions_after(continuous: bool) -> None:
+    model, batch = make_model(continuous), random_batch(continuous)
+    features = model.features(batch)
+    returns, actions = features[:, model.tokens.read_returns], features[:, model.tokens.read]
+    assert returns.shape == actions.shape == (3, CONTEXT, 16)
+    for step in range(CONTEXT):
+        for name, sees_own in (("observations", True), ("returns_to_go", False), ("actions", False)):
+            after = model.features(changed_at(batch, name, step))
+            same = (after[:, model.tokens.read_returns] == returns).flatten(2).all(dim=2).all(dim=0)
+            assert same.tolist() == [other < step + (not sees_own) for other in range(CONTEXT)]
+        for name, sees_own in (("observations", True), ("returns_to_go", True), ("actions", False)):
+            after = model.features(changed_at(batch, name, step))
+            same = (after[:, model.tokens.read] == actions).flatten(2).all(dim=2).all(dim=0)
+            assert same.tolist() == [other < step + (not sees_own) for other in range(CONTEXT)]
+
+
+@pytest.mark.parametrize("expectile", [0.5, 0.9, 0.99])
+def test_the_loss_is_least_at_the_expectile(expectile: float) -> None:
+    """One return in ten is 1, the others 0: then τ 0.1 (1 − e) = (1 − τ) 0.9 e."""
+    model = make_model(True, replace(CONFIG, expectile=expectile))
+    batch = random_batch(True, windows=10)
+    batch = batch._replace(returns_to_go=(torch.arange(10) == 3).float()[:, None].expand(-1, CONTEXT))
+    candidates, losses = torch.linspace(0.0, 1.0, 1_001), []
+    with torch.no_grad():
+        model.return_head.weight.zero_()
+        for candidate in candidates:
+            model.return_head.bias.fill_(candidate)
+            losses.append(model.loss(batch))
+    expected = 0.1 * expectile / (0.1 * expectile + 0.9 * (1.0 - expectile))
+    assert candidates[torch.stack(losses).argmin()] == pytest.approx(expected, abs=1e-3)
+
+
+@CONTINUOUS_OR_NOT
+def test_it_does_what_leads_to_the_highest_return(continuous: bool) -> None:
+    """Nine times in ten something else is done, which leads to less."""
+    torch.manual_seed(0)
+    model = Reinformer(replace(CONFIG, context=1), make_spaces(continuous)).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    good = torch.arange(40) % 10 == 0
+    done = torch.where(good, 0.5, -0.5)[:, None, None] if continuous else good.long()[:, None]
+    shape = (40, 1)
+    batch = Batch(
+        torch.randn(*shape, 4),
+        done,
+        good.float()[:, None],
+        torch.zeros(shape, dtype=torch.int64),
+        torch.ones(shape, dtype=torch.bool),
+    )
+    for _ in range(150):
+        optimizer.zero_grad()
+        model.loss(batch._replace(observations=torch.randn(*shape, 4))).backward()
+        optimizer.step()
+    stream = model.eval().stream(7, torch.Generator())
+    with torch.no_grad():
+        actions = stream.act(torch.randn(7, 4), torch.zeros(7), torch.zeros(7), 0)
+    if continuous:
+        assert (actions > 0.3).all()
+    else:
+        assert actions.tolist() == [1] * 7
+
+
+@CONTINUOUS_OR_NOT
+def test_predicted_returns_are_its_history_and_wanted_ones_are_not(continuous: bool) -> None:
+    model, batch = make_model(continuous), random_batch(continuous)
+    stream = model.stream(3, torch.Generator())
+    returns = torch.zeros(3, 0)
+    with torch.no_grad():
+        for step in range(CONTEXT):
+            actions = stream.act(batch.observations[:, step], torch.full((3,), 9.0), torch.zeros(3), step)
+            seen = Batch(*(part[:, : step + 1] for part in batch))
+            seen = seen._replace(
+                returns_to_go=torch.cat([returns, torch.full((3, 1), 5.0)], dim=1),
+                timesteps=torch.arange(step + 1).expand(3, -1),
+            )
+            returns = torch.cat([returns, model.best_return(seen)[:, None]], dim=1)
+            assert torch.equal(actions, model.act(seen._replace(returns_to_go=returns)))
+            batch.actions[:, step] = actions
+
+
+def test_it_learns_where_all_returns_are_zero() -> None:
+    episodes, losses = make_episodes(steps=300), []
+    nothing = replace(episodes, rewards=np.zeros_like(episodes.rewards))
+    train(nothing, small_recipe("reinformer"), on_progress=lambda step, loss: losses.append(loss))
+    assert losses[1] < losses[0] < 10.0
+
+
+def test_padding_does_not_count() -> None:
+    model, batch = make_model(True), random_batch(True, padding=2)
+    before = model.loss(batch)
+    other = random_batch(True, padding=2, seed=1)
+    mixed = Batch(
+        *(
+            torch.where(batch.valid.view(*batch.valid.shape, *(1,) * (one.ndim - 2)), one, two)
+            for one, two in zip(batch, other, strict=True)
+        )
+    )
+    assert torch.equal(model.loss(mixed), before)
+
+
+def test_impossible_settings_are_told() -> None:
+    with pytest.raises(InputError, match=r"0 < expectile < 1, got 1\.0"):
+        ReinformerConfig(expectile=1.0)
+    with pytest.raises(InputError, match="at least 1 step, got 0"):
+        ReinformerConfig(context=0)

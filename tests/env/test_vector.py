@@ -1,0 +1,100 @@
+"""What the vector environment has that no scalar one does."""
+
+import copy
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.error import ResetNeeded
+
+import cartpole_phys
+from cartpole_phys.utils.errors import InputError
+from tests.support.side_by_side import assert_same
+
+gym.register_envs(cartpole_phys)
+
+ENV = "PhysCartPole-v0"
+
+
+def test_disabled_autoreset_demands_a_reset() -> None:
+    envs = gym.make_vec(ENV, num_envs=2, autoreset_mode="Disabled", max_episode_steps=1)
+    with pytest.raises(ResetNeeded):
+        envs.step(np.zeros((2, 1), np.float32))
+    envs.reset(seed=0)
+    envs.step(np.zeros((2, 1), np.float32))
+    with pytest.raises(ResetNeeded, match="reset_mask"):
+        envs.step(np.zeros((2, 1), np.float32))
+
+
+def test_renders_every_environment() -> None:
+    envs: Any = gym.make_vec(ENV, num_envs=2, render_mode="rgb_array")
+    envs.reset(seed=0)
+    frames = envs.render()
+    assert frames is not None
+    assert len(frames) == 2
+    assert frames[0].shape == (300, 600, 3)
+
+
+def test_seeds_and_specifications_of_single_environments_are_told() -> None:
+    kwargs: dict[str, Any] = {"num_envs": 2, "max_episode_steps": 60, "params": {"pole_mass": 0.2}}
+    ours: Any = gym.make_vec(ENV, **kwargs)
+    theirs: Any = gym.make_vec(ENV, vectorization_mode="sync", **kwargs)
+    assert ours.np_random_seed == (-1, -1)
+    for envs in (ours, theirs):
+        envs.reset(seed=[1, 2])
+        envs.reset()
+    assert ours.np_random_seed == theirs.np_random_seed == ours.get_attr("np_random_seed") == (1, 2)
+    assert ours.get_attr("spec") == theirs.get_attr("spec")
+    for envs in (ours, theirs):
+        envs.call("reset", seed=8)
+    assert ours.np_random_seed == theirs.np_random_seed == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "good", "bad"), [(ENV, [0.5], [np.nan]), ("PhysCartPoleDiscrete-v0", 1, -1)]
+)
+def test_actions_of_environments_that_restart_do_not_matter(env_id: str, good: Any, bad: Any) -> None:
+    ours: Any = gym.make_vec(env_id, num_envs=2, max_episode_steps=3)
+    theirs: Any = gym.make_vec(env_id, num_envs=2, max_episode_steps=3, vectorization_mode="sync")
+    for envs in (ours, theirs):
+        envs.reset(seed=0)
+        for _ in range(3):
+            envs.step(np.array([good, good]))
+    twin = copy.deepcopy(ours)
+    assert_same(ours.step(np.array([bad, bad])), theirs.step(np.array([bad, bad])))
+    twin.columns.done[1] = 0
+    memory = twin.columns.memory.copy()
+    with pytest.raises(InputError, match=r"Expected .*actions"):
+        twin.step(np.array([good, bad]))
+    assert twin.columns.memory.tobytes() == memory.tobytes()
+    twin.step(np.array([bad, good]))
+    assert twin.columns.elapsed.tolist() == [0, 4]
+
+
+def test_an_id_without_a_limit_has_none() -> None:
+    bare, classes = "Test/Bare-v0", gym.spec("PhysCartPoleSwingUp-v0")
+    gym.register(bare, classes.entry_point, vector_entry_point=classes.vector_entry_point)
+    try:
+        envs = gym.make_vec(bare, num_envs=1, task="swing_up")
+    finally:
+        del gym.registry[bare]
+    envs.reset(options={"state": [0.0, 0.0, np.pi, 0.0]})
+    for _ in range(501):
+        assert not envs.step(np.zeros((1, 1), np.float32))[3].any()
+
+
+def test_environments_share_no_space_and_no_metadata() -> None:
+    envs: Any = gym.make_vec(ENV, num_envs=3, render_mode="rgb_array")
+    envs.reset(seed=0)
+    for name in ("action_space", "observation_space", "metadata", "spec"):
+        own = envs.get_attr(name)
+        assert own[0] == own[1] == own[2]
+        assert len({id(value) for value in own}) == 3, name
+    spaces = envs.call("action_space")
+    for i, space in enumerate(spaces):
+        space.seed(i)
+    assert len({float(space.sample()[0]) for space in spaces}) == 3
+    one = gym.make(ENV).unwrapped
+    one.metadata["render_modes"].append("ansi")
+    assert "ansi" not in gym.make(ENV).metadata["render_modes"]

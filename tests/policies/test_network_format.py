@@ -1,0 +1,55 @@
+"""Policies in files: what is missing, misshaped or not finite is refused in one sentence."""
+
+import numpy as np
+import pytest
+
+from cartpole_phys.policies.behavior import from_description
+from cartpole_phys.utils.errors import InputError
+from tests.support.networks import Described, described, saying
+
+
+def _without(what: Described, name: str) -> Described:
+    return what[0], {key: value for key, value in what[1].items() if key != name}
+
+
+def _with(what: Described, name: str, value: np.ndarray) -> Described:
+    return what[0], {**what[1], name: value}
+
+
+GOOD = described("tanh_gaussian")
+
+
+BAD: list[tuple[Described, str]] = [
+    (_without(GOOD, "fc1.bias"), r"fc1\.bias, there are none"),
+    (_without(GOOD, "last_fc_log_std.weight"), "last_fc_log_std"),
+    (_without(described("gaussian"), "log_std"), "log_std, there are none"),
+    (
+        _with(GOOD, "fc1.weight", np.zeros((7, 9), np.float32)),
+        r"fc1\.weight as float32 of shape \(any, 10\)",
+    ),
+    (_with(GOOD, "fc0.weight", np.zeros(4, np.float32)), r"shape \(4,\)"),
+    (_with(GOOD, "fc0.weight", np.zeros((0, 4), np.float32)), r"shape \(0, 4\)"),
+    (_with(GOOD, "last_fc.bias", np.zeros(1)), "got float64"),
+    (
+        _with(GOOD, "fc0.bias", np.full(10, np.nan, np.float32)),
+        r"finite numbers in .* fc0\.bias",
+    ),
+    (saying(GOOD, nonlinearity="elu"), "nonlinearity out of relu, tanh, got 'elu'"),
+    (saying(GOOD, output_distribution=None), "output_distribution out of"),
+    (saying(GOOD, deterministic=1), "true or false"),
+    (saying(GOOD, action_low=None), "action_low as a list of finite"),
+    (saying(GOOD, action_low=[np.inf]), "finite"),
+    (saying(GOOD, action_low=[-(10**400)]), "action_low as a list of finite"),
+    (saying(GOOD, action_low=[-1e300]), "action_low as a list of finite"),
+    (({"kind": "proportional", "gain": 10**400, "continuous": True, "damping": 0.0}, {}), "not complete"),
+    (({"kind": "swing_up", "params": {"gravity": 10**400}, "noise": 0.1}, {}), "must be a number"),
+    (({"kind": "swing_up", "params": {}, "noise": 10**400}, {}), "not complete"),
+    (saying(GOOD, action_low=[1.0]), "below its action_high"),
+    (saying(GOOD, action_low=[-1.0, -1.0], action_high=[1.0, 1.0]), "with 1 numbers each, .* got 2"),
+]
+
+
+@pytest.mark.parametrize(("what", "message"), BAD)
+def test_what_cannot_act_is_refused(what: Described, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        from_description(*what)

@@ -1,0 +1,268 @@
+"""Watching a policy, and shoving its cart."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium.error import ResetNeeded
+
+from cartpole_phys.batch import move
+from cartpole_phys.play import Game, Keys, Playing, play_in_window
+from cartpole_phys.policies.controllers import proportional, uniform
+from cartpole_phys.policies.network import NetworkPolicy, compiled_network
+from cartpole_phys.policies.resolve import named_policy
+from cartpole_phys.rendering.window import load_pygame
+from cartpole_phys.rollouts.collect import play
+from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy
+from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import InputError
+from tests.support.commands import without_notice
+from tests.support.networks import described
+
+
+class Still:
+    """A policy in Python that pushes nowhere."""
+
+    def begin(self, batch_size: int, generator: np.random.Generator) -> None:
+        self.batch_size = batch_size
+
+    def act(self, observations: np.ndarray, rewards: np.ndarray) -> ActionBatch:
+        return ActionBatch(np.zeros((self.batch_size, 1), np.float32), {})
+
+
+@pytest.fixture
+def pygame(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The module pygame, with a display that nobody sees."""
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    module = load_pygame()
+    module.display.quit()
+    yield module
+    module.display.quit()
+
+
+@pytest.mark.parametrize("push_rate", [0.0, 10.0])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        uniform(),
+        proportional(1.2, True),
+        compiled_network(*described("tanh_gaussian")),
+        NetworkPolicy(*described("tanh_gaussian")),
+    ],
+)
+def test_without_shoves_episodes_are_those_of_a_rollout(
+    policy: CompiledPolicy | NetworkPolicy, push_rate: float
+) -> None:
+    system = CartPole(push_rate=push_rate)
+    # A policy in Python draws for a batch of episodes, and here each episode is a batch of its own.
+    episodes = play(system, policy, 2 if isinstance(policy, CompiledPolicy) else 1, seed=4)
+    game, pushes = Game(system, policy, seed=4), iter(episodes.infos["push"])
+    for recorded in episodes:
+        for t in range(len(recorded.actions)):
+            assert game.columns.observe()[0].tobytes() == recorded.observations[t].tobytes()
+            game.step()
+            assert game.columns.pushes[0] == next(pushes)
+        assert game.over
+        assert game.fallen == recorded.terminated
+        assert game.total == recorded.rewards.sum()
+        assert game.elapsed == len(recorded.rewards)
+        with pytest.raises(ResetNeeded):
+            game.step()
+        game.restart()
+    assert game.elapsed == 0
+
+
+@pytest.mark.parametrize("shove", [5.0, -5.0])
+def test_shove_adds_its_newtons(shove: float) -> None:
+    system = CartPole()
+    game = Game(system, Still(), seed=0)
+    game.columns.states[:, 0] = 0.0
+    expected = np.zeros((4, 1))
+    game.step(shove)
+    move(system, expected, np.array([shove]))
+    np.testing.assert_array_equal(game.columns.states, expected)
+    # Upright at rest: a = F / (M + m − ¾ m), and semi-implicit Euler takes one step of it.
+    speed = system.params.time_step * shove / (1.0 + 0.1 / 4)
+    assert game.columns.states[1, 0] == pytest.approx(speed, rel=1e-12)
+
+
+def test_shove_comes_on_top_of_random_pushes() -> None:
+    system = CartPole(push_rate=50.0)
+    alone, shoved = (Game(system, uniform(), seed=1) for _ in range(2))
+    for _ in range(5):
+        alone.step()
+        shoved.step(3.0)
+        assert alone.columns.pushes[0] != 0
+        assert shoved.columns.pushes[0] == alone.columns.pushes[0] + 3.0
+
+
+@pytest.mark.parametrize("name", ["lqr", "heuristic"])
+@pytest.mark.parametrize("env_id", ["PhysCartPole-v0", "PhysCartPoleDiscrete-v0"])
+def test_good_policies_withstand_the_usual_shove(name: str, env_id: str) -> None:
+    system = CartPole.from_id(env_id)
+    game = Game(system, named_policy(name, system), seed=0)
+    while not game.over:
+        game.step(5.0 if 100 <= game.elapsed < 110 else 0.0)
+    assert game.total == 500
+
+
+def test_keys_are_read(pygame: Any) -> None:
+    def event(kind: str, key: str) -> Any:
+        return pygame.event.Event(getattr(pygame, kind), key=getattr(pygame, f"K_{key}"))
+
+    keys = Keys()
+    assert keys.side == 0
+    keys.read([event("KEYDOWN", "RIGHT")])
+    assert keys.side == 1
+    keys.read([])
+    assert keys.side == 1  # still held
+    keys.read([event("KEYDOWN", "LEFT")])
+    assert keys.side == 0  # both ways
+    keys.read([event("KEYUP", "RIGHT"), event("KEYDOWN", "r")])
+    assert (keys.side, keys.restart) == (-1, True)
+    keys.read([event("KEYUP", "LEFT"), event("KEYDOWN", "SPACE")])
+    assert (keys.side, keys.restart, keys.paused) == (0, False, True)
+    keys.read([event("KEYDOWN", "LEFT"), event("KEYUP", "LEFT"), event("KEYDOWN", "SPACE")])
+    assert (keys.side, keys.paused) == (-1, False)  # a short tap counts once
+    keys.read([])
+    assert keys.side == 0
+    for last in (event("KEYDOWN", "q"), event("KEYDOWN", "ESCAPE"), pygame.event.Event(pygame.QUIT)):
+        keys = Keys()
+        keys.read([last])
+        assert keys.quit
+
+
+def _after(game: Game, playing: Playing, keys: Keys, pictures: int) -> list[int]:
+    """Step counts of the pictures to come."""
+    steps = []
+    for _ in range(pictures):
+        assert playing.advance(keys)
+        steps.append(game.elapsed)
+    return steps
+
+
+def test_playing_pauses_restarts_and_ends(pygame: Any) -> None:
+    game = Game(CartPole(), uniform(), seed=0)
+    told: list[str] = []
+    playing, keys = Playing(game, 5.0, 2, told.append), Keys()
+    assert playing.pictures_a_second == pytest.approx(50)
+    assert _after(game, playing, keys, 3) == [1, 2, 3]
+    keys.paused = True
+    assert _after(game, playing, keys, 3) == [3, 3, 3]
+    keys.paused, keys.restart = False, True
+    assert _after(game, playing, keys, 1) == [0]
+    assert game.episode == 1
+    keys.restart = False
+    pictures = 0
+    while playing.advance(keys):
+        pictures += 1
+        assert pictures < 1_100
+    assert len(told) == 2  # the episode that was given up does not count
+    assert told[0].startswith("episode 1: return ")
+    assert told[0].endswith("ended early")
+    assert game.episode == 2
+    keys.quit = True
+    assert not playing.advance(keys)
+
+
+def test_short_time_steps_share_a_picture() -> None:
+    game = Game(CartPole.from_arguments("balance", True, {"params": {"time_step": 0.001}}), uniform(), 0)
+    playing = Playing(game, 5.0, None)
+    assert playing.pictures_a_second == pytest.approx(62.5)
+    playing.advance(Keys())
+    assert game.elapsed == 16
+
+
+def test_window_shoves_while_a_key_is_held(pygame: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keys go through SDL's own queue; the window is real but that nobody sees it."""
+    game = Game(CartPole(), Still(), seed=0)
+    pushes: list[float] = []
+    script = {
+        2: ("KEYDOWN", "RIGHT"),
+        4: ("KEYUP", "RIGHT"),
+        6: ("KEYDOWN", "LEFT"),
+        8: ("KEYDOWN", "ESCAPE"),
+    }
+
+    def step(shove: float = 0.0) -> None:
+        Game.step(game, shove)
+        pushes.append(float(game.columns.pushes[0]))
+        if len(pushes) in script:
+            kind, key = script[len(pushes)]
+            pygame.event.post(pygame.event.Event(getattr(pygame, kind), key=getattr(pygame, f"K_{key}")))
+
+    monkeypatch.setattr(game, "step", step)
+    play_in_window(game, Playing(game, 4.0, None), "still")
+    assert pushes == [0, 0, 4, 4, 0, 0, -4, -4]
+    assert not pygame.display.get_init()  # closed
+
+
+@pytest.mark.parametrize("shove", [-1.0, float("nan"), float("inf")])
+def test_bad_numbers_are_refused(shove: float) -> None:
+    game = Game(CartPole(), uniform(), 0)
+    with pytest.raises(InputError, match="--shove"):
+        Playing(game, shove, None)
+    with pytest.raises(InputError, match="--episodes"):
+        Playing(game, 1.0, 0)
+    with pytest.raises(InputError, match="seed"):
+        Game(CartPole(), uniform(), -1)
+
+
+PROGRAM = "from cartpole_phys.cli import main; main()"
+
+
+def _environment(**variables: str) -> dict[str, str]:
+    gone = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
+    return {**{key: value for key, value in os.environ.items() if key not in gone}, **variables}
+
+
+def _run(*words: str, program: str = PROGRAM, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", program, "play", *words]
+    return subprocess.run(command, env=_environment(**variables), capture_output=True, text=True, timeout=120)
+
+
+def test_command_plays_to_the_end() -> None:
+    result = _run("--policy", "random", "--episodes", "1", "--seed", "1", SDL_VIDEODRIVER="dummy")
+    assert result.returncode == 0
+    assert without_notice(result.stderr) == ""
+    expected = play(CartPole(), uniform(), 1, seed=1)
+    assert result.stdout == (
+        f"episode 0: return {expected.returns[0]:.1f} after {expected.steps} steps, ended early\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        (PROGRAM, "there is no display"),
+        (f"import sys; sys.modules['pygame'] = None; {PROGRAM}", "pip install"),
+    ],
+)
+def test_command_without_a_display_or_pygame_says_so_in_one_line(program: str, words: str) -> None:
+    result = _run(program=program)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert words in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stdout == ""
+
+
+def test_ctrl_c_ends_with_130() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-uc", PROGRAM, "play", "--policy", "random"],
+        env=_environment(SDL_VIDEODRIVER="dummy"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline().startswith("episode 0")
+        running.send_signal(signal.SIGINT)
+        _, stderr = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Traceback" not in stderr

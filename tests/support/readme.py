@@ -1,0 +1,42 @@
+"""The commands and the Python examples of README.md, read out of it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+FENCED = re.compile(r"^```(.*)\n((?s:.*?))^```$", re.MULTILINE)
+INLINE = re.compile(r"`([^`\n]+)`")
+SHELL, PYTHON = "sh", "python"
+
+
+class Block(NamedTuple):
+    """A fenced block."""
+
+    language: str
+    text: str
+
+
+def blocks(page: Path = README) -> list[Block]:
+    """All fenced blocks of a page, in order."""
+    return [Block(*found) for found in FENCED.findall(page.read_text("utf-8"))]
+
+
+def examples(page: Path = README) -> list[str]:
+    """The Python blocks of a page."""
+    return [block.text for block in blocks(page) if block.language == PYTHON]
+
+
+def commands(page: Path = README) -> list[str]:
+    """The commands of a page's shell blocks, without their comments, in order."""
+    lines = [line for block in blocks(page) if block.language == SHELL for line in block.text.splitlines()]
+    return [shlex.join(words) for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def inline_code(page: Path = README) -> list[str]:
+    """What stands between single backquotes."""
+    return INLINE.findall(FENCED.sub("", page.read_text("utf-8")))
