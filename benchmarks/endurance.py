@@ -26,8 +26,7 @@ from cartpole_phys.kernels.integrators import INTEGRATORS
 from cartpole_phys.physics import DAMPING_LIMIT, RANGES
 from cartpole_phys.system import PARAM_NAMES, CartPole
 from cartpole_phys.task import TASKS
-
-FloatArray = npt.NDArray[np.float64]
+from cartpole_phys.utils.typing import FloatArray
 
 RESULT = Path(__file__).parent / "results" / "endurance.json"
 TOTAL_STEPS = 1_000_000_000

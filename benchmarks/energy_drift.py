@@ -12,7 +12,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import numpy.typing as npt
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from rich.console import Console
@@ -23,10 +22,10 @@ from cartpole_phys.batch import move
 from cartpole_phys.kernels.integrators import INTEGRATORS
 from cartpole_phys.physics import Params, energy
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.typing import FloatArray
 
 matplotlib.use("Agg")
 
-FloatArray = npt.NDArray[np.float64]
 
 COMMAND = "python -m benchmarks.energy_drift"
 RESULTS = Path(__file__).parent / "results" / "physics"

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from cartpole_phys.kernels.layout import FloatArray
 from cartpole_phys.rollouts.policy import ActionBatch
+from cartpole_phys.utils.typing import FloatArray
 
 # Of PendulumEnv: θ̈ = 3 g / (2 l) sinθ + 3 / (m l²) u with g = 10 m/s², m = 1 kg, l = 1 m.
 GRAVITY_TERM = 15.0  # 1/s²

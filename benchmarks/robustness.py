@@ -36,8 +36,8 @@ from benchmarks.studies.statistics import interquartile_mean
 from benchmarks.studies.tables import marked, table
 from cartpole_phys import commands
 from cartpole_phys.data.score import normalized_score
-from cartpole_phys.kernels.layout import FloatArray
 from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.typing import FloatArray
 
 matplotlib.use("Agg")
 

@@ -21,10 +21,10 @@ from cartpole_phys.episodes import Episodes
 from cartpole_phys.policies.controllers import proportional
 from cartpole_phys.rollouts.collect import play
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.typing import Array, FloatArray
 
 matplotlib.use("Agg")
 
-FloatArray = npt.NDArray[np.float64]
 
 COMMAND = "python -m benchmarks.shoves"
 RESULTS = Path(__file__).parent / "results" / "physics"
@@ -112,7 +112,7 @@ def draw(path: Path, played: dict[int, Episodes], result: dict[str, Any]) -> Non
     plt.close(figure)
 
 
-def _draw_seed(panels: npt.NDArray[Any], seed: int, episodes: Episodes) -> None:
+def _draw_seed(panels: Array, seed: int, episodes: Episodes) -> None:
     """θ, x and pushes over time, one above the other."""
     limits = float(np.degrees(SYSTEM.task.theta_threshold)), SYSTEM.task.x_threshold
     for axes, limit in zip(panels, limits, strict=False):

@@ -9,16 +9,16 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 
-from cartpole_phys.kernels.layout import LARGEST_INTEGER, FloatArray
+from cartpole_phys.kernels.layout import LARGEST_INTEGER
 from cartpole_phys.physics import Params
 from cartpole_phys.system import CLOCK
 from cartpole_phys.task import START_BOUND
 from cartpole_phys.utils.choices import unknown
 from cartpole_phys.utils.errors import InputError, is_integer, is_number
+from cartpole_phys.utils.typing import Flags, FloatArray
 
 Seeds = int | Sequence[int | None] | None
 
@@ -90,7 +90,7 @@ def _states(given: Any, num_envs: int) -> FloatArray:
     return np.ascontiguousarray(rows.T)  # (n, 4) -> (4, n)
 
 
-def parse_mask(options: Mapping[str, Any] | None, num_envs: int) -> npt.NDArray[np.bool_]:
+def parse_mask(options: Mapping[str, Any] | None, num_envs: int) -> Flags:
     """Which environments ``options["reset_mask"]`` resets, shape (n,); all without it.
 
     Raises:

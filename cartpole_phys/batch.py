@@ -9,29 +9,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cartpole_phys.arguments import PLAIN_START, Start
+from cartpole_phys.kernels import layout as m
 from cartpole_phys.kernels.check_actions import set_continuous_actions, set_discrete_actions
-from cartpole_phys.kernels.layout import (
-    ACTION,
-    CART_FRICTION,
-    DONE,
-    ELAPSED,
-    EPISODE,
-    KEY,
-    PARAMS,
-    PUSH,
-    ROWS,
-    FloatArray,
-    Settings,
-)
-from cartpole_phys.kernels.observe import Observations, diagnose_columns, observe_columns
+from cartpole_phys.kernels.layout import Settings
+from cartpole_phys.kernels.observe import diagnose_columns, observe_columns
 from cartpole_phys.kernels.reset import begin_kernel, restart_kernel
 from cartpole_phys.kernels.scalar import begin_one_kernel, step_one_kernel
-from cartpole_phys.kernels.step import NO_RESTART, Flags, Kind, step_kernel
+from cartpole_phys.kernels.step import NO_RESTART, Kind, step_kernel
 from cartpole_phys.physics import Params
 from cartpole_phys.spaces import executed
 from cartpole_phys.system import FRICTION, CartPole
 from cartpole_phys.task import START_BOUND
 from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.typing import Flags, FloatArray, Observations
 
 
 class Stepped(NamedTuple):
@@ -49,7 +39,7 @@ class Columns:
 
     def __init__(self, system: CartPole, num_envs: int) -> None:
         """Environments with the system's parameters that have not begun an episode yet."""
-        self.__setstate__((system, np.zeros((ROWS, num_envs)), system.settings.copy()))
+        self.__setstate__((system, np.zeros((m.ROWS, num_envs)), system.settings.copy()))
         self.set_params([system.params])
 
     def __getstate__(self) -> tuple[CartPole, FloatArray, Settings]:
@@ -60,11 +50,11 @@ class Columns:
         self.system, self.memory, self.settings = state
         counters = self.memory.view(np.int64)
         self.states = self.memory[:4]  # (4, n): x (m), ẋ (m/s), θ (rad), θ̇ (rad/s)
-        self.actions, self.pushes = self.memory[ACTION], self.memory[PUSH]  # (n,) share, N
-        self.keys = self.memory.view(np.uint64)[KEY]  # (n,)
-        self.episodes, self.elapsed = counters[EPISODE], counters[ELAPSED]  # (n,)
-        self.done = counters[DONE]  # (n,), 1 where the episode is over
-        self.params = self.memory[PARAMS:]  # (8, n)
+        self.actions, self.pushes = self.memory[m.ACTION], self.memory[m.PUSH]  # (n,) share, N
+        self.keys = self.memory.view(np.uint64)[m.KEY]  # (n,)
+        self.episodes, self.elapsed = counters[m.EPISODE], counters[m.ELAPSED]  # (n,)
+        self.done = counters[m.DONE]  # (n,), 1 where the episode is over
+        self.params = self.memory[m.PARAMS :]  # (8, n)
         randomized = bool(self.system.randomize)
         self._begin, self._restart = begin_kernel(randomized), restart_kernel(randomized)
         self.begin_one = begin_one_kernel(randomized)
@@ -158,7 +148,7 @@ class Columns:
     def look_for_differences(self) -> None:
         """Choose kernels without code for differences and friction that the parameters do not have."""
         alike = not self.system.randomize and (self.params == self.params[:, :1]).all()
-        friction = self.system.randomizes(FRICTION) or self.memory[CART_FRICTION].any()
+        friction = self.system.randomizes(FRICTION) or self.memory[m.CART_FRICTION].any()
         self.settings["alike"] = alike
         self._step = step_kernel(self.system.integrator, Kind(bool(alike), bool(friction)))
         self.step_one = step_one_kernel(self.system.integrator, bool(friction))
@@ -240,7 +230,7 @@ def restore(
     if snapshot.memory.shape != columns.memory.shape:
         got = snapshot.memory.shape[-1]
         raise InputError(f"Expected a snapshot of {len(columns)} environments, got one of {got}.")
-    if not may_be_over and snapshot.memory.view(np.int64)[DONE].any():
+    if not may_be_over and snapshot.memory.view(np.int64)[m.DONE].any():
         raise InputError(
             'Expected a snapshot without ended episodes for autoreset_mode="SameStep", got one with some; '
             "restore it in the autoreset mode that it was made in."

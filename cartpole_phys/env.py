@@ -7,7 +7,6 @@ from typing import Any, Unpack
 
 import gymnasium as gym
 import numpy as np
-import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from numpy import empty  # by its name: a look-up less in every step
@@ -21,8 +20,8 @@ from cartpole_phys.system import CLOCK, Arguments, CartPole
 from cartpole_phys.task import SWING_UP, Task
 from cartpole_phys.utils.choices import unknown
 from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.typing import FloatArray, Observations
 
-Observation = npt.NDArray[np.float32]
 FLOAT32 = np.dtype(np.float32)
 RENDER_MODES = ("human", "rgb_array")
 METADATA: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 50}
@@ -70,7 +69,7 @@ def changed_params(current: Params, wanted: Any, system: CartPole) -> Params:
     return params
 
 
-class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observation, Any]):
+class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observations, Any]):
     """A pole on a cart, balanced by pushing the cart.
 
     ## Description
@@ -82,7 +81,7 @@ class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observation, Any]):
     range are clipped. ``PhysCartPoleSwingUp-v0``: the same. ``PhysCartPoleDiscrete-v0``: ``Discrete(2)``,
     full force to the left or right.
 
-    ## Observation
+    ## Observations
     ``Box(4)``, float32: cart position x (m), velocity ẋ (m/s), pole angle θ (rad, 0 is upright), θ̇ (rad/s).
     Swing-up: ``Box(5)`` of x, ẋ, cosθ, sinθ, θ̇.
 
@@ -155,7 +154,7 @@ class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observation, Any]):
         self._window: Any = None
 
     @property
-    def state(self) -> npt.NDArray[np.float64]:
+    def state(self) -> FloatArray:
         """The state without noise: x (m), ẋ (m/s), θ (rad), θ̇ (rad/s), a copy of shape (4,)."""
         return self.columns.states[:, 0].copy()
 
@@ -176,7 +175,7 @@ class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observation, Any]):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
+    ) -> tuple[Observations, dict[str, Any]]:
         """Start the next episode; with a seed, episode 0 of that seed.
 
         Args:
@@ -204,7 +203,7 @@ class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observation, Any]):
             return observation, {}
         return observation, self._show_and_tell(stepped=False)
 
-    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Observations, float, bool, bool, dict[str, Any]]:
         """Hold the action's force for one time step.
 
         Raises:
@@ -251,7 +250,7 @@ class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observation, Any]):
             raise _reset_needed("keep the state of")
         return keep(self.columns, self.np_random)
 
-    def set_state(self, snapshot: Snapshot) -> Observation:
+    def set_state(self, snapshot: Snapshot) -> Observations:
         """Go on from a snapshot, identically, and return the observation there.
 
         Raises:

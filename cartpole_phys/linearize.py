@@ -6,11 +6,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from cartpole_phys.physics import Params
-
-FloatArray = npt.NDArray[np.float64]
+from cartpole_phys.utils.typing import FloatArray
 
 
 class Linearization(NamedTuple):

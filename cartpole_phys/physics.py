@@ -19,12 +19,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import NamedTuple, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from cartpole_phys.numeric.compiled import inlined, kernel
 from cartpole_phys.numeric.elementary import sin_cos, sin_cos_near_zero
 from cartpole_phys.utils.choices import unknown
 from cartpole_phys.utils.errors import InputError, is_number
+from cartpole_phys.utils.typing import FloatArray
 
 State = tuple[float, float, float, float]  # x (m), ẋ (m/s), θ (rad), θ̇ (rad/s)
 ParamValues = tuple[float, float, float, float, float, float, float, float]  # ``Params`` in field order
@@ -208,14 +208,14 @@ def mechanical_energy(x_dot: float, theta: float, theta_dot: float, constants: C
 
 
 @kernel
-def energies(states: npt.NDArray[np.float64], params: ParamValues, energy: npt.NDArray[np.float64]) -> None:
+def energies(states: FloatArray, params: ParamValues, energy: FloatArray) -> None:
     """Write the energies (J) of states (4, n)."""
     constants = constants_of(params, 1, False)
     for i in range(states.shape[1]):
         energy[i] = mechanical_energy(states[1, i], states[2, i], states[3, i], constants)
 
 
-def energy(states: npt.NDArray[np.float64], params: Params) -> npt.NDArray[np.float64]:
+def energy(states: FloatArray, params: Params) -> FloatArray:
     """Mechanical energy in joules of states (4, …), shape (…); hanging at rest has −m g l.
 
     E = ½ (M+m) ẋ² + m l ẋ θ̇ cosθ + ⅔ m l² θ̇² + m g l cosθ.

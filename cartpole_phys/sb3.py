@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
 from cartpole_phys.arguments import NoPhysicsAttributes
 from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.typing import Array, Flags
 from cartpole_phys.vector import PhysCartPoleVectorEnv
 
 READING_METHODS = (  # of a list; ``Infos`` defines ``__getitem__`` itself
@@ -113,7 +114,7 @@ class PhysCartPoleVecEnv(NoPhysicsAttributes, VecEnv):
             raise InputError(f'Expected autoreset_mode="SameStep", got "{envs.autoreset_mode.value}".')
         self.envs = envs
         self.infos: dict[str, Any] = {}
-        self._actions: npt.NDArray[Any] | None = None
+        self._actions: Array | None = None
         self._unread: list[Any] = [None] * envs.num_envs
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
         if envs.render_mode == HUMAN:  # which Stable-Baselines3 looks for in single environments
@@ -135,13 +136,13 @@ class PhysCartPoleVecEnv(NoPhysicsAttributes, VecEnv):
         self._reset_seeds()
         return observations
 
-    def step_async(self, actions: npt.NDArray[Any]) -> None:
+    def step_async(self, actions: Array) -> None:
         """Keep the actions for ``step_wait``."""
         self._actions = actions
 
     def step_wait(
         self,
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.bool_], list[dict[str, Any]]]:
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], Flags, list[dict[str, Any]]]:
         """Advance all environments with the actions kept by ``step_async``."""
         observations, rewards, terminated, truncated, self.infos = self.envs.step(self._actions)
         done = terminated | truncated

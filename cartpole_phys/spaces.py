@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from gymnasium import spaces
 
 from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.typing import Array, Flags, Matrix
 
-Array = npt.NDArray[Any]
-Matrix = npt.NDArray[np.float32]
 ActionSpace = spaces.Box | spaces.Discrete
 
 
@@ -28,9 +26,7 @@ def bounds(space: spaces.Box) -> tuple[Matrix, Matrix]:
     return low, high
 
 
-def executed(
-    space: ActionSpace, actions: Any, n: int | None, over: npt.NDArray[np.bool_] | None = None
-) -> Array:
+def executed(space: ActionSpace, actions: Any, n: int | None, over: Flags | None = None) -> Array:
     """What n environments are given: float32 (n, act) clipped to the bounds, or int64 (n,).
 
     Without ``n`` it is the action of one environment, (act,) or (). Where an episode is ``over`` (n,), what

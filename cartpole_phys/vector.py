@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Unpack
 
 import numpy as np
-import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
@@ -35,25 +34,24 @@ from cartpole_phys.batch import Columns, Snapshot, Stepped, keep, restore
 from cartpole_phys.env import (
     METADATA,
     RENDER_MODES,
-    Observation,
     PhysCartPoleEnv,
     changed_params,
     check_render_mode,
     observation_space,
     pictures_a_second,
 )
-from cartpole_phys.kernels.step import Flags
 from cartpole_phys.numeric.philox import keys_from_generator
 from cartpole_phys.numeric.seed_keys import keys_from_seeds
 from cartpole_phys.spaces import action_space
 from cartpole_phys.system import Arguments, CartPole
 from cartpole_phys.utils.errors import InputError, is_integer
+from cartpole_phys.utils.typing import Array, Flags, FloatArray, Observations
 
 NO_SEED = -1  # as Gymnasium has it where the seed is not known
 VECTOR_RENDER_MODES = (*RENDER_MODES, "rgb_mosaic")
 
 
-class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observation, Any, npt.NDArray[Any]]):
+class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observations, Any, Array]):
     """Many cart-poles at once; see ``PhysCartPoleEnv`` for actions, observations, rewards and arguments.
 
     Further arguments: ``num_envs``, ``max_episode_steps`` (an id gives its own; without one there is no
@@ -124,7 +122,7 @@ class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observation, Any, npt
 
     def reset(
         self, *, seed: Seeds = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
+    ) -> tuple[Observations, dict[str, Any]]:
         """Start new episodes, everywhere or where ``options["reset_mask"]`` is set.
 
         Args:
@@ -156,7 +154,7 @@ class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observation, Any, npt
             self.render()
         return columns.observe(), self._infos(mask, np.zeros_like(mask))
 
-    def step(self, actions: Any) -> tuple[Observation, npt.NDArray[np.float64], Flags, Flags, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[Observations, FloatArray, Flags, Flags, dict[str, Any]]:
         """Advance every environment by one time step.
 
         Raises:
@@ -186,7 +184,7 @@ class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observation, Any, npt
         self._require_reset("keep the state of")
         return keep(self.columns, self.np_random)
 
-    def set_state(self, snapshot: Snapshot) -> Observation:
+    def set_state(self, snapshot: Snapshot) -> Observations:
         """Go on from a snapshot, identically, and return the observations there.
 
         Raises:

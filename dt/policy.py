@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +11,9 @@ import torch
 from torch import Tensor
 
 from cartpole_phys.data.score import return_of_score
-from cartpole_phys.kernels.layout import FloatArray
 from cartpole_phys.rollouts.policy import ActionBatch
 from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.typing import Array, FloatArray
 from dt.training import checkpoint as checkpoints
 from dt.training.checkpoint import Checkpoint
 
@@ -80,7 +79,7 @@ class CheckpointPolicy:
         """Where the model's random choices come from; models without any draw nothing."""
         return torch.Generator(self._device).manual_seed(int(generator.integers(2**63)))
 
-    def _tensor(self, array: npt.NDArray[Any]) -> Tensor:
+    def _tensor(self, array: Array) -> Tensor:
         return torch.as_tensor(array, device=self._device)
 
 

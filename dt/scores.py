@@ -9,8 +9,8 @@ import numpy as np
 
 from cartpole_phys.data.declared_env import stated_world
 from cartpole_phys.data.score import all_references, mean_interval, normalized_score
-from cartpole_phys.kernels.layout import FloatArray
 from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.typing import FloatArray
 from dt.policy import load
 from dt.training.checkpoint import Checkpoint
 

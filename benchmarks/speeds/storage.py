@@ -14,7 +14,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 
 from benchmarks.speeds import side_by_side
@@ -24,8 +23,9 @@ from cartpole_phys.data.loading import load_dataset
 from cartpole_phys.policies.controllers import proportional
 from cartpole_phys.rollouts.collect import collect
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.typing import Array
 
-Arrays = Mapping[str, npt.NDArray[Any]]
+Arrays = Mapping[str, Array]
 
 STEPS = 1_000_000
 CORE = ("observations", "next_observations", "actions", "rewards", "terminals", "timeouts")

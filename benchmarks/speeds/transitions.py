@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 
 from benchmarks.speeds.peers.d4rl_peer import flat
@@ -33,8 +32,8 @@ from cartpole_phys.policies.controllers import proportional, uniform
 from cartpole_phys.rollouts.collect import collect
 from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.typing import Array
 
-Array = npt.NDArray[Any]
 Arrays = Mapping[str, Any]  # arrays by name
 
 BRIEF, LONG = uniform(), proportional(1.15, continuous=True)  # episodes of 26 and of 420 steps

@@ -15,7 +15,7 @@ from benchmarks.studies.summary import Summary
 from benchmarks.studies.tables import marked
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import normalized_score
-from cartpole_phys.kernels.layout import FloatArray
+from cartpole_phys.utils.typing import FloatArray
 
 BEHAVIOURS = (SAMPLED, MEAN_ACTION)
 

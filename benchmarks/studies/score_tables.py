@@ -19,7 +19,7 @@ from benchmarks.studies.statistics import (
 from benchmarks.studies.tables import REMEASURED, interval, listed, minus, table
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import normalized_score
-from cartpole_phys.kernels.layout import FloatArray
+from cartpole_phys.utils.typing import FloatArray
 
 MISSING, FEW = "missing", "few seeds"
 BETTER, WORSE, OPEN = "+", "−", "·"

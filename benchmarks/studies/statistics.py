@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import trim_mean
 
-from cartpole_phys.kernels.layout import FloatArray
+from cartpole_phys.utils.typing import FloatArray
 
 RESAMPLES = 10_000
 SEED = 0

@@ -20,8 +20,8 @@ from benchmarks.studies.cell import (
 )
 from benchmarks.studies.tables import listed, made
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.kernels.layout import FloatArray
 from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.typing import FloatArray
 
 
 class Summary:

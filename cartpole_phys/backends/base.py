@@ -7,7 +7,6 @@ from functools import reduce
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from gymnasium import spaces
 
 from cartpole_phys.backends.workers import Needed, OnEpisodes, nobody
@@ -15,6 +14,7 @@ from cartpole_phys.episodes import Episodes
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
 from cartpole_phys.spaces import ActionSpace
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.typing import Array, Flags, IntArray
 
 
 class World(Protocol):
@@ -113,8 +113,6 @@ class World(Protocol):
         ...
 
 
-Array = npt.NDArray[Any]
-Flags = npt.NDArray[np.bool_]
 Layout = Mapping[str, tuple[str, tuple[int, ...]]]  # of arrays by name: type, and shape of a row
 
 FLAGS: Layout = {"rewards": ("<f4", ()), "terminals": ("|b1", ()), "timeouts": ("|b1", ())}
@@ -170,7 +168,7 @@ def followed(rows: Mapping[str, Array]) -> Flags:
     return within
 
 
-def elapsed(within: Flags) -> npt.NDArray[np.int64]:
+def elapsed(within: Flags) -> IntArray:
     """How many steps of its episode came before each row, shape (N,), from ``followed``."""
     index = np.arange(len(within))
     starts = np.append(True, ~within[:-1])[: len(within)]

@@ -19,8 +19,7 @@ from cartpole_phys.numeric.philox import key_from_seed
 from cartpole_phys.rollouts.lockstep import policy_generator
 from cartpole_phys.rollouts.policy import Policy
 from cartpole_phys.spaces import ActionSpace, executed
-
-Array = npt.NDArray[Any]
+from cartpole_phys.utils.typing import Array, FloatArray
 
 BATCH_SIZE = 32  # episodes in lockstep; data sets depend on it
 
@@ -79,7 +78,7 @@ class Batch:
 
     def _step(
         self, running: list[int], actions: Array, before: dict[str, Array]
-    ) -> tuple[list[int], npt.NDArray[np.float64]]:
+    ) -> tuple[list[int], FloatArray]:
         """Step what is running, and say what still is, and the rewards (B,)."""
         observations, rewards = self._observations.copy(), np.zeros(BATCH_SIZE)
         still = []

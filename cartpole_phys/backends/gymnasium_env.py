@@ -13,8 +13,6 @@ from gymnasium.envs.registration import EnvSpec
 
 from cartpole_phys.backends.base import (
     FLAGS,
-    Array,
-    Flags,
     Layout,
     NotReplayable,
     PolicySource,
@@ -34,6 +32,7 @@ from cartpole_phys.numeric.philox import check_seed
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
 from cartpole_phys.spaces import ActionSpace
 from cartpole_phys.utils.errors import InputError, one_line
+from cartpole_phys.utils.typing import Array, Flags
 
 PROBE_EPISODES, PROBE_STEPS = 4, 50  # must be repeated to the last bit before any file is
 

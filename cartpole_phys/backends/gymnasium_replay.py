@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.backends.base import Array, Flags, changed_next, different, elapsed, followed
+from cartpole_phys.backends.base import changed_next, different, elapsed, followed
 from cartpole_phys.backends.make import Env, quietly
 from cartpole_phys.backends.simulator_state import PhysicsState
+from cartpole_phys.utils.typing import Array, Flags
 
 
 class _Repeated(NamedTuple):

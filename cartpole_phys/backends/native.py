@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from cartpole_phys.backends.base import Array, Flags, Layout, PolicySource, policy_of, require
+from cartpole_phys.backends.base import Layout, PolicySource, policy_of, require
 from cartpole_phys.backends.native_replay import native_differences, native_layout, state_layout
 from cartpole_phys.backends.scalar_replay import scalar_differences
 from cartpole_phys.backends.workers import (
@@ -29,6 +29,7 @@ from cartpole_phys.rollouts.lockstep import BATCH_SIZE, run_lockstep
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
 from cartpole_phys.spaces import ActionSpace, action_space
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.typing import Array, Flags
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,6 @@ import numpy as np
 
 from cartpole_phys.backends.base import (
     FLAGS,
-    Array,
-    Flags,
     Layout,
     NotReplayable,
     changed_next,
@@ -18,9 +16,9 @@ from cartpole_phys.backends.base import (
     followed,
 )
 from cartpole_phys.batch import Columns
-from cartpole_phys.kernels.layout import FloatArray
 from cartpole_phys.system import PARAM_NAMES, CartPole
 from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.typing import Array, Flags, FloatArray
 
 
 def state_layout(system: CartPole) -> Layout:

@@ -7,9 +7,9 @@ import math
 import numpy as np
 from gymnasium import spaces
 
-from cartpole_phys.kernels.layout import FloatArray
-from cartpole_phys.rollouts.policy import ActionBatch, Array
+from cartpole_phys.rollouts.policy import ActionBatch
 from cartpole_phys.spaces import ActionSpace, bounds
+from cartpole_phys.utils.typing import Array, FloatArray
 
 
 class UniformPolicy:

@@ -12,20 +12,13 @@ from typing import Any, cast
 import gymnasium as gym
 import numpy as np
 
-from cartpole_phys.backends.base import (
-    Array,
-    Flags,
-    NotReplayable,
-    changed_next,
-    different,
-    elapsed,
-    followed,
-)
+from cartpole_phys.backends.base import NotReplayable, changed_next, different, elapsed, followed
 from cartpole_phys.backends.native_replay import states_of, wrong_params
 from cartpole_phys.env import PhysCartPoleEnv
-from cartpole_phys.kernels.layout import DONE, ELAPSED, EPISODE, KEY, PARAMS, PUSH, FloatArray
+from cartpole_phys.kernels import layout as m
 from cartpole_phys.system import CartPole
 from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.typing import Array, Flags, FloatArray
 
 
 def scalar_differences(
@@ -64,11 +57,11 @@ def scalar_differences(
 def _memories(start: FloatArray, rows: Mapping[str, Array], steps: Array) -> FloatArray:
     """What the environment remembers before each step, (N, ROWS), from one of its memories (ROWS,)."""
     memories = np.repeat(start[None, :], len(steps), axis=0)  # (ROWS,) -> (N, ROWS)
-    memories[:, :4], memories[:, PUSH] = states_of(rows), rows["infos/push"]
+    memories[:, :4], memories[:, m.PUSH] = states_of(rows), rows["infos/push"]
     counters, keys = memories.view(np.int64), memories.view(np.uint64)
-    counters[:, ELAPSED], counters[:, DONE] = steps, 0
+    counters[:, m.ELAPSED], counters[:, m.DONE] = steps, 0
     if "infos/params" in rows:
-        memories[:, PARAMS:] = rows["infos/params"]
+        memories[:, m.PARAMS :] = rows["infos/params"]
     if "infos/noise_key" in rows:
-        keys[:, KEY], keys[:, EPISODE] = rows["infos/noise_key"].T  # (N, 2) -> (2, N)
+        keys[:, m.KEY], keys[:, m.EPISODE] = rows["infos/noise_key"].T  # (N, 2) -> (2, N)
     return memories

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from cartpole_phys.backends.base import Layout
 from cartpole_phys.backends.make import MUJOCO_MODULE, Env
-from cartpole_phys.kernels.layout import FloatArray
+from cartpole_phys.utils.typing import Array, FloatArray
 
 CLASSIC_MODULE = "gymnasium.envs.classic_control"
 
@@ -38,7 +37,7 @@ class PhysicsState(Protocol):
         """Put a state back, which stood ``elapsed`` steps after a reset."""
         ...
 
-    def observe(self, env: Any) -> npt.NDArray[Any]:
+    def observe(self, env: Any) -> Array:
         """What a reset that led to the present state would give."""
         ...
 
@@ -72,11 +71,11 @@ class ClassicState:
         if hasattr(env, "steps_beyond_terminated"):  # CartPole-v1 pays nothing after its first end
             env.steps_beyond_terminated = None
 
-    def observe(self, env: Any) -> npt.NDArray[Any]:
+    def observe(self, env: Any) -> Array:
         """The environment's own observation, or the state where that is observed."""
         for name in ("_get_obs", "_get_ob"):
             if hasattr(env, name):
-                observation: npt.NDArray[Any] = getattr(env, name)()
+                observation: Array = getattr(env, name)()
                 return observation
         return np.array(env.state)
 
@@ -131,9 +130,9 @@ class MujocoState:
             mujoco.mj_forward(env.model, env.data)
             mujoco.mj_setState(env.model, env.data, whole, mujoco.mjtState.mjSTATE_INTEGRATION)
 
-    def observe(self, env: Any) -> npt.NDArray[Any]:
+    def observe(self, env: Any) -> Array:
         """The environment's own observation."""
-        observation: npt.NDArray[Any] = env._get_obs()
+        observation: Array = env._get_obs()
         return observation
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
-import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
 
 from cartpole_phys.backends.base import PolicySource, World
@@ -17,14 +15,15 @@ from cartpole_phys.data.score import all_references, mean_interval, normalized_s
 from cartpole_phys.data.stored_policies import behaviour_of, names_file
 from cartpole_phys.policies.resolve import as_policy, named_policy
 from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.typing import FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """What a policy reached in E episodes."""
 
-    returns: npt.NDArray[np.float64] = field(repr=False)  # (E,), undiscounted
-    lengths: npt.NDArray[np.int64] = field(repr=False)  # (E,), steps
+    returns: FloatArray = field(repr=False)  # (E,), undiscounted
+    lengths: IntArray = field(repr=False)  # (E,), steps
     mean_return: float
     low: float  # of the mean return's 95 % interval, by bootstrap
     high: float

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from cartpole_phys.utils.typing import Array
 
 ARRAY_HASHES, METADATA_HASH = "sha256", "metadata_sha256"  # attributes
 

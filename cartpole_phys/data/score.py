@@ -18,12 +18,11 @@ import numpy.typing as npt
 
 from cartpole_phys.utils.choices import choices
 from cartpole_phys.utils.errors import InputError, is_number
+from cartpole_phys.utils.typing import FloatArray
 
 ENDS = ("ref_min", "ref_max")
 RESAMPLES = 2_000  # bootstrap samples of a mean
 INDICES = 1_000_000  # of values drawn at once
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @cache

@@ -25,9 +25,10 @@ import numpy.typing as npt
 from cartpole_phys.data.hashing import ARRAY_HASHES, METADATA_HASH
 from cartpole_phys.data.hdf5.file import Reader
 from cartpole_phys.episodes import Episode, Episodes, concatenate
-from cartpole_phys.episodes.selection import Array, EpisodeSequence, episode_indices
+from cartpole_phys.episodes.selection import EpisodeSequence, episode_indices
 from cartpole_phys.utils.errors import InputError, is_integer, printable
 from cartpole_phys.utils.files import parsed_json, unfinished
+from cartpole_phys.utils.typing import Array, Flags, FloatArray, IntArray
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -191,22 +192,22 @@ class ShardedEpisodes(EpisodeSequence):
         return _of_whole(self._shard(0).metadata)
 
     @property
-    def lengths(self) -> npt.NDArray[np.int64]:
+    def lengths(self) -> IntArray:
         """Steps per episode, shape (E,); asked for the first time, this reads every shard."""
         return self._lengths_and_returns[0]
 
     @property
-    def returns(self) -> npt.NDArray[np.float64]:
+    def returns(self) -> FloatArray:
         """Undiscounted return per episode, shape (E,); asked for the first time, this reads every shard."""
         return self._lengths_and_returns[1]
 
     @cached_property
-    def _lengths_and_returns(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    def _lengths_and_returns(self) -> tuple[IntArray, FloatArray]:
         lengths, returns = zip(*((shard.lengths, shard.returns) for shard in self.shards()), strict=True)
         return np.concatenate(lengths), np.concatenate(returns)
 
     @property
-    def offsets(self) -> npt.NDArray[np.int64]:
+    def offsets(self) -> IntArray:
         """The first row of each episode, and N, shape (E + 1,)."""
         return np.concatenate([[0], np.cumsum(self.lengths)])
 
@@ -226,12 +227,12 @@ class ShardedEpisodes(EpisodeSequence):
         return self._joined(lambda shard: shard.rewards)
 
     @property
-    def terminations(self) -> npt.NDArray[np.bool_]:
+    def terminations(self) -> Flags:
         """Where episodes terminated, shape (N,)."""
         return self._joined(lambda shard: shard.terminations)
 
     @property
-    def truncations(self) -> npt.NDArray[np.bool_]:
+    def truncations(self) -> Flags:
         """Where episodes were truncated, shape (N,)."""
         return self._joined(lambda shard: shard.truncations)
 
@@ -246,12 +247,12 @@ class ShardedEpisodes(EpisodeSequence):
         return self._joined(lambda shard: shard.next_observations)
 
     @property
-    def returns_to_go(self) -> npt.NDArray[np.float64]:
+    def returns_to_go(self) -> FloatArray:
         """Sum of rewards from each step to the end of its episode, shape (N,)."""
         return self._joined(lambda shard: shard.returns_to_go)
 
     @property
-    def complete(self) -> npt.NDArray[np.bool_]:
+    def complete(self) -> Flags:
         """Which episodes ended by termination or time limit, shape (E,)."""
         return self._joined(lambda shard: shard.complete)
 

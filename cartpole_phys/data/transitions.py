@@ -8,7 +8,6 @@ gives what D4RL 1.1 gives.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +16,8 @@ from cartpole_phys.data.shards import ShardedEpisodes
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.episodes.d4rl_layout import completed, with_timeouts
 from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.typing import Array, Flags, IntArray
 
-Array = npt.NDArray[Any]
 Data = Episodes | ShardedEpisodes | Mapping[str, Array]
 
 TRANSITION = ("observations", "actions", "next_observations", "rewards", "terminals")
@@ -139,11 +138,11 @@ def _transitions_of_d4rl(arrays: Mapping[str, Array], terminate_on_end: bool) ->
     }
 
 
-def _float32_rows(array: Array, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+def _float32_rows(array: Array, rows: IntArray) -> npt.NDArray[np.float32]:
     return np.take(array, rows, axis=0).astype(np.float32, copy=False)
 
 
-def _ends(arrays: Mapping[str, Array], tail: bool) -> npt.NDArray[np.bool_]:
+def _ends(arrays: Mapping[str, Array], tail: bool) -> Flags:
     """Which rows are the last of an episode; ``tail`` counts rows after the last flag as one."""
     ends = arrays["terminals"] | arrays["timeouts"]
     if tail:
@@ -151,7 +150,7 @@ def _ends(arrays: Mapping[str, Array], tail: bool) -> npt.NDArray[np.bool_]:
     return ends
 
 
-def _pieces(arrays: Mapping[str, Array], stops: npt.NDArray[np.int64]) -> Iterator[dict[str, Array]]:
+def _pieces(arrays: Mapping[str, Array], stops: IntArray) -> Iterator[dict[str, Array]]:
     """The rows up to each stop from the one before, of every array."""
     start = 0
     for stop in stops.tolist():

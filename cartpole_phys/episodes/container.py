@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cartpole_phys.episodes.d4rl_layout import COLLECTION_CUT, completed
-from cartpole_phys.episodes.selection import Array, EpisodeSequence, episode_indices
+from cartpole_phys.episodes.selection import EpisodeSequence, episode_indices
 from cartpole_phys.utils.errors import InputError, printable
+from cartpole_phys.utils.typing import Array, Flags, FloatArray, IntArray
 
 D4RL_KEYS = ("observations", "next_observations", "actions", "rewards", "terminals", "timeouts")
 CUT = COLLECTION_CUT.removeprefix("infos/")  # the row after which collection stopped within an episode
@@ -63,10 +64,10 @@ class Episodes(EpisodeSequence):
     observations: npt.NDArray[np.float32]  # (N, obs)
     actions: Array  # (N, act) float32 or (N,) int64
     rewards: npt.NDArray[np.float32]  # (N,)
-    terminations: npt.NDArray[np.bool_]  # (N,)
-    truncations: npt.NDArray[np.bool_]  # (N,)
+    terminations: Flags  # (N,)
+    truncations: Flags  # (N,)
     final_observations: npt.NDArray[np.float32]  # (E, obs)
-    offsets: npt.NDArray[np.int64]  # (E + 1,)
+    offsets: IntArray  # (E + 1,)
     infos: Mapping[str, Array] = field(default_factory=dict)  # each (N, …)
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
@@ -102,19 +103,19 @@ class Episodes(EpisodeSequence):
         return len(self.rewards)
 
     @property
-    def lengths(self) -> npt.NDArray[np.int64]:
+    def lengths(self) -> IntArray:
         """Steps per episode, shape (E,)."""
         return np.diff(self.offsets)
 
     @property
-    def returns(self) -> npt.NDArray[np.float64]:
+    def returns(self) -> FloatArray:
         """Undiscounted return per episode, shape (E,)."""
         if not len(self):
             return np.zeros(0)
         return np.add.reduceat(self.rewards.astype(np.float64), self.offsets[:-1])
 
     @property
-    def complete(self) -> npt.NDArray[np.bool_]:
+    def complete(self) -> Flags:
         """Which episodes ended by themselves rather than by a cut of the collection, shape (E,)."""
         last_rows = self.offsets[1:] - 1
         if CUT not in self.infos:
@@ -130,7 +131,7 @@ class Episodes(EpisodeSequence):
         return following
 
     @property
-    def returns_to_go(self) -> npt.NDArray[np.float64]:
+    def returns_to_go(self) -> FloatArray:
         """Sum of rewards from each step to the end of its episode, shape (N,)."""
         summed = np.concatenate([[0.0], np.cumsum(self.rewards, dtype=np.float64)])  # (N + 1,)
         return np.repeat(summed[self.offsets[1:]], self.lengths) - summed[:-1]
@@ -226,7 +227,7 @@ class Episodes(EpisodeSequence):
         first = int(np.searchsorted(self.offsets, max(0, self.steps - steps), side="right")) - 1
         return self[first:].head(steps)
 
-    def _part(self, rows: slice | Array, episodes: slice | Array, offsets: npt.NDArray[np.int64]) -> Episodes:
+    def _part(self, rows: slice | Array, episodes: slice | Array, offsets: IntArray) -> Episodes:
         """These rows, which are those of these episodes; slices give views."""
         return replace(
             self,

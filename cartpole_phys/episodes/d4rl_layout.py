@@ -14,14 +14,11 @@ Source: github.com/Farama-Foundation/D4RL, ``d4rl/offline_env.py`` and ``scripts
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from cartpole_phys.utils.errors import InputError
-
-Array = npt.NDArray[Any]
+from cartpole_phys.utils.typing import Array, Flags
 
 REQUIRED = ("observations", "actions", "rewards", "terminals")  # what each of D4RL's data sets has
 COLLECTION_CUT = "infos/collection_cut"
@@ -104,7 +101,7 @@ def _require_rows(arrays: Mapping[str, Array]) -> None:
             raise InputError(f"Expected {name} of shape {shape}, got {arrays[name].shape}.")
 
 
-def _derived_timeouts(arrays: Mapping[str, Array]) -> npt.NDArray[np.bool_]:
+def _derived_timeouts(arrays: Mapping[str, Array]) -> Flags:
     """Where an episode ended without a terminal, as far as next observations tell."""
     timeouts = np.zeros(len(arrays["rewards"]), np.bool_)
     if "next_observations" in arrays:

@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cartpole_phys.utils.errors import InputError, is_integer, is_number
+from cartpole_phys.utils.typing import Array, Flags, IntArray
 
 if TYPE_CHECKING:
     from cartpole_phys.episodes import Episode, Episodes
 
-Array = npt.NDArray[Any]
-Indices = npt.NDArray[np.int64]
 Seed = int | np.random.Generator | None
 
 
@@ -52,11 +51,11 @@ class EpisodeSequence(Sequence["Episode"]):
 
     @property
     @abstractmethod
-    def complete(self) -> npt.NDArray[np.bool_]:
+    def complete(self) -> Flags:
         """Which episodes ended by termination or time limit rather than by a cut, shape (E,)."""
 
     @property
-    def eligible(self) -> npt.NDArray[np.bool_]:
+    def eligible(self) -> Flags:
         """Which episodes train, rank and score, shape (E,).
 
         Those that ended by termination or time limit; all episodes where the end of collection cut every one.
@@ -131,8 +130,8 @@ class EpisodeSequence(Sequence["Episode"]):
         return self.select(first), self.select(rest)
 
 
-def episode_indices(indices: npt.ArrayLike, available: int) -> Indices:
-    """Indices from 0 to ``available − 1``, shape (K,); negative ones count from the end.
+def episode_indices(indices: npt.ArrayLike, available: int) -> IntArray:
+    """IntArray from 0 to ``available − 1``, shape (K,); negative ones count from the end.
 
     Raises:
         InputError: if they are not integers in a row, or one is out of range.
@@ -151,7 +150,7 @@ def episode_indices(indices: npt.ArrayLike, available: int) -> Indices:
     return np.arange(available)[chosen.astype(np.int64)]
 
 
-def masked_indices(mask: npt.ArrayLike, available: int) -> Indices:
+def masked_indices(mask: npt.ArrayLike, available: int) -> IntArray:
     """Where a mask of one truth value an episode holds.
 
     Raises:
@@ -166,7 +165,7 @@ def masked_indices(mask: npt.ArrayLike, available: int) -> Indices:
     return np.flatnonzero(kept)
 
 
-def drawn_indices(count: int, available: int, seed: Seed) -> Indices:
+def drawn_indices(count: int, available: int, seed: Seed) -> IntArray:
     """``count`` different indices in random order.
 
     Raises:
@@ -180,7 +179,7 @@ def drawn_indices(count: int, available: int, seed: Seed) -> Indices:
     return np.random.default_rng(seed).permutation(available)[:count]
 
 
-def shuffled_shares(share: float, available: int, seed: Seed) -> tuple[Indices, Indices]:
+def shuffled_shares(share: float, available: int, seed: Seed) -> tuple[IntArray, IntArray]:
     """All indices in random order, parted after the given share of them.
 
     Raises:

@@ -9,20 +9,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.kernels.layout import FloatArray
-from cartpole_phys.kernels.mlp import (
-    CATEGORICAL,
-    TANH_GAUSSIAN,
-    WIDTH,
-    Block,
-    Matrix,
-    Network,
-    empty_block,
-    forward,
-)
-from cartpole_phys.kernels.observe import Observations
+from cartpole_phys.kernels.mlp import CATEGORICAL, TANH_GAUSSIAN, WIDTH, Block, Network, empty_block, forward
 from cartpole_phys.numeric.compiled import inlined, kernel
 from cartpole_phys.numeric.elementary import exp, log, softplus, tanh
+from cartpole_phys.utils.typing import FloatArray, Matrix, Observations
 
 LOG_TWO = 0.69314718055994530942
 HALF_LOG_TWO_PI = 0.91893853320467274178  # ½ log 2π

@@ -14,31 +14,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.kernels import layout as m
 from cartpole_phys.kernels.control_laws import NETWORK, choose_all
 from cartpole_phys.kernels.integrators import Integrator
-from cartpole_phys.kernels.layout import (
-    ACTION,
-    DONE,
-    ELAPSED,
-    EPISODE,
-    KEY,
-    PARAMS,
-    PUSH,
-    ROWS,
-    THETA,
-    THETA_DOT,
-    X_DOT,
-    FloatArray,
-    Settings,
-    X,
-)
+from cartpole_phys.kernels.layout import Settings
 from cartpole_phys.kernels.mlp import Network
-from cartpole_phys.kernels.observe import Observations, is_state, observe_column
+from cartpole_phys.kernels.observe import is_state, observe_column
 from cartpole_phys.kernels.policy_call import call_network
 from cartpole_phys.kernels.reset import Draw, begin_column
 from cartpole_phys.kernels.step import NO_RESTART, Kind, Move, parts_of, step_range
 from cartpole_phys.numeric.compiled import inlined, inlined_once, kernel
 from cartpole_phys.task import START_BOUND
+from cartpole_phys.utils.typing import Flags, FloatArray, IntArray, Observations
 
 LANES = 128
 IDLE = -1  # in place of an episode's index
@@ -69,8 +56,8 @@ class Log(NamedTuple):
     pushes: FloatArray  # (T or 0, LANES), N
     raw_actions: npt.NDArray[np.float32]  # (T or 0, LANES)
     log_probs: npt.NDArray[np.float32]  # (T or 0, LANES)
-    lanes: npt.NDArray[np.int64]  # (E,)
-    starts: npt.NDArray[np.int64]  # (E,), the step in the log that is an episode's first
+    lanes: IntArray  # (E,)
+    starts: IntArray  # (E,), the step in the log that is an episode's first
 
 
 class Ends(NamedTuple):
@@ -78,8 +65,8 @@ class Ends(NamedTuple):
 
     observations: npt.NDArray[np.float32]  # (E, obs)
     params: FloatArray  # (E, 8)
-    lengths: npt.NDArray[np.int64]  # (E,)
-    fallen: npt.NDArray[np.bool_]  # (E,)
+    lengths: IntArray  # (E,)
+    fallen: Flags  # (E,)
 
 
 class Lanes(NamedTuple):
@@ -89,16 +76,16 @@ class Lanes(NamedTuple):
     seen: Observations  # (lanes, obs)
     random: FloatArray  # (lanes,), for the next action
     rewards: FloatArray  # (lanes,), of the last step
-    terminated: npt.NDArray[np.bool_]  # (lanes,)
-    truncated: npt.NDArray[np.bool_]  # (lanes,)
-    index_of: npt.NDArray[np.int64]  # (lanes,), of the episode among those to play, or IDLE
+    terminated: Flags  # (lanes,)
+    truncated: Flags  # (lanes,)
+    index_of: IntArray  # (lanes,), of the episode among those to play, or IDLE
 
 
 @inlined
 def _act(lanes: Lanes, law: Law, log: Log, now: int) -> None:
     """Choose every lane's action, and write what is known before the step."""
     seen, count = lanes.seen, len(lanes.seen)
-    actions, shares = log.actions[now, :count], lanes.memory[ACTION]
+    actions, shares = log.actions[now, :count], lanes.memory[m.ACTION]
     if law.rule == NETWORK:
         raw_actions, log_probs = log.raw_actions[now, :count], log.log_probs[now, :count]
         call_network(law.network_address, lanes.memory, law.network, seen, actions, raw_actions, log_probs)
@@ -131,26 +118,26 @@ def _enter(
 ) -> None:
     """Let a lane begin an episode, the one of this index among those to play."""
     lanes.index_of[lane] = index
-    lanes.memory.view(np.int64)[EPISODE, lane] = first_episode + index
+    lanes.memory.view(np.int64)[m.EPISODE, lane] = first_episode + index
     begin_column(draw, lanes.memory, settings, lane, -START_BOUND, START_BOUND)
     observe_column(lanes.memory, settings, lane, lanes.seen, is_state(settings))
     for p in range(ends.params.shape[1]):
-        ends.params[index, p] = lanes.memory[PARAMS + p, lane]
+        ends.params[index, p] = lanes.memory[m.PARAMS + p, lane]
     log.lanes[index], log.starts[index] = lane, now
 
 
 @inlined
 def _leave(lanes: Lanes, any_done: bool, log: Log, ends: Ends, now: int) -> int:
     """Write what the step gave, and how episodes ended; says how many did."""
-    counters, pushes, left = lanes.memory.view(np.int64), lanes.memory[PUSH], 0
+    counters, pushes, left = lanes.memory.view(np.int64), lanes.memory[m.PUSH], 0
     for lane in range(len(pushes) if len(log.rewards) else 0):
         log.rewards[now, lane] = lanes.rewards[lane]
     for lane in range(len(pushes) if len(log.pushes) else 0):
         log.pushes[now, lane] = pushes[lane]
     for lane in range(len(lanes.rewards) if any_done else 0):
         index = lanes.index_of[lane]
-        if counters[DONE, lane] and index >= 0:
-            ends.lengths[index], ends.fallen[index] = counters[ELAPSED, lane], lanes.terminated[lane]
+        if counters[m.DONE, lane] and index >= 0:
+            ends.lengths[index], ends.fallen[index] = counters[m.ELAPSED, lane], lanes.terminated[lane]
             for j in range(lanes.seen.shape[1]):
                 ends.observations[index, j] = lanes.seen[lane, j]
             lanes.index_of[lane] = IDLE
@@ -160,12 +147,12 @@ def _leave(lanes: Lanes, any_done: bool, log: Log, ends: Ends, now: int) -> int:
 
 @inlined
 def _empty_lanes(count: int, key: np.uint64, params: FloatArray, observation_size: int) -> Lanes:
-    memory = np.zeros((ROWS, count))
+    memory = np.zeros((m.ROWS, count))
     for p in range(len(params)):
         for lane in range(count):
-            memory[PARAMS + p, lane] = params[p]
+            memory[m.PARAMS + p, lane] = params[p]
     for lane in range(count):
-        memory.view(np.uint64)[KEY, lane] = key
+        memory.view(np.uint64)[m.KEY, lane] = key
     return Lanes(
         memory,
         np.empty((count, observation_size), np.float32),
@@ -238,7 +225,7 @@ def simulate_kernel(integrator: str, kind: Kind) -> Callable[..., None]:
 @kernel
 def gather_rows(
     log: Log,
-    lengths: npt.NDArray[np.int64],
+    lengths: IntArray,
     observations: Observations,
     actions: npt.NDArray[np.float32],
     rewards: npt.NDArray[np.float32],
@@ -257,8 +244,8 @@ def gather_rows(
         lane, start = log.lanes[episode], log.starts[episode]
         for now in range(start, start + lengths[episode]):
             states = log.states[now]
-            qpos[row, 0], qpos[row, 1] = states[X, lane], states[THETA, lane]
-            qvel[row, 0], qvel[row, 1] = states[X_DOT, lane], states[THETA_DOT, lane]
+            qpos[row, 0], qpos[row, 1] = states[m.X, lane], states[m.THETA, lane]
+            qvel[row, 0], qvel[row, 1] = states[m.X_DOT, lane], states[m.THETA_DOT, lane]
             actions[row] = log.actions[now, lane]
             if len(log.observations) == 0:
                 for j in range(4):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.kernels.layout import ELAPSED, EPISODE, KEY, FloatArray
-from cartpole_phys.kernels.observe import Observations, Seen
+from cartpole_phys.kernels import layout as m
+from cartpole_phys.kernels.observe import Seen
 from cartpole_phys.numeric.compiled import inlined, kernel
 from cartpole_phys.numeric.elementary import log
 from cartpole_phys.numeric.philox import ACTION, uniforms
+from cartpole_phys.utils.typing import FloatArray, Observations
 
 UNIFORM = 0  # any action with equal probability
 PROPORTIONAL = 1  # u = gains · observation: as a force, or by its sign
@@ -88,8 +89,8 @@ def choose_all(
 
     ``random`` (n,) is room for the random numbers, which follow from key, episode and step.
     """
-    keys, counters = memory.view(np.uint64)[KEY], memory.view(np.int64)
-    episodes, elapsed = counters[EPISODE], counters[ELAPSED]
+    keys, counters = memory.view(np.uint64)[m.KEY], memory.view(np.int64)
+    episodes, elapsed = counters[m.EPISODE], counters[m.ELAPSED]
     if takes_chances(rule, noise):
         for i in range(len(actions)):
             random[i] = uniforms(keys[i], episodes[i], elapsed[i], ACTION)[0]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from cartpole_phys.numeric.compiled import inlined
 from cartpole_phys.physics import ParamValues
+from cartpole_phys.utils.typing import FloatArray
 
 X, X_DOT, THETA, THETA_DOT = range(4)  # m, m/s, rad, rad/s
 ACTION = 4  # of the last step, as a share of the full force in [−1, 1]
@@ -48,7 +49,6 @@ _SETTINGS = np.dtype(
 )
 SETTINGS = np.dtype((np.record, _SETTINGS))  # whose fields are attributes also where kernels run as Python
 Settings = npt.NDArray[np.void]  # of shape (1,) and type SETTINGS
-FloatArray = npt.NDArray[np.float64]
 ParamRows = tuple[
     FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray
 ]

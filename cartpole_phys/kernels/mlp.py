@@ -10,13 +10,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from cartpole_phys.kernels.layout import FloatArray
 from cartpole_phys.numeric.compiled import inlined
 from cartpole_phys.numeric.elementary import tanh
-
-Matrix = npt.NDArray[np.float32]
+from cartpole_phys.utils.typing import FloatArray, Matrix
 
 WIDTH = 64  # rows of a block: its activations stay in the processor's inner cache
 TILE = 4  # inputs and outputs that are worked on at once; layers are filled up to it with zeros

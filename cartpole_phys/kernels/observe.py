@@ -5,26 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from cartpole_phys.kernels.layout import (
-    ELAPSED,
-    EPISODE,
-    KEY,
-    THETA,
-    THETA_DOT,
-    X_DOT,
-    FloatArray,
-    Settings,
-    X,
-    params_of,
-)
+from cartpole_phys.kernels import layout as m
+from cartpole_phys.kernels.layout import Settings
 from cartpole_phys.numeric.compiled import inlined, kernel
 from cartpole_phys.numeric.elementary import sin_cos
 from cartpole_phys.physics import State, constants_of, mechanical_energy
 from cartpole_phys.task import BALANCE, measured
+from cartpole_phys.utils.typing import FloatArray, Observations
 
-Observations = npt.NDArray[np.float32]
 Seen = tuple[np.float32, np.float32, np.float32, np.float32, np.float32]
 
 
@@ -45,8 +34,8 @@ def observation_of(settings: Any, state: State, key: np.uint64, episode: int, el
 def observation_in(memory: FloatArray, settings: Any, i: int) -> Seen:
     """What a policy sees of column ``i``."""
     keys, counters = memory.view(np.uint64), memory.view(np.int64)
-    state = memory[X, i], memory[X_DOT, i], memory[THETA, i], memory[THETA_DOT, i]
-    return observation_of(settings, state, keys[KEY, i], counters[EPISODE, i], counters[ELAPSED, i])
+    state = memory[m.X, i], memory[m.X_DOT, i], memory[m.THETA, i], memory[m.THETA_DOT, i]
+    return observation_of(settings, state, keys[m.KEY, i], counters[m.EPISODE, i], counters[m.ELAPSED, i])
 
 
 @inlined
@@ -64,8 +53,8 @@ def observe_column(
     ``sees_state`` is ``is_state`` of the settings, asked once and not for every column.
     """
     if sees_state:
-        observations[i, 0], observations[i, 1] = memory[X, i], memory[X_DOT, i]
-        observations[i, 2], observations[i, 3] = memory[THETA, i], memory[THETA_DOT, i]
+        observations[i, 0], observations[i, 1] = memory[m.X, i], memory[m.X_DOT, i]
+        observations[i, 2], observations[i, 3] = memory[m.THETA, i], memory[m.THETA_DOT, i]
     else:
         seen = observation_in(memory, settings, i)
         for j in range(observations.shape[1]):
@@ -80,10 +69,10 @@ def observe_range(
     sees_state = is_state(settings[0])
     if sees_state:
         x, x_dot, theta, theta_dot = (
-            memory[X, first:last],
-            memory[X_DOT, first:last],
-            memory[THETA, first:last],
-            memory[THETA_DOT, first:last],
+            memory[m.X, first:last],
+            memory[m.X_DOT, first:last],
+            memory[m.THETA, first:last],
+            memory[m.THETA_DOT, first:last],
         )
         flat = observations[first:last].reshape(-1)  # (rows, 4) -> (rows × 4,): so the stores are vectorised
         for i in range(len(x)):
@@ -109,9 +98,9 @@ def diagnose_columns(memory: FloatArray, settings: Settings, diagnostics: FloatA
     """Write energy (J) and distances to the episode's end in x (m) and θ (rad), shape (3, n)."""
     own = settings[0]
     for i in range(memory.shape[1]):
-        constants = constants_of(params_of(memory, i), 1, False)
+        constants = constants_of(m.params_of(memory, i), 1, False)
         diagnostics[0, i] = mechanical_energy(
-            memory[X_DOT, i], memory[THETA, i], memory[THETA_DOT, i], constants
+            memory[m.X_DOT, i], memory[m.THETA, i], memory[m.THETA_DOT, i], constants
         )
-        diagnostics[1, i] = own.x_threshold - abs(memory[X, i])
-        diagnostics[2, i] = own.theta_threshold - abs(memory[THETA, i])
+        diagnostics[1, i] = own.x_threshold - abs(memory[m.X, i])
+        diagnostics[2, i] = own.theta_threshold - abs(memory[m.THETA, i])

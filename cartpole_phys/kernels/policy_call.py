@@ -13,12 +13,12 @@ import numpy as np
 from numba import typeof, types
 from numba.extending import intrinsic
 
+from cartpole_phys.kernels import layout as m
 from cartpole_phys.kernels.action_distributions import act_in_blocks
-from cartpole_phys.kernels.layout import ELAPSED, EPISODE, KEY, FloatArray
-from cartpole_phys.kernels.mlp import CATEGORICAL, NO_NETWORK, Matrix, Network
-from cartpole_phys.kernels.observe import Observations
+from cartpole_phys.kernels.mlp import CATEGORICAL, NO_NETWORK, Network
 from cartpole_phys.numeric.compiled import DISABLED, kernel
 from cartpole_phys.numeric.philox import ACTION, normal, uniforms
+from cartpole_phys.utils.typing import FloatArray, Matrix, Observations
 
 ROWS, NUMBERS = types.float32[:, ::1], types.float32[::1]
 SIGNATURE = types.void(  # of ``act_columns``
@@ -39,8 +39,8 @@ def act_columns(
 
     The noise follows from key, episode and step. An action is one number.
     """
-    keys, counters = memory.view(np.uint64)[KEY], memory.view(np.int64)
-    episodes, elapsed = counters[EPISODE], counters[ELAPSED]
+    keys, counters = memory.view(np.uint64)[m.KEY], memory.view(np.int64)
+    episodes, elapsed = counters[m.EPISODE], counters[m.ELAPSED]
     noise = np.zeros((len(observations), 1))
     if not network.deterministic:
         for i in range(len(observations)):

@@ -9,26 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.kernels.layout import (
-    ACTION,
-    DONE,
-    ELAPSED,
-    EPISODE,
-    KEY,
-    PARAMS,
-    PUSH,
-    THETA,
-    THETA_DOT,
-    X_DOT,
-    FloatArray,
-    Settings,
-    X,
-)
+from cartpole_phys.kernels import layout as m
+from cartpole_phys.kernels.layout import Settings
 from cartpole_phys.kernels.observe import is_state, observe_column
 from cartpole_phys.numeric.compiled import inlined, inlined_once, kernel
 from cartpole_phys.numeric.philox import PARAMS as PARAMS_DRAW
 from cartpole_phys.numeric.philox import uniforms
 from cartpole_phys.task import start_state
+from cartpole_phys.utils.typing import Flags, FloatArray
 
 Draw = Callable[[FloatArray, Any, int], None]
 
@@ -40,14 +28,14 @@ WHO, KEYS, EPISODES, STATES, FORCES = 0, 1, 2, 3, 7  # rows of the scratch memor
 @inlined
 def draw_params(memory: FloatArray, settings: Any, i: int) -> None:
     """Draw the randomised parameters of the episode whose key and number stand in column ``i``."""
-    key, episode = memory.view(np.uint64)[KEY, i], memory.view(np.int64)[EPISODE, i]
+    key, episode = memory.view(np.uint64)[m.KEY, i], memory.view(np.int64)[m.EPISODE, i]
     draws = uniforms(key, episode, 0, PARAMS_DRAW), uniforms(key, episode, 1, PARAMS_DRAW)
     for half in range(2):
         for j in range(4):
             p = 4 * half + j
             if settings.lowest[p] == settings.lowest[p]:  # not NaN: this one is drawn
                 span = settings.highest[p] - settings.lowest[p]
-                memory[PARAMS + p, i] = settings.lowest[p] + span * draws[half][j]
+                memory[m.PARAMS + p, i] = settings.lowest[p] + span * draws[half][j]
 
 
 @inlined
@@ -59,10 +47,10 @@ def keep_params(memory: FloatArray, settings: Any, i: int) -> None:
 def begin_column(draw: Draw, memory: FloatArray, settings: Any, i: int, low: float, high: float) -> None:
     """Start the episode whose key and number stand in column ``i``."""
     counters = memory.view(np.int64)
-    key, episode = memory.view(np.uint64)[KEY, i], counters[EPISODE, i]
-    counters[ELAPSED, i], counters[DONE, i] = 0, 0
-    memory[ACTION, i], memory[PUSH, i] = 0.0, 0.0
-    memory[X, i], memory[X_DOT, i], memory[THETA, i], memory[THETA_DOT, i] = start_state(
+    key, episode = memory.view(np.uint64)[m.KEY, i], counters[m.EPISODE, i]
+    counters[m.ELAPSED, i], counters[m.DONE, i] = 0, 0
+    memory[m.ACTION, i], memory[m.PUSH, i] = 0.0, 0.0
+    memory[m.X, i], memory[m.X_DOT, i], memory[m.THETA, i], memory[m.THETA_DOT, i] = start_state(
         key, episode, settings.start_angle, low, high
     )
     if settings.randomized:
@@ -91,8 +79,8 @@ def _begin_block(
     All start states are drawn first, which so can be vectorized, and then placed as ``begin_column`` does
     (through a shared function a step took a tenth longer). The episodes are ``ahead`` of those in the memory.
     """
-    counters, keys = memory.view(np.int64), memory.view(np.uint64)[KEY]
-    episodes, elapsed, done = counters[EPISODE], counters[ELAPSED], counters[DONE]
+    counters, keys = memory.view(np.int64), memory.view(np.uint64)[m.KEY]
+    episodes, elapsed, done = counters[m.EPISODE], counters[m.ELAPSED], counters[m.DONE]
     who = scratch.view(np.int64)[WHO]
     key, episode = scratch.view(np.uint64)[KEYS], scratch.view(np.int64)[EPISODES]
     x, x_dot = scratch[STATES], scratch[STATES + 1]
@@ -106,9 +94,9 @@ def _begin_block(
     for k in range(count):
         i = who[k]
         episodes[i], elapsed[i], done[i] = episode[k], 0, 0
-        memory[ACTION, i], memory[PUSH, i] = 0.0, 0.0
-        memory[X, i], memory[X_DOT, i] = x[k], x_dot[k]
-        memory[THETA, i], memory[THETA_DOT, i] = theta[k], theta_dot[k]
+        memory[m.ACTION, i], memory[m.PUSH, i] = 0.0, 0.0
+        memory[m.X, i], memory[m.X_DOT, i] = x[k], x_dot[k]
+        memory[m.THETA, i], memory[m.THETA_DOT, i] = theta[k], theta_dot[k]
         if settings.randomized:
             draw(memory, settings, i)
 
@@ -118,7 +106,7 @@ def _begin_columns(
     draw: Draw,
     memory: FloatArray,
     settings: Settings,
-    mask: npt.NDArray[np.bool_],
+    mask: Flags,
     low: float,
     high: float,
 ) -> None:
@@ -142,7 +130,7 @@ def restart_block(
     Returns:
         how many they are; the row WHO of ``scratch`` names them
     """
-    done, who, count = memory.view(np.int64)[DONE], scratch.view(np.int64)[WHO], 0
+    done, who, count = memory.view(np.int64)[m.DONE], scratch.view(np.int64)[WHO], 0
     for i in range(first, last):
         who[count] = i  # without a branch, which the processor would often guess wrongly
         count += done[i]
@@ -187,9 +175,7 @@ def begin_kernel(randomized: bool) -> Callable[..., None]:
     draw = draw_of(randomized)
 
     @kernel
-    def begin_columns(
-        memory: FloatArray, settings: Settings, mask: npt.NDArray[np.bool_], low: float, high: float
-    ) -> None:
+    def begin_columns(memory: FloatArray, settings: Settings, mask: Flags, low: float, high: float) -> None:
         _begin_columns(draw, memory, settings, mask, low, high)
 
     return begin_columns

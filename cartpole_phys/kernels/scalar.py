@@ -13,28 +13,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cartpole_phys.kernels import layout as m
 from cartpole_phys.kernels.integrators import FIRST_ANGLE_ONLY, WITH_FRICTION, WITHOUT_FRICTION
-from cartpole_phys.kernels.layout import (
-    ACTION,
-    ELAPSED,
-    EPISODE,
-    FORCE_MAG,
-    KEY,
-    PUSH,
-    THETA,
-    THETA_DOT,
-    X_DOT,
-    FloatArray,
-    Settings,
-    X,
-    params_of,
-)
+from cartpole_phys.kernels.layout import Settings
 from cartpole_phys.kernels.observe import observation_in
 from cartpole_phys.kernels.reset import begin_column, draw_of
 from cartpole_phys.numeric.compiled import inlined, quick_kernel
 from cartpole_phys.numeric.elementary import QUARTER_PI
 from cartpole_phys.physics import constants_of
 from cartpole_phys.task import has_fallen, push_force, reward_of
+from cartpole_phys.utils.typing import FloatArray
 
 
 @inlined
@@ -54,7 +42,7 @@ def begin_one_kernel(randomized: bool) -> Callable[..., None]:
     def begin_one(
         memory: FloatArray, settings: Settings, low: float, high: float, observation: npt.NDArray[np.float32]
     ) -> None:
-        memory.view(np.int64)[EPISODE, 0] += 1
+        memory.view(np.int64)[m.EPISODE, 0] += 1
         begin_column(draw, memory, settings[0], 0, low, high)
         _observe(memory, settings[0], observation)
 
@@ -65,17 +53,17 @@ def begin_one_kernel(randomized: bool) -> Callable[..., None]:
 def _force(memory: FloatArray, settings: Any, action: float) -> float:
     """The force (N) on the cart in this step: the action's, and a push."""
     counters, keys = memory.view(np.int64), memory.view(np.uint64)
-    memory[ACTION, 0] = action
+    memory[m.ACTION, 0] = action
     if settings.push_probability > 0.0:
-        memory[PUSH, 0] = push_force(
-            keys[KEY, 0],
-            counters[EPISODE, 0],
-            counters[ELAPSED, 0],
+        memory[m.PUSH, 0] = push_force(
+            keys[m.KEY, 0],
+            counters[m.EPISODE, 0],
+            counters[m.ELAPSED, 0],
             settings.push_probability,
             settings.push_size,
         )
-    counters[ELAPSED, 0] += 1
-    return action * memory[FORCE_MAG, 0] + memory[PUSH, 0]
+    counters[m.ELAPSED, 0] += 1
+    return action * memory[m.FORCE_MAG, 0] + memory[m.PUSH, 0]
 
 
 @cache
@@ -93,12 +81,22 @@ def step_one_kernel(integrator: str, friction: bool) -> Callable[..., tuple[floa
         memory: FloatArray, settings: Settings, action: float, observation: npt.NDArray[np.float32]
     ) -> tuple[float, bool]:
         own, force = settings[0], _force(memory, settings[0], action)
-        x, x_dot, theta, theta_dot = memory[X, 0], memory[X_DOT, 0], memory[THETA, 0], memory[THETA_DOT, 0]
+        x, x_dot, theta, theta_dot = (
+            memory[m.X, 0],
+            memory[m.X_DOT, 0],
+            memory[m.THETA, 0],
+            memory[m.THETA_DOT, 0],
+        )
         near_upright = one_angle and own.substeps == 1 and abs(theta) < QUARTER_PI
-        constants = constants_of(params_of(memory, 0), own.substeps, near_upright)
+        constants = constants_of(m.params_of(memory, 0), own.substeps, near_upright)
         for _ in range(own.substeps):
             x, x_dot, theta, theta_dot = integrate(x, x_dot, theta, theta_dot, force, constants)
-        memory[X, 0], memory[X_DOT, 0], memory[THETA, 0], memory[THETA_DOT, 0] = x, x_dot, theta, theta_dot
+        memory[m.X, 0], memory[m.X_DOT, 0], memory[m.THETA, 0], memory[m.THETA_DOT, 0] = (
+            x,
+            x_dot,
+            theta,
+            theta_dot,
+        )
         _observe(memory, own, observation)
         fallen = has_fallen(x, theta, own.x_threshold, own.theta_threshold)
         return float(reward_of(own.task, x, theta, theta_dot, action)), bool(fallen)

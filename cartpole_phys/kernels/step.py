@@ -13,34 +13,18 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from cartpole_phys.kernels import layout as m
 from cartpole_phys.kernels.integrators import FIRST_ANGLE_ONLY, WITH_FRICTION, WITHOUT_FRICTION, Integrator
-from cartpole_phys.kernels.layout import (
-    ACTION,
-    DONE,
-    ELAPSED,
-    EPISODE,
-    FORCE_MAG,
-    KEY,
-    PUSH,
-    THETA,
-    THETA_DOT,
-    X_DOT,
-    FloatArray,
-    Settings,
-    X,
-    param_rows,
-    params_of,
-)
-from cartpole_phys.kernels.observe import Observations, observe_range
+from cartpole_phys.kernels.layout import Settings
+from cartpole_phys.kernels.observe import observe_range
 from cartpole_phys.kernels.reset import BLOCK, FORCES, WHO, Draw, draw_of, empty_scratch, restart_block
 from cartpole_phys.numeric.compiled import inlined, inlined_once, kernel
 from cartpole_phys.numeric.elementary import QUARTER_PI
 from cartpole_phys.physics import Constants, constants_of
 from cartpole_phys.task import BALANCE, has_fallen, push_force, reward_of
+from cartpole_phys.utils.typing import Flags, FloatArray, Observations
 
-Flags = npt.NDArray[np.bool_]
 NO_RESTART = -1.0  # in place of a bound of start variables
 
 Outputs = tuple[Observations, FloatArray, Flags, Flags]  # and rewards, terminated, truncated
@@ -69,10 +53,10 @@ def _near_upright(theta: FloatArray) -> bool:
 @inlined
 def _rows_of(memory: FloatArray, first: int, last: int) -> Rows:
     return (
-        memory[X, first:last],
-        memory[X_DOT, first:last],
-        memory[THETA, first:last],
-        memory[THETA_DOT, first:last],
+        memory[m.X, first:last],
+        memory[m.X_DOT, first:last],
+        memory[m.THETA, first:last],
+        memory[m.THETA_DOT, first:last],
     )
 
 
@@ -99,7 +83,7 @@ def _move_alike(
 
     ``one_angle``: the integrator takes no sine but that of θ itself.
     """
-    rows, params = _rows_of(memory, first, last), params_of(memory, 0)
+    rows, params = _rows_of(memory, first, last), m.params_of(memory, 0)
     for _ in range(settings.substeps):
         if one_angle and _near_upright(rows[2]):
             _move_all(integrate, rows, forces, constants_of(params, settings.substeps, True))
@@ -119,7 +103,7 @@ def _move_each(
 ) -> None:
     """Advance a block of carts that may differ by one time step."""
     x, x_dot, theta, theta_dot = _rows_of(memory, first, last)
-    gravity, cart_mass, pole_mass, half_length, force_mag, time_step, friction, damping = param_rows(
+    gravity, cart_mass, pole_mass, half_length, force_mag, time_step, friction, damping = m.param_rows(
         memory, first, last
     )
     for _ in range(settings.substeps):
@@ -144,10 +128,10 @@ def _move_each(
 def _push_block(memory: FloatArray, settings: Any, first: int, last: int) -> None:
     keys, counters = memory.view(np.uint64), memory.view(np.int64)
     for i in range(first, last):
-        memory[PUSH, i] = push_force(
-            keys[KEY, i],
-            counters[EPISODE, i],
-            counters[ELAPSED, i],
+        memory[m.PUSH, i] = push_force(
+            keys[m.KEY, i],
+            counters[m.EPISODE, i],
+            counters[m.ELAPSED, i],
             settings.push_probability,
             settings.push_size,
         )
@@ -157,12 +141,12 @@ def _push_block(memory: FloatArray, settings: Any, first: int, last: int) -> Non
 def _sum_forces(memory: FloatArray, alike: bool, first: int, last: int, forces: FloatArray) -> None:
     """Write the forces on a block's carts, N."""
     actions, pushes, magnitudes = (
-        memory[ACTION, first:last],
-        memory[PUSH, first:last],
-        memory[FORCE_MAG, first:last],
+        memory[m.ACTION, first:last],
+        memory[m.PUSH, first:last],
+        memory[m.FORCE_MAG, first:last],
     )
     if alike:
-        magnitude = memory[FORCE_MAG, 0]
+        magnitude = memory[m.FORCE_MAG, 0]
         for i in range(len(actions)):
             forces[i] = actions[i] * magnitude + pushes[i]
     else:
@@ -181,12 +165,12 @@ def _finish_block(
     truncated: Flags,
 ) -> None:
     """Count the step and write rewards and flags."""
-    elapsed = memory.view(np.int64)[ELAPSED, first:last]
+    elapsed = memory.view(np.int64)[m.ELAPSED, first:last]
     x, theta, theta_dot, actions = (
-        memory[X, first:last],
-        memory[THETA, first:last],
-        memory[THETA_DOT, first:last],
-        memory[ACTION, first:last],
+        memory[m.X, first:last],
+        memory[m.THETA, first:last],
+        memory[m.THETA_DOT, first:last],
+        memory[m.ACTION, first:last],
     )
     limit, x_threshold, theta_threshold = (
         settings.max_episode_steps,
@@ -241,7 +225,7 @@ def step_range(
             for k in range(restart_block(draw, memory, settings[0], block, end, restart_bound, scratch)):
                 i = who[k]
                 rewards[i], terminated[i], truncated[i] = 0.0, False, False
-        done, fell, late = counters[DONE, block:end], terminated[block:end], truncated[block:end]
+        done, fell, late = counters[m.DONE, block:end], terminated[block:end], truncated[block:end]
         for i in range(len(done)):
             done[i] = fell[i] | late[i]
             any_done |= fell[i] | late[i]

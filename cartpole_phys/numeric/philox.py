@@ -14,6 +14,7 @@ import numpy.typing as npt
 from cartpole_phys.numeric.compiled import inlined, kernel
 from cartpole_phys.numeric.elementary import log, sin_cos
 from cartpole_phys.utils.errors import InputError, is_integer
+from cartpole_phys.utils.typing import FloatArray
 
 START = 0  # purposes: the start state of an episode
 ACTION = 1  # the randomness of a policy
@@ -75,7 +76,7 @@ def normal(first: float, second: float) -> float:
 
 
 @kernel
-def normals(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def normals(first: FloatArray, second: FloatArray) -> FloatArray:
     """``normal`` of two arrays (n, k) of uniform numbers."""
     drawn = np.empty_like(first)
     for i in range(len(drawn)):

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import numpy as np
 
 from cartpole_phys.kernels.control_laws import BERNOULLI, ENERGY_SHAPING, PROPORTIONAL, UNIFORM
-from cartpole_phys.kernels.layout import FloatArray
 from cartpole_phys.linearize import linearize
 from cartpole_phys.numeric.philox import key_from_seed
 from cartpole_phys.physics import Params
@@ -17,6 +16,7 @@ from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
 from cartpole_phys.task import TASKS
 from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.typing import FloatArray
 
 UNIFORM_LOG_PROB = math.log(0.5)  # one of two actions, or the density 1/2 on [-1, 1]
 LARGEST_STRENGTH = 1024.0  # the search for a strength stops here

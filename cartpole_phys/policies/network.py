@@ -13,20 +13,11 @@ import numpy.typing as npt
 
 from cartpole_phys.kernels.action_distributions import act_rows, execute_rows, log_prob_rows
 from cartpole_phys.kernels.control_laws import NETWORK
-from cartpole_phys.kernels.layout import FloatArray
-from cartpole_phys.kernels.mlp import (
-    CATEGORICAL,
-    GAUSSIAN,
-    TANH_GAUSSIAN,
-    TILE,
-    Layer,
-    Matrix,
-    Network,
-    infos_of,
-)
+from cartpole_phys.kernels.mlp import CATEGORICAL, GAUSSIAN, TANH_GAUSSIAN, TILE, Layer, Network, infos_of
 from cartpole_phys.numeric.philox import normals
 from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy
 from cartpole_phys.utils.errors import InputError, is_number
+from cartpole_phys.utils.typing import Array, FloatArray, IntArray, Matrix
 
 
 def compiled_network(description: Description, weights: Weights) -> CompiledPolicy:
@@ -93,7 +84,7 @@ class NetworkPolicy:
 
 
 def log_probs(
-    description: Description, weights: Weights, observations: Matrix, raw_or_actions: npt.NDArray[Any]
+    description: Description, weights: Weights, observations: Matrix, raw_or_actions: Array
 ) -> Matrix:
     """The log-probabilities (N,) that a rollout recorded, computed again, to the last bit.
 
@@ -132,11 +123,11 @@ def executed(description: Description, raw_actions: Matrix) -> Matrix:
     return actions
 
 
-def _as_choices(actions: Matrix) -> npt.NDArray[np.int64]:
+def _as_choices(actions: Matrix) -> IntArray:
     return actions[:, 0].astype(np.int64)  # (n, 1) -> (n,)
 
 
-def _as_kernels_take(array: npt.NDArray[Any]) -> Matrix:
+def _as_kernels_take(array: Array) -> Matrix:
     """An array as it was given or a copy: kernels are compiled anew for read-only arrays."""
     return np.require(array, np.float32, ["C", "W"])
 

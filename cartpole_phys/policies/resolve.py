@@ -15,13 +15,13 @@ import numpy as np
 
 from cartpole_phys.backends.base import World
 from cartpole_phys.backends.make import imported
-from cartpole_phys.kernels.layout import FloatArray
 from cartpole_phys.policies.controllers import proportional, regulator, swing_up, uniform
-from cartpole_phys.rollouts.policy import ActionBatch, Array, CompiledPolicy, Policy
+from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy, Policy
 from cartpole_phys.system import CartPole
 from cartpole_phys.task import SWING_UP
 from cartpole_phys.utils.choices import choices
 from cartpole_phys.utils.errors import InputError, one_line
+from cartpole_phys.utils.typing import Array, FloatArray
 
 
 class _Call(NamedTuple):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +17,10 @@ import numpy.typing as npt
 from cartpole_phys.arguments import PLAIN_START, Start
 from cartpole_phys.batch import Columns, Stepped
 from cartpole_phys.episodes import CUT, Episodes
-from cartpole_phys.kernels.layout import FloatArray
 from cartpole_phys.rollouts.policy import ActionBatch, Policy
 from cartpole_phys.spaces import executed
 from cartpole_phys.system import CartPole
-
-Array = npt.NDArray[Any]
+from cartpole_phys.utils.typing import Array, Flags, FloatArray, IntArray
 
 BATCH_SIZE = 256  # episodes in lockstep; data sets depend on it
 
@@ -53,7 +50,7 @@ class _Recorder:
             seen=stepped.observations,
         )
 
-    def recording(self, columns: Columns, lengths: npt.NDArray[np.int64]) -> Recording:
+    def recording(self, columns: Columns, lengths: IntArray) -> Recording:
         """The first ``len(lengths)`` episodes of the batch."""
         count = len(lengths)
         played = np.arange(len(self.steps))[None, :] < lengths[:, None]  # (count, T)
@@ -132,8 +129,8 @@ class Recording:
     pushes: FloatArray  # (N,), N
     final_observations: npt.NDArray[np.float32]  # (E, obs)
     episode_params: FloatArray  # (E, 8)
-    lengths: npt.NDArray[np.int64]  # (E,)
-    fallen: npt.NDArray[np.bool_]  # (E,)
+    lengths: IntArray  # (E,)
+    fallen: Flags  # (E,)
     infos: Mapping[str, Array] = field(default_factory=dict)  # of the policy, each (N, …)
 
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from cartpole_phys.batch import Columns
 from cartpole_phys.kernels.control_laws import BERNOULLI, NETWORK, bernoulli_log_probs, choose_all
-from cartpole_phys.kernels.layout import FloatArray
-from cartpole_phys.kernels.mlp import CATEGORICAL, Matrix, Network, infos_of
-from cartpole_phys.kernels.observe import Observations
+from cartpole_phys.kernels.mlp import CATEGORICAL, Network, infos_of
 from cartpole_phys.kernels.policy_call import act_columns
 from cartpole_phys.numeric.compiled import kernel
 from cartpole_phys.system import CartPole
 from cartpole_phys.utils.errors import InputError
-
-Array = npt.NDArray[Any]
+from cartpole_phys.utils.typing import Array, FloatArray, Matrix, Observations
 
 
 class ActionBatch(NamedTuple):

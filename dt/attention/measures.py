@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cartpole_phys.data.score import mean_interval
-from cartpole_phys.kernels.layout import FloatArray
+from cartpole_phys.utils.typing import FloatArray
 from dt.attention.maps import Maps
 
 RECENT = "this step or the one before"

@@ -7,9 +7,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from cartpole_phys.kernels.layout import FloatArray
 from cartpole_phys.utils.choices import unknown
 from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.typing import FloatArray
 
 QUANTILE, UNIFORM = "quantile", "uniform"
 

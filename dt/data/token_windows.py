@@ -16,12 +16,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.kernels.layout import FloatArray
+from cartpole_phys.utils.typing import FloatArray, IntArray
 from dt.data.discretizer import Discretizer
 from dt.data.source import Spaces
 from dt.data.windows import Normalization, eligible_rows
@@ -56,7 +55,7 @@ def numbers_of(
     )
 
 
-def discounted_after(rewards: FloatArray, offsets: npt.NDArray[np.int64], discount: float) -> FloatArray:
+def discounted_after(rewards: FloatArray, offsets: IntArray, discount: float) -> FloatArray:
     """V = r' + γ r'' + …, the discounted return (N,) of the steps that follow each step in its episode."""
     lengths = np.diff(offsets)
     order = np.argsort(-lengths, kind="stable")  # long episodes first: those that still run are in front

@@ -10,8 +10,8 @@ import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's own docu
 from torch import Tensor, nn
 
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.kernels.layout import FloatArray
 from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.typing import FloatArray
 from dt.data.discretizer import QUANTILE, Discretizer
 from dt.data.source import Spaces
 from dt.data.token_windows import TokenBatch, TokenWindows, numbers_of

@@ -22,8 +22,8 @@ from benchmarks.speeds.side_by_side import (
     write,
 )
 from cartpole_phys.batch import Columns
+from cartpole_phys.kernels import layout as m
 from cartpole_phys.kernels.control_laws import PROPORTIONAL
-from cartpole_phys.kernels.layout import ACTION, DONE, ELAPSED, PUSH, THETA, THETA_DOT, X_DOT, X
 from cartpole_phys.numeric.philox import key_from_seed
 from cartpole_phys.rollouts.collect import run_compiled
 from cartpole_phys.rollouts.policy import CompiledPolicy
@@ -172,9 +172,9 @@ def test_bytes_of_a_step_are_those_of_its_rows_and_outputs() -> None:
     columns.set_actions(actions)
     stepped = columns.step()
     changed = {*np.flatnonzero((columns.memory != before)[:, 0]).tolist()}
-    read = {X, X_DOT, THETA, THETA_DOT, ACTION, PUSH, ELAPSED, DONE}
-    written = read - {PUSH}
-    assert changed == written - {DONE}  # which is written as it was
+    read = {m.X, m.X_DOT, m.THETA, m.THETA_DOT, m.ACTION, m.PUSH, m.ELAPSED, m.DONE}
+    written = read - {m.PUSH}
+    assert changed == written - {m.DONE}  # which is written as it was
     arrays = sum(array.nbytes for array in (actions, *stepped[:4]))
     assert arrays + 8 * (len(read) + len(written)) == environment.MOVED_BYTES
 

@@ -1,10 +1,8 @@
 """D4RL's two forms of the data: strictly as it has them, and with their faults mended."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 import cartpole_phys
@@ -14,12 +12,13 @@ from cartpole_phys.policies.controllers import uniform
 from cartpole_phys.rollouts.collect import collect
 from cartpole_phys.system import CartPole
 from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.typing import Array
 from tests.support.flat_data import KINDS, flat_data, transitions_row_by_row
 
-Arrays = Mapping[str, npt.NDArray[Any]]
+Arrays = Mapping[str, Array]
 
 
-def _episodes_row_by_row(arrays: Arrays) -> Iterator[dict[str, npt.NDArray[Any]]]:
+def _episodes_row_by_row(arrays: Arrays) -> Iterator[dict[str, Array]]:
     """D4RL's rules for episodes: rows are gathered until one has a flag."""
     rows: list[int] = []
     for row in range(len(arrays["rewards"])):

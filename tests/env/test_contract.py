@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from cartpole_phys.kernels.layout import DONE
+from cartpole_phys.kernels import layout as m
 from cartpole_phys.physics import Params
 from tests.support.side_by_side import (
     DISCRETE,
@@ -178,7 +178,9 @@ def test_attributes_and_calls(env_id: str, mode: str, kwargs: dict[str, Any]) ->
     ours, theirs = pair.ours.call("get_state"), pair.theirs.call("get_state")
     assert [snapshot.system for snapshot in ours] == [snapshot.system for snapshot in theirs]
     for a, b in zip(ours, theirs, strict=True):
-        kept = np.arange(len(a.memory)) != DONE  # which scalar environments leave to the time limit's wrapper
+        kept = (
+            np.arange(len(a.memory)) != m.DONE
+        )  # which scalar environments leave to the time limit's wrapper
         assert_same(a.memory[kept], b.memory[kept])
     pair.run(5)
     assert_same(pair.ours.call("set_state", ours[1]), pair.theirs.call("set_state", theirs[1]))

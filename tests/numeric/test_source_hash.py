@@ -11,7 +11,7 @@ import numba
 import pytest
 
 from cartpole_phys.batch import Columns
-from cartpole_phys.kernels.layout import PUSH
+from cartpole_phys.kernels import layout as m
 from cartpole_phys.kernels.step import Kind, parts_of
 from cartpole_phys.numeric import compiled
 from cartpole_phys.numeric.compiled import PACKAGE, kernel_sources, source_hash
@@ -90,7 +90,7 @@ def test_different_carts_with_friction_are_moved_side_by_side() -> None:
 
     @numba.njit(error_model="numpy")  # type: ignore[untyped-decorator]
     def move_some(memory: Any, settings: Any, first: int, last: int) -> None:
-        move(integrate, one_angle, memory, memory[PUSH], first, last, settings[0])
+        move(integrate, one_angle, memory, memory[m.PUSH], first, last, settings[0])
 
     columns = Columns(CartPole(), 1)
     move_some(columns.memory, columns.settings, 0, 1)

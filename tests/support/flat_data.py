@@ -1,17 +1,16 @@
 """Flat arrays under D4RL's keys, for the tests of what is made of them."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from cartpole_phys.policies.controllers import uniform
 from cartpole_phys.rollouts.collect import collect
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.typing import Array
 
 
-def flat_data(kind: str, steps: int = 300) -> dict[str, npt.NDArray[Any]]:
+def flat_data(kind: str, steps: int = 300) -> dict[str, Array]:
     """Small data sets, each with something that D4RL's functions treat in a way of their own."""
     arrays = collect(CartPole(continuous=kind != "discrete"), uniform(), steps, seed=3).as_d4rl()
     draws = np.random.default_rng(0).random((2, steps))
@@ -39,9 +38,7 @@ KINDS = (
 )
 
 
-def transitions_row_by_row(
-    arrays: Mapping[str, npt.NDArray[Any]], keep_timeouts: bool
-) -> dict[str, npt.NDArray[Any]]:
+def transitions_row_by_row(arrays: Mapping[str, Array], keep_timeouts: bool) -> dict[str, Array]:
     """D4RL's rules for transitions: each row but the last, followed by the next row's observation."""
     kept = [row for row in range(len(arrays["rewards"]) - 1) if keep_timeouts or not arrays["timeouts"][row]]
     columns = {

@@ -11,17 +11,18 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
+
+from cartpole_phys.utils.typing import Array, Flags
 
 ROWS = 60
-Arrays = dict[str, npt.NDArray[Any]]
+Arrays = dict[str, Array]
 
 
-def _walk(size: int, dtype: Any = np.float32) -> npt.NDArray[Any]:
+def _walk(size: int, dtype: Any = np.float32) -> Array:
     return np.random.default_rng(size).normal(size=(ROWS + 1, size)).cumsum(axis=0).astype(dtype)
 
 
-def _at(*rows: int) -> npt.NDArray[np.bool_]:
+def _at(*rows: int) -> Flags:
     flags = np.zeros(ROWS, np.bool_)
     flags[list(rows)] = True
     return flags

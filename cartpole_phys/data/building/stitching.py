@@ -19,12 +19,12 @@ import numpy.typing as npt
 
 from cartpole_phys.arguments import Start
 from cartpole_phys.episodes import Episodes, concatenate
-from cartpole_phys.kernels.layout import FloatArray
 from cartpole_phys.numeric.philox import key_from_seed
 from cartpole_phys.rollouts.collect import run_compiled
 from cartpole_phys.rollouts.lockstep import run_lockstep
 from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.typing import FloatArray, IntArray
 
 HOLDING = 5  # pieces in which the pole is held
 SHOVE = 8  # steps for which full force goes one way or the other, where the expert does not act
@@ -84,7 +84,7 @@ def _taken_apart(
     return run_lockstep(system, _Script(actions), key, 0, count, count, start)
 
 
-def _bounds(expert: Episodes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _bounds(expert: Episodes) -> tuple[IntArray, IntArray]:
     """The rows of the expert with which pieces begin, and those after their last ones, each (B,)."""
     firsts, lasts = [], []
     for begin, end in zip(expert.offsets[:-1], expert.offsets[1:], strict=True):

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from cartpole_phys.episodes import Episodes
-
-Array = npt.NDArray[Any]
+from cartpole_phys.utils.typing import Array
 
 
 @dataclass(frozen=True)

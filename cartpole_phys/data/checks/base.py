@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from cartpole_phys.backends.base import World
 from cartpole_phys.data import declared_env as stated
@@ -16,8 +15,7 @@ from cartpole_phys.data.hdf5.blocks import Block
 from cartpole_phys.data.hdf5.file import Header
 from cartpole_phys.episodes.d4rl_layout import ONE_VALUE, with_row_values
 from cartpole_phys.utils.errors import InputError, is_integer
-
-Array = npt.NDArray[Any]
+from cartpole_phys.utils.typing import Array
 
 FACTORY = "factory"  # the kind of a policy that MODULE:FACTORY made
 

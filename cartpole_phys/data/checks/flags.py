@@ -7,9 +7,10 @@ from functools import cached_property
 import numpy as np
 
 from cartpole_phys.backends.base import World
-from cartpole_phys.data.checks.base import Array, Gate, GateFailure, first_row, need, stated_world
+from cartpole_phys.data.checks.base import Gate, GateFailure, first_row, need, stated_world
 from cartpole_phys.data.hdf5.blocks import Block
 from cartpole_phys.data.hdf5.file import Header
+from cartpole_phys.utils.typing import Array
 
 
 class Flags(Gate):

@@ -10,7 +10,6 @@ import numpy as np
 from cartpole_phys.backends.base import different
 from cartpole_phys.backends.random_policy import UniformPolicy
 from cartpole_phys.data.checks.base import (
-    Array,
     CannotTell,
     Gate,
     GateFailure,
@@ -26,6 +25,7 @@ from cartpole_phys.data.hdf5.file import Header
 from cartpole_phys.policies.behavior import from_description
 from cartpole_phys.policies.network import executed, log_probs
 from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.typing import Array
 
 LOG_PROBS, RAW_ACTIONS = "infos/action_log_probs", "infos/raw_actions"
 

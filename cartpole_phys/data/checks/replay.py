@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from cartpole_phys.backends.base import NotReplayable, UnknownState
 from cartpole_phys.data.checks.base import (
-    Array,
     CannotTell,
     Gate,
     GateFailure,
@@ -16,6 +15,7 @@ from cartpole_phys.data.checks.base import (
 )
 from cartpole_phys.data.hdf5.blocks import Block
 from cartpole_phys.data.hdf5.file import Header
+from cartpole_phys.utils.typing import Array
 
 
 class Replay(Gate):

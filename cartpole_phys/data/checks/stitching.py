@@ -11,8 +11,8 @@ from cartpole_phys.data.hdf5.blocks import Block, flagged
 from cartpole_phys.data.hdf5.file import Header
 from cartpole_phys.data.score import references_of, score
 from cartpole_phys.data.tiers import STITCHING
-from cartpole_phys.kernels.layout import FloatArray
 from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.typing import FloatArray
 
 HIGHEST, LOWEST = 50.0, 90.0  # scores: of a single episode, and of parts put together
 

@@ -11,7 +11,6 @@ import numpy as np
 from cartpole_phys.backends.base import World
 from cartpole_phys.data.building.evaluate_policy import score_of_returns
 from cartpole_phys.data.checks.base import (
-    Array,
     CannotTell,
     Gate,
     GateFailure,
@@ -25,6 +24,7 @@ from cartpole_phys.data.score import all_references, references_of, score
 from cartpole_phys.data.tiers import band
 from cartpole_phys.policies.behavior import from_description
 from cartpole_phys.utils.errors import InputError, is_integer, is_number
+from cartpole_phys.utils.typing import Array
 
 FEW = 100  # episodes, below which an interval that overlaps a band does not suffice
 

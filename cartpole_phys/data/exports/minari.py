@@ -14,7 +14,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
 from cartpole_phys.backends.make import spec_json
 from cartpole_phys.data.declared_env import stated_world
@@ -23,8 +22,7 @@ from cartpole_phys.data.score import are_references
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.utils.errors import InputError, is_integer, needing
 from cartpole_phys.utils.files import synchronize, unfinished
-
-Array = npt.NDArray[Any]
+from cartpole_phys.utils.typing import Array
 
 NAMESPACE = "physcartpole"
 DATA, METADATA, ARRAYS = "data", "metadata.json", "main_data.hdf5"

@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.utils.errors import needing
-
-Array = npt.NDArray[Any]
+from cartpole_phys.utils.typing import Array
 
 METADATA = b"cartpole_phys"  # the file's metadata, as JSON, under this key
 

@@ -16,14 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from cartpole_phys.data.exports.restricted_unpickler import ArrayBudget, ArrayUnpickler
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.episodes.d4rl_layout import with_row_values
 from cartpole_phys.utils.errors import InputError
-
-Array = npt.NDArray[Any]
+from cartpole_phys.utils.typing import Array
 
 SUFFIX = ".pkl"
 PROTOCOL = 4  # what Python 3.8 reads, which the Decision Transformer's own code needs

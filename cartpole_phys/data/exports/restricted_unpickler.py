@@ -26,10 +26,10 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from cartpole_phys.episodes.d4rl_layout import require_flags
 from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.typing import Array
 
 MOST_AXES = 8
 LARGEST_NUMBER = 8  # bytes
@@ -120,7 +120,7 @@ class _Noted:
         data = self._data._text if isinstance(self._data, _Encoded) else self._data
         return len(data) if isinstance(data, (bytes, bytearray, str)) else 0
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """The array, in memory of its own.
 
         Raises:
@@ -135,7 +135,7 @@ class _Noted:
         if len(shape) > MOST_AXES or len(self._data) != math.prod(shape) * numbers.itemsize:
             raise ValueError(f"an array of shape {shape[:MOST_AXES]} with {len(self._data)} bytes")
         order: Any = "C" if self._order == "K" else self._order
-        array: npt.NDArray[Any] = np.frombuffer(self._data, numbers)
+        array: Array = np.frombuffer(self._data, numbers)
         if numbers == np.bool_:
             require_flags("truth values", array)
         array = array.reshape(shape, order=order)
@@ -271,7 +271,7 @@ class ArrayBudget:
         self._left = EXPANSION * size
         self._known: dict[int, tuple[int, int]] = {}  # height and bytes of a list, by its address
 
-    def array(self, value: Any) -> npt.NDArray[Any]:
+    def array(self, value: Any) -> Array:
         """An array of numbers, from an array or lists of arrays and numbers.
 
         Raises:

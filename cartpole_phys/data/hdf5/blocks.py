@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from cartpole_phys.data.hdf5.file import ROWS_PER_CHUNK, Reader
 from cartpole_phys.episodes.d4rl_layout import with_row_values
-
-Array = npt.NDArray[Any]
+from cartpole_phys.utils.typing import Array, Flags
 
 ROWS_PER_BLOCK = 8 * ROWS_PER_CHUNK
 
@@ -34,7 +32,7 @@ class Block(NamedTuple):
         return Block(self.start + low, {name: array[low:high] for name, array in self.arrays.items()})
 
 
-def flagged(arrays: Mapping[str, Array]) -> npt.NDArray[np.bool_]:
+def flagged(arrays: Mapping[str, Array]) -> Flags:
     """Which rows end an episode, shape (N,)."""
     found = [with_row_values(name, arrays[name]) for name in ("terminals", "timeouts") if name in arrays]
     flags = [array for array in found if array.ndim == 1]

@@ -11,10 +11,10 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from isal import isal_zlib
 
-Array = npt.NDArray[Any]
+from cartpole_phys.utils.typing import Array
+
 Buffer = bytes | memoryview
 ChunkError: Any = isal_zlib.error
 

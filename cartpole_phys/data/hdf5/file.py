@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
 from cartpole_phys.data.hashing import TableHash, sealed
 from cartpole_phys.data.hdf5.deflate import ChunkError, deflate, inflate
@@ -34,8 +33,8 @@ from cartpole_phys.data.hdf5.untrusted import (
 from cartpole_phys.data.hdf5.write_errors import hdf5_file
 from cartpole_phys.episodes.d4rl_layout import require_flags
 from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.typing import Array
 
-Array = npt.NDArray[Any]
 Weights = Mapping[str, Mapping[str, Array]]  # by part and name
 
 SCHEMA_VERSION = 1

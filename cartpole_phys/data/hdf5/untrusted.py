@@ -15,13 +15,11 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 from h5py import h5a, h5d, h5o, h5z
 
 from cartpole_phys.episodes.d4rl_layout import require_flags
 from cartpole_phys.utils.files import parsed_json
-
-Array = npt.NDArray[Any]
+from cartpole_phys.utils.typing import Array
 
 WEIGHTS = "policy_weights/"  # attributes under this name are a behaviour policy's weights
 V2_METADATA = "metadata/"  # D4RL's own groups, which hold the same as our attributes, or less

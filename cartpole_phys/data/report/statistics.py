@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from cartpole_phys.episodes import Episodes
-
-Array = npt.NDArray[Any]
+from cartpole_phys.utils.typing import Array, FloatArray, IntArray
 
 BINS = 40
 BESIDE = 2  # empty bins on either side of a constant whole number
@@ -25,8 +23,8 @@ class Histogram(NamedTuple):
 
     name: str
     unit: str  # "" for a plain number
-    counts: npt.NDArray[np.int64]  # (bins,)
-    edges: npt.NDArray[np.float64]  # (bins + 1,)
+    counts: IntArray  # (bins,)
+    edges: FloatArray  # (bins + 1,)
     ends: tuple[float, float]  # the smallest and the largest value
 
 
@@ -35,7 +33,7 @@ class Coverage(NamedTuple):
 
     across: Histogram
     up: Histogram
-    counts: npt.NDArray[np.int64]  # (bins across, bins up)
+    counts: IntArray  # (bins across, bins up)
 
     @property
     def share(self) -> float:
@@ -133,7 +131,7 @@ def histogram(name: str, unit: str, values: Array, bins: int = BINS) -> Histogra
     return Histogram(name, unit, np.histogram(finite, edges)[0], edges, (low, high))
 
 
-def _edges(low: float, high: float, bins: int) -> npt.NDArray[np.float64]:
+def _edges(low: float, high: float, bins: int) -> FloatArray:
     """Of equal bins; of a single one where numbers so close, or so far apart, have no others between them."""
     with np.errstate(over="ignore", invalid="ignore"):
         edges = np.linspace(low, high, bins + 1)

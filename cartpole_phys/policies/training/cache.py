@@ -8,20 +8,19 @@ from collections.abc import Mapping
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import platformdirs
 
 from cartpole_phys.policies.training.recipe import TrainingRecipe
 from cartpole_phys.policies.training.run import TrainingRecording, TrainingRun
 from cartpole_phys.utils.files import unfinished
+from cartpole_phys.utils.typing import Array
 
 if TYPE_CHECKING:
     from cartpole_phys.policies.training.sb3 import OnCheckpoint
 
-Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
 
 STEPS, MEAN_RETURNS = "steps", "mean_returns"

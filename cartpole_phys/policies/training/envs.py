@@ -7,13 +7,12 @@ from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
-import numpy.typing as npt
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from cartpole_phys.backends.gymnasium_env import ForeignWorld
 from cartpole_phys.backends.resolve import world_of
 from cartpole_phys.backends.simulator_state import physics_state_of
-from cartpole_phys.kernels.layout import THETA, THETA_DOT, X_DOT, X
+from cartpole_phys.kernels import layout as m
 from cartpole_phys.policies.behavior import Behaviour
 from cartpole_phys.policies.network import compiled_network
 from cartpole_phys.policies.training.recorder import StateReader
@@ -21,9 +20,8 @@ from cartpole_phys.policies.training.run import Weights
 from cartpole_phys.rollouts.collect import play
 from cartpole_phys.sb3 import PhysCartPoleVecEnv
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.typing import Array
 from cartpole_phys.vector import PhysCartPoleVectorEnv
-
-Array = npt.NDArray[Any]
 
 
 class TrainingEnvironment(Protocol):
@@ -94,8 +92,8 @@ class ColumnsReader:
         """Positions and velocities (n, 2); where there are any, parameters (n, 8), noise keys (n, 2)."""
         columns = self._columns
         told: dict[str, Array] = {
-            "qpos": columns.states[[X, THETA]].T,  # (2, n) -> (n, 2)
-            "qvel": columns.states[[X_DOT, THETA_DOT]].T,  # (2, n) -> (n, 2)
+            "qpos": columns.states[[m.X, m.THETA]].T,  # (2, n) -> (n, 2)
+            "qvel": columns.states[[m.X_DOT, m.THETA_DOT]].T,  # (2, n) -> (n, 2)
         }
         if columns.system.randomize:
             told["params"] = columns.params.T.copy()  # (8, n) -> (n, 8)

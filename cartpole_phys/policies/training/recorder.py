@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from gymnasium.spaces import Box
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from cartpole_phys.policies.training.run import INFOS, TrainingRecording
-
-Array = npt.NDArray[Any]
+from cartpole_phys.utils.typing import Array
 
 FIRST_CAPACITY = 1_024  # steps of all environments
 

@@ -11,9 +11,8 @@ import numpy.typing as npt
 
 from cartpole_phys.episodes import CUT, Episodes
 from cartpole_phys.utils.errors import InputError
+from cartpole_phys.utils.typing import Array, Flags, FloatArray, IntArray
 
-Array = npt.NDArray[Any]
-IntArray = npt.NDArray[np.int64]
 Weights = dict[str, npt.NDArray[np.float32]]
 
 INFOS = "infos/"
@@ -91,7 +90,7 @@ class TrainingRecording:
         return taken * self.num_envs + np.repeat(spans.environments, spans.lengths)
 
 
-def _spans(ended: npt.NDArray[np.bool_]) -> _Spans:
+def _spans(ended: Flags) -> _Spans:
     """The episodes of steps (T, n) that ended some; those that still run end with the last step."""
     ends = ended.copy()
     ends[-1] = True
@@ -111,7 +110,7 @@ class TrainingRun:
 
     description: Mapping[str, Any]  # of a network behaviour, see ``describe_network``
     steps: IntArray  # (C,) training steps up to each checkpoint
-    mean_returns: npt.NDArray[np.float64]  # (C,) over the evaluation episodes
+    mean_returns: FloatArray  # (C,) over the evaluation episodes
     weights: Mapping[str, npt.NDArray[np.float32]]  # each (C, …)
     recording: TrainingRecording
 

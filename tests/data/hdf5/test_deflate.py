@@ -2,16 +2,13 @@
 
 import zlib
 from io import BytesIO
-from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from cartpole_phys.data.hdf5.deflate import ChunkError, deflate, inflate
-
-Array = npt.NDArray[Any]
+from cartpole_phys.utils.typing import Array
 
 ROWS = 16_384
 RANDOM = np.random.default_rng(0)
