@@ -111,8 +111,8 @@ def measure_times(model: Checkpoint) -> dict[str, float]:
 
 def play(model: Checkpoint, target: float | None = None) -> list[float]:
     """The returns of episodes of ``STEPS`` steps."""
-    world = replace(DATASET, env_kwargs={"max_episode_steps": STEPS}).world
-    return [float(one) for one in world.play(load(model, target), EPISODES, SEED).returns]
+    backend = replace(DATASET, env_kwargs={"max_episode_steps": STEPS}).backend
+    return [float(one) for one in backend.play(load(model, target), EPISODES, SEED).returns]
 
 
 def _seconds(model: Checkpoint) -> float:

@@ -13,8 +13,8 @@ from typing import Any
 
 import cartpole_phys
 from benchmarks.pendulum_reference import GRID, PendulumReference
-from cartpole_phys.backends.base import PolicySource, World
-from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.base import Backend, PolicySource
+from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.data.score import mean_interval
 from cartpole_phys.policies.controllers import DAMPING_RATIO, proportional, swing_up, uniform
 from cartpole_phys.system import CartPole
@@ -27,8 +27,8 @@ SEED = 0
 BEST_GAIN = 3.0  # 1/rad
 
 
-def _measure(world: World, policy: PolicySource, name: str) -> dict[str, Any]:
-    mean, low, high = mean_interval(world.play(policy, EPISODES, SEED).returns)
+def _measure(backend: Backend, policy: PolicySource, name: str) -> dict[str, Any]:
+    mean, low, high = mean_interval(backend.play(policy, EPISODES, SEED).returns)
     return {"mean": mean, "low": low, "high": high, "episodes": EPISODES, "seed": SEED, "policy": name}
 
 
@@ -36,18 +36,18 @@ def measure() -> dict[str, Any]:
     """Both references of every environment id, with 95 % intervals."""
     measured = {}
     for env_id in (*CartPole.known_ids(), *FOREIGN_IDS):
-        world = world_of(env_id)
-        best, name = _best(world)
+        backend = make_backend(env_id)
+        best, name = _best(backend)
         measured[env_id] = {
-            "ref_min": _measure(world, uniform(), "uniformly random"),
-            "ref_max": _measure(world, best, name),
+            "ref_min": _measure(backend, uniform(), "uniformly random"),
+            "ref_max": _measure(backend, best, name),
         }
     return measured
 
 
-def _best(world: World) -> tuple[PolicySource, str]:
+def _best(backend: Backend) -> tuple[PolicySource, str]:
     """The best known policy, and its name."""
-    system = world.system
+    system = backend.system
     if system is None:
         return PendulumReference(), f"value iteration on {GRID[0]} angles by {GRID[1]} rates"
     if system.task.code == SWING_UP:

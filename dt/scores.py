@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cartpole_phys.data.declared_env import stated_world
+from cartpole_phys.data.declared_env import declared_backend
 from cartpole_phys.data.score import all_references, mean_interval, normalized_score
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.typing import FloatArray
@@ -71,10 +71,10 @@ def evaluate(
         InputError: if the environment cannot be made, or a number is impossible.
     """
     source = checkpoint.source
-    world = stated_world({"env_id": source.env_id, "env_kwargs": source.env_kwargs})
+    backend = declared_backend({"env_id": source.env_id, "env_kwargs": source.env_kwargs})
     results = []
     for target in targets:
-        returns = world.play(load(checkpoint, target), episodes, seed).returns
+        returns = backend.play(load(checkpoint, target), episodes, seed).returns
         results.append(
             Evaluation(target, *mean_interval(returns, seed=seed), *_scores(source.env_id, returns, seed))
         )

@@ -87,7 +87,7 @@ def policy_of(header: Header, part: int, mean_action: bool) -> Behaviour:
 
 def _played(data: Recipe, policy: PolicySource | Behaviour, protocol: Protocol) -> dict[str, Any]:
     """Returns (sets of start states, episodes), and the mean length, which says how many the data have."""
-    played = [data.world.play(policy, protocol.episodes, seed) for seed in _starts(protocol)]
+    played = [data.backend.play(policy, protocol.episodes, seed) for seed in _starts(protocol)]
     return {
         "mean_length": float(np.mean([one.lengths for one in played])),
         "returns": [[round(float(value), 3) for value in one.returns] for one in played],

@@ -155,7 +155,7 @@ def trained(cell: Cell, folder: Path) -> Checkpoint:
 def _normalization(cell: Cell, data: Episodes) -> Normalization:
     """That of the rows that are learned from, with what the method scales otherwise."""
     chosen = best(data, cell.recipe.train.best_share, cell.seed)
-    return replace(Normalization.of(chosen, spaces_of(cell.data.world)), **cell.method.scaling)
+    return replace(Normalization.of(chosen, spaces_of(cell.data.backend)), **cell.method.scaling)
 
 
 class _Measurement:
@@ -228,8 +228,8 @@ class _Measurement:
         return return_of_score(self.cell.data.env_id, score)
 
     def _returns(self, checkpoint: Checkpoint, target: float | None, episodes: int) -> list[float]:
-        world, seed = self.cell.data.world, self.protocol.evaluation_seed(self.cell.seed)
-        returns = world.play(load(checkpoint, target), episodes, seed).returns
+        backend, seed = self.cell.data.backend, self.protocol.evaluation_seed(self.cell.seed)
+        returns = backend.play(load(checkpoint, target), episodes, seed).returns
         return [round(float(one), 3) for one in returns]
 
 

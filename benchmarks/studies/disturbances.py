@@ -19,8 +19,8 @@ from benchmarks.studies.cell import (
     data_path,
     trained,
 )
-from cartpole_phys.backends.base import World
-from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.base import Backend
+from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.data.hdf5.file import read_header
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
@@ -48,10 +48,10 @@ class Disturbance:
         """All strengths, the usual one among them, in order."""
         return sorted((self.usual, *self.strengths))
 
-    def world(self, data: Recipe, strength: float) -> World:
+    def backend(self, data: Recipe, strength: float) -> Backend:
         """The environment of the data, disturbed."""
         changed = {self.name: strength, **self.besides}
-        return world_of(data.env_id, {"params": changed} if self.name in PARAMETERS else changed)
+        return make_backend(data.env_id, {"params": changed} if self.name in PARAMETERS else changed)
 
 
 DISTURBANCES = (
@@ -101,11 +101,13 @@ class Disturbed:
         seed, policy = self.protocol.evaluation_seed(self.seed), self._policy()
         count = self.protocol.episodes_of(self.method) if self.method else self.protocol.episodes
 
-        def returns(world: World) -> list[float]:
-            return [round(float(one), 3) for one in world.play(policy, count, seed).returns]
+        def returns(backend: Backend) -> list[float]:
+            return [round(float(one), 3) for one in backend.play(policy, count, seed).returns]
 
-        played: Mapping[str, Any] = {UNDISTURBED: returns(self.data.world)} | {
-            one.name: {f"{strength:g}": returns(one.world(self.data, strength)) for strength in one.strengths}
+        played: Mapping[str, Any] = {UNDISTURBED: returns(self.data.backend)} | {
+            one.name: {
+                f"{strength:g}": returns(one.backend(self.data, strength)) for strength in one.strengths
+            }
             for one in DISTURBANCES
         }
         return {

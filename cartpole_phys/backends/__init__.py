@@ -1,1 +1,1 @@
-"""Worlds: environments of this package and any other Gymnasium ones, as data sets see them."""
+"""Backends: environments of this package and any other Gymnasium ones, as data sets see them."""

@@ -17,10 +17,10 @@ from cartpole_phys.system import CartPole
 from cartpole_phys.utils.typing import Array, Flags, IntArray
 
 
-class World(Protocol):
+class Backend(Protocol):
     """One environment id with its arguments, as data sets see it.
 
-    ``native.NativeWorld`` is one for this package's ids, ``foreign.ForeignWorld`` for all others.
+    ``native.NativeBackend`` is one for this package's ids, ``foreign.GymnasiumBackend`` for all others.
     """
 
     @property
@@ -55,7 +55,7 @@ class World(Protocol):
 
     @property
     def info_arrays(self) -> Layout:
-        """Type and shape of a row of every info that each file of this world holds."""
+        """Type and shape of a row of every info that each file of this backend holds."""
         ...
 
     @property
@@ -76,7 +76,7 @@ class World(Protocol):
             jobs: how many threads or processes play; the rows do not depend on it.
 
         Raises:
-            InputError: if the policy does not suit the world, or cannot be sent to other processes.
+            InputError: if the policy does not suit the backend, or cannot be sent to other processes.
         """
         ...
 
@@ -185,7 +185,7 @@ def changed_next(within: Flags, computed: Array, stored: Array) -> Flags:
 class HasPolicy(Protocol):
     """Something that makes its policy anew each time it is asked, such as a behaviour.
 
-    It may have a ``batch_policy`` too: the same policy in Python, for worlds that no kernel knows.
+    It may have a ``batch_policy`` too: the same policy in Python, for backends that no kernel knows.
     """
 
     @property

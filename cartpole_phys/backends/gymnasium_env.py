@@ -1,4 +1,4 @@
-"""Any Gymnasium environment as a world: played in Python, replayed where its state can be restored."""
+"""Any Gymnasium environment as a backend: played in Python, replayed where its state can be restored."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PROBE_EPISODES, PROBE_STEPS = 4, 50  # must be repeated to the last bit before a
 
 
 @dataclass(frozen=True, eq=False)
-class ForeignWorld:
+class GymnasiumBackend:
     """An environment id that is not this package's, with its arguments."""
 
     env_id: str
@@ -160,7 +160,7 @@ class ForeignPlayer:
         InputError: if the seed is no integer of at least 0.
     """
 
-    world: ForeignWorld
+    backend: GymnasiumBackend
     source: PolicySource
     seed: int
     _policy: Policy | None = field(default=None, init=False)
@@ -172,10 +172,10 @@ class ForeignPlayer:
     def play(self, first: int, count: int) -> Episodes:
         """The episodes ``first`` to ``first + count``."""
         if self._policy is None:
-            self._policy = self.world.policy(self.source)
-        self._envs += [self.world.make() for _ in range(count - len(self._envs))]
-        batch = Batch(self._envs[:count], self.world.physics, self.seed, first)
-        return batch.play(self._policy, self.world.action_space)
+            self._policy = self.backend.policy(self.source)
+        self._envs += [self.backend.make() for _ in range(count - len(self._envs))]
+        batch = Batch(self._envs[:count], self.backend.physics, self.seed, first)
+        return batch.play(self._policy, self.backend.action_space)
 
     def close(self) -> None:
         """Close the environments."""
@@ -183,8 +183,8 @@ class ForeignPlayer:
             self._envs.pop().close()
 
 
-def foreign_world(env_id: str, env_kwargs: Mapping[str, Any]) -> ForeignWorld:
-    """The world of any Gymnasium environment.
+def gymnasium_backend(env_id: str, env_kwargs: Mapping[str, Any]) -> GymnasiumBackend:
+    """The backend of any Gymnasium environment.
 
     Raises:
         InputError: if there is none of this id, a module is missing or an argument does not suit it, its
@@ -193,7 +193,7 @@ def foreign_world(env_id: str, env_kwargs: Mapping[str, Any]) -> ForeignWorld:
     spec = find_spec(env_id)
     env = make(spec, env_kwargs)
     try:
-        world = ForeignWorld(
+        backend = GymnasiumBackend(
             env_id,
             dict(env_kwargs),
             spec,
@@ -202,22 +202,22 @@ def foreign_world(env_id: str, env_kwargs: Mapping[str, Any]) -> ForeignWorld:
             _checked_limit(env_id, env),
             physics_state_of(env),
         )
-        _take_step(world, env)
-        return world
+        _take_step(backend, env)
+        return backend
     finally:
         env.close()
 
 
-def _take_step(world: ForeignWorld, env: Env) -> None:
+def _take_step(backend: GymnasiumBackend, env: Env) -> None:
     """Begin an episode, which shows what is wrong with arguments that making the environment takes."""
     try:
         with quietly():
             env.reset(seed=0)
             env.step(env.action_space.sample())
     except Exception as error:  # it is not this package's code, so it may raise anything
-        given = f" with the arguments {dict(world.env_kwargs)}" if world.env_kwargs else ""
+        given = f" with the arguments {dict(backend.env_kwargs)}" if backend.env_kwargs else ""
         raise InputError(
-            f"Environment {world.env_id!r} cannot take a step{given} ({one_line(error)}); "
+            f"Environment {backend.env_id!r} cannot take a step{given} ({one_line(error)}); "
             "mend the arguments, or the environment."
         ) from error
 

@@ -1,4 +1,4 @@
-"""This package's environments as worlds: played by compiled rollouts, replayed by the compiled step."""
+"""This package's environments as backends: played by compiled rollouts, replayed by the compiled step."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from cartpole_phys.utils.typing import Array, Flags
 
 
 @dataclass(frozen=True, eq=False)
-class NativeWorld:
+class NativeBackend:
     """An environment id of this package, with its arguments."""
 
     env_id: str
@@ -143,10 +143,10 @@ class NativePlayer:
         """Nothing is kept."""
 
 
-def native_world(env_id: str, env_kwargs: Mapping[str, Any]) -> NativeWorld:
-    """The world of one of this package's ids.
+def native_backend(env_id: str, env_kwargs: Mapping[str, Any]) -> NativeBackend:
+    """The backend of one of this package's ids.
 
     Raises:
         InputError: on another id or a bad argument.
     """
-    return NativeWorld(env_id, dict(env_kwargs), CartPole.from_id(env_id, env_kwargs))
+    return NativeBackend(env_id, dict(env_kwargs), CartPole.from_id(env_id, env_kwargs))

@@ -1,4 +1,4 @@
-"""The world of whatever a caller has at hand: an id, a specification or an environment."""
+"""Backends from what a caller passes: an id, a specification or an environment."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from cartpole_phys.backends.base import World
-from cartpole_phys.backends.gymnasium_env import foreign_world
+from cartpole_phys.backends.base import Backend
+from cartpole_phys.backends.gymnasium_env import gymnasium_backend
 from cartpole_phys.backends.make import NOT_FOR_DATA, find_spec
-from cartpole_phys.backends.native import native_world
+from cartpole_phys.backends.native import native_backend
 from cartpole_phys.system import CartPole
 from cartpole_phys.utils.errors import InputError
 
@@ -28,8 +28,8 @@ HARMLESS = (
 )
 
 
-def world_of(env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> World:
-    """The world of an environment id, with keyword arguments as for ``gym.make``.
+def make_backend(env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> Backend:
+    """The backend of an environment id, with keyword arguments as for ``gym.make``.
 
     Raises:
         InputError: on an unknown id or argument, a missing module, spaces that data sets do not hold, or
@@ -37,22 +37,22 @@ def world_of(env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> World:
     """
     env_id = env_id.removeprefix(OWN_MODULE)
     if env_id in CartPole.known_ids():
-        return native_world(env_id, env_kwargs or {})
-    return foreign_world(env_id, env_kwargs or {})
+        return native_backend(env_id, env_kwargs or {})
+    return gymnasium_backend(env_id, env_kwargs or {})
 
 
-def world_given(env: str | EnvSpec | gym.Env[Any, Any]) -> World:
-    """The world of an id, or of the id and arguments that something was made with.
+def backend_from(env: str | EnvSpec | gym.Env[Any, Any]) -> Backend:
+    """The backend of an id, or of the id and arguments that something was made with.
 
-    A world makes its own environments, so an environment that was changed since ``gym.make`` would be another
-    one: further wrappers are refused. Attributes that were set are not seen.
+    A backend makes its own environments, so an environment that was changed since ``gym.make`` would be
+    another one: further wrappers are refused. Attributes that were set are not seen.
 
     Raises:
         InputError: on anything else, an environment that ``gym.make`` did not make or that has further
-            wrappers, or as for ``world_of``.
+            wrappers, or as for ``make_backend``.
     """
     if isinstance(env, str):
-        return world_of(env)
+        return make_backend(env)
     if not isinstance(env, EnvSpec | gym.Env):
         raise InputError(f"Expected an environment id, an EnvSpec or a gymnasium.Env, got {env!r:.60}.")
     spec = env if isinstance(env, EnvSpec) else env.spec
@@ -66,7 +66,7 @@ def world_given(env: str | EnvSpec | gym.Env[Any, Any]) -> World:
                 f"Expected an environment as gymnasium.make gives it, got one wrapped in {name}; register the"
                 " wrapped environment under an id of its own and pass that."
             )
-    return world_of(spec.id, _arguments(spec, registered))
+    return make_backend(spec.id, _arguments(spec, registered))
 
 
 def _wrappers(env: EnvSpec | gym.Env[Any, Any]) -> Iterator[str]:

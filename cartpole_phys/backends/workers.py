@@ -24,7 +24,7 @@ from cartpole_phys.utils.errors import InputError, is_integer
 
 
 class Player(Protocol):
-    """Plays episodes of one world under one policy."""
+    """Plays episodes of one backend under one policy."""
 
     def play(self, first: int, count: int) -> Episodes:
         """The episodes ``first`` to ``first + count`` of its seed; ``first`` begins a batch."""

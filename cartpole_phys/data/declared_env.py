@@ -10,15 +10,15 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cartpole_phys.backends.base import World
-from cartpole_phys.backends.resolve import OWN_MODULE, world_of
+from cartpole_phys.backends.base import Backend
+from cartpole_phys.backends.resolve import OWN_MODULE, make_backend
 from cartpole_phys.utils.errors import InputError, is_integer
 
 MOST = 1_000  # of what each takes its time in every step
 IN_A_STEP = re.compile("substep|skip|repeat")  # in what environments call its number
 
 
-def stated_env(metadata: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+def declared_env(metadata: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """Id and arguments of a data set's environment, as for ``gym.make``.
 
     Raises:
@@ -74,10 +74,10 @@ def _texts(value: Any) -> Iterator[str]:
             waiting += one
 
 
-def stated_world(metadata: Mapping[str, Any]) -> World:
+def declared_backend(metadata: Mapping[str, Any]) -> Backend:
     """The environment that a data set names.
 
     Raises:
         InputError: if it names none that can be made, or that a file may ask for.
     """
-    return world_of(*stated_env(metadata))
+    return make_backend(*declared_env(metadata))

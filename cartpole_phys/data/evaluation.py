@@ -9,8 +9,8 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from cartpole_phys.backends.base import PolicySource, World
-from cartpole_phys.backends.resolve import world_given, world_of
+from cartpole_phys.backends.base import Backend, PolicySource
+from cartpole_phys.backends.resolve import backend_from, make_backend
 from cartpole_phys.data.score import all_references, mean_interval, normalized_score
 from cartpole_phys.data.stored_policies import behaviour_of, names_file
 from cartpole_phys.policies.resolve import as_policy, named_policy
@@ -47,25 +47,30 @@ def evaluate(
     Raises:
         InputError: on a policy or an environment that is none, or that do not fit together.
     """
-    world = world_given(env)
-    played = world.play(_source(policy, world), episodes, seed)
+    backend = backend_from(env)
+    played = backend.play(_source(policy, backend), episodes, seed)
     returns = played.returns
     mean, low, high = mean_interval(returns)
-    known = world.env_id in all_references()
-    score = float(normalized_score(world.env_id, mean)) if known else None
+    known = backend.env_id in all_references()
+    score = float(normalized_score(backend.env_id, mean)) if known else None
     return Evaluation(returns, played.lengths, mean, low, high, score)
 
 
-def _source(policy: Any, world: World) -> PolicySource:
+def _source(policy: Any, backend: Backend) -> PolicySource:
     """What a word or a path stands for, or anything that can act itself."""
     if isinstance(policy, os.PathLike) or (isinstance(policy, str) and names_file(policy)):
-        return _of_file(os.fspath(policy), world)
-    return named_policy(policy, world) if isinstance(policy, str) else as_policy(policy)
+        return _of_file(os.fspath(policy), backend)
+    return named_policy(policy, backend) if isinstance(policy, str) else as_policy(policy)
 
 
-def _of_file(path: str, world: World) -> PolicySource:
+def _of_file(path: str, backend: Backend) -> PolicySource:
     acted = behaviour_of(path)
-    own = world_of(acted.env_id, acted.env_kwargs)
-    if (own.observation_space.shape, own.action_space) != (world.observation_space.shape, world.action_space):
-        raise InputError(f"The policy of {path!r} acts in {acted.env_id}, which differs from {world.env_id}.")
+    own = make_backend(acted.env_id, acted.env_kwargs)
+    if (own.observation_space.shape, own.action_space) != (
+        backend.observation_space.shape,
+        backend.action_space,
+    ):
+        raise InputError(
+            f"The policy of {path!r} acts in {acted.env_id}, which differs from {backend.env_id}."
+        )
     return acted.behaviour

@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium as gym
 
 from cartpole_phys.backends.make import find_spec, make
-from cartpole_phys.data.declared_env import stated_env
+from cartpole_phys.data.declared_env import declared_env
 from cartpole_phys.data.exports.pickle import SUFFIX as PICKLE_SUFFIX
 from cartpole_phys.data.exports.pickle import read as read_pickle
 from cartpole_phys.data.fetch import fetch, is_name, similar_names
@@ -95,6 +95,6 @@ def make_env_and_dataset(
             that a file may not ask for.
     """
     whole = load_whole(path)
-    env_id, env_kwargs = stated_env(whole.metadata)
+    env_id, env_kwargs = declared_env(whole.metadata)
     train, validation = whole.split(share, seed)
     return make(find_spec(env_id), env_kwargs), train, validation

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from cartpole_phys.arguments import plain
-from cartpole_phys.backends.base import World
+from cartpole_phys.backends.base import Backend
 from cartpole_phys.backends.make import spec_json
-from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.data.tiers import (
     REPLAYS,
     STITCHING,
@@ -68,11 +68,11 @@ class Recipe:
     score_episodes: int | None = None  # that the score is measured on; by default 1,000 if affordable
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "env_id", self.world.env_id)
+        object.__setattr__(self, "env_id", self.backend.env_id)
         object.__setattr__(self, "env_kwargs", plain(self.env_kwargs))
         spec_json(self.env_id, self.env_kwargs)  # which every file holds
         object.__setattr__(self, "tier", self.tier or default_tier(self.policy))
-        check_combination(self.policy, self.tier, self.world)
+        check_combination(self.policy, self.tier, self.backend)
         object.__setattr__(self, "steps", self.steps if self.steps is not None else default_steps(self.tier))
         for flag, value in (("--steps", self.steps), ("--train-steps", self.train_steps)):
             if value is not None and (not is_integer(value) or value < 1):
@@ -95,8 +95,8 @@ class Recipe:
         few = self.score_episodes
         if few is not None and (not is_integer(few) or few < FEWEST_SCORED):
             raise InputError(f"Expected --score-episodes of at least {FEWEST_SCORED}, got {few}.")
-        if few is not None and simulated_steps(self.world, few) > MOST_EVALUATED:
-            most = MOST_EVALUATED // simulated_steps(self.world, 1)
+        if few is not None and simulated_steps(self.backend, few) > MOST_EVALUATED:
+            most = MOST_EVALUATED // simulated_steps(self.backend, 1)
             raise InputError(
                 f"Expected --score-episodes of at most {most:,}, which take {MOST_EVALUATED:,} steps of "
                 f"the simulator, got {few:,}."
@@ -127,9 +127,9 @@ class Recipe:
             )
 
     @cached_property
-    def world(self) -> World:
+    def backend(self) -> Backend:
         """The environment."""
-        return world_of(self.env_id, self.env_kwargs)
+        return make_backend(self.env_id, self.env_kwargs)
 
     @property
     def parts(self) -> list[Recipe]:
@@ -220,9 +220,9 @@ class Recipe:
         return {**asdict(self), "env_kwargs": dict(self.env_kwargs)}
 
 
-def simulated_steps(world: World, episodes: int) -> int:
+def simulated_steps(backend: Backend, episodes: int) -> int:
     """How many steps of the simulator so many episodes take at most."""
-    return episodes * world.max_episode_steps * int(world.env_kwargs.get("substeps", 1))
+    return episodes * backend.max_episode_steps * int(backend.env_kwargs.get("substeps", 1))
 
 
 def recipe_from(fields: Any) -> Recipe:
@@ -293,6 +293,6 @@ def released_recipes() -> dict[str, Recipe]:
         for env_id in CartPole.known_ids()
         for policy, tiers in TIERS.items()
         for tier in tiers
-        if offered(policy, world_of(env_id, {})) and tier != STITCHING
+        if offered(policy, make_backend(env_id, {})) and tier != STITCHING
     ]
     return {recipe.name: recipe for recipe in recipes}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cartpole_phys.data.declared_env import stated_env
+from cartpole_phys.data.declared_env import declared_env
 from cartpole_phys.data.hdf5.file import read_header
 from cartpole_phys.data.shards import MANIFEST
 from cartpole_phys.policies.behavior import Behaviour, from_description
@@ -50,7 +50,7 @@ def behaviour_of(path: str | os.PathLike[str]) -> Acted:
             f"Expected a data set with its behaviour policy in it, but {os.fspath(path)!r} does not say what "
             "acted; use one from: build-dataset"
         )
-    env_id, env_kwargs = stated_env(header.metadata)
+    env_id, env_kwargs = declared_env(header.metadata)
     last = len(parts) - 1
     behaviour = from_description(parts[last], header.weights.get(str(last), {}))
     return Acted(env_id, env_kwargs, behaviour)

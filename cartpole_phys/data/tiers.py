@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from gymnasium.spaces import Box
 
-from cartpole_phys.backends.base import World
+from cartpole_phys.backends.base import Backend
 from cartpole_phys.task import SWING_UP
 from cartpole_phys.utils.choices import choices, unknown
 from cartpole_phys.utils.errors import InputError
@@ -61,40 +61,40 @@ def tiers_of(policy: str) -> tuple[str, ...]:
     return TIERS[policy]
 
 
-def offered(policy: str, world: World) -> bool:
+def offered(policy: str, backend: Backend) -> bool:
     """Whether there are data sets of a policy in an environment."""
     if policy == "heuristic":
-        return world.system is not None
-    return policy != "sac" or isinstance(world.action_space, Box)
+        return backend.system is not None
+    return policy != "sac" or isinstance(backend.action_space, Box)
 
 
-def stitchable(world: World) -> bool:
+def stitchable(backend: Backend) -> bool:
     """Whether episodes go on from any state as they did before: swinging up, with nothing left to chance."""
-    system = world.system
+    system = backend.system
     if system is None or system.push_rate or system.randomize or system.noisy:
         return False
     return system.task.code == SWING_UP
 
 
-def check_combination(policy: str, tier: str, world: World) -> None:
+def check_combination(policy: str, tier: str, backend: Backend) -> None:
     """Refuse what makes no sense, and say what does.
 
     Raises:
         InputError: on an unknown policy or tier, or a combination that cannot be built.
     """
     tiers = tiers_of(policy)
-    if not offered(policy, world):
-        others = ", ".join(other for other in TIERS if offered(other, world))
+    if not offered(policy, backend):
+        others = ", ".join(other for other in TIERS if offered(other, backend))
         reason = "drives carts only" if policy == "heuristic" else "needs continuous actions"
         raise InputError(
-            f"Policy {policy!r} {reason}, so it is not offered in {world.env_id}; choose --policy from "
+            f"Policy {policy!r} {reason}, so it is not offered in {backend.env_id}; choose --policy from "
             f"{others} or MODULE:FACTORY."
         )
     if tier not in tiers:
         known = {name for group in (*TIERS.values(), OWN_POLICY_TIERS) for name in group}
         kind = "has no tier" if tier in known else "does not know the tier"
         raise InputError(f"Policy {policy!r} {kind} {tier!r}; {choices(tier, tiers)}")
-    if tier == STITCHING and not stitchable(world):
+    if tier == STITCHING and not stitchable(backend):
         raise InputError(
             f"The tier {tier!r} is for PhysCartPoleSwingUp-v0 without pushes, noise and drawn parameters; "
             f"choose from {', '.join(other for other in tiers if other != tier)}."

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cartpole_phys.backends.base import World
+from cartpole_phys.backends.base import Backend
 from cartpole_phys.backends.make import imported
 from cartpole_phys.policies.controllers import proportional, regulator, swing_up, uniform
 from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy, Policy
@@ -32,14 +32,14 @@ class _Call(NamedTuple):
 
 
 def policy_from_factory(
-    factory_name: str, place: CartPole | World, source_sha256: str | None = None
+    factory_name: str, place: CartPole | Backend, source_sha256: str | None = None
 ) -> Policy | CompiledPolicy:
     """The policy that MODULE:FACTORY returns; modules in the working directory are found too.
 
     The factory, a function or a class, is called with the arguments that are given, such as in
     ``dt.policy:load("checkpoints/mine", 450)``. Where none are, it is called without arguments if it needs
     none; else its only argument is the system (``CartPole``) in this package's environments, and the
-    ``World`` in others, which has the spaces. It may return anything that ``adapters.as_policy`` takes.
+    ``Backend`` in others, which has the spaces. It may return anything that ``adapters.as_policy`` takes.
 
     Args:
         factory_name: MODULE:FACTORY, or MODULE:FACTORY(ARGUMENTS) with numbers, strings and the like.
@@ -61,7 +61,7 @@ def policy_from_factory(
     except Exception as error:  # it is not this package's code, so it may raise anything
         raise InputError(
             f"Expected {factory_name!r} to return a policy when called with its arguments, without any, or "
-            f"with the system or world alone, but it raised {error!r:.200}; if it is the policy itself, "
+            f"with the system or backend alone, but it raised {error!r:.200}; if it is the policy itself, "
             "name a function that returns it."
         ) from error
     try:
@@ -80,7 +80,7 @@ def factory_description(factory_name: str) -> dict[str, str]:
     return {"kind": "factory", "place": factory_name, "source_sha256": _source_sha256(factory_name)}
 
 
-def _made(call: _Call, place: CartPole | World) -> Any:
+def _made(call: _Call, place: CartPole | Backend) -> Any:
     """What the factory returns."""
     if call.arguments is not None:
         positional, named = call.arguments
@@ -259,18 +259,18 @@ _SWING_UP: Mapping[str, Callable[[CartPole], CompiledPolicy]] = {"swing-up": _sw
 NAMES = tuple(dict.fromkeys((*_BALANCE, *_SWING_UP)))
 
 
-def names_for(place: CartPole | World) -> tuple[str, ...]:
-    """The names of the laws for a system's task or a world, the best one first."""
+def names_for(place: CartPole | Backend) -> tuple[str, ...]:
+    """The names of the laws for a system's task or a backend, the best one first."""
     return tuple(_makers(_system(place)))
 
 
-def named_policy(name: str | None, place: CartPole | World) -> Policy | CompiledPolicy:
+def named_policy(name: str | None, place: CartPole | Backend) -> Policy | CompiledPolicy:
     """The policy for a word, made for the place where it is to act.
 
     Args:
         name: one of ``names_for(place)``, None for the best of them, or MODULE:FACTORY, see
             ``policy_from_factory``.
-        place: physics and task of this package's environments, or any world.
+        place: physics and task of this package's environments, or any backend.
 
     Raises:
         InputError: on a name that is not known or belongs to another task, or a factory that is not there,
@@ -287,8 +287,8 @@ def named_policy(name: str | None, place: CartPole | World) -> Policy | Compiled
     return uniform() if system is None else _makers(system)[name](system)
 
 
-def _system(place: CartPole | World) -> CartPole | None:
-    """Physics and task of a place, None for worlds that are not this package's."""
+def _system(place: CartPole | Backend) -> CartPole | None:
+    """Physics and task of a place, None for backends that are not this package's."""
     return place if isinstance(place, CartPole) else place.system
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cartpole_phys.data.declared_env import stated_world
+from cartpole_phys.data.declared_env import declared_backend
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.utils.errors import InputError
 from dt.models.base import Model
@@ -60,9 +60,9 @@ def played_windows(checkpoint: Checkpoint, episodes: int, seed: int) -> Any:
     model, source = checkpoint.model.eval(), checkpoint.source
     if not hasattr(model, "transformer"):
         raise InputError(f"Expected a transformer, got a model of kind {checkpoint.recipe.kind!r}.")
-    world = stated_world({"env_id": source.env_id, "env_kwargs": source.env_kwargs})
+    backend = declared_backend({"env_id": source.env_id, "env_kwargs": source.env_kwargs})
     wanted = default_targets(checkpoint)[0] if np.isnan(source.max_return) else None  # None: as in its data
-    played = world.play(load(checkpoint, wanted), episodes, seed)
+    played = backend.play(load(checkpoint, wanted), episodes, seed)
     sampler = model.sampler(played, checkpoint.normalization, next(model.parameters()).device)
     return sampler.at(_starts(played, model.window, seed))  # type: ignore[attr-defined]
 

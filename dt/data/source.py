@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box
 
-from cartpole_phys.backends.base import World
-from cartpole_phys.data.declared_env import stated_world
+from cartpole_phys.backends.base import Backend
+from cartpole_phys.data.declared_env import declared_backend
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.spaces import ActionSpace
 from cartpole_phys.utils.errors import InputError
@@ -66,13 +66,13 @@ def describe(episodes: Episodes) -> Source:
         InputError: if the data are empty, not finite, without an environment or not possible in it.
     """
     _check_values(episodes)
-    world = stated_world(episodes.metadata)
-    _check_fit(episodes, world)
+    backend = declared_backend(episodes.metadata)
+    _check_fit(episodes, backend)
     eligible = episodes.filter(episodes.eligible)
     returns = eligible.returns
     return Source(
-        env_id=world.env_id,
-        env_kwargs=dict(world.env_kwargs),
+        env_id=backend.env_id,
+        env_kwargs=dict(backend.env_kwargs),
         dataset_name=str(episodes.metadata.get("dataset_name", "unnamed")),
         sha256=_fingerprint(episodes),
         eligible=Eligible(
@@ -81,7 +81,7 @@ def describe(episodes: Episodes) -> Source:
             rows=eligible.steps,
             sha256=_fingerprint(eligible),
         ),
-        spaces=spaces_of(world),
+        spaces=spaces_of(backend),
         min_return=float(returns.min()),
         mean_return=float(returns.mean()),
         max_return=float(returns.max()),
@@ -102,44 +102,44 @@ def _check_values(episodes: Episodes) -> None:
             )
 
 
-def spaces_of(world: World) -> Spaces:
+def spaces_of(backend: Backend) -> Spaces:
     """What an environment lets a model read and write.
 
     Raises:
         InputError: if choices are not counted from 0.
     """
-    low, high = _bounds(world.action_space)
+    low, high = _bounds(backend.action_space)
     return Spaces(
-        observation_size=(world.observation_space.shape or (0,))[0],
-        action_size=len(low) if world.continuous else int(high) + 1,
-        continuous=world.continuous,
-        max_episode_steps=world.max_episode_steps,
-        action_low=tuple(low.tolist()) if world.continuous else (),
-        action_high=tuple(high.tolist()) if world.continuous else (),
+        observation_size=(backend.observation_space.shape or (0,))[0],
+        action_size=len(low) if backend.continuous else int(high) + 1,
+        continuous=backend.continuous,
+        max_episode_steps=backend.max_episode_steps,
+        action_low=tuple(low.tolist()) if backend.continuous else (),
+        action_high=tuple(high.tolist()) if backend.continuous else (),
     )
 
 
-def _check_fit(episodes: Episodes, world: World) -> None:
+def _check_fit(episodes: Episodes, backend: Backend) -> None:
     """Make sure that data are possible in an environment.
 
     Raises:
         InputError: if they are not.
     """
     longest = int(episodes.lengths.max())
-    if longest > world.max_episode_steps:
+    if longest > backend.max_episode_steps:
         raise InputError(
-            f"Expected episodes of at most {world.max_episode_steps} steps, as {world.env_id} has, got one "
-            f"of {longest}; cut it or register the environment with more steps."
+            f"Expected episodes of at most {backend.max_episode_steps} steps, as {backend.env_id} has, got "
+            f"one of {longest}; cut it or register the environment with more steps."
         )
-    rows, space = episodes.steps, world.action_space
-    _check_shape("observations", episodes.observations, (rows, *(world.observation_space.shape or ())))
+    rows, space = episodes.steps, backend.action_space
+    _check_shape("observations", episodes.observations, (rows, *(backend.observation_space.shape or ())))
     _check_shape("actions", episodes.actions, (rows, *(space.shape or ())))
     low, high = _bounds(space)
     outside = (episodes.actions < low) | (episodes.actions > high)
-    if outside.any() or (episodes.actions.dtype.kind == "f") != world.continuous:
+    if outside.any() or (episodes.actions.dtype.kind == "f") != backend.continuous:
         row = int(np.argwhere(outside)[0, 0]) if outside.any() else 0
         raise InputError(
-            f"Expected actions in {space}, as {world.env_id} has, got {episodes.actions[row]} in row {row}."
+            f"Expected actions in {space}, as {backend.env_id} has, got {episodes.actions[row]} in row {row}."
         )
 
 

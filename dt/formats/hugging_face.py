@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cartpole_phys.data.declared_env import stated_world
+from cartpole_phys.data.declared_env import declared_backend
 from cartpole_phys.utils.errors import InputError, needing
 from cartpole_phys.utils.files import unfinished_folder
 from dt.data.source import UNKNOWN, Eligible, Source, spaces_of
@@ -253,7 +253,7 @@ def _origin(source: str, env_id: str | None, theirs: DecisionTransformerConfig) 
     """
     if env_id is None:
         raise InputError(f"The checkpoint {source!r} does not say its environment; name it.")
-    spaces = spaces_of(stated_world({"env_id": env_id}))
+    spaces = spaces_of(declared_backend({"env_id": env_id}))
     expected = (spaces.observation_size, spaces.action_size if spaces.continuous else 0)
     if (theirs.state_dim, theirs.act_dim) != expected:
         raise InputError(

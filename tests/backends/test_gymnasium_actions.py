@@ -9,7 +9,7 @@ from gymnasium import spaces
 from gymnasium.wrappers import TransformAction
 
 from cartpole_phys.backends.random_policy import UniformPolicy
-from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.physics import Params
 from cartpole_phys.policies.controllers import proportional, regulator
 from cartpole_phys.rollouts.policy import ActionBatch
@@ -22,13 +22,13 @@ from tests.backends.test_native import Failing
 @pytest.mark.parametrize("policy", [proportional(1.0, False), regulator(Params())])
 def test_laws_for_cart_poles_are_refused(policy: Any) -> None:
     with pytest.raises(InputError, match="law that balances this package's own cart-poles"):
-        world_of("CartPole-v1").play(policy, 1, 0)
+        make_backend("CartPole-v1").play(policy, 1, 0)
 
 
 def test_what_a_policy_raises_is_passed_on() -> None:
     for jobs in (1, 2):
         with pytest.raises(ZeroDivisionError, match="no action"):
-            world_of("Pendulum-v1").play(Failing, 40, 0, jobs)
+            make_backend("Pendulum-v1").play(Failing, 40, 0, jobs)
 
 
 def test_uniform_actions_fill_their_space() -> None:
@@ -48,7 +48,7 @@ def test_uniform_actions_fill_their_space() -> None:
 def test_environments_are_given_what_is_stored() -> None:
     """A float32 number that lies inside float64 bounds; the environment itself checks that it does."""
     for limit in (0.1, 0.3):  # whose nearest float32 numbers are larger
-        episodes = world_of("Test/Odd-v0", {"limit": limit}).play(Always([7.0]), 1, 0)
+        episodes = make_backend("Test/Odd-v0", {"limit": limit}).play(Always([7.0]), 1, 0)
         assert episodes.actions.dtype == np.float32
         assert 0.99 * limit < episodes.actions[0, 0] <= limit
         expected = (episodes.actions.sum(axis=1) / 10).astype("f4")
@@ -77,11 +77,11 @@ class Mirror(Always):
 )
 def test_actions_that_are_none_are_refused(env_id: str, action: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        world_of(env_id).play(Always(action), 1, 0)
+        make_backend(env_id).play(Always(action), 1, 0)
 
 
 def test_a_policy_answers_only_for_episodes_that_run() -> None:
-    episodes = world_of("Test/Blind-v0").play(Mirror(), 8, 0)
+    episodes = make_backend("Test/Blind-v0").play(Mirror(), 8, 0)
     assert len(set(episodes.lengths)) > 2
     assert np.isfinite(episodes.actions).all()
 
@@ -98,7 +98,7 @@ def test_actions_that_are_changed_on_the_way_stay_as_executed() -> None:
 
     gym.register("Test/Spoiling-v0", make, max_episode_steps=5)
     try:
-        episodes = world_of("Test/Spoiling-v0").play(Always([0.5]), 2, 0)
+        episodes = make_backend("Test/Spoiling-v0").play(Always([0.5]), 2, 0)
     finally:
         del gym.registry["Test/Spoiling-v0"]
     assert (episodes.actions == 0.5).all()

@@ -1,4 +1,4 @@
-"""Any Gymnasium environment as a world: the same rows at any number of jobs, and steps that repeat."""
+"""Any Gymnasium environment as a backend: the same rows at any number of jobs, and steps that repeat."""
 
 import subprocess
 import sys
@@ -15,9 +15,9 @@ from gymnasium.envs.classic_control import PendulumEnv
 from gymnasium.envs.registration import WrapperSpec
 from gymnasium.wrappers import NormalizeReward, TransformObservation
 
-from cartpole_phys.backends.base import NotReplayable, World
+from cartpole_phys.backends.base import Backend, NotReplayable
 from cartpole_phys.backends.gymnasium_batch import BATCH_SIZE, episode_seed
-from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.backends.simulator_state import CLASSIC, physics_state_of
 from cartpole_phys.data.building.build import build_dataset
 from cartpole_phys.data.recipe import Recipe
@@ -85,9 +85,9 @@ def registered() -> Any:
         del gym.registry[f"Test/{env_id}"]
 
 
-def streamed(world: World, source: Any, steps: int, jobs: int) -> Episodes:
+def streamed(backend: Backend, source: Any, steps: int, jobs: int) -> Episodes:
     needed = lambda played, rows: played + (rows < steps)  # noqa: E731
-    with closing(world.stream(source, 3, needed, jobs)) as batches:
+    with closing(backend.stream(source, 3, needed, jobs)) as batches:
         return concatenate(list(batches)).head(steps)
 
 
@@ -106,23 +106,23 @@ class Always:
 
 @pytest.mark.parametrize("source", [uniform(), Chance])
 def test_rows_do_not_depend_on_the_jobs(source: Any) -> None:
-    world = world_of("Pendulum-v1")
-    rows = streamed(world, source, 14_000, 1)  # three batches
-    assert_equal(streamed(world, source, 14_000, 2), rows)
-    assert_equal(world.play(source, 40, 3), world.play(source, 40, 3, jobs=2))
-    assert_equal(world.play(source, 40, 3), rows.head(40 * 200))
+    backend = make_backend("Pendulum-v1")
+    rows = streamed(backend, source, 14_000, 1)  # three batches
+    assert_equal(streamed(backend, source, 14_000, 2), rows)
+    assert_equal(backend.play(source, 40, 3), backend.play(source, 40, 3, jobs=2))
+    assert_equal(backend.play(source, 40, 3), rows.head(40 * 200))
     assert (rows.actions[:200] != rows.actions[BATCH_SIZE * 200 :][:200]).all()  # batches differ
 
 
 def test_few_episodes_are_the_first_of_many() -> None:
-    world = world_of("CartPole-v1")
-    many = world.play(uniform(), BATCH_SIZE + 3, 7)
-    assert_equal(world.play(uniform(), 3, 7), many.head(int(many.offsets[3])))
+    backend = make_backend("CartPole-v1")
+    many = backend.play(uniform(), BATCH_SIZE + 3, 7)
+    assert_equal(backend.play(uniform(), 3, 7), many.head(int(many.offsets[3])))
     assert len(many) == BATCH_SIZE + 3
 
 
 def test_any_episode_can_be_made_again_alone() -> None:
-    episodes = world_of("Pendulum-v1", {"g": 9.0}).play(uniform(), BATCH_SIZE + 2, 5)
+    episodes = make_backend("Pendulum-v1", {"g": 9.0}).play(uniform(), BATCH_SIZE + 2, 5)
     index = BATCH_SIZE + 1
     env = gym.make("Pendulum-v1", g=9.0)
     seen = env.reset(seed=episode_seed(5, index))[0]
@@ -139,26 +139,28 @@ def test_any_episode_can_be_made_again_alone() -> None:
 
 @pytest.mark.parametrize("env_id", CLASSIC_IDS)
 def test_infos_are_as_the_world_says(env_id: str) -> None:
-    world = world_of(env_id)
-    episodes = world.play(uniform(), 3, 0)
-    assert set(episodes.infos) == {*world.info_arrays, "action_log_probs"}
-    for name, (dtype, trailing) in world.info_arrays.items():
+    backend = make_backend(env_id)
+    episodes = backend.play(uniform(), 3, 0)
+    assert set(episodes.infos) == {*backend.info_arrays, "action_log_probs"}
+    for name, (dtype, trailing) in backend.info_arrays.items():
         assert (episodes.infos[name].dtype.str, episodes.infos[name].shape[1:]) == (dtype, trailing)
     assert not episodes.infos[CUT].any()
     arrays = episodes.as_d4rl()
     assert not (arrays["terminals"] & arrays["timeouts"]).any()
-    assert (episodes.lengths[episodes.truncations[episodes.offsets[1:] - 1]] == world.max_episode_steps).all()
+    assert (
+        episodes.lengths[episodes.truncations[episodes.offsets[1:] - 1]] == backend.max_episode_steps
+    ).all()
 
 
 @pytest.mark.parametrize("env_id", CLASSIC_IDS)
 def test_steps_repeat_and_every_bit_counts(env_id: str) -> None:
-    world = world_of(env_id)
-    arrays = world.play(uniform(), 6, 0).as_d4rl()
+    backend = make_backend(env_id)
+    arrays = backend.play(uniform(), 6, 0).as_d4rl()
     row = middle(arrays)
     first = int(np.flatnonzero(arrays["terminals"] | arrays["timeouts"])[0]) + 1
 
     def wrong(changed: dict[str, np.ndarray]) -> dict[str, list[int]]:
-        found = world.differences(changed)
+        found = backend.differences(changed)
         return {what: np.flatnonzero(rows).tolist() for what, rows in found.items() if rows.any()}
 
     assert wrong(arrays) == {}
@@ -169,14 +171,14 @@ def test_steps_repeat_and_every_bit_counts(env_id: str) -> None:
     assert row - 1 in wrong(flipped(arrays, "infos/qvel", row))["next state"]
     assert row - 1 in wrong(flipped(arrays, "infos/qpos", row))["next state"]
     other = arrays["actions"].copy()
-    other[row] = 0.5 * other[row] if world.continuous else 1 - min(other[row], 1)
+    other[row] = 0.5 * other[row] if backend.continuous else 1 - min(other[row], 1)
     assert row in wrong({**arrays, "actions": other})["next state"]
 
 
 def test_a_state_that_its_type_cannot_hold() -> None:
-    world = world_of("Acrobot-v1")  # its first state is float32
-    arrays = world.play(uniform(), 1, 0).as_d4rl()
-    assert world.differences(flipped(arrays, "infos/qpos", 0))["state"].tolist()[:2] == [True, False]
+    backend = make_backend("Acrobot-v1")  # its first state is float32
+    arrays = backend.play(uniform(), 1, 0).as_d4rl()
+    assert backend.differences(flipped(arrays, "infos/qpos", 0))["state"].tolist()[:2] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -189,20 +191,20 @@ def test_a_state_that_its_type_cannot_hold() -> None:
     ],
 )
 def test_what_cannot_be_restored_is_never_passed(env_id: str, words: str) -> None:
-    world = world_of(env_id)
+    backend = make_backend(env_id)
     with pytest.raises(NotReplayable, match=words):
-        world.differences(world.play(uniform(), 3, 0).as_d4rl())
+        backend.differences(backend.play(uniform(), 3, 0).as_d4rl())
 
 
 def test_rows_that_cannot_be_repeated() -> None:
-    world = world_of("CartPole-v1")
-    arrays = world.play(uniform(), 3, 0).as_d4rl()
+    backend = make_backend("CartPole-v1")
+    arrays = backend.play(uniform(), 3, 0).as_d4rl()
     with pytest.raises(NotReplayable, match="there is no infos/qvel"):
-        world.differences({name: array for name, array in arrays.items() if name != "infos/qvel"})
+        backend.differences({name: array for name, array in arrays.items() if name != "infos/qvel"})
     with pytest.raises(NotReplayable, match="CartPole-v1 refuses a state or an action"):
-        world.differences({**arrays, "actions": arrays["actions"] + 5})
+        backend.differences({**arrays, "actions": arrays["actions"] + 5})
     unknown = np.full_like(arrays["infos/qpos"], np.nan)
-    assert world.differences({**arrays, "infos/qpos": unknown})["next state"].any()
+    assert backend.differences({**arrays, "infos/qpos": unknown})["next state"].any()
 
 
 def test_states_are_read_from_any_environment() -> None:
@@ -247,26 +249,26 @@ def test_states_are_read_from_any_environment() -> None:
 )
 def test_unfit_environments_are_refused(env_id: str, env_kwargs: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        world_of(env_id, env_kwargs)
+        make_backend(env_id, env_kwargs)
 
 
 def test_a_time_limit_can_be_given() -> None:
-    world = world_of("Pendulum-v1", {"max_episode_steps": 7})
-    assert world.max_episode_steps == 7
-    assert world.play(uniform(), 3, 0).lengths.tolist() == [7, 7, 7]
+    backend = make_backend("Pendulum-v1", {"max_episode_steps": 7})
+    assert backend.max_episode_steps == 7
+    assert backend.play(uniform(), 3, 0).lengths.tolist() == [7, 7, 7]
 
 
 def test_old_ids_make_no_noise() -> None:
-    assert world_of("CartPole-v0").play(uniform(), 2, 0).steps > 0  # warnings are errors here
+    assert make_backend("CartPole-v0").play(uniform(), 2, 0).steps > 0  # warnings are errors here
 
 
 MISSING = """
 import sys
 sys.modules["mujoco"] = None
 from cartpole_phys.utils.errors import InputError
-from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.resolve import make_backend
 try:
-    world_of("HalfCheetah-v5")
+    make_backend("HalfCheetah-v5")
 except InputError as error:
     print(error)
 """
@@ -310,7 +312,7 @@ def test_who_registers_our_class_anew_gets_what_was_registered() -> None:
     gym.register("Test/Half-v0", "cartpole_phys.env:PhysCartPoleEnv", max_episode_steps=5,
                  kwargs={"integrator": "rk4"}, additional_wrappers=(half,))  # fmt: skip
     try:
-        episodes = world_of("Test/Half-v0").play(Always([0.0]), 1, 0)
+        episodes = make_backend("Test/Half-v0").play(Always([0.0]), 1, 0)
         assert "Test/Half-v0" not in CartPole.known_ids()
     finally:
         del gym.registry["Test/Half-v0"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cartpole_phys.backends.gymnasium_env import foreign_world
-from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.gymnasium_env import gymnasium_backend
+from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.backends.simulator_state import physics_state_of
 from cartpole_phys.policies.controllers import uniform
 from tests.backends.test_native import flipped
@@ -21,12 +21,12 @@ ENV_IDS = ["HalfCheetah-v5", "Hopper-v5", "Ant-v5", "Humanoid-v5", "InvertedPend
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
 def test_steps_repeat_and_every_bit_counts(env_id: str) -> None:
-    world = world_of(env_id, LIMIT)
-    arrays = world.play(uniform(), 4, 0).as_d4rl()
+    backend = make_backend(env_id, LIMIT)
+    arrays = backend.play(uniform(), 4, 0).as_d4rl()
     row = 1
 
     def wrong(changed: dict[str, np.ndarray]) -> dict[str, int]:
-        found = world.differences(changed)
+        found = backend.differences(changed)
         return {what: int(np.argmax(rows)) for what, rows in found.items() if rows.any()}
 
     assert wrong(arrays) == {}
@@ -39,7 +39,7 @@ def test_steps_repeat_and_every_bit_counts(env_id: str) -> None:
 
 
 def test_contacts_are_among_the_steps() -> None:
-    env = foreign_world("HalfCheetah-v5", LIMIT).make()
+    env = gymnasium_backend("HalfCheetah-v5", LIMIT).make()
     env.reset(seed=0)
     env.action_space.seed(0)
     contacts = 0
@@ -51,7 +51,7 @@ def test_contacts_are_among_the_steps() -> None:
 
 def test_positions_alone_would_not_do() -> None:
     """Without the solver's warm start a step after a contact differs, so it is stored."""
-    env = foreign_world("HalfCheetah-v5", {}).make()
+    env = gymnasium_backend("HalfCheetah-v5", {}).make()
     env.reset(seed=0)
     bare, physics = env.unwrapped, physics_state_of(env)
     assert physics is not None
@@ -73,13 +73,13 @@ def test_positions_alone_would_not_do() -> None:
 
 
 def test_mujoco_makes_no_noise(tmp_path: Path) -> None:
-    program = "from cartpole_phys.backends.resolve import world_of; world_of('HalfCheetah-v5').make()"
+    program = "from cartpole_phys.backends.resolve import make_backend; make_backend('HalfCheetah-v5').make()"
     result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
     )
     assert (result.stdout, result.stderr, list(tmp_path.iterdir())) == ("", "", [])
     handler = mujoco.get_mju_user_warning()
-    world_of("HalfCheetah-v5")
+    make_backend("HalfCheetah-v5")
     assert mujoco.get_mju_user_warning() is handler
 
 

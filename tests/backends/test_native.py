@@ -1,4 +1,4 @@
-"""This package's environments as worlds: rows at any number of jobs, replays, and processes that end."""
+"""This package's environments as backends: rows at any number of jobs, replays, and processes that end."""
 
 import multiprocessing
 import os
@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cartpole_phys.backends.base import NotReplayable, World, policy_of
-from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.base import Backend, NotReplayable, policy_of
+from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.episodes import Episodes, concatenate
 from cartpole_phys.policies.controllers import proportional, uniform
 from cartpole_phys.rollouts.collect import collect, play
@@ -28,7 +28,7 @@ VARIED: dict[str, Any] = {
     "observation_noise": 0.01,
     "push_rate": 5.0,
 }
-WORLDS: list[tuple[str, dict[str, Any]]] = [
+BACKENDS: list[tuple[str, dict[str, Any]]] = [
     ("PhysCartPole-v0", {"push_rate": 5.0, "integrator": "rk4", "substeps": 2}),
     ("PhysCartPole-v0", VARIED),
     ("PhysCartPoleDiscrete-v0", {}),
@@ -78,10 +78,10 @@ def assert_equal(a: Episodes, b: Episodes) -> None:
         np.testing.assert_array_equal(array, b.as_d4rl()[name], name)
 
 
-def streamed(world: World, source: Any, steps: int, jobs: int) -> Episodes:
+def streamed(backend: Backend, source: Any, steps: int, jobs: int) -> Episodes:
     """Exactly so many steps."""
     needed = lambda played, rows: played + (rows < steps)  # noqa: E731
-    with closing(world.stream(source, 3, needed, jobs)) as batches:
+    with closing(backend.stream(source, 3, needed, jobs)) as batches:
         return concatenate(list(batches)).head(steps)
 
 
@@ -105,20 +105,20 @@ def test_compiled_rows_are_those_of_collect(source: Any, jobs: int) -> None:
     policy = policy_of(source)
     assert isinstance(policy, CompiledPolicy)
     expected = collect(CartPole(), policy, 20_000, 3)
-    assert_equal(streamed(world_of("PhysCartPole-v0"), source, 20_000, jobs), expected)
+    assert_equal(streamed(make_backend("PhysCartPole-v0"), source, 20_000, jobs), expected)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_rows_of_python_policies_are_those_of_collect(jobs: int) -> None:
     expected = collect(CartPole(), Chance(), 15_000, 3)
-    assert_equal(streamed(world_of("PhysCartPole-v0"), Chance, 15_000, jobs), expected)
+    assert_equal(streamed(make_backend("PhysCartPole-v0"), Chance, 15_000, jobs), expected)
 
 
 @pytest.mark.parametrize(("episodes", "jobs"), [(5, 1), (5, 2), (600, 2)])
 def test_played_episodes_are_those_of_play(episodes: int, jobs: int) -> None:
-    world = world_of("PhysCartPole-v0")
+    backend = make_backend("PhysCartPole-v0")
     for policy in (Chance(), uniform()):
-        assert_equal(world.play(policy, episodes, 1, jobs), play(CartPole(), policy, episodes, 1))
+        assert_equal(backend.play(policy, episodes, 1, jobs), play(CartPole(), policy, episodes, 1))
 
 
 def test_no_more_is_begun_than_is_needed() -> None:
@@ -128,32 +128,32 @@ def test_no_more_is_begun_than_is_needed() -> None:
         asked.append((played, rows))
         return 300
 
-    parts = list(world_of("PhysCartPole-v0").stream(Chance, 0, needed, 1))
+    parts = list(make_backend("PhysCartPole-v0").stream(Chance, 0, needed, 1))
     assert [len(part) for part in parts] == [256, 256]
     assert [played for played, _ in asked] == [0, 256, 512]
 
 
-@pytest.mark.parametrize(("env_id", "env_kwargs"), WORLDS)
+@pytest.mark.parametrize(("env_id", "env_kwargs"), BACKENDS)
 def test_infos_are_as_the_world_says(env_id: str, env_kwargs: dict[str, Any]) -> None:
-    world = world_of(env_id, env_kwargs)
-    infos = world.play(uniform(), 3, 0).infos
-    assert set(infos) == {*world.info_arrays, "action_log_probs"}
-    for name, (dtype, trailing) in world.info_arrays.items():
+    backend = make_backend(env_id, env_kwargs)
+    infos = backend.play(uniform(), 3, 0).infos
+    assert set(infos) == {*backend.info_arrays, "action_log_probs"}
+    for name, (dtype, trailing) in backend.info_arrays.items():
         assert (infos[name].dtype.str, infos[name].shape[1:]) == (dtype, trailing)
 
 
 @pytest.mark.parametrize("independent", [False, True])
-@pytest.mark.parametrize(("env_id", "env_kwargs"), WORLDS)
+@pytest.mark.parametrize(("env_id", "env_kwargs"), BACKENDS)
 def test_steps_repeat_and_every_bit_counts(
     env_id: str, env_kwargs: dict[str, Any], independent: bool
 ) -> None:
-    world = world_of(env_id, env_kwargs)
-    arrays = world.play(uniform(), 8, 0).as_d4rl()
+    backend = make_backend(env_id, env_kwargs)
+    arrays = backend.play(uniform(), 8, 0).as_d4rl()
     row = middle(arrays)
     first = int(np.flatnonzero(arrays["terminals"] | arrays["timeouts"])[0]) + 1
 
     def wrong(changed: dict[str, np.ndarray]) -> dict[str, list[int]]:
-        found = world.differences(changed, independent)
+        found = backend.differences(changed, independent)
         return {what: np.flatnonzero(rows).tolist() for what, rows in found.items() if rows.any()}
 
     assert wrong(arrays) == {}
@@ -173,49 +173,49 @@ def test_steps_repeat_and_every_bit_counts(
 
 
 def test_rows_that_cannot_be_repeated() -> None:
-    world = world_of("PhysCartPoleDiscrete-v0")
-    arrays = world.play(uniform(), 3, 0).as_d4rl()
+    backend = make_backend("PhysCartPoleDiscrete-v0")
+    arrays = backend.play(uniform(), 3, 0).as_d4rl()
     with pytest.raises(NotReplayable, match="there is no infos/push"):
-        world.differences({name: array for name, array in arrays.items() if name != "infos/push"})
+        backend.differences({name: array for name, array in arrays.items() if name != "infos/push"})
     with pytest.raises(NotReplayable, match=r"infos/qpos has rows of shape \(1,\), this environment \(2,\)"):
-        world.differences({**arrays, "infos/qpos": arrays["infos/qpos"][:, :1]})
+        backend.differences({**arrays, "infos/qpos": arrays["infos/qpos"][:, :1]})
     with pytest.raises(NotReplayable, match="actions is float32, expected <i8"):
-        world.differences({**arrays, "actions": arrays["actions"].astype("f4")})
+        backend.differences({**arrays, "actions": arrays["actions"].astype("f4")})
     for independent in (False, True):
         with pytest.raises(NotReplayable, match="Expected actions from 0 to 1, got 7"):
-            world.differences({**arrays, "actions": np.full_like(arrays["actions"], 7)}, independent)
+            backend.differences({**arrays, "actions": np.full_like(arrays["actions"], 7)}, independent)
 
 
-@pytest.mark.parametrize(("env_id", "env_kwargs"), WORLDS)
+@pytest.mark.parametrize(("env_id", "env_kwargs"), BACKENDS)
 def test_own_ids_are_native(env_id: str, env_kwargs: dict[str, Any]) -> None:
-    world = world_of(f"cartpole_phys:{env_id}", env_kwargs)
+    backend = make_backend(f"cartpole_phys:{env_id}", env_kwargs)
     system = CartPole.from_id(env_id, env_kwargs)
-    assert (world.env_id, world.env_kwargs, world.system) == (env_id, env_kwargs, system)
-    assert world.observation_space.shape == (system.task.observation_size,)
-    assert world.max_episode_steps == 500
-    assert world.continuous == (world.action_space.shape == (1,)) == system.continuous
+    assert (backend.env_id, backend.env_kwargs, backend.system) == (env_id, env_kwargs, system)
+    assert backend.observation_space.shape == (system.task.observation_size,)
+    assert backend.max_episode_steps == 500
+    assert backend.continuous == (backend.action_space.shape == (1,)) == system.continuous
 
 
 def test_bad_numbers_are_refused() -> None:
-    world = world_of("PhysCartPole-v0")
+    backend = make_backend("PhysCartPole-v0")
     for source in (uniform(), Chance):
         with pytest.raises(InputError, match="at least 1 job, got 0"):
-            list(world.stream(source, 0, lambda *_: 1, 0))
+            list(backend.stream(source, 0, lambda *_: 1, 0))
         with pytest.raises(InputError, match="at least 1 episode, got 0"):
-            world.play(source, 0, 0)
+            backend.play(source, 0, 0)
         with pytest.raises(InputError, match="at least 1 job, got -1"):
-            world.play(source, 1, 0, -1)
+            backend.play(source, 1, 0, -1)
 
 
 def test_errors_in_other_processes_come_here_and_end_them() -> None:
-    world = world_of("PhysCartPole-v0")
+    backend = make_backend("PhysCartPole-v0")
     with pytest.raises(ZeroDivisionError, match="no action") as raised:
-        world.play(Failing, 300, 0, jobs=2)
+        backend.play(Failing, 300, 0, jobs=2)
     assert "In another process" in raised.value.__notes__[0]
     with pytest.raises(InputError, match="has ended with exit code 3"):
-        world.play(Dying, 300, 0, jobs=2)
+        backend.play(Dying, 300, 0, jobs=2)
     with pytest.raises(InputError, match="can be sent to other processes"):
-        world.play(lambda: Chance(), 300, 0, jobs=2)
+        backend.play(lambda: Chance(), 300, 0, jobs=2)
     assert multiprocessing.active_children() == []
 
 
@@ -224,7 +224,7 @@ import signal
 import time
 from pathlib import Path
 from tests.backends.test_native import Chance
-from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.resolve import make_backend
 
 class Slow(Chance):
     def act(self, observations, rewards):
@@ -235,7 +235,7 @@ FOLDER = %r
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
     try:
-        world_of("PhysCartPole-v0").play(Slow, 600, 0, jobs=2)
+        make_backend("PhysCartPole-v0").play(Slow, 600, 0, jobs=2)
     except KeyboardInterrupt:
         print("interrupted")
 """

@@ -34,11 +34,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Question, Path]:
 def test_the_usual_strength_disturbs_nothing_and_others_do(one: Disturbance) -> None:
     data, policy = QUESTION.tiers[BALANCE][0], proportional(1.0, continuous=True)
     plain, usual, *others = (
-        world.play(policy, 20, 0).returns
-        for world in (
-            data.world,
-            one.world(data, one.usual),
-            *(one.world(data, value) for value in one.strengths),
+        backend.play(policy, 20, 0).returns
+        for backend in (
+            data.backend,
+            one.backend(data, one.usual),
+            *(one.backend(data, value) for value in one.strengths),
         )
     )
     assert np.array_equal(plain, usual)

@@ -133,18 +133,18 @@ def test_a_cell_tells_its_curve_its_wishes_and_its_recipe(folder: Path) -> None:
 def test_a_method_may_scale_otherwise_and_plays_the_episodes_of_its_seed(folder: Path) -> None:
     """With outputs that stand for next to no force, a model leaves the cart alone, whatever it learned."""
     idle = measure(Cell(MIXED, _method("bc", scaling={"action_reach": (1e-9,)}), 1), PROTOCOL, folder)
-    alone = MIXED.world.play(proportional(0.0, continuous=True), PROTOCOL.episodes, 1_001)
+    alone = MIXED.backend.play(proportional(0.0, continuous=True), PROTOCOL.episodes, 1_001)
     assert idle["played"][0]["returns"] == alone.returns.tolist()
 
 
 def test_behaviours_play_what_models_play_and_count_as_in_the_data(folder: Path) -> None:
     many = replace(PROTOCOL, episodes=200)
     result = behaviours.measure(MIXED, many, folder)
-    world, by_name = MIXED.world, {(part["name"], part["tier"]): part for part in result["parts"]}
+    backend, by_name = MIXED.backend, {(part["name"], part["tier"]): part for part in result["parts"]}
     weak = by_name[behaviours.SAMPLED, "weak"]
     assert weak["rows"] == 1_000
     assert by_name[behaviours.RANDOM, "random"]["returns"][1] == pytest.approx(
-        world.play(uniform(), 200, 1_001).returns, abs=1e-3
+        backend.play(uniform(), 200, 1_001).returns, abs=1e-3
     )
     weighed = behaviours.run_returns(result, behaviours.SAMPLED)
     assert weighed.shape == (2,)
@@ -167,7 +167,7 @@ def test_the_mean_action_of_a_law_under_noise_is_the_law(tmp_path: Path) -> None
         [part for part in result["parts"] if part["name"] == name]
         for name in (behaviours.SAMPLED, behaviours.MEAN_ACTION)
     )
-    law = data.world.play(swing_up(Params()), PROTOCOL.episodes, EVALUATION_SEED)
+    law = data.backend.play(swing_up(Params()), PROTOCOL.episodes, EVALUATION_SEED)
     assert [part["returns"][0] for part in calm] == 3 * [law.returns.round(3).tolist()]
     assert np.mean(acted[0]["returns"]) < np.mean(acted[2]["returns"]) < law.returns.mean()
 

@@ -11,7 +11,7 @@ from gymnasium.wrappers import ClipAction, HumanRendering, NormalizeObservation,
 
 import cartpole_phys
 from benchmarks.pendulum_reference import PendulumReference
-from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.data import score
 from cartpole_phys.data.evaluation import evaluate
 from cartpole_phys.data.score import mean_interval, references, references_of, return_of_score
@@ -110,7 +110,7 @@ def test_the_policy_of_a_file(medium_file: Path) -> None:
 )
 def test_environments_at_hand(env: Callable[[], Any]) -> None:
     result, usual = evaluate(swinging, env(), 4), evaluate(swinging, "Pendulum-v1", 4)
-    expected = world_of("Pendulum-v1", {"g": 5.0}).play(as_policy(swinging), 4, 0)
+    expected = make_backend("Pendulum-v1", {"g": 5.0}).play(as_policy(swinging), 4, 0)
     np.testing.assert_array_equal(result.returns, expected.returns)
     assert (result.returns != usual.returns).any()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cartpole_phys import build_dataset, check
-from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.score import return_of_score
 from cartpole_phys.policies.resolve import named_policy
@@ -79,7 +79,7 @@ def test_a_checkpoint_is_a_policy_for_data_sets(medium_file: Path, tmp_path: Pat
     episodes = load_file(path)
     assert episodes.metadata["recipe"]["policy"] == policy
     target = return_of_score("PhysCartPole-v0", 50.0)
-    again = world_of("PhysCartPole-v0").play(load(out, target), 3, seed=0)
+    again = make_backend("PhysCartPole-v0").play(load(out, target), 3, seed=0)
     assert len(again) == 3
     loaded = named_policy(policy, CartPole())
     assert isinstance(loaded, CheckpointPolicy)

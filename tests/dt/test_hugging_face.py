@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from cartpole_phys.backends.random_policy import UniformPolicy
-from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.utils.errors import InputError
 from dt.data.windows import Batch
 from dt.formats import hugging_face
@@ -115,9 +115,9 @@ def test_what_we_save_comes_back(trained: Checkpoint, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def pendulum() -> Checkpoint:
     """A Decision Transformer of actions between -2 and 2."""
-    world = world_of("Pendulum-v1", {"max_episode_steps": 20})
+    backend = make_backend("Pendulum-v1", {"max_episode_steps": 20})
     metadata = {"env_id": "Pendulum-v1", "env_kwargs": {}, "dataset_name": "pendulum"}
-    episodes = world.play(UniformPolicy(world.action_space), 5, seed=0)
+    episodes = backend.play(UniformPolicy(backend.action_space), 5, seed=0)
     return train(replace(episodes, metadata=metadata), small_recipe(steps=5))
 
 
@@ -184,7 +184,7 @@ def test_we_open_what_transformers_saves(pickled: bool, tmp_path: Path) -> None:
     assert loaded.normalization.observation_std == (1.5, 2.0, 0.125, 1.0)
     assert loaded.normalization.return_scale == 1_000.0
     assert hugging_face.load(tmp_path, CONTINUOUS, 5.0).normalization.return_scale == 5.0
-    episodes = world_of(CONTINUOUS).play(load(loaded, 100.0), 2, seed=0)
+    episodes = make_backend(CONTINUOUS).play(load(loaded, 100.0), 2, seed=0)
     assert np.isfinite(episodes.actions).all()
     with pytest.raises(InputError, match=r"finite target return, .* got nan"):
         load(loaded)

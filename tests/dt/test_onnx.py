@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.utils.errors import InputError
 from dt.formats import onnx
 from dt.models.decision import DecisionConfig
@@ -59,7 +59,7 @@ def test_onnx_acts_as_we_do(
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     assert isinstance(checkpoint.model, HistoryModel)
     target, context = 300.0, checkpoint.model.context
-    episodes = world_of(env_id).play(load(checkpoint, target), 3, seed=0)
+    episodes = make_backend(env_id).play(load(checkpoint, target), 3, seed=0)
     for episode in episodes:
         wanted = target - np.concatenate([[0.0], np.cumsum(episode.rewards[:-1], dtype=np.float64)])
         if kind == "reinformer":

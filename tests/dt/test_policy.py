@@ -6,7 +6,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.rollouts.collect import play
 from cartpole_phys.rollouts.policy import ActionBatch
 from cartpole_phys.system import CartPole
@@ -103,7 +103,7 @@ def test_an_episode_longer_than_the_timestep_table_is_refused() -> None:
 def test_an_environment_with_other_observations_is_refused() -> None:
     policy = load(trained_on(CONTINUOUS))
     with pytest.raises(InputError, match=r"observations of 4 numbers, as in training, got \(3,\)"):
-        world_of("Pendulum-v1").play(policy, 2, 0)
+        make_backend("Pendulum-v1").play(policy, 2, 0)
 
 
 def test_evaluation_plays_each_target_on_the_same_episodes() -> None:

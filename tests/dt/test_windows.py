@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.policies.controllers import uniform
 from cartpole_phys.utils.errors import InputError
@@ -139,8 +139,8 @@ def test_data_that_cannot_be_used_are_refused() -> None:
 
 
 def test_actions_of_any_size_are_seen_between_minus_one_and_one() -> None:
-    world = world_of("Pendulum-v1")
-    played = world.play(uniform(), 2, seed=0)
+    backend = make_backend("Pendulum-v1")
+    played = backend.play(uniform(), 2, seed=0)
     episodes = replace(played, metadata={"env_id": "Pendulum-v1", "env_kwargs": {}})
     normalization = normalization_of(episodes)
     raw = torch.as_tensor(episodes.actions)

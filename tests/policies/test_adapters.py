@@ -12,9 +12,9 @@ import pytest
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from cartpole_phys.backends.base import World
+from cartpole_phys.backends.base import Backend
 from cartpole_phys.backends.random_policy import UniformPolicy
-from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.kernels.control_laws import UNIFORM
 from cartpole_phys.policies.controllers import uniform
 from cartpole_phys.policies.resolve import (
@@ -54,9 +54,9 @@ class Memoryless:
         return -observations[:, 1:2], None
 
 
-def by_world(world: World) -> UniformPolicy:
-    """A factory that needs to know the world."""
-    return UniformPolicy(world.action_space)
+def by_backend(backend: Backend) -> UniformPolicy:
+    """A factory that needs to know the backend."""
+    return UniformPolicy(backend.action_space)
 
 
 def by_system(system: CartPole) -> Any:
@@ -86,22 +86,22 @@ def test_trained_models_act_as_by_themselves(algorithm: type[BaseAlgorithm], env
     model = algorithm("MlpPolicy", gym.make(env_id), seed=0, device="cpu")  # type: ignore[call-arg]
     policy = as_policy(model)
     assert isinstance(policy, PredictPolicy)
-    episodes = world_of(env_id).play(policy, 2, 0)
+    episodes = make_backend(env_id).play(policy, 2, 0)
     expected = model.predict(episodes.observations, deterministic=True)[0]
     np.testing.assert_allclose(episodes.actions, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_recurrent_models_keep_their_state_for_an_episode() -> None:
-    world, policy = world_of("Pendulum-v1", {"max_episode_steps": 10}), as_policy(Recurrent())
+    backend, policy = make_backend("Pendulum-v1", {"max_episode_steps": 10}), as_policy(Recurrent())
     for _ in range(2):
-        episodes = world.play(policy, 3, 0)
+        episodes = backend.play(policy, 3, 0)
         expected = np.tile(np.arange(10, dtype="f4") / 100, 3)
         np.testing.assert_array_equal(episodes.actions[:, 0], expected.astype("f4"))
 
 
 @pytest.mark.parametrize("given", [Memoryless(), lambda observations: -observations[:, 1:2]])
 def test_models_and_functions_without_states(given: Any) -> None:
-    episodes = world_of("Pendulum-v1", {"max_episode_steps": 10}).play(as_policy(given), 1, 0)
+    episodes = make_backend("Pendulum-v1", {"max_episode_steps": 10}).play(as_policy(given), 1, 0)
     np.testing.assert_array_equal(episodes.actions, -episodes.observations[:, 1:2])
 
 
@@ -109,7 +109,7 @@ def test_functions_of_discrete_actions() -> None:
     policy = as_policy(lambda observations: (observations[:, 2] > 0).astype(int))
     assert isinstance(policy, FunctionPolicy)
     for env_id in ("CartPole-v1", "PhysCartPoleDiscrete-v0"):
-        episodes = world_of(env_id).play(policy, 2, 0)
+        episodes = make_backend(env_id).play(policy, 2, 0)
         np.testing.assert_array_equal(episodes.actions, episodes.observations[:, 2] > 0)
 
 
@@ -117,11 +117,11 @@ def test_functions_of_discrete_actions() -> None:
 def test_functions_of_one_observation_are_told_that_they_get_many(env_id: str) -> None:
     words = r"takes a batch of observations, here of shape \(\d+, 4\), .* but it raised TypeError"
     with pytest.raises(InputError, match=words):
-        world_of(env_id).play(as_policy(lambda observation: int(observation[2] > 0)), 3, 0)
+        make_backend(env_id).play(as_policy(lambda observation: int(observation[2] > 0)), 3, 0)
 
 
 def test_policies_of_this_package_stay_themselves() -> None:
-    policy = UniformPolicy(world_of("Pendulum-v1").action_space)
+    policy = UniformPolicy(make_backend("Pendulum-v1").action_space)
     assert as_policy(policy) is policy
     compiled = uniform()
     assert as_policy(compiled) is compiled
@@ -137,8 +137,8 @@ def test_what_cannot_act_is_refused(given: Any, words: str) -> None:
 
 
 def test_factories_are_given_the_place() -> None:
-    pendulum, own = world_of("Pendulum-v1"), world_of("PhysCartPole-v0")
-    made = policy_from_factory("tests.policies.test_adapters:by_world", pendulum)
+    pendulum, own = make_backend("Pendulum-v1"), make_backend("PhysCartPole-v0")
+    made = policy_from_factory("tests.policies.test_adapters:by_backend", pendulum)
     assert isinstance(made, UniformPolicy)
     assert made.action_space is pendulum.action_space
     for place in (own, CartPole()):
@@ -159,21 +159,21 @@ def test_factories_are_given_the_place() -> None:
 
 
 def test_factories_are_given_the_arguments() -> None:
-    world = world_of("Pendulum-v1")
+    backend = make_backend("Pendulum-v1")
     observations = np.array([[0.0, 0.5, 0.0]], np.float32)
     for text, expected in (
         ("tests.policies.test_adapters:gained(2)", 1.0),
         ("tests.policies.test_adapters:gained(gain=-3.0)", -1.5),
         ("tests.policies.test_adapters:gained(2, add=[1])", 2.0),
     ):
-        policy = policy_from_factory(text, world)
+        policy = policy_from_factory(text, backend)
         assert isinstance(policy, FunctionPolicy)
         policy.begin(1, np.random.default_rng(0))
         np.testing.assert_array_equal(policy.act(observations, np.zeros(1)).actions, [[expected]])
     with pytest.raises(
         InputError, match=r"'tests.policies.test_adapters:gained\(\)' to return a policy .*TypeError"
     ):
-        policy_from_factory("tests.policies.test_adapters:gained()", world)
+        policy_from_factory("tests.policies.test_adapters:gained()", backend)
 
 
 @pytest.mark.parametrize(
@@ -181,32 +181,32 @@ def test_factories_are_given_the_arguments() -> None:
 )
 def test_arguments_that_are_no_literals_are_refused(rest: str) -> None:
     with pytest.raises(InputError, match=r"Expected MODULE:FACTORY, or MODULE:FACTORY\(ARGUMENTS\) with"):
-        policy_from_factory(f"tests.policies.test_adapters:{rest}", world_of("Pendulum-v1"))
+        policy_from_factory(f"tests.policies.test_adapters:{rest}", make_backend("Pendulum-v1"))
 
 
-def test_names_in_other_worlds() -> None:
-    world = world_of("CartPole-v1")
-    assert names_for(world) == ("random",)
+def test_names_in_other_backends() -> None:
+    backend = make_backend("CartPole-v1")
+    assert names_for(backend) == ("random",)
     for name in (None, "random"):
-        policy = named_policy(name, world)
+        policy = named_policy(name, backend)
         assert isinstance(policy, CompiledPolicy)
         assert policy.rule == UNIFORM
     with pytest.raises(InputError, match="'lqr' is not for this task; choose from random, a data set's FILE"):
-        named_policy("lqr", world)
+        named_policy("lqr", backend)
 
 
 def test_a_factory_is_described_by_its_source() -> None:
-    described = factory_description("tests.policies.test_adapters:by_world")
+    described = factory_description("tests.policies.test_adapters:by_backend")
     source = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
     assert described == {
         "kind": "factory",
-        "place": "tests.policies.test_adapters:by_world",
+        "place": "tests.policies.test_adapters:by_backend",
         "source_sha256": source,
     }
-    world = world_of("Pendulum-v1")
-    policy_from_factory(described["place"], world, source)
+    backend = make_backend("Pendulum-v1")
+    policy_from_factory(described["place"], backend, source)
     with pytest.raises(InputError, match=f"is not the one that acted .sha256 {'0' * 64}.; get that version"):
-        policy_from_factory(described["place"], world, "0" * 64)
+        policy_from_factory(described["place"], backend, "0" * 64)
     with pytest.raises(InputError, match=re.escape("module with a source file, but 'builtins' has none")):
         factory_description("builtins:dict")
     with pytest.raises(InputError, match="has no function or class 'absent'"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import cartpole_phys
-from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.data.checks.schema import expected_arrays
 from cartpole_phys.episodes import CUT, Episodes
 from cartpole_phys.policies.training.envs import ColumnsReader
@@ -54,7 +54,7 @@ def test_every_training_step_replays_to_the_last_bit(
     run = trained(small_recipe(algorithm, env_id, env_kwargs=env_kwargs))
     for until in (3, 240, None):
         arrays = run.recording.episodes(until).as_d4rl()
-        wrong = world_of(env_id, env_kwargs).differences(arrays)
+        wrong = make_backend(env_id, env_kwargs).differences(arrays)
         assert not {what: rows for what, rows in wrong.items() if rows.any()}
         assert len(arrays["rewards"]) == (until or 288)
         ends = arrays["terminals"] | arrays["timeouts"]
@@ -73,7 +73,7 @@ def test_recorded_arrays_are_those_of_a_data_set(env_id: str, env_kwargs: dict[s
         recorder.step(np.array([recorder.action_space.sample() for _ in range(2)]))
     arrays = recorder.recording().episodes().as_d4rl()
     found = {name: (array.dtype.str, array.shape[1:]) for name, array in arrays.items()}
-    assert found == expected_arrays(world_of(env_id, env_kwargs))
+    assert found == expected_arrays(make_backend(env_id, env_kwargs))
 
 
 def test_recording_grows_and_passes_everything_on() -> None:
@@ -89,7 +89,7 @@ def test_recording_grows_and_passes_everything_on() -> None:
     episodes = recorder.recording().episodes()
     assert episodes.steps == 2 * steps
     assert np.abs(episodes.actions).max() == 1.0
-    wrong = world_of("PhysCartPole-v0").differences(episodes.as_d4rl())
+    wrong = make_backend("PhysCartPole-v0").differences(episodes.as_d4rl())
     assert not any(rows.any() for rows in wrong.values())
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.data.building.build import build_dataset
 from cartpole_phys.data.hdf5.file import Contents, read, write
 from cartpole_phys.play import cast_for
@@ -99,7 +99,7 @@ def test_what_is_wrong_with_a_module_is_told(
     with pytest.raises(InputError, match=expected):
         named_policy("broken_module:make", CartPole())
     with pytest.raises(InputError, match=expected):
-        world_of("broken_module:Some-v0")
+        make_backend("broken_module:Some-v0")
 
 
 def test_a_folder_of_shards_is_no_policy(tmp_path: Path) -> None:

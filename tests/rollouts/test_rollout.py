@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import cartpole_phys
-from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.episodes import CUT, Episodes
 from cartpole_phys.kernels.control_laws import PROPORTIONAL
 from cartpole_phys.kernels.integrators import INTEGRATORS
@@ -231,8 +231,8 @@ def test_what_is_no_seed_is_refused(seed: Any) -> None:
     for begin in (
         lambda: play(CartPole(), uniform(), 1, seed),
         lambda: collect(CartPole(), uniform(), 1, seed),
-        lambda: world_of("PhysCartPole-v0").stream(uniform(), seed, lambda *_: 1),
-        lambda: world_of("Pendulum-v1").stream(uniform(), seed, lambda *_: 1),
+        lambda: make_backend("PhysCartPole-v0").stream(uniform(), seed, lambda *_: 1),
+        lambda: make_backend("Pendulum-v1").stream(uniform(), seed, lambda *_: 1),
     ):
         with pytest.raises(InputError, match="Expected a seed as an integer of at least 0, got"):
             begin()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cartpole_phys.backends.base import PolicySource, World
+from cartpole_phys.backends.base import Backend, PolicySource
 from cartpole_phys.backends.workers import OnEpisodes
 from cartpole_phys.data.recipe import MOST_EVALUATED, Recipe, simulated_steps
 from cartpole_phys.data.score import mean_interval, score
@@ -13,17 +13,17 @@ from cartpole_phys.data.score import mean_interval, score
 EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES = 1_000, 200_000, 100  # that score a policy
 
 
-def affordable_episodes(world: World, episodes: int, steps: int, fewest: int) -> int:
+def affordable_episodes(backend: Backend, episodes: int, steps: int, fewest: int) -> int:
     """So many episodes; as many as so many steps hold where the environment is not compiled."""
-    if world.system is not None:
+    if backend.system is not None:
         return episodes
-    return min(max(steps // world.max_episode_steps, fewest), episodes)
+    return min(max(steps // backend.max_episode_steps, fewest), episodes)
 
 
 def evaluation_of(recipe: Recipe) -> dict[str, int]:
     """How many episodes a behaviour's score is measured on, and their seed."""
-    usual = affordable_episodes(recipe.world, EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES)
-    most = max(MOST_EVALUATED // simulated_steps(recipe.world, 1), 1)
+    usual = affordable_episodes(recipe.backend, EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES)
+    most = max(MOST_EVALUATED // simulated_steps(recipe.backend, 1), 1)
     episodes = min(usual, most) if recipe.score_episodes is None else recipe.score_episodes
     return {"episodes": episodes, "seed": recipe.derived_seed("evaluation")}
 
@@ -51,5 +51,5 @@ def score_of_returns(returns: Any, references: Mapping[str, Any]) -> dict[str, f
 
 
 def _returns(recipe: Recipe, source: PolicySource, told: OnEpisodes) -> Any:
-    world: World = recipe.world
-    return world.play(source, **evaluation_of(recipe), told=told).returns
+    backend: Backend = recipe.backend
+    return backend.play(source, **evaluation_of(recipe), told=told).returns

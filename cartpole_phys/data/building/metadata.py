@@ -41,7 +41,7 @@ def metadata_of(
 
 def implied_by(recipe: Recipe) -> dict[str, Any]:
     """The attributes that follow from a file's recipe alone."""
-    system = recipe.world.system
+    system = recipe.backend.system
     return {
         "schema_version": SCHEMA_VERSION,
         "env_id": recipe.env_id,

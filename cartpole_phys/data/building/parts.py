@@ -50,7 +50,7 @@ class Part:
         if self.behaviour.description["kind"] != "factory":
             return self.behaviour
         place, sha256 = (str(self.behaviour.description[key]) for key in ("place", "source_sha256"))
-        return partial(policy_from_factory, place, self.recipe.world, sha256)
+        return partial(policy_from_factory, place, self.recipe.backend, sha256)
 
     @property
     def seed(self) -> int:
@@ -61,9 +61,9 @@ class Part:
         """The part's exactly ``rows`` rows, as they are played; ``jobs`` changes none of them."""
         if self.recording is not None:
             return iter([self.recording])
-        world = self.recipe.world
-        needed = partial(episodes_for, self.rows, world.max_episode_steps)
-        return cut(world.stream(self.source, self.seed, needed, jobs), self.rows)
+        backend = self.recipe.backend
+        needed = partial(episodes_for, self.rows, backend.max_episode_steps)
+        return cut(backend.stream(self.source, self.seed, needed, jobs), self.rows)
 
 
 def origin(recipe: Recipe) -> str:
@@ -88,7 +88,7 @@ class Prepared:
 
 def _stitched(recipe: Recipe) -> Part:
     """Pieces of the expert's episodes."""
-    system = recipe.world.system
+    system = recipe.backend.system
     assert system is not None
     assert recipe.steps is not None
     expert = heuristic_behaviour(recipe.env_id, system, "expert", recipe.derived_seed("calibration"))
@@ -121,9 +121,9 @@ def prepare(recipe: Recipe, cache: Cache, progress: Progress) -> Prepared:
         elif part.tier == STITCHING:
             parts.append(_stitched(part))
         elif part.policy == "heuristic":
-            assert part.world.system is not None
+            assert part.backend.system is not None
             seed = part.derived_seed("calibration")
-            behaviour = heuristic_behaviour(part.env_id, part.world.system, part.tier, seed)
+            behaviour = heuristic_behaviour(part.env_id, part.backend.system, part.tier, seed)
             parts.append(Part(part, behaviour))
         elif is_own_policy(part.policy):
             parts.append(_own(part))

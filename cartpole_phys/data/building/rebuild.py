@@ -11,7 +11,7 @@ from typing import Any
 from cartpole_phys.data.building.metadata import versions
 from cartpole_phys.data.building.parts import COLLECTION, Part, prepare
 from cartpole_phys.data.building.summary import flat
-from cartpole_phys.data.declared_env import stated_env
+from cartpole_phys.data.declared_env import declared_env
 from cartpole_phys.data.hashing import ARRAY_HASHES, TableHash
 from cartpole_phys.data.hdf5.file import Header, read_header
 from cartpole_phys.data.provenance import Differences, differing, stated_versions
@@ -91,7 +91,7 @@ def _parts(header: Header, policy: str | None, progress: Progress) -> list[Part]
         InputError: if they are not described.
     """
     fields = header.metadata.get("recipe")
-    stated_env(fields if isinstance(fields, Mapping) else {})
+    declared_env(fields if isinstance(fields, Mapping) else {})
     recipe: Recipe = recipe_from(fields)
     described: Any = header.metadata.get("parts")
     if (

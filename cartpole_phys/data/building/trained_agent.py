@@ -108,7 +108,7 @@ def _training_recipe(recipe: Recipe, chosen: Selection) -> TrainingRecipe:
         goal=goal,
         seed=recipe.seed,
         deterministic=recipe.deterministic,
-        evaluation_episodes=affordable_episodes(recipe.world, EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES),
+        evaluation_episodes=affordable_episodes(recipe.backend, EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES),
     )
 
 

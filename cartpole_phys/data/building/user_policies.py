@@ -26,10 +26,10 @@ def require_repeatable(recipe: Recipe, source: PolicySource) -> None:
     Raises:
         InputError: if it chooses other actions for the same observations.
     """
-    world, policy = recipe.world, policy_of(source)
-    episodes = affordable_episodes(world, EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES)
+    backend, policy = recipe.backend, policy_of(source)
+    episodes = affordable_episodes(backend, EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES)
     seed = recipe.derived_seed("repetition")
-    if _acts_differently(*(world.play(policy, episodes, seed) for _ in range(2))):
+    if _acts_differently(*(backend.play(policy, episodes, seed) for _ in range(2))):
         raise InputError(
             f"Expected a policy that acts the same in the same episodes, but {recipe.policy!r} chose other "
             "actions for the same observations; draw random numbers only from the generator that the "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from cartpole_phys.data.checks.base import CannotTell, Gate, GateFailure, first_row, need, stated_world
+from cartpole_phys.data.checks.base import CannotTell, Gate, GateFailure, declared_backend, first_row, need
 from cartpole_phys.data.hdf5.blocks import Block
 from cartpole_phys.data.hdf5.file import Header
 
@@ -17,7 +17,7 @@ class Actions(Gate):
 
     def __init__(self, header: Header) -> None:
         super().__init__(header)
-        self._space = stated_world(header).action_space
+        self._space = declared_backend(header).action_space
 
     def see(self, block: Block) -> None:
         (given,) = need(block, "actions")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cartpole_phys.backends.base import World
+from cartpole_phys.backends.base import Backend
 from cartpole_phys.data import declared_env as stated
 from cartpole_phys.data.hdf5.blocks import Block
 from cartpole_phys.data.hdf5.file import Header
@@ -90,14 +90,14 @@ def need(block: Block, *names: str) -> list[Array]:
     return found
 
 
-def stated_world(header: Header) -> World:
+def declared_backend(header: Header) -> Backend:
     """The environment that a file names.
 
     Raises:
         CannotTell: if it names none that can be made, or that a file may ask for.
     """
     try:
-        return stated.stated_world(header.metadata)
+        return stated.declared_backend(header.metadata)
     except InputError as error:
         raise CannotTell(str(error)) from error
 

@@ -16,7 +16,7 @@ import numpy as np
 from cartpole_phys.data.building.heuristics import EPISODES, TARGETS
 from cartpole_phys.data.building.metadata import implied_by, implied_by_part
 from cartpole_phys.data.checks.base import FACTORY, CannotTell, GateFailure, described_parts
-from cartpole_phys.data.declared_env import stated_env
+from cartpole_phys.data.declared_env import declared_env
 from cartpole_phys.data.hashing import ARRAY_HASHES, METADATA_HASH, metadata_sha256
 from cartpole_phys.data.hdf5.d4rl_v2 import v2_metadata
 from cartpole_phys.data.hdf5.file import Header
@@ -121,7 +121,7 @@ def require_equal(what: str, found: Any, expected: Any) -> None:
 
 def _recipe(fields: Any) -> Recipe:
     try:
-        stated_env(fields if isinstance(fields, Mapping) else {})
+        declared_env(fields if isinstance(fields, Mapping) else {})
         return recipe_from(fields)
     except InputError as error:
         raise CannotTell(str(error)) from error
@@ -237,8 +237,8 @@ def _kind(recipe: Recipe) -> str:
         return FACTORY
     if recipe.policy in TRAINED:
         return "network"
-    assert recipe.world.system is not None
-    return "swing_up" if recipe.world.system.task.code == SWING_UP else "proportional"
+    assert recipe.backend.system is not None
+    return "swing_up" if recipe.backend.system.task.code == SWING_UP else "proportional"
 
 
 def _heuristic(what: str, recipe: Recipe, part: Mapping[str, Any]) -> None:

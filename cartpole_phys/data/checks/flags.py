@@ -6,8 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from cartpole_phys.backends.base import World
-from cartpole_phys.data.checks.base import Gate, GateFailure, first_row, need, stated_world
+from cartpole_phys.backends.base import Backend
+from cartpole_phys.data.checks.base import Gate, GateFailure, declared_backend, first_row, need
 from cartpole_phys.data.hdf5.blocks import Block
 from cartpole_phys.data.hdf5.file import Header
 from cartpole_phys.utils.typing import Array
@@ -23,9 +23,9 @@ class Flags(Gate):
         self._ends = self._terminals = self._timeouts = 0
 
     @cached_property
-    def _world(self) -> World:
+    def _backend(self) -> Backend:
         """Known only where the file names it; only time limits need it."""
-        return stated_world(self.header)
+        return declared_backend(self.header)
 
     def see(self, block: Block) -> None:
         terminals, timeouts = need(block, "terminals", "timeouts")
@@ -44,11 +44,11 @@ class Flags(Gate):
 
     def _check_limits(self, block: Block, ends: Array, timeouts: Array) -> None:
         (cuts,) = need(block, "infos/collection_cut")
-        limit = self._world.max_episode_steps
+        limit = self._backend.max_episode_steps
         lengths = np.diff(np.concatenate([[-1], ends]))
         starts = block.start + ends - lengths + 1
         long, early = lengths > limit, timeouts[ends] & ~cuts[ends] & (lengths < limit)
-        early &= self._world.system is not None  # other environments may truncate for reasons of their own
+        early &= self._backend.system is not None  # other environments may truncate for reasons of their own
         if long.any():
             raise GateFailure(
                 f"the episode from row {starts[long][0]} on is longer than the limit of {limit} steps"

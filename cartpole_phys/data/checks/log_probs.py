@@ -14,11 +14,11 @@ from cartpole_phys.data.checks.base import (
     Gate,
     GateFailure,
     NotApplicable,
+    declared_backend,
     first_row,
     need,
     require_own_code,
     stated_parts,
-    stated_world,
 )
 from cartpole_phys.data.hdf5.blocks import Block
 from cartpole_phys.data.hdf5.file import Header
@@ -40,7 +40,7 @@ class LogProbs(Gate):
         self._parts = stated_parts(header)
         if LOG_PROBS not in header.arrays:
             raise NotApplicable("the file holds no log-probabilities")
-        self._world = stated_world(header)
+        self._backend = declared_backend(header)
         self._rows = 0
 
     def see(self, block: Block) -> None:
@@ -69,7 +69,7 @@ class LogProbs(Gate):
         part, weights = self._parts[number], self.header.weights.get(str(number), {})
         require_own_code(part)
         if part.get("kind") == "uniform":
-            log_prob = UniformPolicy(self._world.action_space).log_prob
+            log_prob = UniformPolicy(self._backend.action_space).log_prob
             return {LOG_PROBS: np.full(len(arrays["actions"]), log_prob, np.float32)}
         observations, raw = arrays["observations"], arrays.get(RAW_ACTIONS)
         try:
@@ -90,7 +90,7 @@ class LogProbs(Gate):
             CannotTell: if its actions have no probability.
         """
         policy, rows = from_description(part, {}).policy, len(arrays["actions"])
-        system, observations = self._world.system, arrays["observations"]
+        system, observations = self._backend.system, arrays["observations"]
         if system is None or observations.shape != (rows, system.task.observation_size):
             raise CannotTell("the observations are not those of the environment")
         actions = np.ascontiguousarray(arrays["actions"], np.float32).reshape(rows)  # (N,) or (N, 1) -> (N,)

@@ -99,6 +99,6 @@ class Metadata(Gate):
         """Its arrays, as a file holds them."""
         try:
             behavior = from_description(part, self.header.weights.get(str(number), {}))
-            return flat(recipe.world.play(behavior, 1, part["collection_seed"]))
+            return flat(recipe.backend.play(behavior, 1, part["collection_seed"]))
         except InputError as error:
             raise CannotTell(f"the policy of part {number} does not act: {error}") from error

@@ -10,8 +10,8 @@ from cartpole_phys.data.checks.base import (
     Gate,
     GateFailure,
     NotApplicable,
+    declared_backend,
     first_row,
-    stated_world,
 )
 from cartpole_phys.data.hdf5.blocks import Block
 from cartpole_phys.data.hdf5.file import Header
@@ -29,7 +29,7 @@ class Replay(Gate):
 
     def __init__(self, header: Header) -> None:
         super().__init__(header)
-        self._world = stated_world(header)
+        self._backend = declared_backend(header)
         self._rows = 0
 
     def see(self, block: Block) -> None:
@@ -46,7 +46,7 @@ class Replay(Gate):
         self._rows += block.rows
 
     def _differences(self, block: Block) -> Mapping[str, Array]:
-        return self._world.differences(block.arrays)
+        return self._backend.differences(block.arrays)
 
     def verdict(self) -> str:
         return f"{self._rows:,} steps repeated to the last bit"
@@ -56,7 +56,7 @@ class IndependentReplay(Replay):
     """The same by another implementation: the scalar environment instead of the compiled batch."""
 
     def _differences(self, block: Block) -> Mapping[str, Array]:
-        return self._world.differences(block.arrays, independent=True)
+        return self._backend.differences(block.arrays, independent=True)
 
     def verdict(self) -> str:
         return f"{self._rows:,} steps repeated to the last bit, one at a time, by the environment itself"

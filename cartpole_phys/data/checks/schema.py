@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from gymnasium.spaces import Discrete
 
-from cartpole_phys.backends.base import World
-from cartpole_phys.data.checks.base import CannotTell, Gate, GateFailure, stated_world
+from cartpole_phys.backends.base import Backend
+from cartpole_phys.data.checks.base import CannotTell, Gate, GateFailure, declared_backend
 from cartpole_phys.data.hdf5.file import REQUIRED, SCHEMA_VERSION, Header
 from cartpole_phys.episodes import d4rl_layout
 
@@ -47,7 +47,7 @@ class Schema(Gate):
 
     def verdict(self) -> str:
         rows = self.header.rows
-        expected = expected_arrays(stated_world(self.header))
+        expected = expected_arrays(declared_backend(self.header))
         for name, (dtype, trailing) in expected.items():
             array = self.header.arrays.get(name)
             got = None if array is None else (array.dtype.str, array.shape)
@@ -61,10 +61,10 @@ class Schema(Gate):
         return f"{len(self.header.arrays)} arrays of {rows:,} rows"
 
 
-def expected_arrays(world: World) -> dict[str, tuple[str, tuple[int, ...]]]:
+def expected_arrays(backend: Backend) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Type and trailing shape of every array that a file of this environment must hold."""
-    observation = ("<f4", world.observation_space.shape or ())
-    action = world.action_space
+    observation = ("<f4", backend.observation_space.shape or ())
+    action = backend.action_space
     return {
         "observations": observation,
         "next_observations": observation,
@@ -72,5 +72,5 @@ def expected_arrays(world: World) -> dict[str, tuple[str, tuple[int, ...]]]:
         "rewards": ("<f4", ()),
         "terminals": (np.dtype(np.bool_).str, ()),
         "timeouts": (np.dtype(np.bool_).str, ()),
-        **{f"infos/{name}": spec for name, spec in world.info_arrays.items()},
+        **{f"infos/{name}": spec for name, spec in backend.info_arrays.items()},
     }

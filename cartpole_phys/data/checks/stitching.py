@@ -6,7 +6,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from cartpole_phys.data.checks.base import CannotTell, Gate, GateFailure, NotApplicable, need, stated_world
+from cartpole_phys.data.checks.base import (
+    CannotTell,
+    Gate,
+    GateFailure,
+    NotApplicable,
+    declared_backend,
+    need,
+)
 from cartpole_phys.data.hdf5.blocks import Block, flagged
 from cartpole_phys.data.hdf5.file import Header
 from cartpole_phys.data.score import references_of, score
@@ -34,7 +41,7 @@ class Stitching(Gate):
             self._measured = references_of(str(header.metadata.get("env_id")), None)
         except InputError as error:
             raise CannotTell(str(error)) from error
-        self._limit = stated_world(header).max_episode_steps
+        self._limit = declared_backend(header).max_episode_steps
         self._highest, self._lowest, self._wholes = -np.inf, np.inf, 0
         self._last: tuple[FloatArray, FloatArray] | None = None  # states and rewards of the last episode
         self._earned, self._steps = 0.0, 0  # of the parts before it

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from cartpole_phys.backends.base import World
+from cartpole_phys.backends.base import Backend
 from cartpole_phys.data.building.evaluate_policy import score_of_returns
 from cartpole_phys.data.checks.base import (
     CannotTell,
     Gate,
     GateFailure,
+    declared_backend,
     require_own_code,
     stated_parts,
-    stated_world,
 )
 from cartpole_phys.data.hdf5.file import Header
 from cartpole_phys.data.recipe import MOST_EVALUATED, simulated_steps
@@ -101,10 +101,10 @@ class Tier(Gate):
             behaviour = from_description(part, self.header.weights.get(str(number), {}))
         except InputError as error:
             raise CannotTell(f"the behaviour policy cannot be made again: {error}") from error
-        world = stated_world(self.header)
-        return world.play(behaviour, *self._episodes_and_seed(world)).returns
+        backend = declared_backend(self.header)
+        return backend.play(behaviour, *self._episodes_and_seed(backend)).returns
 
-    def _episodes_and_seed(self, world: World) -> tuple[int, int]:
+    def _episodes_and_seed(self, backend: Backend) -> tuple[int, int]:
         """How the file says that its policy was evaluated.
 
         Raises:
@@ -114,7 +114,7 @@ class Tier(Gate):
         episodes, seed = stated.get("episodes"), stated.get("seed")
         if not is_integer(episodes) or not is_integer(seed) or episodes < 1 or seed < 0:
             raise CannotTell("the file does not say how its behaviour policy was evaluated")
-        steps = simulated_steps(world, episodes)
+        steps = simulated_steps(backend, episodes)
         if steps > MOST_EVALUATED:
             raise CannotTell(
                 f"the evaluation takes up to {steps:,} steps, and a check plays {MOST_EVALUATED:,} at most"

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from cartpole_phys.backends.make import spec_json
-from cartpole_phys.data.declared_env import stated_world
+from cartpole_phys.data.declared_env import declared_backend
 from cartpole_phys.data.hdf5.write_errors import hdf5_file
 from cartpole_phys.data.score import are_references
 from cartpole_phys.episodes import Episodes
@@ -129,12 +129,12 @@ def _metadata(data: Episodes, identity: str) -> dict[str, Any]:
     from minari import __version__
     from minari.serialization import serialize_space
 
-    stated, world = data.metadata, stated_world(data.metadata)
+    stated, backend = data.metadata, declared_backend(data.metadata)
     made = [stated.get(name) for name in ("algorithm", "tier", "command", "versions")]
     algorithm, tier, command, versions = made
     if None in made or not isinstance(versions, Mapping):
         raise InputError("Expected a data set that says how it was made; use one from: build-dataset")
-    spec = json.dumps(spec_json(world.env_id, world.env_kwargs))  # the file's own might run anything
+    spec = json.dumps(spec_json(backend.env_id, backend.env_kwargs))  # the file's own might run anything
     return {
         "dataset_id": identity,
         "minari_version": __version__,
@@ -142,8 +142,8 @@ def _metadata(data: Episodes, identity: str) -> dict[str, Any]:
         "jpeg_encoding": False,
         "total_episodes": len(data),
         "total_steps": data.steps,
-        "observation_space": serialize_space(world.observation_space),
-        "action_space": serialize_space(world.action_space),
+        "observation_space": serialize_space(backend.observation_space),
+        "action_space": serialize_space(backend.action_space),
         "env_spec": spec,
         "eval_env_spec": spec,
         "algorithm_name": f"{algorithm}, tier {tier}",

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from cartpole_phys.data.building.write import writing_to
 from cartpole_phys.data.checks.run import FAILED, NOT_PROVEN, PASSED, GateResult, check_with
-from cartpole_phys.data.declared_env import stated_world
+from cartpole_phys.data.declared_env import declared_backend
 from cartpole_phys.data.loading import load_whole
 from cartpole_phys.data.report.page import page
 from cartpole_phys.data.report.statistics import (
@@ -78,7 +78,7 @@ def system_of(data: Episodes) -> CartPole | None:
     if not holds_cart_and_pole(data) or data.actions[0].size != 1:
         return None
     try:
-        return stated_world(data.metadata).system
+        return declared_backend(data.metadata).system
     except InputError:
         return None
 

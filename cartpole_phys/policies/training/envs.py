@@ -9,8 +9,8 @@ import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from cartpole_phys.backends.gymnasium_env import ForeignWorld
-from cartpole_phys.backends.resolve import world_of
+from cartpole_phys.backends.gymnasium_env import GymnasiumBackend
+from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.backends.simulator_state import physics_state_of
 from cartpole_phys.kernels import layout as m
 from cartpole_phys.policies.behavior import Behaviour
@@ -49,9 +49,9 @@ def training_environment(env_id: str, env_kwargs: Mapping[str, Any]) -> Training
     Raises:
         InputError: on an id that is not known, or a bad keyword argument.
     """
-    world = world_of(env_id, env_kwargs)
-    if isinstance(world, ForeignWorld):
-        return ForeignTraining(world)
+    backend = make_backend(env_id, env_kwargs)
+    if isinstance(backend, GymnasiumBackend):
+        return ForeignTraining(backend)
     return CartPoleTraining(env_id, env_kwargs)
 
 
@@ -114,13 +114,13 @@ class ColumnsReader:
 class ForeignTraining:
     """Any other environment, stepped one after another by Stable-Baselines3's own ``DummyVecEnv``."""
 
-    def __init__(self, world: ForeignWorld) -> None:
+    def __init__(self, backend: GymnasiumBackend) -> None:
         """See ``training_environment``."""
-        self._world = world
+        self._backend = backend
 
     def make(self, n_envs: int) -> DummyVecEnv:
         """See ``TrainingEnvironment``."""
-        return DummyVecEnv([self._world.make] * n_envs)
+        return DummyVecEnv([self._backend.make] * n_envs)
 
     def reader(self, venv: VecEnv) -> StateReader:
         """See ``TrainingEnvironment``."""
@@ -129,7 +129,7 @@ class ForeignTraining:
 
     def score(self, description: Mapping[str, Any], weights: Weights, episodes: int, seed: int) -> float:
         """See ``TrainingEnvironment``."""
-        return float(self._world.play(Behaviour(description, weights), episodes, seed).returns.mean())
+        return float(self._backend.play(Behaviour(description, weights), episodes, seed).returns.mean())
 
 
 class EachReader:

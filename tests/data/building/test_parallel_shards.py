@@ -39,7 +39,7 @@ from cartpole_phys.utils.progress import Silent
 
 BUILD: dict[str, Any] = {"policy": "heuristic", "tier": "mixed", "steps": 4_000, "shard_steps": 900}
 OWN = "sharded_policies:constant"
-OWN_MODULE = "def constant(world):\n    return lambda observations: observations[:, :1] * 0.0\n"
+OWN_MODULE = "def constant(backend):\n    return lambda observations: observations[:, :1] * 0.0\n"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from cartpole_phys import load_dataset
 from cartpole_phys.data.checks.run import check
-from cartpole_phys.data.declared_env import stated_env
+from cartpole_phys.data.declared_env import declared_env
 from cartpole_phys.data.hdf5.deflate import deflate, inflate
 from cartpole_phys.data.hdf5.file import Contents, read, write
 from cartpole_phys.data.hdf5.untrusted import DEEPEST
@@ -204,7 +204,7 @@ ASKED: list[tuple[Any, Any, str]] = [
 @pytest.mark.parametrize(("env_id", "env_kwargs", "message"), ASKED)
 def test_environments_that_a_file_may_not_ask_for(env_id: Any, env_kwargs: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        stated_env({"env_id": env_id, "env_kwargs": env_kwargs})
+        declared_env({"env_id": env_id, "env_kwargs": env_kwargs})
     assert "antigravity" not in sys.modules
 
 
@@ -228,7 +228,7 @@ def test_environments_that_were_imported_may_be_named() -> None:
     gym.register("Imported-v0", "gymnasium.envs.classic_control:PendulumEnv", max_episode_steps=9)
     arguments = {"g": 9.0, "max_episode_steps": 100_000}
     asked = {"env_id": "gymnasium:Imported-v0", "env_kwargs": arguments}
-    assert stated_env(asked) == ("gymnasium:Imported-v0", arguments)
+    assert declared_env(asked) == ("gymnasium:Imported-v0", arguments)
 
 
 def test_numbers_that_only_some_machines_have_are_left_out(path: Path) -> None:
