@@ -57,6 +57,7 @@ class Constants(NamedTuple):
     spin_damping: float  # μ_p / (m l), m/(rad·s)
     time_step: float  # of one substep, s
     near_upright: bool  # promises |θ| < π/4, which spares the angle's reduction and changes no bit
+    rubs: bool  # whether friction acts on the cart: μ_c is not 0
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,7 @@ def constants_of(params: ParamValues, substeps: int, near_upright: bool) -> Cons
         pole_damping / mass_length,
         time_step / substeps,
         near_upright,
+        cart_friction != 0.0,
     )
 
 
@@ -148,14 +150,15 @@ def acceleration(
 ) -> tuple[float, float]:
     """Accelerations of the cart (m/s²) and of the pole (rad/s²) under a force in newtons.
 
-    ``x_dot`` says by its sign which way the cart's friction acts, and nothing else.
+    ``x_dot`` says by its sign which way the cart's friction acts, and nothing else. With friction it is not
+    0.
 
     Source: Lagrange's equations above, solved for θ̈ first; without friction equal to equations 23 and 24 of
     R. Florian, "Correct equations for the dynamics of the cart-pole system" (2007).
     """
-    if constants.cart_friction != 0.0:
+    if constants.rubs:
         return with_cart_friction(x_dot, theta, theta_dot, force, constants)[:2]
-    gravity, _, inverse_total_mass, mass_length, half_length, _, spin_damping, _, near_upright = constants
+    gravity, _, inverse_total_mass, mass_length, half_length, _, spin_damping, _, near_upright, _ = constants
     sine, cosine = sin_cos_near_zero(theta) if near_upright else sin_cos(theta)
     pushed = (force + mass_length * theta_dot * theta_dot * sine) * inverse_total_mass
     torque = gravity * sine - pushed * cosine - spin_damping * theta_dot
@@ -173,11 +176,16 @@ def with_cart_friction(
     First as if the track carried the cart; where the normal force would be negative, the cart presses
     against the underside of its track, and the friction on it still opposes the motion.
     """
-    direction = 1.0 if x_dot > 0.0 else (-1.0 if x_dot < 0.0 else 0.0)
-    slip = constants.cart_friction * direction
-    carried = sliding(theta, theta_dot, force, slip, constants)
-    lifted = sliding(theta, theta_dot, force, -slip, constants)
-    return lifted if carried[2] < 0.0 else carried
+    # Both ways for either sign of ẋ, so that the compiler works them out once for all that ask.
+    to_the_left = sliding(theta, theta_dot, force, constants.cart_friction, constants)
+    to_the_right = sliding(theta, theta_dot, force, -constants.cart_friction, constants)
+    carried = to_the_left[2] if x_dot > 0.0 else to_the_right[2]
+    leftward = (x_dot > 0.0) != (carried < 0.0)  # which way friction acts
+    return (
+        to_the_left[0] if leftward else to_the_right[0],
+        to_the_left[1] if leftward else to_the_right[1],
+        to_the_left[2] if leftward else to_the_right[2],
+    )
 
 
 @inlined
@@ -185,7 +193,7 @@ def sliding(
     theta: float, theta_dot: float, force: float, slip: float, constants: Constants
 ) -> tuple[float, float, float]:
     """Accelerations and normal force (N) for a friction of ``slip`` × the normal force against +x."""
-    gravity, total_mass, inverse_total_mass, mass_length, half_length, _, spin_damping, _, _ = constants
+    gravity, total_mass, inverse_total_mass, mass_length, half_length, _, spin_damping, _, _, _ = constants
     sine, cosine = sin_cos(theta)
     spin = mass_length * theta_dot * theta_dot
     carried = (-force - spin * (sine + slip * cosine)) * inverse_total_mass + slip * gravity

@@ -21,6 +21,7 @@ from cartpole_phys.physics import Constants, State, mechanical_energy, with_cart
 def with_friction(
     integrate: Callable[..., State],
     integrate_held: Callable[..., State],
+    same: bool,
     x: float,
     x_dot: float,
     theta: float,
@@ -30,16 +31,17 @@ def with_friction(
 ) -> State:
     """One step of ``integrate`` with the friction of the cart.
 
-    ``integrate_held`` moves the pole of a cart that is held.
+    ``integrate_held`` moves the pole of a cart that is held; ``same``: it is ``integrate``.
     """
-    held = integrate_held(x, x_dot, theta, theta_dot, force, of_a_held_cart(constants))
-    free = integrate(x, x_dot, theta, theta_dot, force, frictionless(constants))
-    braked = integrate(x, x_dot, theta, theta_dot, force, constants)
+    rubs = constants.cart_friction != 0.0
+    holds = rubs & (x_dot == 0.0) & is_held(theta, theta_dot, force, constants)
+    # Free, or held where that takes no other map: one call for both.
+    free = integrate(x, x_dot, theta, theta_dot, force, _track(constants, False, holds & same))
+    held = free if same else integrate_held(x, x_dot, theta, theta_dot, force, _track(constants, False, True))
+    braked = integrate(x, x_dot, theta, theta_dot, force, _track(constants, True, False))
     stopped = _braked_at_the_end(free, theta, theta_dot, force, constants)
-    brakes = (x_dot != 0.0) & _only_brakes(braked, free, constants)
-    moved = _chosen(brakes | (constants.cart_friction == 0.0), braked, stopped)
-    holds = (x_dot == 0.0) & (constants.cart_friction != 0.0) & is_held(theta, theta_dot, force, constants)
-    return _chosen(holds, held, moved)
+    brakes = rubs & (x_dot != 0.0) & _only_brakes(braked, free, constants)
+    return _chosen(holds, held, _chosen(brakes, braked, _chosen(rubs, stopped, free)))
 
 
 @inlined
@@ -56,27 +58,23 @@ def _chosen(condition: bool, first: State, second: State) -> State:
 @inlined
 def frictionless(constants: Constants) -> Constants:
     """The same cart and pole on a track without friction."""
-    return _track(constants, 0.0, constants.inverse_total_mass)
+    return _track(constants, False, False)
 
 
 @inlined
-def of_a_held_cart(constants: Constants) -> Constants:
-    """The same pole on a cart that no force moves: the inverse of its mass is 0."""
-    return _track(constants, 0.0, 0.0)
-
-
-@inlined
-def _track(constants: Constants, cart_friction: float, inverse_total_mass: float) -> Constants:
+def _track(constants: Constants, rubs: bool, held: bool) -> Constants:
+    """The same pole on a track that rubs or does not, or on a cart that no force moves: 1 / mass is 0."""
     return Constants(
         constants.gravity,
         constants.total_mass,
-        inverse_total_mass,
+        0.0 if held else constants.inverse_total_mass,
         constants.mass_length,
         constants.half_length,
-        cart_friction,
+        constants.cart_friction if rubs else 0.0,
         constants.spin_damping,
         constants.time_step,
         constants.near_upright,
+        rubs,
     )
 
 

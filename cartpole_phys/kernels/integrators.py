@@ -112,7 +112,7 @@ def _outer_forces(
 ) -> tuple[float, float]:
     """Generalised forces that no potential gives: on x (N) and on θ (N·m)."""
     pivot = -constants.spin_damping * constants.mass_length * theta_dot
-    if constants.cart_friction == 0.0:
+    if not constants.rubs:
         return force, pivot
     sine, cosine = sin_cos(theta)
     x_acceleration, theta_acceleration = acceleration(x_dot, theta, theta_dot, force, constants)
@@ -159,12 +159,13 @@ def _without_friction(integrate: Integrator) -> Integrator:
 
 def _with_friction(integrate: Integrator, integrate_held: Integrator) -> Integrator:
     """An integrator for any cart; ``integrate_held`` moves the pole of a cart that friction holds."""
+    same = integrate is integrate_held
 
     @inlined
     def rubbing(
         x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
     ) -> State:
-        return with_friction(integrate, integrate_held, x, x_dot, theta, theta_dot, force, constants)
+        return with_friction(integrate, integrate_held, same, x, x_dot, theta, theta_dot, force, constants)
 
     return rubbing
 
