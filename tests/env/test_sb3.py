@@ -163,7 +163,8 @@ CHANGES_OR_COUNTS = {
 
 @pytest.mark.parametrize("method", READS)
 def test_infos_are_a_list_whatever_reads_them_first(method: str) -> None:
-    plain, infos = [{}, ENDED, {}], Infos([None, ENDED, None])
+    given: list[Any] = [None, ENDED, None]
+    plain, infos = [{}, ENDED, {}], Infos(given)
     assert READS[method](infos) == READS[method](plain)
     assert [*infos] == plain
 
@@ -179,7 +180,8 @@ def test_infos_are_made_as_fast_as_a_list() -> None:
 
 
 def test_copies_of_infos_are_plain_lists() -> None:
-    infos = Infos([None, {"a": 1}, None])
+    given: list[Any] = [None, {"a": 1}, None]
+    infos = Infos(given)
     for twin in (copy.copy(infos), copy.deepcopy(infos), pickle.loads(pickle.dumps(infos))):  # noqa: S301
         assert type(twin) is list
         assert twin == [{}, {"a": 1}, {}]

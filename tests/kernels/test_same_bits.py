@@ -128,7 +128,10 @@ def kernels() -> list[Any]:
     for integrator in INTEGRATORS:  # with friction a kernel holds all that the others hold
         randomize = (("cart_friction", 1.0, 9.0),)
         some = columns.Columns(CartPole(integrator=integrator, push_rate=1.0, randomize=randomize), 8)
-        some.begin(), some.step(True), some.restart(some.observe()), some.diagnostics()
+        some.begin()
+        some.step(True)
+        some.restart(some.observe())
+        some.diagnostics()
         some.begin_one(some.memory, some.settings, 0.0, 1.0, np.empty(4, np.float32))
         some.step_one(some.memory, some.settings, 1.0, np.empty(4, np.float32))
         used += [block.step_kernel(integrator, VARIED)]

@@ -88,7 +88,7 @@ def test_different_carts_with_friction_are_moved_side_by_side() -> None:
     """LLVM vectorizes the loop over them; for the last few carts it keeps one that is not."""
     move, integrate, one_angle, _ = parts_of("euler", Kind(alike=False, friction=True))
 
-    @numba.njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    @numba.njit(error_model="numpy")
     def move_some(memory: Any, settings: Any, first: int, last: int) -> None:
         move(integrate, one_angle, memory, memory[m.PUSH], first, last, settings[0])
 
