@@ -141,6 +141,7 @@ endurance: $(INSTALLED)
 figures: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.energy_drift
 	@$(BIN)/python -m benchmarks.shoves
+	@$(BIN)/python -m benchmarks.swing_up_gif
 
 readme: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.readme

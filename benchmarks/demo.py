@@ -1,7 +1,7 @@
-"""The main job, end to end: ``make demo`` or ``python -m benchmarks.demo``.
+"""End-to-end demo, from agent to Decision Transformer: ``make demo`` or ``python -m benchmarks.demo``.
 
-Trains a Soft Actor-Critic agent to a medium score, builds an offline data set with it, trains a Decision
-Transformer and behaviour cloning on that, and plays all of them on the same start states.
+Trains a Soft Actor-Critic agent up to a medium score, builds an offline data set with it, trains a Decision
+Transformer and behavior cloning on that data set, and evaluates all policies on the same start states.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @dataclass(frozen=True)
 class Player:
-    """Somebody who plays the evaluation episodes."""
+    """A policy to evaluate."""
 
     name: str
     policy: Policy | CompiledPolicy
-    target: float | None = None  # the return that was asked for
+    target: float | None = None  # return that it is conditioned on
 
 
 @contextmanager
 def _stage(text: str, seconds: dict[str, float]) -> Iterator[None]:
-    """Say what is being done, and how long it took."""
+    """Print a stage of the demo and its duration."""
     start = time.perf_counter()
     console.print(f"[bold]{text}[/bold]")
     yield
@@ -70,7 +70,7 @@ def _stage(text: str, seconds: dict[str, float]) -> Iterator[None]:
 
 
 def measure(player: Player) -> dict[str, Any]:
-    """A player's row of the table: mean return and normalised score with its 95 % interval."""
+    """A row of the table: mean return, and normalized score with its 95 % interval."""
     played = play(CartPole.from_id(ENV_ID), player.policy, EPISODES, EVALUATION_SEED)
     score, low, high = mean_interval(normalized_score(ENV_ID, played.returns))
     return {
@@ -83,16 +83,16 @@ def measure(player: Player) -> dict[str, Any]:
     }
 
 
-def _behaviour_players(path: Path) -> list[Player]:
+def _behavior_players(path: Path) -> list[Player]:
     contents = read(path)
     description, weights = contents.metadata["parts"][0], contents.weights["0"]
     return [
         Player("random", uniform()),
         Player(
-            "behaviour, sampled", from_description({**description, "deterministic": False}, weights).policy
+            "behavior, sampled", from_description({**description, "deterministic": False}, weights).policy
         ),
         Player(
-            "behaviour, mean action", from_description({**description, "deterministic": True}, weights).policy
+            "behavior, mean action", from_description({**description, "deterministic": True}, weights).policy
         ),
     ]
 
@@ -107,23 +107,23 @@ def _train(kind: str, data: Episodes, seed: int) -> Checkpoint:
 
 
 def run(out: Path, seed: int) -> dict[str, Any]:
-    """Do it all and return what is to be written; the data set is kept in ``out``."""
+    """Run the demo and return its result; the data set stays in ``out``."""
     seconds: dict[str, float] = {}
     with _stage("Training a SAC agent to a medium score and building 100,000 transitions", seconds):
         recipe = Recipe(ENV_ID, "sac", "medium", STEPS, seed)
         with commands.ProgressBar() as progress:
             built = build(recipe, Options(out, overwrite=True), progress)
     data = load_file(built.path)
-    with _stage("Training behaviour cloning", seconds):
+    with _stage("Training behavior cloning", seconds):
         cloned = _train("bc", data, seed)
     with _stage("Training a Decision Transformer", seconds):
         transformer = _train("decision", data, seed)
-    players = [*_behaviour_players(built.path), Player("behaviour cloning", load(cloned))]
+    players = [*_behavior_players(built.path), Player("behavior cloning", load(cloned))]
     players += [Player("Decision Transformer", load(transformer, target), target) for target in TARGETS]
-    with _stage(f"Playing {EPISODES} episodes for each of {len(players)} policies", seconds):
+    with _stage(f"Evaluating {len(players)} policies on {EPISODES} episodes each", seconds):
         rows = [measure(player) for player in players]
     best = max(rows, key=lambda row: row["score"] if row["target"] else -1.0)
-    with _stage("Drawing", seconds):
+    with _stage("Drawing plot and GIF", seconds):
         swept = [row for row in rows if row["target"] is not None]
         others = [row for row in rows if row["target"] is None]
         figures.plot_targets(out / PLOT, swept, others, transformer.source.max_return)
@@ -162,9 +162,9 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for data set, result, plot and GIF.")] = Path(
         "demo-output"
     ),
-    seed: Annotated[int, typer.Option(help="Decides every random choice.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of agent, data set and models.")] = 0,
 ) -> None:
-    """Train an agent, build a data set, train a Decision Transformer and score it."""
+    """Train an agent, build a data set, train a Decision Transformer and evaluate it."""
     result = run(out, seed)
     (out / RESULT).write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     Console().print(table(result["rows"]))

@@ -1,6 +1,6 @@
-"""Writes the committed figures into README.md and the documentation: ``make readme``.
+"""Generate the tables of the documentation from the committed results: ``make readme``.
 
-Each figure stands between two markers, ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``.
+Each table is between two markers, ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from cartpole_phys.data.score import ENDS, all_references
 from cartpole_phys.utils.errors import InputError
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
 ENVIRONMENT = ROOT / "docs" / "environment.md"
 DATASETS = ROOT / "docs" / "datasets.md"
 CATALOGUE = ROOT / "datasets" / "README.md"
@@ -39,12 +38,14 @@ PENDULUM = ROOT / "docs" / "pendulum.md"
 ATTENTION = ROOT / "docs" / "attention.md"
 HALFCHEETAH = ROOT / "docs" / "halfcheetah.md"
 SCORES = ROOT / "docs" / "scores.md"
+DEMO = ROOT / "docs" / "demo.md"
+TESTING = ROOT / "docs" / "testing.md"
 DEMOS = ROOT / "benchmarks" / "results" / "demo"
-OTHER_SEEDS = "seed-*.json"  # the same demo with another --seed, which decides the agent too
+OTHER_SEEDS = "seed-*.json"  # the demo with other random seeds
 
 
 class Block(NamedTuple):
-    """A piece of a page that a command writes."""
+    """A generated part of a page."""
 
     page: Path
     marker: str
@@ -52,7 +53,7 @@ class Block(NamedTuple):
 
 
 def demo_table(result: dict[str, Any]) -> str:
-    """The demo's rows as a Markdown table, with the machine and the command that made them."""
+    """Results of the demo as a Markdown table, with machine and command."""
     rows = []
     for row in result["rows"]:
         target = "" if row["target"] is None else f"{row['target']:.0f}"
@@ -63,8 +64,8 @@ def demo_table(result: dict[str, Any]) -> str:
     lines = [
         table(["policy", "target return", *measured], rows),
         "",
-        f"{result['episodes']} episodes each, on the same start states; one training seed, so that intervals "
-        f"are those of its episodes. "
+        f"{result['episodes']} episodes each, on the same start states; one training seed, so the intervals "
+        f"cover the variation between episodes only. "
         f"`{result['command']}` took {sum(result['seconds'].values()):.0f} s on {result['machine']} "
         f"({result['date']}, torch {versions['torch']}, NumPy {versions['numpy']}).",
         "",
@@ -74,50 +75,52 @@ def demo_table(result: dict[str, Any]) -> str:
 
 
 def other_seed(result: dict[str, Any]) -> str:
-    """One sentence on a demo with another seed."""
+    """Results of the demo with another seed, in one sentence."""
     best, others = _best_and_others(result["rows"])
     scores = ", ".join(f"{row['name']} {row['score']:.1f}" for row in others[1:])
     command = f"`{result['command']}`"
     return (
         f"{marked(command, _before_record(result))}: {scores}; Decision Transformer {best['score']:.1f} "
-        f"({best['score_low']:.1f} – {best['score_high']:.1f}) at its best target, {best['target']:.0f}. "
-        + verdict(result["rows"])
+        f"({best['score_low']:.1f} – {best['score_high']:.1f}) at its best target return, "
+        f"{best['target']:.0f}. " + verdict(result["rows"])
     )
 
 
 def _before_record(result: dict[str, Any]) -> bool:
-    """Whether a demo predates the record of eligible episodes, so that its figures will change."""
+    """Whether a result predates the record of eligible episodes, so that its figures will change."""
     return ELIGIBLE not in result["data"]
 
 
 def _best_and_others(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The best Decision Transformer, and the rows that take no target, the random policy first."""
+    """The best Decision Transformer, and the rows without a target return, the random policy first."""
     best = max((row for row in rows if row["target"] is not None), key=lambda row: row["score"])
     return best, [row for row in rows if row["target"] is None]
 
 
 def verdict(rows: list[dict[str, Any]]) -> str:
-    """Which of the other policies the best Decision Transformer beats, interval against interval."""
+    """Which other policies the best Decision Transformer outperforms: intervals that do not overlap."""
     best, others = _best_and_others(rows)
     beaten = [row["name"] for row in others if best["score_low"] > row["score_high"]]
     rest = [row["name"] for row in others if row["name"] not in beaten]
-    asked = f"Asked for {best['target']:.0f}, the best of its targets as seen afterwards"
-    text = f"{asked}, the Decision Transformer beats: {'; '.join(beaten) or 'none'}."
-    return text + (f" It does not clearly beat: {'; '.join(rest)}." if rest else "")
+    text = (
+        f"Conditioned on {best['target']:.0f}, its best target return in hindsight, the Decision Transformer "
+        f"outperforms: {'; '.join(beaten) or 'none'}."
+    )
+    return text + (f" The intervals overlap for: {'; '.join(rest)}." if rest else "")
 
 
 def demo_block() -> str:
-    """The demo's table, and a sentence for each other seed."""
+    """The table of the demo, and a sentence for each other seed."""
     block = demo_table(read(DEMOS / "demo.json"))
     others = [read(path) for path in sorted(DEMOS.glob(OTHER_SEEDS))]
     if others:
-        block += "\n\nThe seed decides the agent, the data and the models alike; with others:\n\n"
+        block += "\n\nThe random seed determines the agent, the data and the models. With other seeds:\n\n"
         block += "\n".join(f"- {other_seed(result)}" for result in others)
     return block
 
 
 def energy_drift_block() -> str:
-    """Energy errors as a table: a row for each integrator, a column for each start."""
+    """Energy errors by integrator (rows) and start state (columns)."""
     result = read(energy_drift.RESULT)
     starts = list(dict.fromkeys(row["start"] for row in result["rows"]))
     rows = []
@@ -134,14 +137,14 @@ def energy_drift_block() -> str:
         table(["integrator", *starts], rows),
         "",
         f"Largest |ΔE| in % of 2 m g l during the first {result['short_steps']:,} / {result['long_steps']:,} "
-        f"steps of {result['time_step_s']:g} s, let go at rest, without force and friction "
+        f"steps of {result['time_step_s']:g} s, released at rest, without force and friction "
         f"(`{result['command']}`, {result['date']}).",
     ]
     return "\n".join(lines)
 
 
 def shoves_block() -> str:
-    """The four answers about random pushes, as a list."""
+    """Four checks of episodes with random pushes, as a list."""
     result = read(shoves.RESULT)
     lines = [f"- {answer}" for answer in shoves.answers(result)]
     setting = (
@@ -153,18 +156,18 @@ def shoves_block() -> str:
 
 
 def full_suite() -> str:
-    """When everything was last tested, and how it ended."""
+    """Date, duration and outcome of the last run of all tests."""
     result = read(FULL_SUITE)
     counts = ", ".join(f"{result[outcome]:,} {outcome}" for outcome in OUTCOMES if result[outcome])
     return (
-        f"`make test-full` adds 100 builds that are killed at random moments, every recipe of a trained "
-        "agent built, checked in both ways and rebuilt, and 10,000 damaged or hostile files. It was last run "
-        f"on {result['date']}, in {result['seconds'] / 60:.0f} minutes on {result['machine']}: {counts}."
+        "`make test-full` adds 100 builds that are killed at random moments, a build, two checks and a "
+        "rebuild of every recipe with a trained agent, and 10,000 damaged or hostile files. Last run: "
+        f"{result['date']}, {result['seconds'] / 60:.0f} minutes on {result['machine']}: {counts}."
     )
 
 
 def references_table() -> str:
-    """The returns that scores refer to: a row for each environment."""
+    """Reference returns of the normalized score, by environment."""
     rows = [
         [
             f"`{env_id}`",
@@ -173,26 +176,24 @@ def references_table() -> str:
         ]
         for env_id, ends in all_references().items()
     ]
-    return table(["environment", *ENDS, "the best known policy"], rows)
+    return table(["environment", *ENDS, "best known policy"], rows)
 
 
 BLOCKS = (
-    Block(README, "full-suite", full_suite),
-    Block(README, "speed", speed_tables.steps_summary),
-    Block(README, "data-speed", speed_tables.data_summary),
-    Block(README, "demo", demo_block),
-    Block(README, "scores", scores.beaten_table),
-    Block(README, "winners", scores.winners_list),
+    Block(DEMO, "demo", demo_block),
+    Block(TESTING, "full-suite", full_suite),
     Block(ENVIRONMENT, "speed", speed_tables.steps_table),
     Block(ENVIRONMENT, "energy-drift", energy_drift_block),
     Block(ENVIRONMENT, "shoves", shoves_block),
     Block(DATASETS, "references", references_table),
+    Block(DATASETS, "build-times", speed_tables.data_summary),
     Block(DATASETS, "speed", speed_tables.data_table),
     Block(MODELS, "speed", speed_tables.models_table),
     Block(MODELS, "planning", speed_tables.planning_table),
     Block(SCORES, "scores", scores.task_tables),
     Block(SCORES, "differences", scores.differences_tables),
     Block(SCORES, "beaten", scores.beaten_table),
+    Block(SCORES, "winners", scores.winners_list),
     Block(SCORES, "disturbances", robustness.disturbance_tables),
     Block(SCORES, "cost", cost.cost_table),
     Block(SCORES, "overall", scores.overall_table),
@@ -212,20 +213,22 @@ BLOCKS = (
 
 
 def updated(text: str, marker: str, content: str) -> str:
-    """A page's text with what stands between a marker's two lines replaced.
+    """The text of a page with the content between the two lines of a marker replaced.
 
     Raises:
         InputError: if one of the two lines is missing.
     """
     begin, end = f"<!-- {marker}:begin -->", f"<!-- {marker}:end -->"
     if begin not in text or end not in text:
-        raise InputError(f"Expected the lines {begin} and {end}; put them where the figures go.")
+        raise InputError(
+            f"Expected the lines {begin} and {end}, got a page without them; add them where the table goes."
+        )
     before, rest = text.split(begin, 1)
     return before + begin + "\n" + content + "\n" + end + rest.split(end, 1)[1]
 
 
 def render() -> dict[Path, str]:
-    """The pages as they should be, from the committed results."""
+    """The pages with all tables generated from the committed results."""
     pages = {block.page: block.page.read_text("utf-8") for block in BLOCKS}
     for page, marker, content in BLOCKS:
         pages[page] = updated(pages[page], marker, content())
@@ -235,4 +238,4 @@ def render() -> dict[Path, str]:
 if __name__ == "__main__":
     for path, text in render().items():
         path.write_text(text, "utf-8")
-        print(f"Wrote the committed figures into {path.relative_to(ROOT)}.")
+        print(f"Updated {path.relative_to(ROOT)}.")

@@ -1,4 +1,4 @@
-"""The committed speeds as tables and sentences."""
+"""Committed speed benchmarks as Markdown tables."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from benchmarks.speeds import (
 
 
 def steps_table() -> str:
-    """Steps per second beside others', and what a start and an environment cost."""
+    """Environment steps per second against the baselines; start-up time and memory per environment."""
     started = read(startup.RESULT)
-    lines = ["| work | beside | ours, million/s | ratio | spread |", "|---|---|---:|---:|---:|"]
+    lines = ["| operation | baseline | million per second | speedup | range |", "|---|---|---:|---:|---:|"]
     for (work, peer), rows in _rows_of_runs():
         speeds = span([row["ours_per_second"] / 1e6 for row in rows])
         ratios = span([row["ratio"] for row in rows])
@@ -36,30 +36,21 @@ def steps_table() -> str:
     )
     lines += [
         "",
-        f"Random actions, checks, resets and fresh arrays included. {_runs_note()} The spread is that of "
-        f"single rounds. From import to the end of the first step: {first} ({started['machine']}, "
-        f"{started['date']}). {started['bytes_an_environment']:.0f} bytes per environment.",
+        "Random actions; includes action checks, resets and the allocation of the returned arrays. "
+        f"{_runs_note()} The range is that of single rounds. From import to the end of the first step: "
+        f"{first} ({started['machine']}, {started['date']}). "
+        f"{started['bytes_an_environment']:.0f} bytes per environment.",
     ]
     return "\n".join(lines)
 
 
-def steps_summary() -> str:
-    """The ratios to others in a short table."""
-    lines = ["| steps per second | beside | ratio |", "|---|---|---:|"]
-    for (work, peer), rows in _rows_of_runs():
-        if not peer.startswith("ours"):
-            ratios = span([row["ratio"] for row in rows])
-            lines.append(f"| {work.removesuffix(', beside EnvPool')} | {peer} | {ratios} |")
-    return "\n".join([*lines, "", _runs_note()])
-
-
 def _rows_of_runs() -> list[tuple[tuple[str, str], list[dict[str, Any]]]]:
-    """The rows of all runs, together by work and peer, in the order of the last run."""
+    """The rows of all runs, grouped by operation and baseline, in the order of the last run."""
     return [pair for module in (environment, rollout) for pair in rows_by_work(read(module.RESULT)["runs"])]
 
 
 def rows_by_work(runs: list[dict[str, Any]]) -> list[tuple[tuple[str, str], list[dict[str, Any]]]]:
-    """The rows of several runs, together by work and peer, in the order of the last run."""
+    """The rows of several runs, grouped by operation and baseline, in the order of the last run."""
     together: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for run in reversed(runs):
         for row in run["rows"]:
@@ -68,23 +59,23 @@ def rows_by_work(runs: list[dict[str, Any]]) -> list[tuple[tuple[str, str], list
 
 
 def _runs_note() -> str:
-    """How many runs there are, of which days and machines."""
+    """Number, dates and machines of the runs."""
     runs = read(environment.RESULT)["runs"]
     days = list(dict.fromkeys(f"{run['machine']}, {run['date']}" for run in runs))
-    ranges = f"the lowest and highest of {len(runs)} runs" if len(runs) > 1 else "one run"
-    return f"Medians of rounds in turns, {ranges} of `make bench` ({'; '.join(days)})."
+    ranges = f"lowest and highest of {len(runs)} runs" if len(runs) > 1 else "one run"
+    return f"Medians of interleaved rounds, {ranges} of `make bench` ({'; '.join(days)})."
 
 
 def span(values: Sequence[float]) -> str:
-    """The lowest and the highest value with three digits, or one number where they are the same."""
+    """The lowest and the highest value with three digits, or one number if they are equal."""
     low, high = f"{min(values):.3g}", f"{max(values):.3g}"
     return low if low == high else f"{low} – {high}"
 
 
 def data_table() -> str:
-    """Transitions a second beside others', and what whole builds take."""
+    """Transitions per second against the baselines; time and memory of whole builds."""
     results = [read(module.RESULT) for module in (building, storage, sampling, transitions, exporting)]
-    lines = ["| work | beside | ratio | spread |", "|---|---|---:|---:|"]
+    lines = ["| operation | baseline | speedup | range |", "|---|---|---:|---:|"]
     lines += [
         f"| {row['work']} | {row['peer']} | {_times(row['ratio'])} | "
         f"{_times(row['lowest_ratio'])} – {_times(row['highest_ratio'])} |"
@@ -95,11 +86,11 @@ def data_table() -> str:
     size = max(row.get("size_ratio", 0.0) for row in results[1]["rows"])
     lines += [
         "",
-        "Transitions a second, medians of rounds in turns. A build is the whole process, from its start to a "
-        "checked file; of Minari's, start and imports do not count. Our files are at most "
-        f"{size:.2f} times as large as h5py's.",
+        "Transitions per second, medians of interleaved rounds. A build is measured from the start of the "
+        "process to the validated file; for Minari, start and imports are not counted. Files are at most "
+        f"{size:.2f} times as large as those of h5py.",
         "",
-        "| whole build | | s | peak memory, MB | file, MB |",
+        "| build | state | s | peak memory, MB | file, MB |",
         "|---|---|---:|---:|---:|",
     ]
     lines += [
@@ -111,26 +102,26 @@ def data_table() -> str:
 
 
 def models_table() -> str:
-    """Training and acting beside others'."""
+    """Training and inference against the baselines."""
     return _speeds(
         read(models.RESULT),
-        "Transitions, batches or actions a second, medians of rounds in turns. Both have 3 layers, 1 head "
-        "and width 128, with 20 steps of context",
+        "Transitions, batches or actions per second, medians of interleaved rounds. Both models have 3 "
+        "layers, 1 head and width 128, with 20 steps of context",
     )
 
 
 def planning_table() -> str:
-    """Planning and training of planners beside their authors' way."""
+    """Planning, and training of planners, against the authors' implementations."""
     return _speeds(
         read(planning.RESULT),
-        "Plans or optimisation steps a second, medians of rounds in turns. Both have the authors' shapes: 4 "
-        "layers, 4 heads and width 128 for plans, 3 layers for masked actions",
+        "Plans or gradient steps per second, medians of interleaved rounds. Both models have the authors' "
+        "sizes: 4 layers, 4 heads and width 128 for plans, 3 layers for masked actions",
     )
 
 
 def _speeds(result: dict[str, Any], note: str) -> str:
-    """A table of comparisons, and what was compared."""
-    lines = ["| work | beside | ours, 1/s | ratio | spread |", "|---|---|---:|---:|---:|"]
+    """A table of comparisons with a note."""
+    lines = ["| operation | baseline | per second | speedup | range |", "|---|---|---:|---:|---:|"]
     lines += [
         f"| {row['work']} | {row['peer']} | {_rate(row['ours_per_second'])} | {_times(row['ratio'])} | "
         f"{_times(row['lowest_ratio'])} – {_times(row['highest_ratio'])} |"
@@ -140,7 +131,7 @@ def _speeds(result: dict[str, Any], note: str) -> str:
 
 
 def _rate(per_second: float) -> str:
-    """A rate with three digits, or all before the point."""
+    """A rate with three digits, or all digits before the point."""
     return f"{per_second:.3g}" if per_second < 100 else f"{per_second:,.0f}"
 
 
@@ -150,18 +141,18 @@ def _times(ratio: float) -> str:
 
 
 def data_summary() -> str:
-    """What a build takes, in a sentence or two."""
+    """Build times in three sentences."""
     built = read(building.RESULT)
     small, large = (_times(row["ratio"]) for row in built["rows"])
     nothing, cached, _, heuristic, streamed = built["builds"]
     return (
-        f"A million transitions of the heuristic take {heuristic['seconds']:.1f} s from the start of the "
-        f"process to a checked file, a transition {small} times as fast as Minari's DataCollector takes one "
-        f"of 20,000; a transition of ten million is {large} times as fast. With sac it is "
-        f"{nothing['seconds']:.0f} s from nothing, training included, and {cached['seconds']:.1f} s "
-        f"afterwards. A hundred million take {streamed['seconds']:.0f} s and "
-        f"{streamed['peak_megabytes']:.0f} MB of memory (`make bench`: {built['machine']}, {built['date']}; "
-        "[more](docs/datasets.md#speed))."
+        f"A data set of one million transitions of the heuristic takes {heuristic['seconds']:.1f} s, from "
+        f"the start of the process to the validated file. Per transition, that is {small} times as fast as "
+        f"Minari's DataCollector with 20,000 transitions, and {large} times as fast for ten million. "
+        f"With `sac`, one million transitions take {nothing['seconds']:.0f} s including training, and "
+        f"{cached['seconds']:.1f} s with a cached agent. A hundred million transitions of the heuristic take "
+        f"{streamed['seconds']:.0f} s and {streamed['peak_megabytes']:.0f} MB of memory (`make bench`: "
+        f"{built['machine']}, {built['date']})."
     )
 
 

@@ -23,7 +23,7 @@ HELD: Mapping[str, str] = {
 
 def _sentences() -> list[str]:
     """The prose of all results pages, and of README's section on them, sentence by sentence."""
-    results = README.read_text("utf-8").partition("### Do models outperform")[2].partition("\n## ")[0]
+    results = README.read_text("utf-8").partition("## Results")[2].partition("\n## ")[0]
     pages = [results, *((ROOT / "docs" / f"{page}.md").read_text("utf-8") for page in PAGES)]
     prose = [BLOCKS.sub("", GENERATED.sub("", page)) for page in pages]
     return [sentence for page in prose for sentence in re.split(r"(?<=[.:])\s+", " ".join(page.split()))]

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 FENCED = re.compile(r"^```(.*)\n((?s:.*?))^```$", re.MULTILINE)
 INLINE = re.compile(r"`([^`\n]+)`")
-SHELL, PYTHON = "sh", "python"
+SHELL, PYTHON, BIBTEX = "sh", "python", "bibtex"
 
 
 class Block(NamedTuple):
