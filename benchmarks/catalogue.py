@@ -19,7 +19,7 @@ from cartpole_phys.data.fetch import REGISTRY
 from cartpole_phys.data.release.identity import arrays_sha256
 from cartpole_phys.data.release.release import CARDS, CITATION, LICENCE, MANIFEST, SUMS
 from cartpole_phys.utils.errors import InputError
-from cartpole_phys.utils.files import unfinished, unfinished_folder
+from cartpole_phys.utils.files import atomic_file, atomic_folder
 
 DATASETS = Path(__file__).parent.parent / "datasets"
 ERRATA, REPRODUCE = "ERRATA.md", "reproduce.sh"
@@ -59,7 +59,7 @@ def take_in(release: Path, datasets: Path = DATASETS, registry: Path = REGISTRY)
     place = datasets / version
     if place.exists():
         raise InputError(f"Release {version} is in '{place}' already, and versions are not changed.")
-    with unfinished_folder(place) as partial:
+    with atomic_folder(place) as partial:
         shutil.copytree(release / CARDS, partial / CARDS)
         for name in (MANIFEST, SUMS, LICENCE, CITATION):
             shutil.copyfile(release / name, partial / name)
@@ -75,7 +75,7 @@ def take_in(release: Path, datasets: Path = DATASETS, registry: Path = REGISTRY)
         }
         for name, file in manifest["files"].items()
     }
-    with unfinished(registry) as partial:
+    with atomic_file(registry) as partial:
         text = json.dumps({"version": version, "mirrors": known["mirrors"], "files": files}, indent=2)
         partial.write_text(text + "\n", "utf-8")
     return place

@@ -20,7 +20,7 @@ from markdown_it.token import Token
 
 from cartpole_phys import commands
 from cartpole_phys.utils.errors import require_ending
-from cartpole_phys.utils.files import unfinished
+from cartpole_phys.utils.files import atomic_file
 
 DOCS = Path(__file__).parent.parent / "docs"
 DOCUMENTS = ("scores", "attention", "halfcheetah", "pendulum", "models", "datasets", "environment")
@@ -116,7 +116,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def write(out: Annotated[Path, typer.Option(help="The file.")] = Path("results.html")) -> None:
     """Write the committed results as one page."""
     require_ending("--out", out, ".html")
-    with unfinished(out) as partial:
+    with atomic_file(out) as partial:
         partial.write_text(page(), "utf-8")
     print(f"Wrote {out}.")
 

@@ -45,7 +45,7 @@ from cartpole_phys import commands
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.utils.errors import InputError
-from cartpole_phys.utils.files import unfinished
+from cartpole_phys.utils.files import atomic_file
 
 matplotlib.use("Agg")
 
@@ -186,7 +186,7 @@ def draw(folder: Path) -> None:
     for panel, data in zip((axes[0, 0], axes[1, 0], axes[1, 1]), (RANDOM, REPLAY, TRAINED), strict=True):
         _draw_curves(panel, summary, data)
     figure.supylabel("mean return")
-    with unfinished(PLOT) as partial:
+    with atomic_file(PLOT) as partial:
         figure.savefig(partial, format="png", dpi=110)
     plt.close(figure)
 

@@ -27,7 +27,7 @@ from cartpole_phys.data.tiers import TIERS
 from cartpole_phys.play import DEFAULT_ENV, SHOVE_SHARE, Game, Playing, cast_for, play_in_window
 from cartpole_phys.policies.resolve import NAMES
 from cartpole_phys.utils.errors import InputError, require_ending
-from cartpole_phys.utils.files import parsed_json
+from cartpole_phys.utils.files import parse_json
 from cartpole_phys.utils.parallel import processors
 
 POLICIES = ", ".join(TIERS)
@@ -50,7 +50,7 @@ def parse_env_kwargs(text: str) -> dict[str, Any]:
         InputError: if the text is not a JSON object.
     """
     try:
-        value = parsed_json(text)
+        value = parse_json(text)
     except ValueError as error:
         raise InputError(f"Expected --env-kwargs as a JSON object, got {text!r:.200} ({error}).") from error
     if not isinstance(value, dict):

@@ -15,9 +15,8 @@ from cartpole_phys.arguments import NoPhysicsAttributes, parse_seeds, parse_star
 from cartpole_phys.batch import Columns, Snapshot, keep, restore
 from cartpole_phys.numeric.philox import key_from_generator
 from cartpole_phys.physics import Params
-from cartpole_phys.spaces import action_space, executed
+from cartpole_phys.spaces import action_space, executed, observation_space
 from cartpole_phys.system import CLOCK, Arguments, CartPole
-from cartpole_phys.task import SWING_UP, Task
 from cartpole_phys.utils.choices import unknown
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.typing import FloatArray, Observations
@@ -25,17 +24,6 @@ from cartpole_phys.utils.typing import FloatArray, Observations
 FLOAT32 = np.dtype(np.float32)
 RENDER_MODES = ("human", "rgb_array")
 METADATA: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 50}
-LARGEST = np.finfo(np.float32).max
-
-
-def observation_space(task: Task) -> spaces.Space[Any]:
-    """Position (m), velocity (m/s), angle (rad) and its rate (rad/s), to twice where an episode ends.
-
-    In the swing-up the angle's cosine and sine stand in place of the angle.
-    """
-    angle = [1.0, 1.0] if task.code == SWING_UP else [2 * task.theta_threshold]
-    high = np.array([2 * task.x_threshold, LARGEST, *angle, LARGEST], dtype=np.float32)
-    return spaces.Box(-high, high, dtype=np.float32)
 
 
 def check_render_mode(mode: Any, modes: Sequence[str]) -> str | None:

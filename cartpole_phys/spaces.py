@@ -7,10 +7,22 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from cartpole_phys.task import SWING_UP, Task
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.typing import Array, Flags, Matrix
 
 ActionSpace = spaces.Box | spaces.Discrete
+LARGEST = np.finfo(np.float32).max
+
+
+def observation_space(task: Task) -> spaces.Space[Any]:
+    """Position (m), velocity (m/s), angle (rad) and its rate (rad/s), to twice where an episode ends.
+
+    In the swing-up the angle's cosine and sine stand in place of the angle.
+    """
+    angle = [1.0, 1.0] if task.code == SWING_UP else [2 * task.theta_threshold]
+    high = np.array([2 * task.x_threshold, LARGEST, *angle, LARGEST], dtype=np.float32)
+    return spaces.Box(-high, high, dtype=np.float32)
 
 
 def action_space(continuous: bool) -> ActionSpace:

@@ -73,7 +73,7 @@ def import_command(
         )
     else:
         checkpoint = trajectory_transformer.load(source, load_whole(data))
-    with checkpoints.only_writer(out):
+    with checkpoints.writer_lock(out):
         checkpoints.save(out, checkpoint)
     commands.say(str(out))
 

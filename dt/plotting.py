@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from cartpole_phys.utils.errors import needing
-from cartpole_phys.utils.files import unfinished
+from cartpole_phys.utils.files import atomic_file
 from dt.scores import Evaluation
 from dt.training.checkpoint import Checkpoint
 from dt.training.loop import OnProgress
@@ -59,7 +59,7 @@ def save_plot(checkpoint: Checkpoint, results: Sequence[Evaluation], path: Path)
     axes.set_ylabel("return")
     axes.set_title(f"{checkpoint.recipe.kind} on {checkpoint.source.dataset_name}")
     axes.legend()
-    with unfinished(path) as partial:
+    with atomic_file(path) as partial:
         figure.savefig(partial, format="png", dpi=150)
     plt.close(figure)
 

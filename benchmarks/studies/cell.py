@@ -19,7 +19,7 @@ from cartpole_phys.data.recipe import Recipe as DataRecipe
 from cartpole_phys.data.score import return_of_score
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.utils.errors import InputError
-from cartpole_phys.utils.files import unfinished
+from cartpole_phys.utils.files import atomic_file
 from dt.data.source import describe as describe_data
 from dt.data.source import spaces_of
 from dt.data.windows import Normalization
@@ -236,7 +236,7 @@ class _Measurement:
 def write(result: Mapping[str, Any], path: Path) -> None:
     """Keep a result, whole or not at all: JSON with one line a field."""
     lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in result.items()]
-    with unfinished(path) as partial:
+    with atomic_file(path) as partial:
         partial.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
 
 

@@ -25,7 +25,7 @@ from benchmarks.studies.statistics import (
     probability_of_improvement,
 )
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.utils.files import unfinished
+from cartpole_phys.utils.files import atomic_file
 
 matplotlib.use("Agg")
 
@@ -157,6 +157,6 @@ def _draw_improvement(panel: Axes, answer: Answer) -> None:
 
 def save(figure: Figure, path: Path) -> None:
     """Keep a picture, whole or not at all."""
-    with unfinished(path) as partial:
+    with atomic_file(path) as partial:
         figure.savefig(partial, format="png", dpi=110)
     plt.close(figure)

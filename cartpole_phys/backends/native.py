@@ -21,13 +21,12 @@ from cartpole_phys.backends.workers import (
     counted,
     nobody,
 )
-from cartpole_phys.env import observation_space
 from cartpole_phys.episodes import CUT, Episodes, concatenate
 from cartpole_phys.numeric.philox import key_from_seed
 from cartpole_phys.rollouts.collect import compiled_batches
 from cartpole_phys.rollouts.lockstep import BATCH_SIZE, run_lockstep
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
-from cartpole_phys.spaces import ActionSpace, action_space
+from cartpole_phys.spaces import ActionSpace, action_space, observation_space
 from cartpole_phys.system import CartPole
 from cartpole_phys.utils.typing import Array, Flags
 

@@ -18,13 +18,12 @@ from pathlib import Path
 
 import platformdirs
 
-from cartpole_phys.data.building.write import writing_to
 from cartpole_phys.data.hashing import file_sha256
 from cartpole_phys.data.recipe import is_plain, released_recipes
 from cartpole_phys.utils.choices import choices, nearest
 from cartpole_phys.utils.download import LONGEST_WAIT, OTHER_HASH, DownloadError, download
 from cartpole_phys.utils.errors import InputError
-from cartpole_phys.utils.files import require_writable, unfinished
+from cartpole_phys.utils.files import atomic_file, reporting_write_errors, require_writable
 from cartpole_phys.utils.progress import Progress, Silent
 
 REGISTRY = Path(__file__).parent / "release" / "registry.json"
@@ -88,7 +87,7 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     path = Path(platformdirs.user_cache_dir("cartpole-phys")) / "datasets" / known.version / released.file
     if path.is_file() and file_sha256(path) == released.sha256:
         return path
-    with writing_to(path):
+    with reporting_write_errors(path):
         require_writable(path.parent)
     said, again = dict[str, str](), dict[str, float]()  # by place: the reason, and when it may be asked again
     for place in places * TRIES:
@@ -165,7 +164,7 @@ def _copy(source: Path, released: Released, path: Path) -> None:
     try:
         if file_sha256(source) != released.sha256:
             raise DownloadError(OTHER_HASH)
-        with unfinished(path) as partial:
+        with atomic_file(path) as partial:
             shutil.copyfile(source, partial)
     except OSError as error:
         raise DownloadError(error.strerror or str(error)) from error

@@ -27,7 +27,7 @@ from cartpole_phys.data.hdf5.file import Reader
 from cartpole_phys.episodes import Episode, Episodes, concatenate
 from cartpole_phys.episodes.selection import EpisodeSequence, episode_indices
 from cartpole_phys.utils.errors import InputError, is_integer, printable
-from cartpole_phys.utils.files import parsed_json, unfinished
+from cartpole_phys.utils.files import atomic_file, parse_json
 from cartpole_phys.utils.typing import Array, Flags, FloatArray, IntArray
 
 SCHEMA_VERSION = 1
@@ -67,7 +67,7 @@ def read_manifest(path: Path) -> Manifest:
         InputError: if there is none, or something in it is missing or of a wrong kind.
     """
     try:
-        written = parsed_json(path.read_text("utf-8"))
+        written = parse_json(path.read_text("utf-8"))
         if written["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"schema_version is {written['schema_version']!r}, not {SCHEMA_VERSION}")
         shards = tuple(_checked_shard(shard) for shard in written["shards"])
@@ -106,7 +106,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
         OSError: if the disk is full or the folder cannot be written.
     """
     text = json.dumps({"schema_version": SCHEMA_VERSION, **asdict(manifest)}, indent=2)
-    with unfinished(path) as partial:
+    with atomic_file(path) as partial:
         partial.write_text(text + "\n", "utf-8")
 
 

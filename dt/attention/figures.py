@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby, pairwise
 from pathlib import Path
 
-from cartpole_phys.utils.files import unfinished
+from cartpole_phys.utils.files import atomic_file
 from dt.attention.maps import ACTION, OBSERVATION, REWARD, VALUE, Maps
 from dt.plotting import pyplot
 
@@ -54,7 +54,7 @@ def save_maps(maps: Maps, title: str, path: Path) -> None:
         fontsize=8,
         title_fontsize=9,
     )
-    with unfinished(path) as partial:
+    with atomic_file(path) as partial:
         figure.savefig(partial, format="png", dpi=110)
     plt.close(figure)
 

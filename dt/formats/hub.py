@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cartpole_phys.utils.errors import InputError, needing
-from cartpole_phys.utils.files import parsed_json
+from cartpole_phys.utils.files import parse_json
 
 SETTINGS = "config.json"
 FILES = [SETTINGS, "*.safetensors", "*.bin", "README.md"]
@@ -41,7 +41,7 @@ def settings(folder: Path) -> dict[str, Any]:
     """
     path = folder / SETTINGS
     try:
-        said = parsed_json(path.read_text("utf-8"))
+        said = parse_json(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
             f"Expected a checkpoint of transformers in {str(folder)!r}, but its {SETTINGS} cannot be read "

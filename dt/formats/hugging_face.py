@@ -13,7 +13,7 @@ import torch
 
 from cartpole_phys.data.declared_env import declared_backend
 from cartpole_phys.utils.errors import InputError, needing
-from cartpole_phys.utils.files import unfinished_folder
+from cartpole_phys.utils.files import atomic_folder
 from dt.data.source import UNKNOWN, Eligible, Source, spaces_of
 from dt.data.windows import Normalization
 from dt.formats import hub
@@ -74,7 +74,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     theirs.load_state_dict(untrained | to_theirs(model))
     own = _Own(model.context, checkpoint.source, checkpoint.normalization)
     theirs.config.update({OWN: asdict(own)})
-    with unfinished_folder(folder) as partial, tensors_written():
+    with atomic_folder(folder) as partial, tensors_written():
         theirs.save_pretrained(partial)
         (partial / "README.md").write_text(_card(checkpoint), "utf-8")
 

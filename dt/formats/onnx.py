@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cartpole_phys.utils.errors import InputError, needing
-from cartpole_phys.utils.files import unfinished
+from cartpole_phys.utils.files import atomic_file
 from dt.data.windows import Batch, Normalization
 from dt.models.history import HistoryModel
 from dt.training.checkpoint import Checkpoint
@@ -84,7 +84,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
             verbose=False,
         )
     assert program is not None
-    with unfinished(path) as partial:
+    with atomic_file(path) as partial:
         program.save(partial)
 
 

@@ -25,11 +25,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from cartpole_phys.data.building.write import writing_to
 from cartpole_phys.episodes.d4rl_layout import require_flags
 from cartpole_phys.utils import files
 from cartpole_phys.utils.errors import InputError
-from cartpole_phys.utils.files import aside, parsed_json, replacing_folder, require_writable, synchronize
+from cartpole_phys.utils.files import (
+    parse_json,
+    replacing_folder,
+    reporting_write_errors,
+    require_writable,
+    set_aside_path,
+    synchronize,
+)
 from dt.data.source import Source, Spaces
 from dt.data.windows import Normalization
 from dt.models.base import Model
@@ -57,7 +63,7 @@ class Checkpoint:
 
 
 @contextmanager
-def only_writer(path: Path) -> Iterator[None]:
+def writer_lock(path: Path) -> Iterator[None]:
     """Keep other processes from writing the checkpoint ``path`` meanwhile.
 
     Raises:
@@ -65,16 +71,16 @@ def only_writer(path: Path) -> Iterator[None]:
     """
     place = in_full(path)
     with ExitStack() as held:
-        with writing_to(place):
+        with reporting_write_errors(place):
             require_writable(place.parent)
-            held.enter_context(files.only_writer(place))
+            held.enter_context(files.writer_lock(place))
         yield
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint as the folder ``path``; an older one is there until the new one is complete.
 
-    It is for who is its ``only_writer``.
+    It is for who is its ``writer_lock``.
 
     Raises:
         InputError: if ``path`` is something else than a checkpoint, which is left alone.
@@ -126,7 +132,7 @@ def check_replaceable(path: Path) -> None:
 
 def exists(path: Path) -> bool:
     """Whether there is something at ``path``, also if replacing it was interrupted."""
-    return path.exists() or aside(in_full(path)).exists()
+    return path.exists() or set_aside_path(in_full(path)).exists()
 
 
 def load(path: Path) -> Checkpoint:
@@ -135,7 +141,7 @@ def load(path: Path) -> Checkpoint:
     Raises:
         InputError: if there is none, or it is truncated or of another program.
     """
-    replaced = aside(in_full(path))
+    replaced = set_aside_path(in_full(path))
     found = path if path.exists() or not replaced.exists() else replaced
     description = _read_description(found)
     try:
@@ -203,7 +209,7 @@ def _read_description(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise InputError(f"There is no checkpoint {str(path)!r}; train one with: python -m dt.train DATASET")
     try:
-        description = parsed_json((path / CONFIG).read_text(encoding="utf-8"))
+        description = parse_json((path / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise _unusable(path, str(error)) from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:

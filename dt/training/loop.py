@@ -78,7 +78,7 @@ def train(
     first = parallel.rank() == 0
     place = out and checkpoints.in_full(out)  # before the folder that this runs in may be replaced
     with (
-        checkpoints.only_writer(out) if out is not None and first else nullcontext(),
+        checkpoints.writer_lock(out) if out is not None and first else nullcontext(),
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
     ):
         earlier = _earlier(out, resume, overwrite)

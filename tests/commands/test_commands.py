@@ -21,10 +21,10 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 PROGRAM = """
 import os, pathlib, signal, sys, time
 from cartpole_phys import commands
-from cartpole_phys.utils.files import unfinished
+from cartpole_phys.utils.files import atomic_file
 
 def work():
-    with unfinished(pathlib.Path("file.bin")) as partial:
+    with atomic_file(pathlib.Path("file.bin")) as partial:
         partial.write_bytes(b"half")
         os.kill(os.getpid(), getattr(signal, sys.argv[1]))
         time.sleep(1)

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from cartpole_phys.utils.files import unfinished, unfinished_folder
+from cartpole_phys.utils.files import atomic_file, atomic_folder
 
 
 def test_a_file_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "file.bin"
-    with unfinished(path) as partial:
+    with atomic_file(path) as partial:
         assert partial == path.with_name("file.bin.partial")
         partial.write_bytes(b"whole")
         assert not path.exists()
@@ -29,7 +29,7 @@ def test_an_error_leaves_what_was_there(tmp_path: Path, error: type[BaseExceptio
     path.write_bytes(b"old")
 
     def fail() -> None:
-        with unfinished(path) as partial:
+        with atomic_file(path) as partial:
             partial.write_bytes(b"half")
             raise error
 
@@ -42,15 +42,15 @@ def test_an_error_leaves_what_was_there(tmp_path: Path, error: type[BaseExceptio
 def test_what_a_killed_process_left_is_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "file.bin"
     program = (
-        "import os, pathlib, signal, sys; from cartpole_phys.utils.files import unfinished\n"
-        "with unfinished(pathlib.Path(sys.argv[1])) as partial:\n"
+        "import os, pathlib, signal, sys; from cartpole_phys.utils.files import atomic_file\n"
+        "with atomic_file(pathlib.Path(sys.argv[1])) as partial:\n"
         "    partial.write_bytes(b'much that is left over')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)"
     )
     killed = subprocess.run([sys.executable, "-c", program, str(path)], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert sorted(os.listdir(tmp_path)) == ["file.bin.lock", "file.bin.partial"]
-    with unfinished(path) as partial:
+    with atomic_file(path) as partial:
         assert partial.read_bytes() == b""
         partial.write_bytes(b"whole")
     assert path.read_bytes() == b"whole"
@@ -64,7 +64,7 @@ def test_an_old_folder_stays_until_the_new_one_has_its_name(
     rename = os.rename
 
     def write(text: str) -> None:
-        with unfinished_folder(path) as partial:
+        with atomic_folder(path) as partial:
             partial.mkdir()
             (partial / "file").write_text(text)
 
@@ -87,15 +87,15 @@ def test_an_old_folder_stays_until_the_new_one_has_its_name(
 
 WRITE_UNTIL_TOLD = """
 import pathlib, sys
-from cartpole_phys import files
+from cartpole_phys.utils import files
 with getattr(files, sys.argv[1])(pathlib.Path(sys.argv[2])) as partial:
-    partial.mkdir() if sys.argv[1] == "unfinished_folder" else partial.write_bytes(b"theirs")
+    partial.mkdir() if sys.argv[1] == "atomic_folder" else partial.write_bytes(b"theirs")
     print("writing", flush=True)
     sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("writer", [unfinished, unfinished_folder])
+@pytest.mark.parametrize("writer", [atomic_file, atomic_folder])
 def test_two_processes_do_not_write_the_same(tmp_path: Path, writer: Callable[[Path], Any]) -> None:
     path, begun = tmp_path / "name", []
     other = subprocess.Popen(
@@ -115,13 +115,13 @@ def test_two_processes_do_not_write_the_same(tmp_path: Path, writer: Callable[[P
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_work() -> None:
-    with pytest.raises(OSError, match="nowhere"), unfinished(Path("/proc/nowhere/file.bin")):
+    with pytest.raises(OSError, match="nowhere"), atomic_file(Path("/proc/nowhere/file.bin")):
         pytest.fail("the work was begun")
 
 
 def test_a_folder_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for path in (Path(), tmp_path):
-        with pytest.raises(IsADirectoryError), unfinished(path):
+        with pytest.raises(IsADirectoryError), atomic_file(path):
             pass
     assert list(tmp_path.iterdir()) == []

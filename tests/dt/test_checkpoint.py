@@ -210,7 +210,7 @@ SAVE_FOREVER = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from dt import checkpoint
+from dt.training import checkpoint
 path = Path(sys.argv[1])
 loaded = checkpoint.load(path)
 for step in range(3, 1_000_000):
@@ -241,5 +241,5 @@ def _step(path: Path) -> int:
 def test_settings_too_deep_to_walk_through_are_refused(saved: Path) -> None:
     (saved / CONFIG).write_text("[" * 100_000 + "]" * 100_000)
     for read in (checkpoints.load, hub.settings):
-        with pytest.raises(InputError, match=r"it is too deep|deeper than"):
+        with pytest.raises(InputError, match=r"nested too deep|nested deeper than"):
             read(saved)

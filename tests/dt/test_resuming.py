@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cartpole_phys.utils.errors import InputError
-from cartpole_phys.utils.files import aside
+from cartpole_phys.utils.files import set_aside_path
 from dt.data.source import describe
 from dt.data.windows import Normalization
 from dt.models.recipes import Recipe
@@ -65,7 +65,7 @@ def test_a_checkpoint_may_be_the_folder_one_is_in_or_behind_a_link(
     monkeypatch.chdir(tmp_path)
     assert train(episodes, small_recipe(steps=4), link, resume=True).step == checkpoints.load(run).step == 4
     assert link.is_symlink()
-    run.rename(aside(run))  # as a process leaves it that dies between two renames
+    run.rename(set_aside_path(run))  # as a process leaves it that dies between two renames
     assert checkpoints.exists(link)
     assert checkpoints.load(link).step == 4
 

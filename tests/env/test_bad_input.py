@@ -9,7 +9,7 @@ from gymnasium.error import ResetNeeded
 
 from cartpole_phys.physics import Params
 from cartpole_phys.utils.errors import InputError
-from tests.support.side_by_side import DISCRETE, EVERYTHING, IDS, SWING_UP, assert_same
+from tests.support.vector_comparison import DISCRETE, EVERYTHING, IDS, SWING_UP, assert_same
 
 NUM_ENVS = 3
 NAN, INF = float("nan"), float("inf")

@@ -8,7 +8,7 @@ import pytest
 
 from cartpole_phys.kernels import layout as m
 from cartpole_phys.physics import Params
-from tests.support.side_by_side import (
+from tests.support.vector_comparison import (
     DISCRETE,
     EVERYTHING,
     IDS,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cartpole_phys.physics import Params, energy
-from tests.support.side_by_side import DISCRETE, IDS, SWING_UP
+from tests.support.vector_comparison import DISCRETE, IDS, SWING_UP
 
 
 def _make(env_id: str, **kwargs: Any) -> Any:

@@ -19,7 +19,7 @@ import cartpole_phys
 from cartpole_phys.linearize import linearize
 from cartpole_phys.physics import Params
 from cartpole_phys.utils.errors import InputError
-from tests.support.side_by_side import DISCRETE, EVERYTHING, IDS, MODES, assert_same
+from tests.support.vector_comparison import DISCRETE, EVERYTHING, IDS, MODES, assert_same
 
 gym.register_envs(cartpole_phys)
 

@@ -9,7 +9,7 @@ import pytest
 
 from cartpole_phys import build_dataset, check
 from cartpole_phys.data.loading import load_file
-from tests.support.side_by_side import DISCRETE, IDS, SWING_UP, assert_same
+from tests.support.vector_comparison import DISCRETE, IDS, SWING_UP, assert_same
 
 NOISE = [0.1, 0.4, 0.05, 0.8]  # m, m/s, rad, rad/s
 

@@ -15,7 +15,7 @@ from cartpole_phys.rollouts.collect import play, run_compiled
 from cartpole_phys.rollouts.lockstep import run_lockstep
 from cartpole_phys.rollouts.policy import ActionBatch
 from cartpole_phys.system import PARAM_NAMES, CartPole
-from tests.support.side_by_side import DISCRETE, IDS, SWING_UP, assert_same
+from tests.support.vector_comparison import DISCRETE, IDS, SWING_UP, assert_same
 
 RANGES = {"pole_mass": [0.05, 0.3], "force_mag": [8.0, 12.0], "cart_friction": [0.0, 0.1]}
 KWARGS: dict[str, Any] = {"randomize": RANGES, "params": {"gravity": 9.0}}

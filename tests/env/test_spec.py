@@ -8,7 +8,7 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 
-from tests.support.side_by_side import DISCRETE, EVERYTHING, IDS, MODES, OPTIONS, assert_same
+from tests.support.vector_comparison import DISCRETE, EVERYTHING, IDS, MODES, OPTIONS, assert_same
 
 
 def _again(env: Any) -> EnvSpec:

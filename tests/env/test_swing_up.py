@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cartpole_phys import build_dataset, check
-from tests.support.side_by_side import SWING_UP
+from tests.support.vector_comparison import SWING_UP
 
 STATES = np.random.default_rng(0).uniform(-1, 1, (300, 4)) * [2.4, 4.0, 7.0, 9.0]
 

@@ -7,7 +7,7 @@ import gymnasium as gym
 import pytest
 
 import cartpole_phys
-from tests.support.side_by_side import IDS
+from tests.support.vector_comparison import IDS
 
 pytest.importorskip("torchrl")
 

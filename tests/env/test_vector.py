@@ -10,7 +10,7 @@ from gymnasium.error import ResetNeeded
 
 import cartpole_phys
 from cartpole_phys.utils.errors import InputError
-from tests.support.side_by_side import assert_same
+from tests.support.vector_comparison import assert_same
 
 gym.register_envs(cartpole_phys)
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from cartpole_phys.data.building.parallel_shards import build_shards, cluster_builder, local_builder
 from cartpole_phys.data.building.parts import prepare
-from cartpole_phys.data.building.write import Built, build_file, exists_already, writing_to
+from cartpole_phys.data.building.write import Built, build_file, exists_already
 from cartpole_phys.data.recipe import Recipe, check_name
 from cartpole_phys.data.shards import MANIFEST
 from cartpole_phys.policies.training.cache import Cache
 from cartpole_phys.utils.errors import InputError
-from cartpole_phys.utils.files import require_writable
+from cartpole_phys.utils.files import reporting_write_errors, require_writable
 from cartpole_phys.utils.parallel import processors
 from cartpole_phys.utils.progress import Progress, Silent
 
@@ -111,7 +111,7 @@ def build(recipe: Recipe, options: Options, progress: Progress) -> Built:
     finished = path / MANIFEST if recipe.shard_steps else path
     if finished.exists() and not options.overwrite:
         raise exists_already(path, "--name")
-    with writing_to(path):
+    with reporting_write_errors(path):
         require_writable(options.out)
     prepared = prepare(recipe, Cache.REPLACE if options.retrain else Cache.USE, progress)
     if recipe.shard_steps is None:

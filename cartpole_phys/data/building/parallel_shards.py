@@ -16,7 +16,7 @@ from typing import Any
 
 from cartpole_phys.data.building.parts import Part, Prepared
 from cartpole_phys.data.building.summary import Summary, total
-from cartpole_phys.data.building.write import Built, build_file, built_from, writing_to
+from cartpole_phys.data.building.write import Built, build_file, built_from
 from cartpole_phys.data.checks.run import FAILED, run_gates
 from cartpole_phys.data.hashing import METADATA_HASH, file_sha256, metadata_sha256
 from cartpole_phys.data.hdf5.file import Reader, read_header
@@ -30,7 +30,7 @@ from cartpole_phys.data.shards import (
     write_manifest,
 )
 from cartpole_phys.utils.errors import InputError
-from cartpole_phys.utils.files import only_writer, unfinished
+from cartpole_phys.utils.files import atomic_file, reporting_write_errors, writer_lock
 from cartpole_phys.utils.parallel import spread
 from cartpole_phys.utils.progress import Progress, Silent
 
@@ -111,7 +111,7 @@ def build_shards(
         InputError: if a gate fails, or a file cannot be written.
     """
     plans = plan_shards(name, recipe, prepared)
-    with writing_to(folder), only_writer(folder), _folder(folder):
+    with reporting_write_errors(folder), writer_lock(folder), _folder(folder):
         (folder / MANIFEST).unlink(missing_ok=True)
         _remove_others(folder, {plan.file for plan in plans})
         progress.stage("shards")
@@ -194,6 +194,6 @@ def build_away(plan: ShardPlan) -> tuple[Built, bytes]:
 
 def _keep(built: Built, content: bytes, path: Path) -> Built:
     """Write a finished shard under its name here."""
-    with unfinished(path) as partial:
+    with atomic_file(path) as partial:
         partial.write_bytes(content)
     return replace(built, path=path)

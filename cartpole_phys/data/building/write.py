@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +21,10 @@ from cartpole_phys.data.release.identity import ReleaseWarning, compared, differ
 from cartpole_phys.data.score import score
 from cartpole_phys.data.tiers import is_own_policy
 from cartpole_phys.utils.errors import InputError
-from cartpole_phys.utils.files import unfinished
+from cartpole_phys.utils.files import atomic_file, reporting_write_errors
 from cartpole_phys.utils.progress import Progress
 
 NOTHING: Mapping[str, Any] = {}
-NO_SPACE, TOO_LARGE = "free some space there", "raise the limit on the size of files (ulimit -f)"
-MENDS = {errno.ENOSPC: NO_SPACE, errno.EDQUOT: NO_SPACE, errno.EFBIG: TOO_LARGE}  # by the system's error
 
 
 @dataclass(frozen=True)
@@ -58,7 +53,7 @@ def build_file(
     Raises:
         InputError: if a gate fails, or the file cannot be written; nothing half-written stays.
     """
-    with writing_to(path), unfinished(path) as partial:
+    with reporting_write_errors(path), atomic_file(path) as partial:
         progress.stage("collecting")
         metadata = _write(partial, name, recipe, prepared, jobs, progress, extra)
         if is_own_policy(recipe.policy):
@@ -118,35 +113,6 @@ def _write(
     if recipe.d4rl_v2_metadata:
         add_v2_metadata(path, written, weights)
     return written
-
-
-@contextmanager
-def writing_to(path: Path) -> Iterator[None]:
-    """Say in one sentence why a file or folder cannot be written; errors on other files pass.
-
-    Raises:
-        InputError: where it cannot be written.
-    """
-    try:
-        yield
-    except BlockingIOError as error:
-        raise InputError(
-            f"'{path}' is being written by another process; wait until it has ended, or choose another name."
-        ) from error
-    except OSError as error:
-        if not _concerns(error, path):
-            raise
-        reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
-        mend = MENDS.get(error.errno or 0, "make it writable")
-        raise InputError(f"Cannot write '{path}' ({reason}); {mend}, or choose another place.") from error
-
-
-def _concerns(error: OSError, path: Path) -> bool:
-    """Whether an error is on a path, what is beside it under the same name or below it, or its folders."""
-    if error.filename is None:  # so say HDF5 and others that write by themselves
-        return True
-    named, place = Path(os.fsdecode(error.filename)).absolute(), path.absolute()
-    return str(named).startswith(str(place)) or place.is_relative_to(named)
 
 
 def exists_already(path: Path, other: str) -> InputError:

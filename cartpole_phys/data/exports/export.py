@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cartpole_phys.data.building.write import exists_already, writing_to
+from cartpole_phys.data.building.write import exists_already
 from cartpole_phys.data.exports import ogbench, parquet
 from cartpole_phys.data.exports import pickle as pickled
 from cartpole_phys.data.loading import load_whole
@@ -15,7 +15,7 @@ from cartpole_phys.data.recipe import is_plain
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.utils.choices import unknown
 from cartpole_phys.utils.errors import InputError
-from cartpole_phys.utils.files import unfinished, unfinished_folder
+from cartpole_phys.utils.files import atomic_file, atomic_folder, reporting_write_errors
 
 MINARI = "minari"
 # format -> the ending of its files, and what writes one
@@ -66,7 +66,7 @@ def export(
     suffix, write = FILES[to]
     target = (out or source.parent) / f"{name}{suffix}"
     _require_free(target, overwrite)
-    with writing_to(target), unfinished(target) as partial:
+    with reporting_write_errors(target), atomic_file(target) as partial:
         write(data, partial)
     return Exported(target, os.fspath(target), data.steps, len(data))
 
@@ -77,9 +77,9 @@ def _to_minari(data: Episodes, name: str, out: Path | None, overwrite: bool) -> 
     identity, root = minari.dataset_id(name), out or minari.datasets_folder()
     target = root / identity
     _require_free(target, overwrite)
-    with writing_to(root):
+    with reporting_write_errors(root):
         minari.register_namespace(root)
-    with writing_to(target), unfinished_folder(target) as partial:
+    with reporting_write_errors(target), atomic_folder(target) as partial:
         minari.write(data, partial, identity)
     return Exported(target, identity, data.steps, len(data))
 

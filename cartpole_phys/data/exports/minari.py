@@ -21,7 +21,7 @@ from cartpole_phys.data.hdf5.write_errors import hdf5_file
 from cartpole_phys.data.score import are_references
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.utils.errors import InputError, is_integer, needing
-from cartpole_phys.utils.files import synchronize, unfinished
+from cartpole_phys.utils.files import atomic_file, synchronize
 from cartpole_phys.utils.typing import Array
 
 NAMESPACE = "physcartpole"
@@ -82,7 +82,7 @@ def register_namespace(root: Path) -> None:
     path = root / NAMESPACE / NAMESPACE_METADATA
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished(path) as partial:
+        with atomic_file(path) as partial:
             partial.write_text(json.dumps({"description": "CartPole physics, from cartpole-phys"}), "utf-8")
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from h5py import h5a, h5d, h5o, h5z
 
 from cartpole_phys.episodes.d4rl_layout import require_flags
-from cartpole_phys.utils.files import parsed_json
+from cartpole_phys.utils.files import parse_json
 from cartpole_phys.utils.typing import Array
 
 WEIGHTS = "policy_weights/"  # attributes under this name are a behaviour policy's weights
@@ -174,7 +174,7 @@ def _decoded(name: str, value: Any) -> Any:
         value = value.decode("utf-8", "replace")
     if isinstance(value, str) and value[:1] in ("{", "["):
         try:
-            return parsed_json(value)
+            return parse_json(value)
         except ValueError as error:
             raise ValueError(f"its attribute {name} is not the JSON that it begins like: {error}") from error
     return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value

@@ -12,7 +12,6 @@ from typing import Any
 
 from cartpole_phys.data.building.build import Options, build
 from cartpole_phys.data.building.commit import commit_date
-from cartpole_phys.data.building.write import writing_to
 from cartpole_phys.data.checks.run import FAILED, run_gates
 from cartpole_phys.data.exports.export import export
 from cartpole_phys.data.hashing import file_sha256
@@ -22,7 +21,7 @@ from cartpole_phys.data.release.card import card
 from cartpole_phys.data.release.croissant import FORMATS, croissant
 from cartpole_phys.utils.choices import choices
 from cartpole_phys.utils.errors import InputError
-from cartpole_phys.utils.files import unfinished
+from cartpole_phys.utils.files import atomic_file, reporting_write_errors
 from cartpole_phys.utils.progress import Progress, Silent
 
 MANIFEST, SUMS, LICENCE, CITATION = "manifest.json", "SHA256SUMS", "LICENSE", "CITATION.cff"
@@ -71,7 +70,7 @@ def release(folder: Path, only: str = "*", jobs: int = 0, progress: Progress | N
             build(recipes[name], Options(folder, jobs=jobs, overwrite=True), Silent())
     told.shards(len(names), len(names))
     held = [name for name in recipes if (folder / f"{name}.hdf5").is_file()]
-    with writing_to(folder):
+    with reporting_write_errors(folder):
         _describe(folder, held, date)
     return held
 
@@ -163,7 +162,7 @@ def _stated(header: Header, sha256: str, size: int) -> dict[str, Any]:
 
 
 def _write(path: Path, text: str) -> None:
-    with unfinished(path) as partial:
+    with atomic_file(path) as partial:
         partial.write_text(text, "utf-8")
 
 
@@ -176,7 +175,7 @@ def _write_weights(path: Path, header: Header) -> None:
 
     kept = ("kind", "nonlinearity", "output_distribution", "action_low", "action_high", "tier", "iteration")
     described = [{key: part[key] for key in kept if key in part} for part in header.metadata["parts"]]
-    with unfinished(path) as partial:
+    with atomic_file(path) as partial:
         partial.write_bytes(save(arrays, metadata={"parts": json.dumps(described)}))
 
 

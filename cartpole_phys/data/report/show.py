@@ -12,7 +12,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cartpole_phys.data.building.write import writing_to
 from cartpole_phys.data.checks.run import FAILED, NOT_PROVEN, PASSED, GateResult, check_with
 from cartpole_phys.data.declared_env import declared_backend
 from cartpole_phys.data.loading import load_whole
@@ -28,7 +27,7 @@ from cartpole_phys.data.score import references_of, score
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.system import CartPole
 from cartpole_phys.utils.errors import InputError, printable
-from cartpole_phys.utils.files import unfinished
+from cartpole_phys.utils.files import atomic_file, reporting_write_errors
 from cartpole_phys.utils.progress import Progress
 
 
@@ -69,7 +68,7 @@ def write_page(shown: Shown, path: Path) -> None:
     Raises:
         InputError: if it cannot be written.
     """
-    with writing_to(path), unfinished(path) as partial:
+    with reporting_write_errors(path), atomic_file(path) as partial:
         partial.write_text(shown.as_page(), "utf-8")
 
 

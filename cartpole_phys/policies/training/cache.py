@@ -15,7 +15,7 @@ import platformdirs
 
 from cartpole_phys.policies.training.recipe import TrainingRecipe
 from cartpole_phys.policies.training.run import TrainingRecording, TrainingRun
-from cartpole_phys.utils.files import unfinished
+from cartpole_phys.utils.files import atomic_file
 from cartpole_phys.utils.typing import Array
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def save(path: Path, run: TrainingRun) -> None:
     }
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     note = {"description": json.dumps(run.description), "sha256": _sha256(arrays)}
-    with unfinished(path) as partial:
+    with atomic_file(path) as partial:
         partial.write_bytes(to_bytes(arrays, metadata=note))
 
 

@@ -20,7 +20,7 @@ from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe, is_plain, released_recipes
 from cartpole_phys.policies.training.hyperparameters import selection
 from cartpole_phys.utils.errors import InputError
-from cartpole_phys.utils.files import only_writer
+from cartpole_phys.utils.files import writer_lock
 
 ENV = "PhysCartPole-v0"
 
@@ -160,7 +160,7 @@ def test_what_another_process_builds_is_left_alone(tmp_path: Path, shard_steps: 
     build: dict[str, Any] = {"policy": "random", "steps": 100, "shard_steps": shard_steps, "out": tmp_path}
     path = build_dataset(**build)
     before = sorted(tmp_path.rglob("*"))
-    with only_writer(path), pytest.raises(InputError, match="being written by another process; wait"):
+    with writer_lock(path), pytest.raises(InputError, match="being written by another process; wait"):
         build_dataset(**build, overwrite=True)
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -11,7 +11,7 @@ from cartpole_phys import build_dataset
 from cartpole_phys.data.checks import GATES
 from cartpole_phys.data.checks.run import NOT_APPLICABLE, PASSED, check
 from cartpole_phys.system import PARAM_NAMES
-from tests.support.resealed import Arrays, Edit, failing, refuting, resealed
+from tests.support.rehashed import Arrays, Edit, edited_copy, failing, refuting
 
 GATE_NAMES = [gate.name for gate in GATES]
 
@@ -166,7 +166,7 @@ def test_built_files_pass_every_gate(request: pytest.FixtureRequest, name: str) 
 
 
 def test_an_edit_that_changes_nothing_still_passes(medium_file: Path, tmp_path: Path) -> None:
-    assert _failing(resealed(medium_file, tmp_path / "same.hdf5", lambda arrays, metadata: None)) == []
+    assert _failing(edited_copy(medium_file, tmp_path / "same.hdf5", lambda arrays, metadata: None)) == []
 
 
 @pytest.mark.parametrize(("gate", "name", "edit"), DEFECTS)
@@ -174,7 +174,7 @@ def test_exactly_that_gate_fails(
     request: pytest.FixtureRequest, tmp_path: Path, gate: str, name: str, edit: Edit
 ) -> None:
     source = request.getfixturevalue(name)
-    found = refuting(resealed(source, tmp_path / "defect.hdf5", edit))
+    found = refuting(edited_copy(source, tmp_path / "defect.hdf5", edit))
     assert [name for name in found if name == gate or name != "metadata"] == [gate]
 
 
@@ -186,7 +186,9 @@ def test_no_gate_passes_parts_that_are_not_all_rows(
         arrays["infos/action_log_probs"][:] = 7.0
         metadata["parts"] = [{**metadata["parts"][0], "rows": count} for count in rows]
 
-    assert {"log_probs", "parts", "tier"} <= set(_failing(resealed(random_file, tmp_path / "a.hdf5", edit)))
+    assert {"log_probs", "parts", "tier"} <= set(
+        _failing(edited_copy(random_file, tmp_path / "a.hdf5", edit))
+    )
 
 
 @pytest.mark.parametrize("high", [0.0, -1.0, 5e-324])
@@ -197,7 +199,7 @@ def test_no_policy_is_an_expert_by_references_that_tell_no_score(tmp_path: Path,
         metadata["references"] = {"ref_min": {"mean": 0.0}, "ref_max": {"mean": high}}
 
     built = build_dataset("CartPole-v1", policy="random", steps=100, out=tmp_path)
-    assert "tier" in _failing(resealed(built, tmp_path / "edited.hdf5", edit))
+    assert "tier" in _failing(edited_copy(built, tmp_path / "edited.hdf5", edit))
 
 
 @pytest.mark.parametrize("column", [0, 1])
@@ -206,7 +208,7 @@ def test_a_bit_of_the_key_of_the_noise(varied_file: Path, tmp_path: Path, column
     def flip(arrays: Arrays, metadata: dict[str, Any]) -> None:
         arrays["infos/noise_key"][_middle(arrays), column] ^= np.uint64(1 << bit)
 
-    assert _failing(resealed(varied_file, tmp_path / "defect.hdf5", flip)) == ["replay"]
+    assert _failing(edited_copy(varied_file, tmp_path / "defect.hdf5", flip)) == ["replay"]
 
 
 @pytest.mark.parametrize("name", PARAM_NAMES)
@@ -221,7 +223,7 @@ def test_a_bit_of_a_parameter(varied_file: Path, tmp_path: Path, name: str) -> N
 
     edits = [flip(slice(70, 71))] + ([] if name in ("pole_mass", "cart_friction") else [flip(slice(None))])
     for edit in edits:
-        assert _failing(resealed(varied_file, tmp_path / "defect.hdf5", edit)) == ["replay"]
+        assert _failing(edited_copy(varied_file, tmp_path / "defect.hdf5", edit)) == ["replay"]
 
 
 @pytest.mark.parametrize("episode", [0, 5])
@@ -233,7 +235,7 @@ def test_the_first_observation_of_an_episode(
         arrays["observations"].view(np.uint32)[starts[episode], 1] ^= np.uint32(1)
 
     for path in (medium_file, varied_file):
-        assert _failing(resealed(path, tmp_path / "defect.hdf5", misread)) == ["replay"]
+        assert _failing(edited_copy(path, tmp_path / "defect.hdf5", misread)) == ["replay"]
 
 
 @pytest.mark.parametrize("name", ["infos/params", "infos/noise_key"])
@@ -241,7 +243,7 @@ def test_variation_without_its_record(varied_file: Path, tmp_path: Path, name: s
     def forget(arrays: Arrays, metadata: dict[str, Any]) -> None:
         del arrays[name]
 
-    assert "schema" in _failing(resealed(varied_file, tmp_path / "defect.hdf5", forget))
+    assert "schema" in _failing(edited_copy(varied_file, tmp_path / "defect.hdf5", forget))
 
 
 @pytest.mark.parametrize("where", ["array", "metadata"])
@@ -249,7 +251,7 @@ def test_hashes_notice_what_no_other_gate_sees(medium_file: Path, tmp_path: Path
     def comment(arrays: Arrays, metadata: dict[str, Any]) -> None:
         arrays["infos/comment"] = np.zeros(len(arrays["rewards"]))
 
-    path = resealed(medium_file, tmp_path / "defect.hdf5", comment)
+    path = edited_copy(medium_file, tmp_path / "defect.hdf5", comment)
     assert _failing(path) == []
     with h5py.File(path, "r+") as file:
         if where == "array":

@@ -16,7 +16,7 @@ from cartpole_phys.data.checks.run import FAILED, PASSED, _Asked
 from cartpole_phys.data.hdf5.blocks import Block, blocks
 from cartpole_phys.data.hdf5.file import Header, Reader, read_header
 from cartpole_phys.utils.errors import InputError
-from tests.support.resealed import Arrays, Weights, failing, resealed
+from tests.support.rehashed import Arrays, Weights, edited_copy, failing
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -101,14 +101,16 @@ def test_no_label_contradicts_the_rest(small_file: Path, tmp_path: Path, change:
         change(metadata)
 
     assert failing(small_file) == []
-    assert failing(resealed(small_file, tmp_path / "set.hdf5", edit)) != []
+    assert failing(edited_copy(small_file, tmp_path / "set.hdf5", edit)) != []
 
 
 def test_weights_of_a_policy_that_has_none(small_file: Path, tmp_path: Path) -> None:
     def reweigh(weights: Weights) -> None:
         weights["0"] = {"fc0.weight": np.zeros((2, 2), np.float32)}
 
-    assert failing(resealed(small_file, tmp_path / "set.hdf5", lambda arrays, metadata: None, reweigh)) != []
+    assert (
+        failing(edited_copy(small_file, tmp_path / "set.hdf5", lambda arrays, metadata: None, reweigh)) != []
+    )
 
 
 FILES = ("small_file", "random_file", "varied_file", "discrete_file", "sac_file", "stitching_file", "shard")

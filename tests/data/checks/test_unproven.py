@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cartpole_phys.data.checks.run import check
-from tests.support.resealed import Arrays, Edit, Weights, failing, resealed
+from tests.support.rehashed import Arrays, Edit, Weights, edited_copy, failing
 
 CHECK = [sys.executable, "-c", "from cartpole_phys.cli import main; main()", "check", "--quiet"]
 
@@ -36,7 +36,7 @@ def _none(weights: Weights) -> None:
 def test_weights_that_make_no_policy(
     sac_file: Path, tmp_path: Path, reweigh: Callable[[Weights], None]
 ) -> None:
-    path = resealed(sac_file, tmp_path / "set.hdf5", _nothing, reweigh)
+    path = edited_copy(sac_file, tmp_path / "set.hdf5", _nothing, reweigh)
     assert {"log_probs", "tier"} <= set(failing(path))
     details = {result.gate: result.detail for result in check(path)}
     assert "not proven: " in details["tier"]
@@ -64,7 +64,7 @@ def _module_that_is_not_there(arrays: Arrays, metadata: dict[str, Any]) -> None:
 def test_an_environment_that_cannot_be_made(
     medium_file: Path, tmp_path: Path, edit: Edit, words: str
 ) -> None:
-    path = resealed(medium_file, tmp_path / "set.hdf5", edit)
+    path = edited_copy(medium_file, tmp_path / "set.hdf5", edit)
     assert {"schema", "replay", "actions", "tier"} <= set(failing(path))
     assert all("not proven: " in result.detail and words in result.detail
                for result in check(path) if result.gate in ("replay", "actions", "tier"))  # fmt: skip
@@ -110,12 +110,12 @@ def test_what_a_file_with_a_recipe_leaves_out(
     random_file: Path, tmp_path: Path, edit: Edit, gate: str
 ) -> None:
     """Neither of the two attributes alone makes it a file from elsewhere."""
-    path = resealed(random_file, tmp_path / "set.hdf5", edit)
+    path = edited_copy(random_file, tmp_path / "set.hdf5", edit)
     assert gate in failing(path)
 
 
 def test_hashes_that_a_file_with_a_recipe_leaves_out(random_file: Path, tmp_path: Path) -> None:
-    path = resealed(random_file, tmp_path / "set.hdf5", _nothing)
+    path = edited_copy(random_file, tmp_path / "set.hdf5", _nothing)
     with h5py.File(path, "r+") as file:
         del file.attrs["sha256"]
     assert "hashes" in failing(path)

@@ -13,7 +13,7 @@ from cartpole_phys.data.checks.run import FAILED
 from cartpole_phys.data.hdf5.file import read_header
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
-from tests.support.resealed import failing
+from tests.support.rehashed import failing
 
 
 @pytest.fixture(scope="module")

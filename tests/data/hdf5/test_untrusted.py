@@ -159,7 +159,10 @@ def test_heaps_that_lead_nowhere(path: Path) -> None:
 ATTRIBUTES: list[tuple[Any, str]] = [
     ("[" * 100_000, "its attribute odd is not the JSON that it begins like"),
     ("{", "its attribute odd is not the JSON that it begins like"),
-    ("[" * 200 + "]" * 200, "its attribute odd is not the JSON that it begins like: it is deeper than 100"),
+    (
+        "[" * 200 + "]" * 200,
+        "its attribute odd is not the JSON that it begins like: it is nested deeper",
+    ),
     ("[1" + "0" * 10_000 + "]", "its attribute odd is not the JSON that it begins like"),
 ]
 

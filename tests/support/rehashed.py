@@ -1,4 +1,4 @@
-"""Copies of data sets with an edit, and hashes that fit it, as anyone who can compute hashes makes them."""
+"""Edited copies of data sets with recomputed hashes, as an adversary could make them."""
 
 import copy
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def refuting(path: Path) -> list[str]:
     return [result.gate for result in failed if not result.detail.startswith("not proven: ")]
 
 
-def resealed(
+def edited_copy(
     source: Path, target: Path, edit: Edit, reweigh: Callable[[Weights], None] = lambda weights: None
 ) -> Path:
     """Write a copy of a file with its arrays and metadata edited, and the weights of its policies."""
