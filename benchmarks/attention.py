@@ -23,8 +23,8 @@ from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.score import mean_interval
 from cartpole_phys.episodes import Episodes
 from dt.attention.figures import save_maps
-from dt.attention.maps import Maps, look, played_windows, untrained
-from dt.attention.measures import RECENT, RETURN, SPREAD, by_episode, evenly
+from dt.attention.maps import AttentionMaps, attention_maps, rollout_windows, untrained
+from dt.attention.measures import RECENT, RETURN, SPREAD, per_episode, uniform_attention
 from dt.models.recipes import Recipe, recipe
 from dt.training.loop import train
 
@@ -126,17 +126,17 @@ def _path(kind: str, seed: int) -> Path:
 def measure_model(kind: str, seed: int, data: Episodes) -> dict[str, Any]:
     """Train a model, let it play, and see what it looks at."""
     checkpoint = train(data, _recipe(kind, seed))
-    windows = played_windows(checkpoint, EPISODES, seed)
-    maps, begun = look(checkpoint.model, windows), look(untrained(checkpoint), windows)
+    windows = rollout_windows(checkpoint, EPISODES, seed)
+    maps, begun = attention_maps(checkpoint.model, windows), attention_maps(untrained(checkpoint), windows)
     shown = {
         "weights": maps.weights.mean(dim=0).numpy().round(5).tolist(),  # (L, H, Q, T)
         "allowed": maps.allowed.tolist(),
         "kinds": maps.kinds,
     }
     measured = {
-        "trained": {name: values.round(5).tolist() for name, values in by_episode(maps).items()},
-        "untrained": {name: values.round(5).tolist() for name, values in by_episode(begun).items()},
-        "uniform": evenly(maps),
+        "trained": {name: values.round(5).tolist() for name, values in per_episode(maps).items()},
+        "untrained": {name: values.round(5).tolist() for name, values in per_episode(begun).items()},
+        "uniform": uniform_attention(maps),
     }
     source = checkpoint.source
     made_with = {"recipe": asdict(checkpoint.recipe), "data_sha256": source.sha256}
@@ -149,7 +149,7 @@ def draw(kind: str) -> None:
     shown = _results(kind)[0]["map"]
     steps = torch.zeros(0)  # not drawn
     weights, allowed = torch.tensor(shown["weights"])[None], torch.tensor(shown["allowed"])
-    maps = Maps(weights, allowed, tuple(shown["kinds"]), steps, steps)
+    maps = AttentionMaps(weights, allowed, tuple(shown["kinds"]), steps, steps)
     save_maps(maps, f"{NAMES[kind]} on {DATASET.name}", RESULTS / f"{kind}.png")
 
 

@@ -29,7 +29,7 @@ from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe as DataRecipe
 from cartpole_phys.data.score import mean_interval
 from cartpole_phys.episodes import Episodes
-from dt.data.token_windows import numbers_of
+from dt.data.token_windows import step_numbers
 from dt.data.windows import Windows
 from dt.models.decision import DecisionTransformer
 from dt.models.gpt import TransformerConfig
@@ -69,7 +69,7 @@ def measure_horizon(models: dict[str, Checkpoint], rest: Episodes) -> dict[str, 
     planner, actor = trajectory.model, decision.model
     assert isinstance(planner, TrajectoryTransformer)
     assert isinstance(actor, DecisionTransformer)
-    numbers = torch.as_tensor(numbers_of(rest, trajectory.normalization, 0.99, None)).float()
+    numbers = torch.as_tensor(step_numbers(rest, trajectory.normalization, 0.99, None)).float()
     steps = starts[:, None] + torch.arange(WINDOW)  # (B, K)
     predicted, still = observation_errors(planner, numbers[steps], KNOWN)
     windows = Windows(rest, decision.normalization, WINDOW, torch.device("cpu")).at(starts)

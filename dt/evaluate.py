@@ -43,7 +43,7 @@ def evaluate_command(
         pyplot()  # rather than miss it once all is played
     loaded = checkpoints.load(checkpoint)
     wanted = [*(target or []), *(return_of_score(loaded.source.env_id, one) for one in target_score or [])]
-    if (wanted or plot is not None) and not loaded.model.uses_target:
+    if (wanted or plot is not None) and not loaded.model.return_conditioned:
         option = "--target" if wanted else "--plot"
         raise InputError(
             f"Models of kind {loaded.recipe.kind!r} cannot be asked for a return; leave out {option}."

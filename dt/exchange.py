@@ -36,7 +36,7 @@ def export_command(
     if to not in FORMATS:
         raise unknown("format", to, FORMATS)
     ending, write = FORMATS[to]
-    place = checkpoints.in_full(checkpoint)
+    place = checkpoints.resolved(checkpoint)
     path = out or place.with_name(place.name + ending)
     if path.exists():
         raise InputError(f"{str(path)!r} exists; remove it, or choose another --out.")
@@ -59,7 +59,7 @@ def import_command(
     """Take over a Decision or Trajectory Transformer of transformers, to evaluate it or to build data."""
     if checkpoints.exists(out):
         raise InputError(f"{str(out)!r} exists; remove it, or choose another --out.")
-    kind = hub.settings(hub.folder_of(source)).get("model_type")
+    kind = hub.read_config(hub.resolve_folder(source)).get("model_type")
     if kind != trajectory_transformer.MODEL_TYPE:
         if data is not None:
             raise InputError("Only a Trajectory Transformer has bins that data cut; leave out --data.")

@@ -30,7 +30,7 @@ def pyplot() -> ModuleType:
     return pyplot
 
 
-BLUE, GREY = "#0072b2", "#777777"  # told apart by the colour-blind
+BLUE, GRAY = "#0072b2", "#777777"  # told apart by the colour-blind
 SIZE = (6.4, 4.0)  # inches
 
 
@@ -48,9 +48,9 @@ def save_plot(checkpoint: Checkpoint, results: Sequence[Evaluation], path: Path)
     above = [one.return_high - one.mean_return for _, one in ordered]
     figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
     ends = [min(targets), max(targets)]
-    axes.plot(ends, ends, color=GREY, linestyle=":", label="what was asked for")
+    axes.plot(ends, ends, color=GRAY, linestyle=":", label="what was asked for")
     for value, name in ((checkpoint.source.mean_return, "mean"), (checkpoint.source.max_return, "highest")):
-        axes.axhline(value, color=GREY, linewidth=0.8, linestyle="--" if name == "mean" else "-.",
+        axes.axhline(value, color=GRAY, linewidth=0.8, linestyle="--" if name == "mean" else "-.",
                      label=f"{name} of the data")  # fmt: skip
     axes.errorbar(
         targets, means, yerr=(below, above), color=BLUE, marker="o", capsize=3, label="mean return, 95 %"

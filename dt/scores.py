@@ -16,7 +16,7 @@ from dt.training.checkpoint import Checkpoint
 
 DEFAULT_TARGETS = 3  # from the data's mean return to its highest
 # What Chen et al. (2021) ask for, by the environment's name: github.com/kzl/decision-transformer
-AUTHORS_TARGETS = {
+PUBLISHED_TARGETS = {
     "HalfCheetah": (12_000.0, 6_000.0),
     "Hopper": (3_600.0, 1_800.0),
     "Walker2d": (5_000.0, 2_500.0),
@@ -45,13 +45,13 @@ def default_targets(checkpoint: Checkpoint) -> list[float | None]:
     Raises:
         InputError: if neither is known.
     """
-    if not checkpoint.model.uses_target:
+    if not checkpoint.model.return_conditioned:
         return [None]
     source = checkpoint.source
     if not np.isfinite([source.mean_return, source.max_return]).all():
         name = source.env_id.rpartition("-v")[0]
-        if name in AUTHORS_TARGETS:
-            return list(AUTHORS_TARGETS[name])
+        if name in PUBLISHED_TARGETS:
+            return list(PUBLISHED_TARGETS[name])
         raise InputError("The checkpoint does not say the returns of its data; say what is wanted: --target")
     return [float(t) for t in np.unique(np.linspace(source.mean_return, source.max_return, DEFAULT_TARGETS))]
 

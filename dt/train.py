@@ -20,7 +20,7 @@ from cartpole_phys import commands
 from cartpole_phys.data.loading import load_whole
 from dt.models.recipes import KINDS, SIZES, recipe
 from dt.plotting import learning_curves
-from dt.training import distributed as parallel
+from dt.training import distributed
 from dt.training.checkpoint import Checkpoint
 from dt.training.loop import SAVE_EVERY, OnProgress, ShouldStop, best, train
 from dt.training.optimizer import AUTO, with_steps
@@ -66,9 +66,9 @@ def train_command(
         share = "" if best_share == 1.0 else f"-best{best_share:g}"
         out = Path("checkpoints") / f"{dataset.stem}-{model}{share}-{size}-seed{seed}"
     with (
-        parallel.processes(),
-        _progress(chosen.train.steps, quiet or parallel.rank() > 0) as show,
-        learning_curves(tensorboard if parallel.rank() == 0 else None, chosen.train) as draw,
+        distributed.process_group(),
+        _progress(chosen.train.steps, quiet or distributed.rank() > 0) as show,
+        learning_curves(tensorboard if distributed.rank() == 0 else None, chosen.train) as draw,
         _stop_on_interrupt() as should_stop,
     ):
         trained = train(
@@ -82,7 +82,7 @@ def train_command(
             on_progress=lambda step, loss: (show(step, loss), draw(step, loss))[0],
             should_stop=should_stop,
         )
-        if parallel.rank() == 0:
+        if distributed.rank() == 0:
             commands.say(*_summary(out, trained))
     if should_stop():
         raise typer.Exit(commands.INTERRUPTED)

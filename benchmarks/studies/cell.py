@@ -215,7 +215,7 @@ class _Measurement:
     def _played(self, trained: Checkpoint) -> list[dict[str, Any]]:
         """The returns for each wish; the first is what tables show."""
         episodes = self.episodes
-        if not trained.model.uses_target:
+        if not trained.model.return_conditioned:
             return [{"wish": None, "target": None, "returns": self._returns(trained, None, episodes)}]
         scores = (WANTED_SCORE, *self.protocol.swept_scores)
         targets = [*map(self._wanted, scores), trained.source.max_return]

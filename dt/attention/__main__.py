@@ -16,7 +16,7 @@ from rich.text import Text
 from cartpole_phys import commands
 from cartpole_phys.utils.errors import printable, require_ending
 from dt.attention.figures import save_maps
-from dt.attention.maps import look, played_windows, untrained
+from dt.attention.maps import attention_maps, rollout_windows, untrained
 from dt.attention.measures import Measure, measure
 from dt.plotting import pyplot
 from dt.training import checkpoint as checkpoints
@@ -39,9 +39,9 @@ def attention(
         pyplot()  # rather than miss it once all is played
     loaded = checkpoints.load(checkpoint)
     with Console(stderr=True, quiet=quiet or as_json).status(f"Playing {episodes} episodes …"):
-        windows = played_windows(loaded, episodes, seed)
-        maps = look(loaded.model, windows)
-    measures = measure(maps, look(untrained(loaded), windows))
+        windows = rollout_windows(loaded, episodes, seed)
+        maps = attention_maps(loaded.model, windows)
+    measures = measure(maps, attention_maps(untrained(loaded), windows))
     title = printable(f"{loaded.recipe.kind} on {loaded.source.dataset_name}")
     if plot is not None:
         save_maps(maps, title, plot)

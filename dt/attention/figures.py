@@ -6,10 +6,10 @@ from itertools import groupby, pairwise
 from pathlib import Path
 
 from cartpole_phys.utils.files import atomic_file
-from dt.attention.maps import ACTION, OBSERVATION, REWARD, VALUE, Maps
+from dt.attention.maps import ACTION, OBSERVATION, REWARD, VALUE, AttentionMaps
 from dt.plotting import pyplot
 
-COLOURS = {
+COLORS = {
     OBSERVATION: "#56b4e9",
     ACTION: "#e69f00",
     "return": "#009e73",
@@ -20,7 +20,7 @@ COLOURS = {
 PANEL, NARROWEST = 2.4, 6.0  # inches, of a panel and of the whole
 
 
-def save_maps(maps: Maps, title: str, path: Path) -> None:
+def save_maps(maps: AttentionMaps, title: str, path: Path) -> None:
     """Draw what each head looks at, in the mean over episodes, above a strip with the kinds of tokens.
 
     Brightness is attention in units of even attention, so that rows of few and of many tokens compare.
@@ -41,16 +41,16 @@ def save_maps(maps: Maps, title: str, path: Path) -> None:
         shown = mean[layer, head] * maps.allowed.sum(dim=1, keepdim=True)  # (Q, T)
         panel.imshow(shown, aspect="auto", cmap="magma", vmin=0.0, vmax=float(shown.max()))
         for kind, first, last in _runs(maps.kinds):
-            panel.add_patch(Rectangle((first - 0.5, queries - 0.5), last - first, strip, color=COLOURS[kind]))
+            panel.add_patch(Rectangle((first - 0.5, queries - 0.5), last - first, strip, color=COLORS[kind]))
         panel.set(ylim=(queries + strip - 0.5, -0.5), yticks=[], xticks=[])
         panel.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=8)
     figure.supylabel("deciding tokens, oldest first", fontsize=9)
     figure.suptitle(title, fontsize=10)
     figure.legend(
-        handles=[Patch(color=COLOURS[kind], label=kind) for kind in dict.fromkeys(maps.kinds)],
+        handles=[Patch(color=COLORS[kind], label=kind) for kind in dict.fromkeys(maps.kinds)],
         title="tokens that are looked at, oldest first; black is nothing, white the most",
         loc="outside lower center",
-        ncols=len(COLOURS),
+        ncols=len(COLORS),
         fontsize=8,
         title_fontsize=9,
     )

@@ -21,7 +21,7 @@ from cartpole_phys.episodes import Episodes
 from cartpole_phys.utils.errors import InputError
 from dt.models.base import Model
 from dt.models.decision import DecisionTransformer
-from dt.models.energy import EnergyModel, at_the_front
+from dt.models.energy import EnergyModel, left_aligned
 from dt.models.gpt import ALL, Transformer, causal_mask
 from dt.models.recipes import create
 from dt.models.reinformer import Reinformer
@@ -36,7 +36,7 @@ OBSERVATION, ACTION, REWARD, VALUE = "observation", "action", "reward", "value"
 
 
 @dataclass(frozen=True)
-class Maps:
+class AttentionMaps:
     """The attention of E windows in L layers of H heads, from Q tokens to T tokens."""
 
     weights: Tensor  # (E, L, H, Q, T) float32, each row of sum 1
@@ -51,7 +51,7 @@ class Maps:
         return self.allowed / self.allowed.sum(dim=1, keepdim=True)
 
 
-def played_windows(checkpoint: Checkpoint, episodes: int, seed: int) -> Any:
+def rollout_windows(checkpoint: Checkpoint, episodes: int, seed: int) -> Any:
     """A window out of the middle of each episode that the model plays, as its loss takes them.
 
     Raises:
@@ -90,14 +90,14 @@ def untrained(checkpoint: Checkpoint) -> Model:
 
 
 @singledispatch
-def look(model: Model, batch: Any) -> Maps:
+def attention_maps(model: Model, batch: Any) -> AttentionMaps:
     """What a model looks at in whole windows, as its sampler gives them."""
     raise NotImplementedError(f"how {type(model).__name__} lays out its tokens")
 
 
-@look.register(DecisionTransformer)
-@look.register(Reinformer)
-def _(model: DecisionTransformer | Reinformer, batch: Any) -> Maps:
+@attention_maps.register(DecisionTransformer)
+@attention_maps.register(Reinformer)
+def _(model: DecisionTransformer | Reinformer, batch: Any) -> AttentionMaps:
     tokens: Tokens = model.tokens
     with _watched(model.transformer) as seen:
         model.features(batch, ALL)
@@ -106,11 +106,13 @@ def _(model: DecisionTransformer | Reinformer, batch: Any) -> Maps:
     kinds = tuple(tokens.kinds[place % tokens.per_step] for place in range(len(steps)))
     window = getattr(model.config, "attention_window", None)
     allowed = causal_mask(torch.ones(1, len(steps), dtype=torch.bool), tokens.per_step, window)[0, 0]
-    return Maps(weights[:, :, :, tokens.read], allowed[tokens.read], kinds, steps[tokens.read], steps)
+    return AttentionMaps(
+        weights[:, :, :, tokens.read], allowed[tokens.read], kinds, steps[tokens.read], steps
+    )
 
 
-@look.register
-def _(model: TrajectoryTransformer, batch: Any) -> Maps:
+@attention_maps.register
+def _(model: TrajectoryTransformer, batch: Any) -> AttentionMaps:
     with _watched(model.transformer) as seen:
         model.logits(batch.tokens.flatten(1))
     weights = torch.stack(seen, dim=1)  # L × (E, H, T, T) -> (E, L, H, T, T)
@@ -121,12 +123,12 @@ def _(model: TrajectoryTransformer, batch: Any) -> Maps:
     read = (following >= first) & (following < first + model.action_tokens)  # an action's token comes next
     steps = places // model.per_step
     kinds = step * model.window
-    return Maps(weights[:, :, :, read], model.mask[0, 0].cpu()[read], kinds, steps[read], steps)
+    return AttentionMaps(weights[:, :, :, read], model.mask[0, 0].cpu()[read], kinds, steps[read], steps)
 
 
-@look.register
-def _(model: EnergyModel, batch: Any) -> Maps:
-    batch = at_the_front(batch)
+@attention_maps.register
+def _(model: EnergyModel, batch: Any) -> AttentionMaps:
+    batch = left_aligned(batch)
     plans = model.tokens(batch.actions)
     with _watched(model.transformer) as seen:
         model.energies(batch.observations[:, 0], plans)
@@ -137,7 +139,7 @@ def _(model: EnergyModel, batch: Any) -> Maps:
     columns = torch.where(turned == 0, 0, turned + 1)  # the masked one comes first, the observation second
     columns = torch.cat([torch.ones(model.size, 1, dtype=torch.int64), columns], dim=1)  # (T, T + 1)
     steps = places // model.per_step
-    return Maps(
+    return AttentionMaps(
         weights.gather(4, columns.to(weights.device).expand_as(weights)),
         torch.ones(model.size, model.size + 1, dtype=torch.bool),
         (OBSERVATION, *[ACTION] * model.size),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cartpole_phys.data.score import mean_interval
 from cartpole_phys.utils.typing import FloatArray
-from dt.attention.maps import Maps
+from dt.attention.maps import AttentionMaps
 
 RECENT = "this step or the one before"
 SPREAD = "spread"
@@ -29,16 +29,16 @@ class Measure:
     uniform: float  # the same attention to all tokens that may be looked at
 
 
-def measure(trained: Maps, untrained: Maps) -> list[Measure]:
+def measure(trained: AttentionMaps, untrained: AttentionMaps) -> list[Measure]:
     """Shares by kind of token, of recent steps and by distance in steps, and how evenly it is spread."""
-    begun, even = by_episode(untrained), evenly(trained)
+    begun, even = per_episode(untrained), uniform_attention(trained)
     return [
         Measure(name, *mean_interval(values), float(begun[name].mean()), even[name])
-        for name, values in by_episode(trained).items()
+        for name, values in per_episode(trained).items()
     ]
 
 
-def by_episode(maps: Maps) -> dict[str, FloatArray]:
+def per_episode(maps: AttentionMaps) -> dict[str, FloatArray]:
     """Every measure (E,), in the mean over layers and heads."""
     return {
         name: values.double().mean(dim=(1, 2)).cpu().numpy()  # (E, L, H) -> (E,)
@@ -46,12 +46,12 @@ def by_episode(maps: Maps) -> dict[str, FloatArray]:
     }
 
 
-def evenly(maps: Maps) -> dict[str, float]:
+def uniform_attention(maps: AttentionMaps) -> dict[str, float]:
     """Every measure of the same attention to all tokens that may be looked at."""
     return {name: float(value) for name, value in shares(maps.uniform, maps)}
 
 
-def shares(weights: Tensor, maps: Maps) -> Iterator[tuple[str, Tensor]]:
+def shares(weights: Tensor, maps: AttentionMaps) -> Iterator[tuple[str, Tensor]]:
     """Names and values (…) of all measures of ``weights`` (…, Q, T), in the mean over the Q tokens."""
     for kind in dict.fromkeys(maps.kinds):
         yield kind, _mass(weights, torch.tensor([one == kind for one in maps.kinds]))

@@ -33,7 +33,7 @@ class TokenBatch(NamedTuple):
     valid: Tensor  # (B, K) bool: steps that count
 
 
-def numbers_of(
+def step_numbers(
     episodes: Episodes, normalization: Normalization, discount: float, end_reward: float | None
 ) -> FloatArray:
     """A step as numbers (N, P): observation, action, reward, and what comes after it.
@@ -49,13 +49,13 @@ def numbers_of(
         rewards = np.where(episodes.terminations, end_reward, rewards)
     observations = normalization.observations(torch.as_tensor(episodes.observations)).numpy()
     actions = normalization.actions(torch.as_tensor(episodes.actions)).numpy()
-    columns = [observations, actions, rewards, discounted_after(rewards, episodes.offsets, discount)]
+    columns = [observations, actions, rewards, discounted_future_rewards(rewards, episodes.offsets, discount)]
     return np.concatenate(
         [column.reshape(episodes.steps, -1) for column in columns], axis=1, dtype=np.float64
     )
 
 
-def discounted_after(rewards: FloatArray, offsets: IntArray, discount: float) -> FloatArray:
+def discounted_future_rewards(rewards: FloatArray, offsets: IntArray, discount: float) -> FloatArray:
     """V = r' + γ r'' + …, the discounted return (N,) of the steps that follow each step in its episode."""
     lengths = np.diff(offsets)
     order = np.argsort(-lengths, kind="stable")  # long episodes first: those that still run are in front

@@ -12,7 +12,7 @@ SETTINGS = "config.json"
 FILES = [SETTINGS, "*.safetensors", "*.bin", "README.md"]
 
 
-def folder_of(source: str) -> Path:
+def resolve_folder(source: str) -> Path:
     """The folder itself, or what the hub has under a name.
 
     Raises:
@@ -33,7 +33,7 @@ def folder_of(source: str) -> Path:
         ) from error
 
 
-def settings(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
     """What a checkpoint's config.json says.
 
     Raises:

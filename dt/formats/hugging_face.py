@@ -16,13 +16,12 @@ from cartpole_phys.utils.errors import InputError, needing
 from cartpole_phys.utils.files import atomic_folder
 from dt.data.source import UNKNOWN, Eligible, Source, spaces_of
 from dt.data.windows import Normalization
-from dt.formats import hub
-from dt.formats import untrusted_weights as pickled_weights
-from dt.formats.weight_names import to_ours, to_theirs
+from dt.formats import hub, untrusted_weights
+from dt.formats.weight_names import from_transformers, to_transformers
 from dt.models.decision import DecisionConfig, DecisionTransformer
 from dt.models.gpt import ACTIVATIONS, TransformerConfig
 from dt.models.recipes import Recipe, create
-from dt.training.checkpoint import Checkpoint, restore, tensors_written
+from dt.training.checkpoint import Checkpoint, restore, safetensors_errors
 from dt.training.optimizer import TrainConfig
 
 if TYPE_CHECKING:
@@ -71,10 +70,10 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
         )
     theirs = DecisionTransformerModel(_config(model))
     untrained = {name: torch.zeros_like(value) for name, value in theirs.state_dict().items()}
-    theirs.load_state_dict(untrained | to_theirs(model))
+    theirs.load_state_dict(untrained | to_transformers(model))
     own = _Own(model.context, checkpoint.source, checkpoint.normalization)
     theirs.config.update({OWN: asdict(own)})
-    with atomic_folder(folder) as partial, tensors_written():
+    with atomic_folder(folder) as partial, safetensors_errors():
         theirs.save_pretrained(partial)
         (partial / "README.md").write_text(_card(checkpoint), "utf-8")
 
@@ -100,7 +99,7 @@ def load(
     """
     if return_scale is not None and not 0.0 < return_scale < math.inf:
         raise InputError(f"Expected a return scale above 0, got {return_scale}.")
-    folder = hub.folder_of(os.fspath(source))
+    folder = hub.resolve_folder(os.fspath(source))
     theirs = _opened(folder)
     own = _own_part(theirs.config, folder)
     origin = own.source if own and env_id is None else _origin(os.fspath(source), env_id, theirs.config)
@@ -110,7 +109,7 @@ def load(
     config = _our_config(theirs.config, own.context if own else DecisionConfig.context)
     try:
         model = create("decision", config, origin.spaces)
-        model.load_state_dict(to_ours(theirs.state_dict(), config.transformer))
+        model.load_state_dict(from_transformers(theirs.state_dict(), config.transformer))
     except RuntimeError as error:  # of PyTorch, about sizes
         raise InputError(
             f"Expected weights in {str(folder)!r} that fit the spaces in its {hub.SETTINGS}, but they are "
@@ -227,7 +226,7 @@ def _opened(folder: Path) -> DecisionTransformerModel:
 
     try:
         for pickled in folder.glob("*.bin"):
-            pickled_weights.require_sound(pickled)
+            untrusted_weights.require_safe(pickled)
         opened: Any = DecisionTransformerModel.from_pretrained(
             folder, output_loading_info=True, local_files_only=True
         )

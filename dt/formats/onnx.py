@@ -40,7 +40,7 @@ class _Acting(nn.Module):
             timesteps,
             valid,
         )
-        history = self.model.wishing(history)
+        history = self.model.with_predicted_return(history)
         wanted = history.returns_to_go[:, -1].double() * self.normalization.return_scale  # (B, K) -> (B,)
         return self.normalization.raw_actions(self.model.act(history)), wanted
 

@@ -20,8 +20,7 @@ from cartpole_phys.episodes import Episodes
 from cartpole_phys.utils.errors import InputError
 from dt.data.source import Spaces, describe
 from dt.data.windows import Normalization
-from dt.formats import hub
-from dt.formats import untrusted_weights as pickled_weights
+from dt.formats import hub, untrusted_weights
 from dt.models.gpt import TransformerConfig
 from dt.models.recipes import Recipe, create
 from dt.models.trajectory import TrajectoryConfig
@@ -53,22 +52,24 @@ def load(source: str, episodes: Episodes) -> Checkpoint:
     Raises:
         InputError: if there is no such checkpoint, or it is damaged, of another kind, or not for these data.
     """
-    folder = hub.folder_of(source)
-    said, origin = hub.settings(folder), describe(episodes)
+    folder = hub.resolve_folder(source)
+    said, origin = hub.read_config(folder), describe(episodes)
     config = _config(said, origin.spaces, folder)
     model = create("trajectory", config, origin.spaces)
     normalization = Normalization.of(episodes, origin.spaces)
     model.prepare(episodes, normalization)
     theirs = _weights(folder)
     try:
-        ours = to_ours(theirs, config, model.get_parameter("embed_place"))
+        ours = from_transformers(theirs, config, model.get_parameter("embed_place"))
         model.load_state_dict(ours, strict=False)  # bins are no weights of theirs
     except (KeyError, RuntimeError) as error:
         raise _damaged(folder, error) from error
     return Checkpoint(Recipe("trajectory", config, TrainConfig()), origin, normalization, 0, model.eval(), {})
 
 
-def to_ours(theirs: Mapping[str, Tensor], config: TrajectoryConfig, places: Tensor) -> dict[str, Tensor]:
+def from_transformers(
+    theirs: Mapping[str, Tensor], config: TrajectoryConfig, places: Tensor
+) -> dict[str, Tensor]:
     """Their weights under our names.
 
     Args:
@@ -135,7 +136,7 @@ def _weights(folder: Path) -> dict[str, Tensor]:
     try:
         if path.exists():
             return load_file(path)
-        return pickled_weights.load(folder / "pytorch_model.bin")
+        return untrusted_weights.load(folder / "pytorch_model.bin")
     except (SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
         raise _damaged(folder, error) from error
 

@@ -55,15 +55,15 @@ def load(path: Path) -> dict[str, Tensor]:
 
     Raises:
         OSError: if there is none.
-        ValueError: if ``require_sound`` refuses it.
+        ValueError: if ``require_safe`` refuses it.
         UnpicklingError, RuntimeError, EOFError: if it is damaged otherwise, or asks for code.
     """
-    require_sound(path)
+    require_safe(path)
     pickled: dict[str, Tensor] = torch.load(path, "cpu", weights_only=True)
     return pickled
 
 
-def require_sound(path: Path) -> None:
+def require_safe(path: Path) -> None:
     """Refuse a file that PyTorch could not read safely.
 
     Raises:

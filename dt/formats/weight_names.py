@@ -29,7 +29,7 @@ LINEARS = {"attn.c_proj": "attention.output", "mlp.c_fc": "inner", "mlp.c_proj":
 POSITIONS, NORM_BIAS = "encoder.wpe.weight", "embed_ln.bias"
 
 
-def to_ours(theirs: Mapping[str, Tensor], shape: TransformerConfig) -> dict[str, Tensor]:
+def from_transformers(theirs: Mapping[str, Tensor], shape: TransformerConfig) -> dict[str, Tensor]:
     """Their weights under our names; theirs multiply from the other side."""
     ours = {own: theirs[name] for name, own in OUTSIDE.items()}
     ours["tokens.norm.bias"] = theirs[NORM_BIAS] + theirs[POSITIONS][0]
@@ -46,7 +46,7 @@ def to_ours(theirs: Mapping[str, Tensor], shape: TransformerConfig) -> dict[str,
     return ours
 
 
-def to_theirs(model: DecisionTransformer) -> dict[str, Tensor]:
+def to_transformers(model: DecisionTransformer) -> dict[str, Tensor]:
     """Our weights under their names, all but those that nobody trains; positions are 0."""
     ours, width = model.state_dict(), model.config.transformer.width
     theirs = {name: ours[own] for name, own in OUTSIDE.items()}

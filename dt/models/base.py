@@ -46,7 +46,7 @@ class Model(nn.Module, ABC):
     """A policy that learns from a data set."""
 
     window: int  # steps of a training window
-    uses_target: bool  # whether the return that is wanted changes what it does
+    return_conditioned: bool  # whether the return that is wanted changes what it does
     compiles = True  # whether PyTorch can make one graph of its loss
 
     def prepare(self, episodes: Episodes, normalization: Normalization) -> None:

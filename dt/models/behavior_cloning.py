@@ -33,7 +33,7 @@ class BehaviorCloning(HistoryModel):
     """A multilayer perceptron; it knows neither the history nor the return that is wanted."""
 
     window = context = 1
-    uses_target = False
+    return_conditioned = False
 
     def __init__(self, config: CloningConfig, spaces: Spaces) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ from dt.data.windows import Batch
 from dt.models.base import ActionHead, Stream
 from dt.models.gpt import Transformer, TransformerConfig, causal_mask
 from dt.models.history import HistoryModel
-from dt.models.kv_cache import LayerStream, ring_masks, slots_for
+from dt.models.kv_cache import RingBufferLayer, ring_masks, ring_slots
 from dt.models.tokens import LAST, TOKENS
 
 
@@ -48,7 +48,7 @@ class DecisionConfig:
 class DecisionTransformer(HistoryModel):
     """Predicts each action from the return still wanted, the time, and what was seen and done so far."""
 
-    uses_target = True
+    return_conditioned = True
 
     def __init__(self, config: DecisionConfig, spaces: Spaces) -> None:
         super().__init__()
@@ -94,10 +94,11 @@ class DecisionStream(Stream):
         window, relative = model.config.attention_window, model.tokens.relative_steps
         assert window is not None
         like = model.head.linear.weight
-        self._model, self._slots = model, slots_for(relative, window)
+        self._model, self._slots = model, ring_slots(relative, window)
         self._masks = list(ring_masks(relative, window).to(like))  # 2S × (1, 1, n, S × n)
         self._layers = [
-            LayerStream(block, batch_size, self._slots, len(relative)) for block in model.transformer.blocks
+            RingBufferLayer(block, batch_size, self._slots, len(relative))
+            for block in model.transformer.blocks
         ]
         self._times = model.tokens.times()
         self._action: Tensor | None = None

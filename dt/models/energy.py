@@ -59,7 +59,7 @@ class EnergyModel(Model):
     a plan knows none but the first; here the others are left out.
     """
 
-    uses_target = False
+    return_conditioned = False
     others: Tensor  # (T, T − 1) int64, the places of a plan besides each one
 
     def __init__(self, config: EnergyConfig, spaces: Spaces) -> None:
@@ -90,7 +90,7 @@ class EnergyModel(Model):
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean over the actions that count of what each adds to the energy of its plan, in nats."""
-        batch = at_the_front(batch)
+        batch = left_aligned(batch)
         known = batch.valid.repeat_interleave(self.per_step, dim=1)  # (B, H) -> (B, T)
         parts = self.energies(batch.observations[:, 0], self.tokens(batch.actions), known)
         return parts.sum() / known.sum()
@@ -125,7 +125,7 @@ class EnergyModel(Model):
         features = self.transformer(copies.flatten(0, 1), mask, FIRST)  # (B × M, T + 1, D) -> (B × M, 1, D)
         return self._choices(features.unflatten(0, places.shape)[:, :, 0], places)
 
-    def first_guess(self, observations: Tensor) -> Tensor:
+    def initial_logits(self, observations: Tensor) -> Tensor:
         """What may stand at each place while nothing of a plan is known: (B, T, N)."""
         asked = (self.embed_masked + self.embed_place).expand(
             len(observations), -1, -1
@@ -187,7 +187,7 @@ class EnergyStream(Stream):
         return list(reversed(actions.unbind(1)))
 
 
-def at_the_front(batch: Batch) -> Batch:
+def left_aligned(batch: Batch) -> Batch:
     """The same windows with their padding behind instead of in front."""
     slots = torch.arange(batch.valid.shape[1], device=batch.valid.device)
     padding = (~batch.valid).sum(dim=1, keepdim=True)  # (B, 1)

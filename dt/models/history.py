@@ -23,7 +23,7 @@ class HistoryModel(Model):
     def act(self, history: Batch) -> Tensor:
         """Actions (B, act) or (B,) for the last step of ``history``, whose own action is not looked at."""
 
-    def wishing(self, history: Batch) -> Batch:
+    def with_predicted_return(self, history: Batch) -> Batch:
         """The history with the return that is wanted from the last step on: here the one that is given."""
         return history
 
@@ -38,7 +38,7 @@ class History(Stream):
     def __init__(self, model: HistoryModel, spaces: Spaces, batch_size: int) -> None:
         """Begin ``batch_size`` episodes."""
         self._model, self._device = model, next(model.parameters()).device
-        self._no_action = no_action(spaces, batch_size, self._device)
+        self._no_action = placeholder_action(spaces, batch_size, self._device)
         # each holds the last steps, at most ``context``, as (B, …)
         self._observations: deque[Tensor] = deque(maxlen=model.context)
         self._returns_to_go: deque[Tensor] = deque(maxlen=model.context)
@@ -68,7 +68,7 @@ class History(Stream):
         )
 
 
-def no_action(spaces: Spaces, batch_size: int, device: torch.device) -> Tensor:
+def placeholder_action(spaces: Spaces, batch_size: int, device: torch.device) -> Tensor:
     """What stands for an action that is yet to be chosen; nothing looks at it."""
     if spaces.continuous:
         return torch.zeros(batch_size, spaces.action_size, device=device)

@@ -19,7 +19,7 @@ from dt.models.gpt import Block
 Look = Callable[[Tensor, Tensor], Tensor]
 
 
-class FoldedBlock:
+class InferenceBlock:
     """Attention, then a two-layer network on each token; where keys and values are kept is left open."""
 
     def __init__(self, block: Block) -> None:
@@ -57,7 +57,7 @@ class FoldedBlock:
         return F.linear(self._activation(F.linear(tokens, *self._inner)), *self._outer)
 
 
-class LayerStream(FoldedBlock):
+class RingBufferLayer(InferenceBlock):
     """One layer of a transformer, with the keys and values of the last tokens in a ring."""
 
     def __init__(self, block: Block, batch_size: int, slots: int, tokens: int) -> None:
@@ -83,7 +83,7 @@ class LayerStream(FoldedBlock):
         return self.apply(tokens, look)
 
 
-def slots_for(relative_steps: Sequence[int], window: int) -> int:
+def ring_slots(relative_steps: Sequence[int], window: int) -> int:
     """How many slots a window takes, where tokens of a slot belong to steps ``relative_steps`` apart."""
     return window - min(relative_steps)
 
@@ -94,7 +94,7 @@ def ring_masks(relative_steps: Sequence[int], window: int) -> Tensor:
     Returns:
         (2 × slots, 1, 1, n, slots × n) float, 0 or −∞: at step t < slots entry t, later slots + t mod slots.
     """
-    slots, tokens = slots_for(relative_steps, window), len(relative_steps)
+    slots, tokens = ring_slots(relative_steps, window), len(relative_steps)
     step = torch.arange(2 * slots)[:, None]  # (2S, 1)
     group = step - (step - torch.arange(slots)) % slots  # which step filled a slot last, (2S, S)
     relative, place = torch.tensor(relative_steps), torch.arange(tokens)  # (n,)
@@ -107,7 +107,7 @@ def ring_masks(relative_steps: Sequence[int], window: int) -> Tensor:
     return torch.where(allowed, 0.0, -torch.inf)[:, None, None]  # (2S, n, S × n) -> (2S, 1, 1, n, S × n)
 
 
-class LayerBranches(FoldedBlock):
+class BeamLayer(InferenceBlock):
     """One layer of a transformer, with the keys and values of stems, plans and twigs."""
 
     _stem: Tensor  # (2, E, H, s, D/H), keys and values

@@ -61,15 +61,15 @@ TITLES: Mapping[str, str] = {
 }
 
 # What the authors of value-based methods do not do: warm-up, decay, clipping of any gradient.
-UNTOUCHED: Any = {"warmup_steps": 0, "weight_decay": 0.0, "clip": 1e9, "dtype": FLOAT32}
+PLAIN_ADAM: Any = {"warmup_steps": 0, "weight_decay": 0.0, "clip": 1e9, "dtype": FLOAT32}
 
-MANY_STEPS = TrainConfig(steps=1_000_000, batch_size=256, learning_rate=3e-4, **UNTOUCHED)
+PUBLISHED_VALUE_BASED = TrainConfig(steps=1_000_000, batch_size=256, learning_rate=3e-4, **PLAIN_ADAM)
 # A two-hundredth of the steps, with larger learning rates of networks and target networks.
-FEW_STEPS = replace(MANY_STEPS, steps=5_000, learning_rate=1e-3, schedule=COSINE)
-FAST = 0.05  # share of the networks that the slow copies take over
+TINY_VALUE_BASED = replace(PUBLISHED_VALUE_BASED, steps=5_000, learning_rate=1e-3, schedule=COSINE)
+FAST_TARGET_UPDATE = 0.05  # share of the networks that the slow copies take over
 
 # As language models are trained, Trajectory Transformers and energy models among them.
-LANGUAGE: Any = {"weight_decay": 0.1, "decaying": MATRICES, "betas": (0.9, 0.95), "clip": 1.0}
+LANGUAGE_MODEL: Any = {"weight_decay": 0.1, "decaying": MATRICES, "betas": (0.9, 0.95), "clip": 1.0}
 
 RECIPES: Mapping[tuple[str, str], Recipe] = {
     ("decision", "tiny"): Recipe(
@@ -121,14 +121,19 @@ RECIPES: Mapping[tuple[str, str], Recipe] = {
             transformer=TransformerConfig(layers=2, heads=2, width=64, activation="gelu", dropout=0.0),
             plan=PlanConfig(horizon=5, beam_width=4, context=3),
         ),
-        TrainConfig(steps=2_000, learning_rate=1e-3, warmup_steps=100, schedule=COSINE, **LANGUAGE),
+        TrainConfig(steps=2_000, learning_rate=1e-3, warmup_steps=100, schedule=COSINE, **LANGUAGE_MODEL),
     ),
     # The authors train 50 times as many steps as a million rows have batches.
     ("trajectory", "paper"): Recipe(
         "trajectory",
         TrajectoryConfig(),
         TrainConfig(
-            steps=195_000, batch_size=256, learning_rate=6e-4, warmup_steps=3_900, schedule=COSINE, **LANGUAGE
+            steps=195_000,
+            batch_size=256,
+            learning_rate=6e-4,
+            warmup_steps=3_900,
+            schedule=COSINE,
+            **LANGUAGE_MODEL,
         ),
     ),
     ("energy", "tiny"): Recipe(
@@ -139,12 +144,12 @@ RECIPES: Mapping[tuple[str, str], Recipe] = {
             transformer=TransformerConfig(layers=2, heads=2, width=64, activation="gelu", dropout=0.0),
             refinement=RefinementConfig(iterations=16, executed=1),
         ),
-        TrainConfig(steps=2_000, learning_rate=1e-3, warmup_steps=100, schedule=COSINE, **LANGUAGE),
+        TrainConfig(steps=2_000, learning_rate=1e-3, warmup_steps=100, schedule=COSINE, **LANGUAGE_MODEL),
     ),
     ("energy", "paper"): Recipe(
         "energy",
         EnergyConfig(),
-        TrainConfig(epochs=200, learning_rate=6e-4, warmup_steps=0, **LANGUAGE),
+        TrainConfig(epochs=200, learning_rate=6e-4, warmup_steps=0, **LANGUAGE_MODEL),
     ),
     ("bc", "tiny"): Recipe(
         "bc",
@@ -153,17 +158,19 @@ RECIPES: Mapping[tuple[str, str], Recipe] = {
     ),
     ("bc", "paper"): Recipe("bc", CloningConfig(), TrainConfig()),
     # Smaller rewards, so that advantages count for less than with the authors.
-    ("iql", "tiny"): Recipe("iql", IQLConfig(target_update=FAST, return_span=100.0), FEW_STEPS),
-    ("iql", "paper"): Recipe("iql", IQLConfig(), MANY_STEPS),
+    ("iql", "tiny"): Recipe(
+        "iql", IQLConfig(target_update=FAST_TARGET_UPDATE, return_span=100.0), TINY_VALUE_BASED
+    ),
+    ("iql", "paper"): Recipe("iql", IQLConfig(), PUBLISHED_VALUE_BASED),
     # One draw of each kind instead of ten, and a cloning phase of the same share of the steps.
     ("cql", "tiny"): Recipe(
         "cql",
-        CQLConfig(hidden=(256, 256), target_update=FAST, sampled_actions=1, cloning_steps=200),
-        FEW_STEPS,
+        CQLConfig(hidden=(256, 256), target_update=FAST_TARGET_UPDATE, sampled_actions=1, cloning_steps=200),
+        TINY_VALUE_BASED,
     ),
-    ("cql", "paper"): Recipe("cql", CQLConfig(), MANY_STEPS),
-    ("td3bc", "tiny"): Recipe("td3bc", TD3BCConfig(target_update=FAST), FEW_STEPS),
-    ("td3bc", "paper"): Recipe("td3bc", TD3BCConfig(), MANY_STEPS),
+    ("cql", "paper"): Recipe("cql", CQLConfig(), PUBLISHED_VALUE_BASED),
+    ("td3bc", "tiny"): Recipe("td3bc", TD3BCConfig(target_update=FAST_TARGET_UPDATE), TINY_VALUE_BASED),
+    ("td3bc", "paper"): Recipe("td3bc", TD3BCConfig(), PUBLISHED_VALUE_BASED),
 }
 SIZES = tuple(dict.fromkeys(size for _, size in RECIPES))
 

@@ -50,7 +50,7 @@ class ReinformerConfig:
 class Reinformer(HistoryModel):
     """Predicts the highest return that the data reach from a history, then the action that goes with it."""
 
-    uses_target = False
+    return_conditioned = False
     mean_return: Tensor  # () float32, mean |return-to-go| of the data, in units of the return scale
 
     def __init__(self, config: ReinformerConfig, spaces: Spaces) -> None:
@@ -86,7 +86,7 @@ class Reinformer(HistoryModel):
         ]  # (B, 3K − 1, D) -> (B, D) -> (B,)
         return out
 
-    def wishing(self, history: Batch) -> Batch:
+    def with_predicted_return(self, history: Batch) -> Batch:
         """The history with the best return from the last step on."""
         best = self.best_return(history)[:, None]  # (B,) -> (B, 1)
         return history._replace(returns_to_go=torch.cat([history.returns_to_go[:, :-1], best], dim=1))

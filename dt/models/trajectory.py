@@ -14,7 +14,7 @@ from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.typing import FloatArray
 from dt.data.discretizer import QUANTILE, Discretizer
 from dt.data.source import Spaces
-from dt.data.token_windows import TokenBatch, TokenWindows, numbers_of
+from dt.data.token_windows import TokenBatch, TokenWindows, step_numbers
 from dt.data.windows import Normalization
 from dt.models.base import Model, Stream
 from dt.models.gpt import INIT_STD, Transformer, TransformerConfig
@@ -63,7 +63,7 @@ class TrajectoryTransformer(Model):
     Nobody looks at V: at test time the return to come is not known.
     """
 
-    uses_target = False
+    return_conditioned = False
     mask: Tensor  # (1, 1, T, T) bool, who may look at whom
 
     def __init__(self, config: TrajectoryConfig, spaces: Spaces) -> None:
@@ -140,7 +140,7 @@ class TrajectoryTransformer(Model):
         return TrajectoryStream(self, batch_size, generator)
 
     def _numbers(self, episodes: Episodes, normalization: Normalization) -> FloatArray:
-        return numbers_of(episodes, normalization, self.config.discount, self.config.end_reward)
+        return step_numbers(episodes, normalization, self.config.discount, self.config.end_reward)
 
     def _weights(self, device: torch.device) -> Tensor:
         """Of the error in each dimension, (P,)."""

@@ -18,7 +18,7 @@ from cartpole_phys.utils.errors import InputError
 from dt.data.discretizer import Discretizer
 from dt.data.source import Spaces
 from dt.models.gpt import Transformer
-from dt.models.kv_cache import LayerBranches
+from dt.models.kv_cache import BeamLayer
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class _Search:
     ) -> None:
         self.model, self.config, self.generator = model, config, generator
         self.episodes, self.place = history.shape  # the next token's place
-        self.layers = [LayerBranches(block) for block in model.transformer.blocks]
+        self.layers = [BeamLayer(block) for block in model.transformer.blocks]
         self.rows = self.episodes * config.beam_width
         hidden = self._root(history)  # (E, N + 1)
         self.logits = hidden.repeat_interleave(config.beam_width, dim=0)  # of the next token, (E × W, N + 1)
@@ -131,9 +131,9 @@ class _Search:
         config, model = self.config, self.model
         self._branch()
         drawn = [self._draw() for _ in range(model.action_tokens)]
-        reward, expected = self._likely()
+        reward, expected = self._filter_logits()
         self._append(reward)
-        value, promised = self._likely()
+        value, promised = self._filter_logits()
         first = model.spaces.observation_size
         self.plans[:, step, first:] = torch.cat([*drawn, reward, value], dim=1)  # (R, P − first)
         self.rewards[:, step], self.rewards[:, step + 1] = expected, promised
@@ -173,12 +173,12 @@ class _Search:
 
     def _draw(self) -> Tensor:
         """A likely token (R, 1) for each row, by chance; the stop token is no action."""
-        logits = likely(self.logits[:, :-1], self.config.action_share, self.config.top_actions)
+        logits = filter_logits(self.logits[:, :-1], self.config.action_share, self.config.top_actions)
         token = torch.multinomial(logits.softmax(dim=1), 1, generator=self.generator)
         self._append(token)
         return token
 
-    def _likely(self) -> tuple[Tensor, Tensor]:
+    def _filter_logits(self) -> tuple[Tensor, Tensor]:
         """The likeliest token (R, 1) for each row, and the mean (R,) of what tokens stand for."""
         dimension = self.place % self.model.per_step
         shares = self.logits.softmax(dim=1)[:, :-1]  # the stop token is worth nothing
@@ -218,7 +218,7 @@ class _Search:
         return features @ self.model.heads[place % self.model.per_step].T  # (R, D) @ (D, N + 1)
 
 
-def likely(logits: Tensor, share: float | None, top: int | None) -> Tensor:
+def filter_logits(logits: Tensor, share: float | None, top: int | None) -> Tensor:
     """The same logits (R, N), −∞ for the least likely tokens.
 
     Args:

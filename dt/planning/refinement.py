@@ -43,7 +43,7 @@ class PlanModel(Protocol):
 
     size: int  # T
 
-    def first_guess(self, observations: Tensor) -> Tensor:
+    def initial_logits(self, observations: Tensor) -> Tensor:
         """Logits (B, T, N) of every token while none is known."""
         ...
 
@@ -61,7 +61,7 @@ def refine(
     model: PlanModel, observations: Tensor, config: RefinementConfig, generator: torch.Generator
 ) -> Iterator[Tensor]:
     """The first plans (B, T) for observations (B, obs), then those after each iteration."""
-    plans = model.first_guess(observations).argmax(dim=2)  # (B, T, N) -> (B, T)
+    plans = model.initial_logits(observations).argmax(dim=2)  # (B, T, N) -> (B, T)
     yield plans
     energy = model.energies(observations, plans).sum(dim=1) if config.descend else None  # (B,)
     for _ in range(config.iterations):

@@ -69,7 +69,7 @@ def writer_lock(path: Path) -> Iterator[None]:
     Raises:
         InputError: if one is writing it, or the folder that it is in cannot be written.
     """
-    place = in_full(path)
+    place = resolved(path)
     with ExitStack() as held:
         with reporting_write_errors(place):
             require_writable(place.parent)
@@ -87,7 +87,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         OSError: if the disk is full or the folder cannot be written; nothing half-written stays.
     """
     check_replaceable(path)
-    with replacing_folder(in_full(path)) as partial, tensors_written():
+    with replacing_folder(resolved(path)) as partial, safetensors_errors():
         partial.mkdir(parents=True)
         save_file(checkpoint.model.state_dict(), partial / MODEL)
         save_file(dict(checkpoint.training), partial / TRAINING)
@@ -99,7 +99,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
 
 @contextmanager
-def tensors_written() -> Iterator[None]:
+def safetensors_errors() -> Iterator[None]:
     """Say what safetensors could not write as files that cannot be written are told everywhere else.
 
     Raises:
@@ -111,7 +111,7 @@ def tensors_written() -> Iterator[None]:
         raise OSError(f"Cannot write the weights ({error}); free some space, or write elsewhere.") from error
 
 
-def in_full(path: Path) -> Path:
+def resolved(path: Path) -> Path:
     """The same place from everywhere, and what a link leads to: it has a name, and others beside it."""
     return Path(os.path.realpath(path))
 
@@ -132,7 +132,7 @@ def check_replaceable(path: Path) -> None:
 
 def exists(path: Path) -> bool:
     """Whether there is something at ``path``, also if replacing it was interrupted."""
-    return path.exists() or set_aside_path(in_full(path)).exists()
+    return path.exists() or set_aside_path(resolved(path)).exists()
 
 
 def load(path: Path) -> Checkpoint:
@@ -141,7 +141,7 @@ def load(path: Path) -> Checkpoint:
     Raises:
         InputError: if there is none, or it is truncated or of another program.
     """
-    replaced = set_aside_path(in_full(path))
+    replaced = set_aside_path(resolved(path))
     found = path if path.exists() or not replaced.exists() else replaced
     description = _read_description(found)
     try:

@@ -30,7 +30,7 @@ def world_size() -> int:
 
 
 @contextmanager
-def processes() -> Iterator[None]:
+def process_group() -> Iterator[None]:
     """Join the other processes that ``torchrun`` has started, if it has."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
@@ -46,7 +46,7 @@ def processes() -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def any_of(flag: bool) -> bool:
+def any_process(flag: bool) -> bool:
     """Whether it is set in any process."""
     if world_size() == 1:
         return flag
@@ -55,7 +55,7 @@ def any_of(flag: bool) -> bool:
     return bool(flags[0])
 
 
-def share_of(batch: Any) -> tuple[Any, float]:
+def local_shard(batch: Any) -> tuple[Any, float]:
     """The windows of this process, and the share of the valid steps that they hold.
 
     Raises:
@@ -73,7 +73,7 @@ def share_of(batch: Any) -> tuple[Any, float]:
     return own, float(own.valid.sum() / batch.valid.sum())
 
 
-def add_up_gradients(model: Model, loss: Tensor) -> Tensor:
+def all_reduce_gradients(model: Model, loss: Tensor) -> Tensor:
     """Replace gradients by the sums over all processes.
 
     Returns:

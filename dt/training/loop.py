@@ -19,7 +19,7 @@ from dt.data.source import Source, describe
 from dt.data.windows import Normalization
 from dt.models.recipes import Recipe, create
 from dt.training import checkpoint as checkpoints
-from dt.training import distributed as parallel
+from dt.training import distributed
 from dt.training.checkpoint import Checkpoint
 from dt.training.optimizer import AUTO, Trainer, faster_dtype, seeds, with_steps
 
@@ -75,8 +75,8 @@ def train(
     episodes = best(episodes, recipe.train.best_share, recipe.train.seed)
     recipe = replace(recipe, train=with_steps(recipe.train, episodes.steps))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    first = parallel.rank() == 0
-    place = out and checkpoints.in_full(out)  # before the folder that this runs in may be replaced
+    first = distributed.rank() == 0
+    place = out and checkpoints.resolved(out)  # before the folder that this runs in may be replaced
     with (
         checkpoints.writer_lock(out) if out is not None and first else nullcontext(),
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
@@ -86,7 +86,7 @@ def train(
         stopped = False
         while run.remaining and not stopped:
             run.advance(on_progress)
-            stopped = parallel.any_of(should_stop())
+            stopped = distributed.any_process(should_stop())
             if not (stopped or not run.remaining or run.trainer.step % save_every == 0):
                 continue
             run.report(on_progress)  # a loss that diverged replaces no checkpoint

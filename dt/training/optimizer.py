@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cartpole_phys.utils.choices import unknown
 from cartpole_phys.utils.errors import InputError
 from dt.models.base import Model, Sampler
-from dt.training import distributed as parallel
+from dt.training import distributed
 
 AUTO, FLOAT32, BFLOAT16 = "auto", "float32", "bfloat16"
 CONSTANT, COSINE = "constant", "cosine"
@@ -131,14 +131,14 @@ class Trainer:
 
     def advance(self) -> Tensor:
         """Do one optimisation step and return its loss, a scalar."""
-        if parallel.rank():  # dropout of its own at every step, since only the first one's state is stored
-            torch.manual_seed(seeds(self.config.seed, parallel.rank(), self.step)[0])
-        batch, share = parallel.share_of(self.sampler.sample(self.config.batch_size, self.generator))
+        if distributed.rank():  # dropout of its own at every step, since only the first one's state is stored
+            torch.manual_seed(seeds(self.config.seed, distributed.rank(), self.step)[0])
+        batch, share = distributed.local_shard(self.sampler.sample(self.config.batch_size, self.generator))
         with torch.autocast(self.sampler.device.type, torch.bfloat16, enabled=self.config.dtype == BFLOAT16):
             loss = self._loss(batch) * share  # the product is kept; a replayed graph's own result is not
         self.optimizer.zero_grad()
         loss.backward()
-        loss = parallel.add_up_gradients(self.model, loss.detach())
+        loss = distributed.all_reduce_gradients(self.model, loss.detach())
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks.studies.horizons import action_errors, observation_errors
-from dt.data.token_windows import numbers_of
+from dt.data.token_windows import step_numbers
 from dt.data.windows import Windows
 from dt.models.decision import DecisionTransformer
 from dt.models.trajectory import TrajectoryTransformer
@@ -20,7 +20,7 @@ def test_observations_are_predicted_from_predicted_ones() -> None:
     checkpoint = train(episodes, small_recipe("trajectory"))
     model = checkpoint.model.eval()
     assert isinstance(model, TrajectoryTransformer)
-    numbers = torch.as_tensor(numbers_of(episodes, checkpoint.normalization, 0.99, None)).float()
+    numbers = torch.as_tensor(step_numbers(episodes, checkpoint.normalization, 0.99, None)).float()
     windows = numbers[STARTS[:, None] + torch.arange(STEPS)]  # (3, K, P)
     found, still = observation_errors(model, windows, KNOWN)
     assert found.shape == still.shape == (3, STEPS - KNOWN - 1)

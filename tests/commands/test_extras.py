@@ -28,7 +28,7 @@ NEEDED: dict[str, tuple[str, Callable[[Path], object]]] = {  # by module: its ex
     "minari": ("minari", lambda path: minari.datasets_folder()),
     "pyarrow": ("hf", lambda path: parquet.write(make_episodes(), path)),
     "transformers": ("hf", lambda path: hugging_face.save(_model(), path)),
-    "huggingface_hub": ("hf", lambda path: hub.folder_of("nobody/nothing")),
+    "huggingface_hub": ("hf", lambda path: hub.resolve_folder("nobody/nothing")),
     "matplotlib": ("report", lambda path: evaluate_command(path, plot=path / "plot.png")),
     "tensorboard": ("dt", lambda path: learning_curves(path, TrainConfig()).__enter__()),
     "torchrl": ("dt", lambda path: train(make_episodes(), small_recipe("iql"), path)),

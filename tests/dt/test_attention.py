@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dt.attention.maps import Maps, look, played_windows, untrained
+from dt.attention.maps import AttentionMaps, attention_maps, rollout_windows, untrained
 from dt.attention.measures import RECENT, SPREAD, measure, shares
 from dt.data.windows import Batch
 from dt.models.decision import DecisionConfig
@@ -62,8 +62,8 @@ def test_weights_are_those_that_values_are_mixed_by() -> None:
 
 
 def test_maps_have_a_row_for_each_decision_and_look_only_where_they_may(trained: Checkpoint) -> None:
-    windows = played_windows(trained, episodes=4, seed=0)
-    maps = look(trained.model, windows)
+    windows = rollout_windows(trained, episodes=4, seed=0)
+    maps = attention_maps(trained.model, windows)
     shape = trained.recipe.model.transformer  # type: ignore[union-attr]
     queries, tokens = len(maps.query_steps), len(maps.kinds)
     assert maps.weights.shape == (4, shape.layers, shape.heads, queries, tokens)
@@ -83,8 +83,8 @@ def test_a_plan_is_shown_in_the_order_of_time() -> None:
     checkpoint = train(make_episodes(), RECIPES["energy"])
     model = checkpoint.model.eval()
     assert isinstance(model, EnergyModel)
-    batch: Batch = played_windows(checkpoint, episodes=2, seed=0)
-    maps, plans = look(model, batch), model.tokens(batch.actions)
+    batch: Batch = rollout_windows(checkpoint, episodes=2, seed=0)
+    maps, plans = attention_maps(model, batch), model.tokens(batch.actions)
     everyone = torch.ones(1, 1, model.size + 1, model.size + 1, dtype=torch.bool)
     for place in range(model.size):
         tokens = model.embed_token(plans)
@@ -101,7 +101,7 @@ def test_a_plan_is_shown_in_the_order_of_time() -> None:
 def test_measures_of_a_map_that_is_known() -> None:
     """Two decisions over tokens of steps 0, 0, 1: one looks at the first token alone, one at all alike."""
     third = 1.0 / 3.0
-    maps = Maps(
+    maps = AttentionMaps(
         torch.tensor([[1.0, 0.0, 0.0], [third, third, third]])[None, None, None],
         torch.tensor([[True, True, False], [True, True, True]]),
         ("return", "action", "return"),
@@ -127,8 +127,11 @@ def test_untrained_models_are_their_own_beginning(trained: Checkpoint) -> None:
         assert torch.equal(one, again.get_parameter(name))
     for name, buffer in model.named_buffers():
         assert torch.equal(buffer, begun.get_buffer(name))
-    windows = played_windows(trained, episodes=3, seed=0)
-    measures = {one.name: one for one in measure(look(trained.model, windows), look(begun, windows))}
+    windows = rollout_windows(trained, episodes=3, seed=0)
+    measures = {
+        one.name: one
+        for one in measure(attention_maps(trained.model, windows), attention_maps(begun, windows))
+    }
     assert measures[SPREAD].untrained == pytest.approx(1.0, abs=0.05)  # it looks at everything alike
     assert all(one.low <= one.trained <= one.high for one in measures.values())
 

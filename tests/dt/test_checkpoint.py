@@ -240,6 +240,6 @@ def _step(path: Path) -> int:
 
 def test_settings_too_deep_to_walk_through_are_refused(saved: Path) -> None:
     (saved / CONFIG).write_text("[" * 100_000 + "]" * 100_000)
-    for read in (checkpoints.load, hub.settings):
+    for read in (checkpoints.load, hub.read_config):
         with pytest.raises(InputError, match=r"nested too deep|nested deeper than"):
             read(saved)

@@ -15,7 +15,7 @@ from dt.data.source import describe
 from dt.data.transitions import TransitionBatch
 from dt.data.windows import Normalization
 from dt.models.recipes import create
-from dt.training import distributed as parallel
+from dt.training import distributed
 from dt.training.optimizer import Trainer
 from tests.support.small_models import make_episodes, random_batch, small_recipe
 
@@ -80,7 +80,7 @@ def test_every_process_and_step_has_dropout_of_its_own(monkeypatch: pytest.Monke
     recipe, source = small_recipe(), describe(episodes)
     found: list[list[int]] = []
     for number in range(3):
-        monkeypatch.setattr(parallel, "rank", lambda number=number: number)
+        monkeypatch.setattr(distributed, "rank", lambda number=number: number)
         with torch.random.fork_rng():
             torch.manual_seed(7)
             model = create(recipe.kind, recipe.model, source.spaces)
@@ -105,11 +105,11 @@ def test_losses_of_shares_add_up_to_that_of_the_batch(kind: str, monkeypatch: py
         batch.valid[-len(fallen) :, 1:] = False
     with torch.no_grad():
         whole = model.loss(batch)
-        monkeypatch.setattr(parallel, "world_size", lambda: 2)
+        monkeypatch.setattr(distributed, "world_size", lambda: 2)
         total = 0.0
         for number in range(2):
-            monkeypatch.setattr(parallel, "rank", lambda number=number: number)
-            own, share = parallel.share_of(batch)
+            monkeypatch.setattr(distributed, "rank", lambda number=number: number)
+            own, share = distributed.local_shard(batch)
             total += share * float(model.loss(own))
     assert total == pytest.approx(float(whole), rel=1e-5)
 
@@ -117,21 +117,21 @@ def test_losses_of_shares_add_up_to_that_of_the_batch(kind: str, monkeypatch: py
 def test_shares_of_a_batch_are_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     batch = random_batch(True, windows=5, padding=2)
     batch.valid.data = torch.arange(25).reshape(5, 5) % 3 != 0
-    assert parallel.share_of(batch) == (batch, 1.0)
-    monkeypatch.setattr(parallel, "world_size", lambda: 2)
+    assert distributed.local_shard(batch) == (batch, 1.0)
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
     shares, rows = [], []
     for number in range(2):
-        monkeypatch.setattr(parallel, "rank", lambda number=number: number)
-        own, share = parallel.share_of(batch)
+        monkeypatch.setattr(distributed, "rank", lambda number=number: number)
+        own, share = distributed.local_shard(batch)
         shares.append(share)
         rows += own.observations[:, 0, 0].tolist()
         assert share == pytest.approx(own.valid.sum() / batch.valid.sum())
     assert sum(shares) == pytest.approx(1.0)
     assert sorted(rows) == sorted(batch.observations[:, 0, 0].tolist())
     with pytest.raises(InputError, match="at least 2 windows, one a process, got 1"):
-        parallel.share_of(type(batch)(*(field[:1] for field in batch)))
+        distributed.local_shard(type(batch)(*(field[:1] for field in batch)))
     with pytest.raises(InputError, match="learns from windows"):
-        parallel.share_of(TransitionBatch(*[torch.zeros(1)] * 5))
+        distributed.local_shard(TransitionBatch(*[torch.zeros(1)] * 5))
 
 
 def test_the_command_saves_and_speaks_once(medium_file: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from cartpole_phys.utils.errors import InputError
 from dt.data.discretizer import QUANTILE
 from dt.data.source import Spaces, describe
 from dt.data.windows import Normalization, Windows
-from dt.models.energy import EnergyConfig, EnergyModel, at_the_front
+from dt.models.energy import EnergyConfig, EnergyModel, left_aligned
 from dt.models.gpt import TransformerConfig
 from dt.planning.refinement import RefinementConfig, refine
 from dt.policy import load
@@ -64,7 +64,7 @@ def _one_by_one(model: EnergyModel, observation: Tensor, plan: Tensor, known: Te
 def test_all_places_in_one_batch_give_the_energy_of_one_after_another(env_id: str) -> None:
     model, windows, episodes = make_model(env_id)
     ends = torch.tensor([0, 40, episodes.offsets[1] - 2])  # the last one reaches over the end of an episode
-    batch = at_the_front(windows.at(ends))
+    batch = left_aligned(windows.at(ends))
     plans = model.tokens(batch.actions)
     with torch.no_grad():
         found = model.energies(batch.observations[:, 0], plans, batch.valid)
@@ -106,7 +106,7 @@ def test_padding_goes_behind_and_is_not_seen() -> None:
     model, windows, episodes = make_model()
     start = int(episodes.offsets[1]) - 2
     batch = windows.at(torch.tensor([start]))
-    turned = at_the_front(batch)
+    turned = left_aligned(batch)
     assert batch.valid[0].tolist() == [False, False, True, True]
     assert turned.valid[0].tolist() == [True, True, False, False]
     assert torch.equal(turned.observations[0, :2], batch.observations[0, 2:])
@@ -137,7 +137,7 @@ def test_each_iteration_makes_one_action_the_likeliest_beside_the_others() -> No
     observations = windows.at(torch.arange(0, 800, 100)).observations[:, 0]
     plans = list(refine(model, observations, RefinementConfig(10), torch.Generator().manual_seed(0)))
     places = torch.arange(model.size).expand(len(observations), -1)
-    assert torch.equal(plans[0], model.first_guess(observations).argmax(dim=2))
+    assert torch.equal(plans[0], model.initial_logits(observations).argmax(dim=2))
     for before, after in pairwise(plans):
         likeliest = model.logits(observations, before, places).argmax(dim=2)
         assert ((after != before).sum(dim=1) <= 1).all()
@@ -160,7 +160,7 @@ def trained() -> tuple[EnergyModel, Windows]:
 @torch.no_grad()
 def test_plans_of_the_data_have_lower_energy_than_random_ones(trained: tuple[EnergyModel, Windows]) -> None:
     model, windows = trained
-    batch = at_the_front(windows.sample(256, torch.Generator().manual_seed(1)))
+    batch = left_aligned(windows.sample(256, torch.Generator().manual_seed(1)))
     whole = batch.valid.all(dim=1)
     observations, plans = batch.observations[whole, 0], model.tokens(batch.actions[whole])
     random = torch.randint(model.bins, plans.shape, generator=torch.Generator().manual_seed(2))

@@ -20,7 +20,7 @@ from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.utils.errors import InputError
 from dt.data.windows import Batch
 from dt.formats import hugging_face
-from dt.formats.weight_names import to_ours, to_theirs
+from dt.formats.weight_names import from_transformers, to_transformers
 from dt.models.decision import DecisionConfig, DecisionTransformer
 from dt.models.gpt import TransformerConfig
 from dt.models.recipes import Recipe
@@ -77,7 +77,7 @@ def test_weights_are_turned_without_a_warning(trained: Checkpoint) -> None:
     assert isinstance(trained.model, DecisionTransformer)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        back = to_ours(to_theirs(trained.model), trained.model.config.transformer)
+        back = from_transformers(to_transformers(trained.model), trained.model.config.transformer)
     ours = trained.model.state_dict()
     assert all(torch.equal(weights, ours[name]) for name, weights in back.items())
 

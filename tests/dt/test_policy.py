@@ -11,7 +11,7 @@ from cartpole_phys.rollouts.collect import play
 from cartpole_phys.rollouts.policy import ActionBatch
 from cartpole_phys.system import CartPole
 from cartpole_phys.utils.errors import InputError
-from dt.attention.maps import played_windows
+from dt.attention.maps import rollout_windows
 from dt.data.windows import Batch
 from dt.models.history import HistoryModel
 from dt.policy import CheckpointPolicy, load
@@ -131,7 +131,7 @@ def test_where_nobody_measured_references_returns_are_told_alone() -> None:
     assert result.return_low <= result.mean_return <= result.return_high
     assert (result.score, result.score_low, result.score_high) == (None, None, None)
     with pytest.raises(InputError, match="say what is wanted: --target"):
-        played_windows(replace(checkpoint, source=nowhere), 1, 0)
+        rollout_windows(replace(checkpoint, source=nowhere), 1, 0)
 
 
 def test_cloning_takes_no_target() -> None:

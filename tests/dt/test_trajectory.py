@@ -14,11 +14,11 @@ from cartpole_phys.rollouts.collect import play
 from cartpole_phys.system import CartPole
 from cartpole_phys.utils.errors import InputError
 from dt.data.source import Spaces, describe
-from dt.data.token_windows import TokenBatch, TokenWindows, discounted_after, numbers_of
+from dt.data.token_windows import TokenBatch, TokenWindows, discounted_future_rewards, step_numbers
 from dt.data.windows import Normalization
 from dt.models.gpt import TransformerConfig
 from dt.models.trajectory import TrajectoryConfig, TrajectoryTransformer
-from dt.planning.beam import PlanConfig, likely, search
+from dt.planning.beam import PlanConfig, filter_logits, search
 from dt.policy import load
 from dt.training.loop import train
 from tests.support.small_models import CONTINUOUS, DISCRETE, make_episodes, small_recipe
@@ -51,7 +51,7 @@ def test_returns_after_a_step_are_discounted_within_its_episode() -> None:
     lengths = np.array([3, 1, 7, 4])
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     rewards = generator.normal(size=lengths.sum())
-    found = discounted_after(rewards, offsets, 0.9)
+    found = discounted_future_rewards(rewards, offsets, 0.9)
     for first, last in itertools.pairwise(offsets):
         for row in range(first, last):
             after = rewards[row + 1 : last]
@@ -61,7 +61,7 @@ def test_returns_after_a_step_are_discounted_within_its_episode() -> None:
 def test_windows_are_steps_of_an_episode_and_then_stop() -> None:
     model, windows, episodes = make_model()
     normalization = Normalization.of(episodes, model.spaces)
-    numbers = torch.as_tensor(numbers_of(episodes, normalization, 0.99, -100.0))
+    numbers = torch.as_tensor(step_numbers(episodes, normalization, 0.99, -100.0))
     known = model.discretizer.encode(numbers)
     fallen = int(np.flatnonzero(episodes.terminations)[0])
     tokens, valid = windows.at(torch.tensor([fallen - 2, 0]))
@@ -186,12 +186,12 @@ def _exhaustive(model: TrajectoryTransformer, history: Tensor, actions: tuple[in
 
 def test_only_likely_tokens_are_drawn() -> None:
     shares = torch.tensor([[0.1, 0.5, 0.15, 0.25], [0.01, 0.01, 0.01, 0.97]])
-    kept = likely(shares.log(), 0.6, None).isfinite()
+    kept = filter_logits(shares.log(), 0.6, None).isfinite()
     assert kept.tolist() == [[False, True, False, False], [False, False, False, True]]
-    kept = likely(shares.log(), 0.3, None).isfinite()
+    kept = filter_logits(shares.log(), 0.3, None).isfinite()
     assert kept[0].tolist() == [False, True, False, True]
-    assert likely(shares.log(), None, 2).isfinite()[0].tolist() == [False, True, False, True]
-    assert likely(shares.log(), None, 9).isfinite().all()
+    assert filter_logits(shares.log(), None, 2).isfinite()[0].tolist() == [False, True, False, True]
+    assert filter_logits(shares.log(), None, 9).isfinite().all()
 
 
 def test_equal_tokens_of_other_dimensions_differ_and_stop_is_the_same_everywhere() -> None:

@@ -134,9 +134,9 @@ def test_the_policy_of_cql_clones_first_and_then_does_what_has_value() -> None:
     counted = {}
     for updates in (0, 2, model.config.cloning_steps):
         model.updates.fill_(updates)
-        counted[updates] = [name for name in ("loss_actor", "loss_actor_bc") if model.counts(name)]
+        counted[updates] = [name for name in ("loss_actor", "loss_actor_bc") if model.is_active(name)]
     assert list(counted.values()) == [["loss_actor_bc"], ["loss_actor_bc"], ["loss_actor"]]
-    assert model.counts("loss_cql")
+    assert model.is_active("loss_cql")
 
 
 @pytest.mark.slow

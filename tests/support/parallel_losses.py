@@ -12,7 +12,7 @@ import torch
 from dt.models.decision import DecisionConfig
 from dt.models.gpt import TransformerConfig
 from dt.models.recipes import Recipe
-from dt.training import distributed as parallel
+from dt.training import distributed
 from dt.training import loop as training
 from tests.support.small_models import make_episodes, small_recipe
 
@@ -26,7 +26,7 @@ def main() -> None:
     recipe = Recipe("decision", config, small_recipe(steps=steps, batch_size=16).train)
     losses: list[float] = []
     training.REPORT_EVERY = 1
-    with parallel.processes():
+    with distributed.process_group():
         trained = training.train(
             make_episodes(),
             recipe,
@@ -37,7 +37,7 @@ def main() -> None:
         norm = sum(
             float(parameter.detach().double().square().sum()) for parameter in trained.model.parameters()
         )
-        (out / f"losses-{parallel.rank()}.json").write_text(json.dumps([*losses, norm]))
+        (out / f"losses-{distributed.rank()}.json").write_text(json.dumps([*losses, norm]))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's own docu
 from torch import Tensor, nn
 
 from dt.data.windows import Windows
-from dt.models.energy import at_the_front
+from dt.models.energy import left_aligned
 from dt.models.gpt import Transformer, TransformerConfig
 from dt.training.optimizer import TrainConfig
 
@@ -54,7 +54,7 @@ class Loop:
 
     def advance(self) -> float:
         """One optimisation step, and its loss."""
-        batch = at_the_front(self.windows.sample(self.config.batch_size, self.generator))
+        batch = left_aligned(self.windows.sample(self.config.batch_size, self.generator))
         observations = torch.zeros_like(batch.observations)
         observations[:, 0] = batch.observations[:, 0]
         actions, total = self.tokens(batch.actions), torch.zeros(())

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dt.models.trajectory import TrajectoryTransformer
-from dt.planning.beam import PlanConfig, likely
+from dt.planning.beam import PlanConfig, filter_logits
 
 
 class UncachedSearch:
@@ -33,7 +33,7 @@ class UncachedSearch:
         for step in range(config.horizon):
             rows, rewards = (one.repeat(config.expansions, 1) for one in (rows, rewards))  # (W × X, …)
             for _ in range(model.action_tokens):
-                logits = likely(self._next(rows)[:, :-1], config.action_share, config.top_actions)
+                logits = filter_logits(self._next(rows)[:, :-1], config.action_share, config.top_actions)
                 drawn = torch.multinomial(logits.softmax(dim=1), 1, generator=self.generator)
                 rows = torch.cat([rows, drawn], dim=1)
             for slot, dimension in ((step, -2), (step + 1, -1)):

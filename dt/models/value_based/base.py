@@ -46,7 +46,7 @@ class ValueBased(HistoryModel):
     """A policy, critics and their slow copies, all inside a loss module of TorchRL."""
 
     window = context = 1
-    uses_target = compiles = False
+    return_conditioned = compiles = False
     action_limit = 1.0  # to which data actions are clipped; below 1 where a loss takes their log-density
     config: ValueConfig
     updates: Tensor  # int64, optimisation steps done
@@ -96,10 +96,10 @@ class ValueBased(HistoryModel):
     def loss(self, batch: Any) -> Tensor:
         """The sum of the method's losses, each of which has gradients for its own networks only."""
         losses = dict(self.losses(_as_tensordict(batch)).items())
-        counted = [loss for name, loss in losses.items() if self.counts(name)]
+        counted = [loss for name, loss in losses.items() if self.is_active(name)]
         return torch.stack([loss.reshape(()) for loss in counted]).sum()
 
-    def counts(self, name: str) -> bool:
+    def is_active(self, name: str) -> bool:
         """Whether a loss of this name is minimised at this step."""
         return name.startswith("loss_")
 

@@ -69,10 +69,10 @@ class ConservativeQLearning(ValueBased):
             num_random=self.config.sampled_actions,
         )
 
-    def counts(self, name: str) -> bool:
+    def is_active(self, name: str) -> bool:
         """The policy clones at first, and does what has value afterwards."""
         cloning = int(self.updates) < self.config.cloning_steps
-        return super().counts(name) and name != ("loss_actor" if cloning else "loss_actor_bc")
+        return super().is_active(name) and name != ("loss_actor" if cloning else "loss_actor_bc")
 
     def mean_action(self, observation: Tensor) -> Tensor:
         """Tanh of the middle of the distribution."""

@@ -48,17 +48,17 @@ class TwinDelayedCloning(ValueBased):
         )
 
     @property
-    def _waits(self) -> bool:
+    def _is_delayed(self) -> bool:
         """Whether policy and slow copies leave this step to the critics."""
         return int(self.updates) % self.config.actor_every != 0
 
-    def counts(self, name: str) -> bool:
+    def is_active(self, name: str) -> bool:
         """The policy waits for the critics."""
-        return super().counts(name) and not (name == "loss_actor" and self._waits)
+        return super().is_active(name) and not (name == "loss_actor" and self._is_delayed)
 
     def after_step(self) -> None:
         """Let the slow copies follow whenever the policy moves."""
-        if self._waits:
+        if self._is_delayed:
             self.updates += 1
         else:
             super().after_step()
