@@ -23,15 +23,16 @@ from cartpole_phys.data.provenance import Differences, spelled_out
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.release.release import publish_plan, release
 from cartpole_phys.data.report.show import show, write_page
-from cartpole_phys.data.tiers import TIERS
+from cartpole_phys.data.tiers import tiers_of
 from cartpole_phys.play import DEFAULT_ENV, SHOVE_SHARE, Game, Playing, cast_for, play_in_window
+from cartpole_phys.policies.behavior import KINDS
 from cartpole_phys.policies.resolve import NAMES
 from cartpole_phys.utils.errors import InputError, require_ending
 from cartpole_phys.utils.files import parse_json
 from cartpole_phys.utils.parallel import processors
 
-POLICIES = ", ".join(TIERS)
-TIER_HELP = "; ".join(f"{policy}: {', '.join(tiers)}" for policy, tiers in TIERS.items())
+POLICIES = ", ".join(KINDS)
+TIER_HELP = "; ".join(f"{policy}: {', '.join(tiers_of(policy))}" for policy in KINDS)
 FACTORY = "MODULE:FACTORY or MODULE:FACTORY(ARGUMENTS)"
 UNPROVEN = 1  # exit code: a gate failed or was not proven, or an array came out otherwise
 

@@ -21,7 +21,7 @@ import cartpole_phys
 from benchmarks.speeds.side_by_side import compare, options, table, write
 from cartpole_phys.data.building.parts import prepare
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.policies.behavior import Behaviour
+from cartpole_phys.policies.behavior import Behavior
 from cartpole_phys.policies.network import NetworkPolicy
 from cartpole_phys.policies.training.cache import Cache
 from cartpole_phys.rollouts.collect import collect
@@ -40,12 +40,12 @@ NAMES = {"fc0": "latent_pi.0", "fc1": "latent_pi.2", "last_fc": "mu", "last_fc_l
 RESULT = Path(__file__).parent.parent / "results" / "sampling.json"
 
 
-def agent() -> Behaviour:
+def agent() -> Behavior:
     """The agent of the medium tier, from the cache or trained now."""
-    return prepare(Recipe(ENV_ID, "sac", "medium"), Cache.USE, Silent()).parts[0].behaviour
+    return prepare(Recipe(ENV_ID, "sac", "medium"), Cache.USE, Silent()).parts[0].behavior
 
 
-def same_in_sb3(behaviour: Behaviour, num_envs: int) -> SAC:
+def same_in_sb3(behaviour: Behavior, num_envs: int) -> SAC:
     """Stable-Baselines3's model with an agent's weights.
 
     Raises:

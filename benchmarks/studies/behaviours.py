@@ -14,7 +14,7 @@ from cartpole_phys.backends.base import PolicySource
 from cartpole_phys.data.hdf5.file import Header, read_header
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.policies.behavior import Behaviour, from_description
+from cartpole_phys.policies.behavior import Behavior, from_description
 from cartpole_phys.policies.controllers import uniform
 from cartpole_phys.utils.errors import InputError
 from dt.data.source import describe as describe_data
@@ -78,14 +78,14 @@ def check_protocol(name: str, result: dict[str, Any], protocol: Protocol) -> Non
             )
 
 
-def policy_of(header: Header, part: int, mean_action: bool) -> Behaviour:
+def policy_of(header: Header, part: int, mean_action: bool) -> Behavior:
     """Who acted in a part of a file, sampled or by its mean action, which has no noise."""
     described: dict[str, Any] = header.metadata["parts"][part]
     acting = {"deterministic": True, "noise": 0.0} if mean_action else {}
     return from_description({**described, **acting}, header.weights.get(str(part), {}))
 
 
-def _played(data: Recipe, policy: PolicySource | Behaviour, protocol: Protocol) -> dict[str, Any]:
+def _played(data: Recipe, policy: PolicySource | Behavior, protocol: Protocol) -> dict[str, Any]:
     """Returns (sets of start states, episodes), and the mean length, which says how many the data have."""
     played = [data.backend.play(policy, protocol.episodes, seed) for seed in _starts(protocol)]
     return {

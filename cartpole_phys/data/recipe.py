@@ -17,18 +17,10 @@ from cartpole_phys.arguments import plain
 from cartpole_phys.backends.base import Backend
 from cartpole_phys.backends.make import spec_json
 from cartpole_phys.backends.resolve import make_backend
-from cartpole_phys.data.tiers import (
-    REPLAYS,
-    STITCHING,
-    TIERS,
-    TRAINED,
-    check_combination,
-    components,
-    default_steps,
-    default_tier,
-    offered,
-    shares,
-)
+from cartpole_phys.data.building.evaluate_policy import MOST_EVALUATED, simulated_steps
+from cartpole_phys.data.tiers import TIERS, check_combination, default_tier, tiers_of
+from cartpole_phys.data.tiers.base import COLLECTION
+from cartpole_phys.policies.behavior import KINDS, RANDOM, PolicyKind, kind_of
 from cartpole_phys.system import CartPole
 from cartpole_phys.utils.errors import InputError, is_integer
 
@@ -37,13 +29,12 @@ NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]{0,127}")
 TELLING_POLICY = re.compile(r"[a-z0-9]+([_.:][a-z0-9]+)*")  # without anything that a name leaves out
 DATASET_VERSION = "v0"
 DERIVED_NAME = re.compile(  # as Recipe.name makes them
-    rf"[a-z0-9_.]+-(random|({'|'.join(TRAINED)}|heuristic)-[a-z-]+)"
+    rf"[a-z0-9_.]+-({RANDOM.name}|({'|'.join(name for name in KINDS if name != RANDOM.name)})-[a-z-]+)"
     r"(-deterministic|-env[0-9a-f]{8}|-(steps|train|shards|score|seed)\d+|-d4rlv2)*"
     rf"-{DATASET_VERSION}"
 )
 MOST_STEPS = 10**12  # 90 TB
 FEWEST_SCORED = 10  # episodes, of which an interval can be told
-MOST_EVALUATED = 5_000_000  # of the simulator: a check plays the evaluation again
 LEARNER_SEEDS = 2**32  # how many Stable-Baselines3 takes
 
 
@@ -73,7 +64,7 @@ class Recipe:
         spec_json(self.env_id, self.env_kwargs)  # which every file holds
         object.__setattr__(self, "tier", self.tier or default_tier(self.policy))
         check_combination(self.policy, self.tier, self.backend)
-        object.__setattr__(self, "steps", self.steps if self.steps is not None else default_steps(self.tier))
+        object.__setattr__(self, "steps", self._default_steps if self.steps is None else self.steps)
         for flag, value in (("--steps", self.steps), ("--train-steps", self.train_steps)):
             if value is not None and (not is_integer(value) or value < 1):
                 raise InputError(f"Expected {flag} of at least 1, got {value}.")
@@ -83,8 +74,7 @@ class Recipe:
             raise InputError(f"Expected --seed of at least 0, got {self.seed}.")
         for name in ("steps", "train_steps", "seed", "shard_steps", "score_episodes"):
             object.__setattr__(self, name, plain(getattr(self, name)))  # no file holds NumPy's integers
-        parts = len(components(self.tier))
-        if self.steps is not None and self.steps < parts:
+        if self.steps is not None and self.steps < (parts := len(TIERS[self.tier].shares(self.steps))):
             raise InputError(f"Expected --steps of at least {parts} for this tier, got {self.steps}.")
         self._check_scoring()
         self._check_training()
@@ -105,15 +95,11 @@ class Recipe:
     def _check_training(self) -> None:
         """Refuse what is for trained agents only."""
         for flag, given in (("--deterministic", self.deterministic), ("--train-steps", self.train_steps)):
-            if given and self.policy not in TRAINED:
+            if given and not self.kind.is_trained:
                 raise InputError(f"{flag} is for trained agents; policy {self.policy!r} is not trained.")
-        if self.policy in TRAINED and self.seed >= LEARNER_SEEDS:
+        if self.kind.is_trained and self.seed >= LEARNER_SEEDS:
             raise InputError(f"Expected --seed below {LEARNER_SEEDS:,} for a trained agent, got {self.seed}.")
-        if self.deterministic and self.tier in REPLAYS:
-            raise InputError(
-                f"--deterministic does not go with {self.tier}: it holds what the agent did while "
-                "it learned; leave it out, or choose another tier."
-            )
+        TIERS[self.tier].check(self)
 
     def _check_shards(self) -> None:
         """Refuse shards that cannot be."""
@@ -121,7 +107,7 @@ class Recipe:
             return
         if not is_integer(self.shard_steps) or self.shard_steps < 1:
             raise InputError(f"Expected --shard-steps of at least 1, got {self.shard_steps}.")
-        if self.tier in (*REPLAYS, STITCHING):
+        if TIERS[self.tier].source != COLLECTION:
             raise InputError(
                 f"--shard-steps does not go with {self.tier}, which is made in one piece; leave it out."
             )
@@ -132,16 +118,22 @@ class Recipe:
         return make_backend(self.env_id, self.env_kwargs)
 
     @property
+    def kind(self) -> PolicyKind:
+        """Of the policy."""
+        return kind_of(self.policy)
+
+    @property
+    def _default_steps(self) -> int | None:
+        return TIERS[self.tier].default_steps
+
+    @property
     def parts(self) -> list[Recipe]:
         """The recipes of the single tiers that this one is the concatenation of."""
-        tiers = components(self.tier)
-        if len(tiers) == 1:
+        if self.steps is None:
             return [replace(self, shard_steps=None)]
-        assert self.steps is not None
-        counts = shares(self.steps, len(tiers))
         return [
             replace(self, tier=tier, steps=rows, shard_steps=None)
-            for tier, rows in zip(tiers, counts, strict=True)
+            for tier, rows in TIERS[self.tier].shares(self.steps)
         ]
 
     @property
@@ -174,12 +166,12 @@ class Recipe:
         Every difference from the released recipe is spelled out in the name.
         """
         words = [_env_name(self.env_id), _policy_name(self.policy)]
-        words += [self.tier] if self.policy != "random" else []
+        words += [self.tier] if self.kind != RANDOM else []
         if self.deterministic:
             words.append("deterministic")
         if self.env_kwargs:
             words.append("env" + _short_hash(json.dumps(self.env_kwargs, sort_keys=True)))
-        if self.steps != default_steps(self.tier):
+        if self.steps != self._default_steps:
             words.append(f"steps{self.steps}")
         if self.train_steps is not None:
             words.append(f"train{self.train_steps}")
@@ -218,11 +210,6 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """The fields as plain JSON values."""
         return {**asdict(self), "env_kwargs": dict(self.env_kwargs)}
-
-
-def simulated_steps(backend: Backend, episodes: int) -> int:
-    """How many steps of the simulator so many episodes take at most."""
-    return episodes * backend.max_episode_steps * int(backend.env_kwargs.get("substeps", 1))
 
 
 def recipe_from(fields: Any) -> Recipe:
@@ -291,8 +278,8 @@ def released_recipes() -> dict[str, Recipe]:
     recipes = [
         Recipe(env_id, policy, tier)
         for env_id in CartPole.known_ids()
-        for policy, tiers in TIERS.items()
-        for tier in tiers
-        if offered(policy, make_backend(env_id, {})) and tier != STITCHING
+        for policy, kind in KINDS.items()
+        for tier in tiers_of(policy)
+        if kind.suits(make_backend(env_id, {})) and TIERS[tier].released
     ]
     return {recipe.name: recipe for recipe in recipes}

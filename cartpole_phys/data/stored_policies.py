@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from cartpole_phys.data.declared_env import declared_env
 from cartpole_phys.data.hdf5.file import read_header
 from cartpole_phys.data.shards import MANIFEST
-from cartpole_phys.policies.behavior import Behaviour, from_description
+from cartpole_phys.policies.behavior import Behavior, from_description
 from cartpole_phys.policies.resolve import NAMES
 from cartpole_phys.utils.errors import InputError
 
@@ -22,7 +22,7 @@ class Acted(NamedTuple):
 
     env_id: str
     env_kwargs: Mapping[str, Any]
-    behaviour: Behaviour
+    behaviour: Behavior
 
 
 def names_file(word: str) -> bool:

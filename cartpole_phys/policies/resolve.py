@@ -234,28 +234,15 @@ def _has(given: Any, *names: str) -> bool:
 GAIN, DAMPING = 8.0, 1.0  # 1/rad, s/rad
 
 
-def _random(system: CartPole) -> CompiledPolicy:
-    return uniform()
-
-
-def _heuristic(system: CartPole) -> CompiledPolicy:
-    return proportional(GAIN, system.continuous, DAMPING)
-
-
-def _lqr(system: CartPole) -> CompiledPolicy:
-    return regulator(system.params)
-
-
-def _swing_up(system: CartPole) -> CompiledPolicy:
-    return swing_up(system.params)
-
-
 _BALANCE: Mapping[str, Callable[[CartPole], CompiledPolicy]] = {
-    "lqr": _lqr,
-    "heuristic": _heuristic,
-    "random": _random,
+    "lqr": lambda system: regulator(system.params),
+    "heuristic": lambda system: proportional(GAIN, system.continuous, DAMPING),
+    "random": lambda system: uniform(),
 }
-_SWING_UP: Mapping[str, Callable[[CartPole], CompiledPolicy]] = {"swing-up": _swing_up, "random": _random}
+_SWING_UP: Mapping[str, Callable[[CartPole], CompiledPolicy]] = {
+    "swing-up": lambda system: swing_up(system.params),
+    "random": _BALANCE["random"],
+}
 NAMES = tuple(dict.fromkeys((*_BALANCE, *_SWING_UP)))
 
 
@@ -295,5 +282,5 @@ def _system(place: CartPole | Backend) -> CartPole | None:
 def _makers(system: CartPole | None) -> Mapping[str, Callable[[CartPole], CompiledPolicy]]:
     """The laws that are known for a task, by name."""
     if system is None:
-        return {"random": _random}
+        return {"random": _BALANCE["random"]}
     return _SWING_UP if system.task.code == SWING_UP else _BALANCE

@@ -1,4 +1,4 @@
-"""Behaviour cloning: the action as a function of the current observation alone."""
+"""Behavior cloning: the action as a function of the current observation alone."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Dying(Chance):
         os._exit(3)
 
 
-class Behaviour:
+class Behavior:
     """Something with a policy for kernels and one in Python."""
 
     policy = uniform()
@@ -100,7 +100,7 @@ def middle(arrays: dict[str, np.ndarray]) -> int:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-@pytest.mark.parametrize("source", [uniform(), lambda: proportional(1.2, True), Behaviour()])
+@pytest.mark.parametrize("source", [uniform(), lambda: proportional(1.2, True), Behavior()])
 def test_compiled_rows_are_those_of_collect(source: Any, jobs: int) -> None:
     policy = policy_of(source)
     assert isinstance(policy, CompiledPolicy)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from cartpole_phys import cli, commands
 from cartpole_phys.data.building.build import Options, build, build_dataset
 from cartpole_phys.data.checks.base import GateFailure
-from cartpole_phys.data.checks.tier import Tier
+from cartpole_phys.data.checks.tier import TierGate
 from cartpole_phys.data.hdf5.file import read_header
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import return_of_score
@@ -126,7 +126,7 @@ def test_a_wide_interval_of_few_episodes_proves_no_tier(
     """A medium policy scores 40 to 60; these average 61."""
     scores = 61.0 + np.resize([-spread, spread], episodes)
     returns = np.array([return_of_score("PhysCartPole-v0", score) for score in scores])
-    gate = Tier(read_header(medium_file))
+    gate = TierGate(read_header(medium_file))
     monkeypatch.setattr(gate, "_returns", lambda *_: returns)
     monkeypatch.setattr(gate, "_require_stated", lambda *_: None)  # the file has the scores of other returns
     if passes:

@@ -19,7 +19,7 @@ from cartpole_phys.data.hdf5.file import read_header
 from cartpole_phys.data.provenance import differing, stated_versions
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.report.show import show
-from cartpole_phys.policies.training.hyperparameters import selection
+from cartpole_phys.data.tiers.single import MEDIUM
 from cartpole_phys.utils.progress import Silent
 
 BUILD: dict[str, Any] = {"policy": "ppo", "tier": "medium-replay", "steps": 600}  # a second of training
@@ -39,7 +39,7 @@ OTHER_CPUS = {"ATen": ("ATEN_CPU_CAPABILITY", "default"), "MKL": ("MKL_CBWR", "C
 
 def key() -> str:
     """The name in the cache of an agent that is trained here."""
-    return _training_recipe(Recipe(policy="ppo"), selection("ppo", "PhysCartPole-v0", "medium")).sha256
+    return _training_recipe(Recipe(policy="ppo"), MEDIUM).sha256
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,10 @@ from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.vec_env import VecEnv
 
 from cartpole_phys import build_dataset
+from cartpole_phys.data.tiers import TIERS
 from cartpole_phys.policies.network import NetworkPolicy
 from cartpole_phys.policies.training.envs import training_environment
-from cartpole_phys.policies.training.hyperparameters import hyperparameters, selection
+from cartpole_phys.policies.training.hyperparameters import measured_run
 from cartpole_phys.policies.training.recipe import Goal, TrainingRecipe
 from cartpole_phys.policies.training.run import TrainingRun
 from cartpole_phys.policies.training.sb3 import describe_network, network_weights, new_model, train
@@ -140,12 +141,17 @@ def test_recipe_hash_sees_every_field() -> None:
 def test_every_environment_has_settings() -> None:
     for algorithm in ("sac", "ppo"):
         for env_id in ("PhysCartPole-v0", "PhysCartPoleSwingUp-v0", "Pendulum-v1", "Elsewhere-v0"):
-            medium, expert = (selection(algorithm, env_id, tier) for tier in ("medium", "expert"))
-            settings = hyperparameters(algorithm, env_id)
-            assert medium.low <= medium.target <= medium.high < expert.low <= expert.target
-            rollout = settings.get("n_envs", 1) * settings.get("n_steps", 1)
-            assert medium.checkpoint_every == expert.checkpoint_every
-            assert medium.checkpoint_every % rollout == 0
+            run = measured_run(algorithm, env_id)
+            settings = run.hyperparameters
+            assert run.checkpoint_every % (settings.get("n_envs", 1) * settings.get("n_steps", 1)) == 0
+            assert run.settle_after(50.0) == run.halfway < run.settle_after(100.0) <= run.max_steps
+
+
+def test_tiers_select_other_checkpoints() -> None:
+    medium, expert = (TIERS[name].selection for name in ("medium", "expert"))
+    assert medium is not None
+    assert expert is not None
+    assert medium.low <= medium.target <= medium.high < expert.low <= expert.target
 
 
 def test_an_agent_that_never_gets_better_than_random_is_no_expert(tmp_path: Path) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cartpole_phys.backends.base import Backend, PolicySource
 from cartpole_phys.backends.workers import OnEpisodes
-from cartpole_phys.data.recipe import MOST_EVALUATED, Recipe, simulated_steps
 from cartpole_phys.data.score import mean_interval, score
 
+if TYPE_CHECKING:
+    from cartpole_phys.data.recipe import Recipe
+
 EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES = 1_000, 200_000, 100  # that score a policy
+MOST_EVALUATED = 5_000_000  # steps of the simulator: a check plays the evaluation again
 
 
 def affordable_episodes(backend: Backend, episodes: int, steps: int, fewest: int) -> int:
@@ -18,6 +21,11 @@ def affordable_episodes(backend: Backend, episodes: int, steps: int, fewest: int
     if backend.system is not None:
         return episodes
     return min(max(steps // backend.max_episode_steps, fewest), episodes)
+
+
+def simulated_steps(backend: Backend, episodes: int) -> int:
+    """How many steps of the simulator so many episodes take at most."""
+    return episodes * backend.max_episode_steps * int(backend.env_kwargs.get("substeps", 1))
 
 
 def evaluation_of(recipe: Recipe) -> dict[str, int]:

@@ -10,10 +10,11 @@ from typing import Any
 from cartpole_phys.backends.make import physics_versions, spec_json
 from cartpole_phys.data.building.commit import git_commit
 from cartpole_phys.data.building.evaluate_policy import evaluation_of, measured_score
-from cartpole_phys.data.building.parts import COLLECTION, Part, Prepared, collection_seed, origin
+from cartpole_phys.data.building.parts import Prepared
 from cartpole_phys.data.hdf5.file import SCHEMA_VERSION
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.data.tiers import TRAINED
+from cartpole_phys.data.tiers import TIERS
+from cartpole_phys.data.tiers.base import COLLECTION, Part, collection_seed
 from cartpole_phys.policies.training.recipe import training_versions
 from cartpole_phys.utils.progress import Progress
 
@@ -58,7 +59,7 @@ def implied_by(recipe: Recipe) -> dict[str, Any]:
 
 def implied_by_part(recipe: Recipe, number: int) -> dict[str, Any]:
     """What follows from the recipe of a part, in set ``number`` of those of one recipe."""
-    source = origin(recipe)
+    source = TIERS[recipe.tier].source
     return {
         "tier": recipe.tier,
         "source": source,
@@ -82,7 +83,7 @@ def _scores(recipe: Recipe, prepared: Prepared, progress: Progress) -> list[dict
 
 def _described(part: Part, hashes: Mapping[str, str]) -> dict[str, Any]:
     return {
-        **part.behaviour.description,
+        **part.behavior.description,
         **implied_by_part(part.recipe, part.number),
         "rows": part.rows,
         "sha256": dict(hashes),
@@ -91,7 +92,7 @@ def _described(part: Part, hashes: Mapping[str, str]) -> dict[str, Any]:
 
 def versions(recipe: Recipe) -> dict[str, str]:
     """All that decides the arrays of a data set besides its recipe, and for an agent the CPU's arithmetic."""
-    training = training_versions() if recipe.policy in TRAINED else {}
+    training = training_versions() if recipe.kind.is_trained else {}
     return {**package_versions(), **physics_versions(recipe.env_id), **training}
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cartpole_phys.data.building.parts import Part, Prepared
+from cartpole_phys.data.building.parts import Prepared
 from cartpole_phys.data.building.summary import Summary, total
 from cartpole_phys.data.building.write import Built, build_file, built_from
 from cartpole_phys.data.checks.run import FAILED, run_gates
@@ -29,6 +29,7 @@ from cartpole_phys.data.shards import (
     joined_sha256,
     write_manifest,
 )
+from cartpole_phys.data.tiers.base import Part
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.files import atomic_file, reporting_write_errors, writer_lock
 from cartpole_phys.utils.parallel import spread
@@ -60,7 +61,7 @@ class ShardPlan:
     @property
     def metadata(self) -> dict[str, Any]:
         """What its file says besides what every file says."""
-        behaviour = self.part.behaviour
+        behavior = self.part.behavior
         place = {"set": self.name, "number": self.number, "count": self.count}
         return {
             "command": self.recipe.command,
@@ -69,7 +70,7 @@ class ShardPlan:
                 WHOLE: {"tier": self.recipe.tier, "recipe": self.recipe.as_dict()},
                 "number_in_part": self.part.number,
                 # A build may go on after its agent was trained anew, which must not mix two agents.
-                "behaviour_sha256": metadata_sha256(behaviour.description, {"0": behaviour.weights}),
+                "behaviour_sha256": metadata_sha256(behavior.description, {"0": behavior.weights}),
             },
         }
 
@@ -77,7 +78,7 @@ class ShardPlan:
 def plan_shards(name: str, recipe: Recipe, prepared: Prepared) -> list[ShardPlan]:
     """All shards of a data set: those of its first part, then those of the next."""
     planned = [recipe.shard(number) for number in range(recipe.shard_count)]
-    parts = [Part(own, prepared.parts[part].behaviour, number=number) for part, number, own in planned]
+    parts = [Part(own, prepared.parts[part].behavior, number=number) for part, number, own in planned]
     return [
         ShardPlan(name, recipe, number, len(parts), Prepared([part], prepared.references))
         for number, part in enumerate(parts)

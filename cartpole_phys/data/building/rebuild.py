@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cartpole_phys.data.building.metadata import versions
-from cartpole_phys.data.building.parts import COLLECTION, Part, prepare
+from cartpole_phys.data.building.parts import prepare
 from cartpole_phys.data.building.summary import flat
 from cartpole_phys.data.declared_env import declared_env
 from cartpole_phys.data.hashing import ARRAY_HASHES, TableHash
@@ -17,7 +17,7 @@ from cartpole_phys.data.hdf5.file import Header, read_header
 from cartpole_phys.data.provenance import Differences, differing, stated_versions
 from cartpole_phys.data.recipe import Recipe, recipe_from
 from cartpole_phys.data.shards import verified_shards
-from cartpole_phys.data.tiers import is_own_policy
+from cartpole_phys.data.tiers.base import COLLECTION, Part
 from cartpole_phys.policies.behavior import from_description
 from cartpole_phys.policies.training.cache import Cache
 from cartpole_phys.utils.errors import InputError, is_integer
@@ -102,13 +102,13 @@ def _parts(header: Header, policy: str | None, progress: Progress) -> list[Part]
         raise InputError(
             "Expected a file that describes all parts of its recipe; use one from: build-dataset"
         )
-    if is_own_policy(recipe.policy) and recipe.policy != policy:
+    if recipe.kind.is_user_code and recipe.policy != policy:
         raise InputError(
             f"The file was made by {recipe.policy!r}, which is code that is only run when you name it: "
             f"--policy {recipe.policy}"
         )
     number = _number_in_part(header)
-    if is_own_policy(recipe.policy) or any(part.get("source") != COLLECTION for part in described):
+    if recipe.kind.is_user_code or any(part.get("source") != COLLECTION for part in described):
         return [replace(part, number=number) for part in prepare(recipe, Cache.LEAVE, progress).parts]
     return [
         Part(own, from_description(part, header.weights.get(str(i), {})), number=number)

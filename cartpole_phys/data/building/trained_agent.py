@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cartpole_phys.backends.make import physics_versions
 from cartpole_phys.data.building.evaluate_policy import affordable_episodes, measured_return
-from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import all_references, references, return_between, return_of_score, score
-from cartpole_phys.data.tiers import BANDS, REPLAYS
-from cartpole_phys.episodes import Episodes
-from cartpole_phys.policies.behavior import Behaviour
+from cartpole_phys.policies.behavior import Behavior
 from cartpole_phys.policies.training.cache import Cache, training_run
-from cartpole_phys.policies.training.hyperparameters import Selection, hyperparameters, selection
+from cartpole_phys.policies.training.hyperparameters import measured_run
 from cartpole_phys.policies.training.recipe import Goal, TrainingRecipe, training_versions
 from cartpole_phys.policies.training.run import TrainingRun
 from cartpole_phys.utils.errors import InputError
-from cartpole_phys.utils.progress import Progress
+
+if TYPE_CHECKING:
+    from cartpole_phys.data.recipe import Recipe
+    from cartpole_phys.data.tiers.base import Tier
+    from cartpole_phys.utils.progress import Progress
 
 CHECKPOINTS = 100  # at least, in a run of a given length: between fewer a score jumps past a tier
 EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES = 100, 20_000, 10  # that score a checkpoint
@@ -26,63 +27,46 @@ EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES = 100, 20_000, 10  # that score a ch
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """An agent, what its learner had seen by then, and the returns that its score refers to."""
+    """A checkpoint of a training run, and the returns that its score refers to."""
 
-    behaviour: Behaviour
-    recording: Episodes | None  # of a replay tier
+    behavior: Behavior
+    run: TrainingRun
+    steps: int  # training steps up to the checkpoint
     references: Mapping[str, Any]
 
 
-def trained_agent(recipe: Recipe, cache: Cache, progress: Progress) -> Trained:
+def trained_agent(recipe: Recipe, tier: Tier, cache: Cache, progress: Progress) -> Trained:
     """The checkpoint whose score is nearest the tier's, from the cache or trained now.
 
     Where the environment has reference returns, training ends as soon as a checkpoint is near enough. In any
     other the whole run decides: its best checkpoint has the score 100, a random policy 0.
 
     Raises:
-        InputError: if Stable-Baselines3 is missing, training never came into the tier's band or never got
-            better than random, or fewer steps than are asked for were recorded.
+        InputError: if Stable-Baselines3 is missing, or training never came into the tier's band or never got
+            better than random.
     """
-    tier = REPLAYS.get(recipe.tier, recipe.tier)
-    chosen = selection(recipe.policy, recipe.env_id, tier)
-    training = _training_recipe(recipe, chosen)
+    training = _training_recipe(recipe, tier)
     progress.stage("training")
     run = training_run(training, cache, progress.training)
     measured = _references(recipe, run, progress)
-    checkpoint = _checkpoint(run, measured, tier, chosen)
+    checkpoint = _checkpoint(run, measured, tier)
+    steps = int(run.steps[checkpoint])
     description = {
         **run.description,
         "tier": recipe.tier,
         "algorithm": recipe.policy,
         "deterministic": recipe.deterministic,
-        "iteration": int(run.steps[checkpoint]),
+        "iteration": steps,
         "training": asdict(training),
         "training_sha256": training.sha256,
     }
-    recording = _recording(recipe, run, checkpoint) if recipe.tier in REPLAYS else None
-    return Trained(Behaviour(description, run.weights_at(checkpoint)), recording, measured)
+    return Trained(Behavior(description, run.weights_at(checkpoint)), run, steps, measured)
 
 
-def _recording(recipe: Recipe, run: TrainingRun, checkpoint: int) -> Episodes:
-    """What belongs to a replay tier of the whole run, or the last ``recipe.steps`` rows of that.
-
-    Raises:
-        InputError: if there are not so many.
-    """
-    until = int(run.steps[checkpoint]) if recipe.tier == "medium-replay" else None
-    recorded = run.recording.episodes(until)
-    if recipe.steps is None:
-        return recorded
-    if recipe.steps > recorded.steps:
-        raise InputError(
-            f"Expected --steps of at most {recorded.steps:,}, all that the agent of {recipe.tier} saw, "
-            f"got {recipe.steps:,}; leave --steps out to have it all."
-        )
-    return recorded.tail(recipe.steps)
-
-
-def _training_recipe(recipe: Recipe, chosen: Selection) -> TrainingRecipe:
-    goal = None
+def _training_recipe(recipe: Recipe, tier: Tier) -> TrainingRecipe:
+    chosen = tier.selection
+    assert chosen is not None
+    goal, learning = None, measured_run(recipe.policy, recipe.env_id)
     if recipe.env_id in all_references():
         goal = Goal(
             target_return=return_of_score(recipe.env_id, chosen.target),
@@ -90,10 +74,10 @@ def _training_recipe(recipe: Recipe, chosen: Selection) -> TrainingRecipe:
             - return_of_score(recipe.env_id, 0.0),
             low_return=return_of_score(recipe.env_id, chosen.low),
             high_return=return_of_score(recipe.env_id, chosen.high),
-            settle_after=chosen.settle_after,
+            settle_after=learning.settle_after(chosen.target),
         )
-    settings = hyperparameters(recipe.policy, recipe.env_id)
-    max_steps, checkpoint_every = chosen.max_steps, chosen.checkpoint_every
+    settings = dict(learning.hyperparameters)
+    max_steps, checkpoint_every = learning.max_steps, learning.checkpoint_every
     if recipe.train_steps is not None:
         max_steps = recipe.train_steps
         checkpoint_every = _checkpoint_every(recipe, checkpoint_every, settings)
@@ -138,12 +122,12 @@ def _references(recipe: Recipe, run: TrainingRun, progress: Progress) -> Mapping
     if recipe.env_id in all_references():
         return references(recipe.env_id)
     best = int(run.mean_returns.argmax())
-    behaviour = Behaviour({**run.description, "deterministic": recipe.deterministic}, run.weights_at(best))
+    behavior = Behavior({**run.description, "deterministic": recipe.deterministic}, run.weights_at(best))
     acted = f"{recipe.policy} after {run.steps[best]} training steps, seed {recipe.seed}"
     progress.stage("scoring")
     told = progress.episodes
-    lowest = measured_return(recipe, Behaviour({"kind": "uniform"}), "uniformly random", told)
-    highest = measured_return(recipe, behaviour, acted, told)
+    lowest = measured_return(recipe, Behavior({"kind": "uniform"}), "uniformly random", told)
+    highest = measured_return(recipe, behavior, acted, told)
     if not highest["mean"] > lowest["mean"]:
         raise InputError(
             f"Expected an agent that gets better than random, whose mean return is {lowest['mean']:g}; the "
@@ -152,18 +136,20 @@ def _references(recipe: Recipe, run: TrainingRun, progress: Progress) -> Mapping
     return {"ref_min": lowest, "ref_max": highest}
 
 
-def _checkpoint(run: TrainingRun, measured: Mapping[str, Any], tier: str, chosen: Selection) -> int:
+def _checkpoint(run: TrainingRun, measured: Mapping[str, Any], tier: Tier) -> int:
     """Which checkpoint stands for a tier.
 
     Raises:
         InputError: if none comes into the tier's band.
     """
+    assert tier.selection is not None
+    assert tier.band is not None
     scores = score(measured, run.mean_returns)
-    checkpoint = run.nearest(return_between(measured, chosen.target))
-    low, high = BANDS[tier]
+    checkpoint = run.nearest(return_between(measured, tier.selection.target))
+    low, high = tier.band
     if not low <= scores[checkpoint] <= high:
         raise InputError(
-            f"Expected a checkpoint with a score from {low:g} to {high:g} for the tier {tier!r}, got "
+            f"Expected a checkpoint with a score from {low:g} to {high:g} for the tier {tier.name!r}, got "
             f"{scores[checkpoint]:.1f} as the nearest; try another --seed or more --train-steps."
         )
     return checkpoint

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from cartpole_phys.backends.base import PolicySource, different, policy_of
 from cartpole_phys.data.building.evaluate_policy import affordable_episodes, evaluation_of
-from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import all_references
-from cartpole_phys.data.tiers import band
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.utils.errors import InputError
+
+if TYPE_CHECKING:
+    from cartpole_phys.data.recipe import Recipe
+    from cartpole_phys.data.tiers.base import Tier
 
 EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES = 64, 5_000, 4  # of each of the two rollouts
 FEWEST_SCORED = 100  # episodes that verify a tier
 
 
-def require_repeatable(recipe: Recipe, source: PolicySource) -> None:
+def _require_repeatable(recipe: Recipe, source: PolicySource) -> None:
     """Roll out one policy object twice in the same episodes, and compare its actions.
 
     This finds global random generators, generators that are seeded only once, and memory of earlier
@@ -37,15 +40,19 @@ def require_repeatable(recipe: Recipe, source: PolicySource) -> None:
         )
 
 
-def require_verifiable(recipe: Recipe) -> None:
-    """Refuse a claimed tier that no evaluation can verify.
+def require_verifiable(recipe: Recipe, tier: Tier, source: PolicySource) -> None:
+    """Refuse a claimed tier that no evaluation can verify, and a policy that does not repeat its actions.
 
     Raises:
         InputError: if the tier means a score, and the environment has no reference returns, or fewer
-            episodes are to be scored than tell one tier from another.
+            episodes are to be scored than tell one tier from another; or as ``_require_repeatable``.
     """
-    if band(recipe.tier) is None:
-        return
+    if tier.band is not None:
+        _require_scored(recipe)
+    _require_repeatable(recipe, source)
+
+
+def _require_scored(recipe: Recipe) -> None:
     if evaluation_of(recipe)["episodes"] < FEWEST_SCORED:
         raise InputError(
             f"Expected --score-episodes of at least {FEWEST_SCORED} to verify the tier {recipe.tier!r}, got "
@@ -58,17 +65,18 @@ def require_verifiable(recipe: Recipe) -> None:
         )
 
 
-def require_tier(recipe: Recipe, measured: Mapping[str, float]) -> None:
+def require_tier(recipe: Recipe, tier: Tier, measured: Mapping[str, float]) -> None:
     """Refuse a policy whose measured score lies outside its claimed tier.
 
     Args:
         recipe: of the data set.
+        tier: the claimed one.
         measured: the policy's score and its 95 % interval, from ``measured_score``.
 
     Raises:
         InputError: if the score is outside.
     """
-    limits = band(recipe.tier)
+    limits = tier.band
     if limits is None or limits[0] <= measured["score"] <= limits[1]:
         return
     low, high = limits

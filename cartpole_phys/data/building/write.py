@@ -19,7 +19,7 @@ from cartpole_phys.data.hdf5.file import Writer
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.release.identity import ReleaseWarning, compared, difference
 from cartpole_phys.data.score import score
-from cartpole_phys.data.tiers import is_own_policy
+from cartpole_phys.data.tiers import TIERS
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.files import atomic_file, reporting_write_errors
 from cartpole_phys.utils.progress import Progress
@@ -56,8 +56,8 @@ def build_file(
     with reporting_write_errors(path), atomic_file(path) as partial:
         progress.stage("collecting")
         metadata = _write(partial, name, recipe, prepared, jobs, progress, extra)
-        if is_own_policy(recipe.policy):
-            require_tier(recipe, *metadata["scores"])
+        if recipe.kind.is_user_code:
+            require_tier(recipe, TIERS[recipe.tier], *metadata["scores"])
         failed = [result for result in check_file(partial, progress) if result.status == FAILED]
         if failed:
             raise InputError(
@@ -108,7 +108,7 @@ def _write(
         stated = metadata_of(recipe, name, prepared, hashes, progress)
         release = compared(name, writer.hexdigests())
         metadata = {**stated, "summary": asdict(summary), **release, **extra}
-        weights = {str(i): part.behaviour.weights for i, part in enumerate(parts) if part.behaviour.weights}
+        weights = {str(i): part.behavior.weights for i, part in enumerate(parts) if part.behavior.weights}
         written = writer.finish(metadata, weights)
     if recipe.d4rl_v2_metadata:
         add_v2_metadata(path, written, weights)

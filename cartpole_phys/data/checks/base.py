@@ -14,10 +14,9 @@ from cartpole_phys.data import declared_env as stated
 from cartpole_phys.data.hdf5.blocks import Block
 from cartpole_phys.data.hdf5.file import Header
 from cartpole_phys.episodes.d4rl_layout import ONE_VALUE, with_row_values
+from cartpole_phys.policies.behavior import USER_SUPPLIED
 from cartpole_phys.utils.errors import InputError, is_integer
 from cartpole_phys.utils.typing import Array
-
-FACTORY = "factory"  # the kind of a policy that MODULE:FACTORY made
 
 
 class GateFailure(Exception):  # noqa: N818 - it is a verdict, not an error
@@ -132,7 +131,7 @@ def require_own_code(part: Mapping[str, Any]) -> None:
     Raises:
         NotProven: if it is.
     """
-    if part.get("kind") == FACTORY:
+    if part.get("kind") in USER_SUPPLIED.stored:
         raise NotProven(
             "the policy is code from elsewhere, which is only run when you name it: cartpole-phys rebuild "
             f"FILE --policy {shlex.quote(str(part.get('place')))}"

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from cartpole_phys.data.building.heuristics import EPISODES, TARGETS
 from cartpole_phys.data.building.metadata import implied_by, implied_by_part
-from cartpole_phys.data.checks.base import FACTORY, CannotTell, GateFailure, described_parts
+from cartpole_phys.data.checks.base import CannotTell, GateFailure, described_parts
 from cartpole_phys.data.declared_env import declared_env
 from cartpole_phys.data.hashing import ARRAY_HASHES, METADATA_HASH, metadata_sha256
 from cartpole_phys.data.hdf5.d4rl_v2 import v2_metadata
@@ -24,8 +23,8 @@ from cartpole_phys.data.recipe import Recipe, check_name, recipe_from
 from cartpole_phys.data.release.identity import RELEASE, arrays_sha256, compared
 from cartpole_phys.data.score import all_references, are_references
 from cartpole_phys.data.shards import WHOLE
-from cartpole_phys.data.tiers import STITCHING, TRAINED, is_own_policy
-from cartpole_phys.task import SWING_UP
+from cartpole_phys.data.tiers import TIERS
+from cartpole_phys.policies.behavior import HEURISTIC, PPO, SAC, USER_SUPPLIED, PolicyKind
 from cartpole_phys.utils.errors import InputError, is_integer, one_line
 
 IMPLIED = (
@@ -179,7 +178,7 @@ def _release(claims: Claims) -> None:
 def _references(claims: Claims) -> None:
     """The package's own; else measured by a training run, whose best agent the file does not hold."""
     found, own = claims.metadata.get("references"), all_references().get(claims.recipe.env_id)
-    if own is not None or claims.recipe.policy not in TRAINED:
+    if own is not None or not claims.recipe.kind.is_trained:
         require_equal("references", found, own or {})
     elif not are_references(found):
         raise GateFailure("references are not two mean returns, ref_min below ref_max")
@@ -200,9 +199,9 @@ def _parts(claims: Claims) -> None:
             require_equal(what + "rows", part["rows"], recipe.steps)
         if len(parts) == 1:  # those of several are compared by the gate of the parts
             require_equal(what + "sha256", part.get("sha256"), {})
-        require_equal(what + "kind", part.get("kind"), _kind(recipe))
-        _KINDS.get(str(part["kind"]), lambda *_: None)(what, recipe, part)
-    networks = {str(i) for i, (_, part) in enumerate(parts) if part["kind"] == "network"}
+        require_equal(what + "kind", part.get("kind"), recipe.kind.stored_in(recipe.backend))
+        _KINDS.get(recipe.kind, lambda *_: None)(what, recipe, part)
+    networks = {str(i) for i, (recipe, _) in enumerate(parts) if recipe.kind.is_trained}
     require_equal("the parts with weights", sorted(claims.header.weights), sorted(networks))
 
 
@@ -229,24 +228,11 @@ def _are_equal(found: Any, expected: Any) -> bool:
     return same_kind and found.tobytes() == expected.tobytes()
 
 
-def _kind(recipe: Recipe) -> str:
-    """The kind of a policy that a single tier means."""
-    if recipe.policy == "random":
-        return "uniform"
-    if is_own_policy(recipe.policy):
-        return FACTORY
-    if recipe.policy in TRAINED:
-        return "network"
-    assert recipe.backend.system is not None
-    return "swing_up" if recipe.backend.system.task.code == SWING_UP else "proportional"
-
-
 def _heuristic(what: str, recipe: Recipe, part: Mapping[str, Any]) -> None:
     """The calibration that found its strength, which the rows and the score depend on."""
-    target = TARGETS["expert" if recipe.tier == STITCHING else recipe.tier]
-    expected = {"episodes": EPISODES, "seed": recipe.derived_seed("calibration"), "target_score": target}
+    calibration = TIERS[recipe.tier].calibration(recipe)
     if "calibration" in part:
-        require_equal(what + "calibration", part["calibration"], expected)
+        require_equal(what + "calibration", part["calibration"], calibration and calibration.stated)
     if "params" in part:
         require_equal(what + "params", part["params"], implied_by(recipe)["params"])
 
@@ -269,11 +255,11 @@ def _factory(what: str, recipe: Recipe, part: Mapping[str, Any]) -> None:
     require_equal(what + "place", part.get("place"), recipe.policy)
 
 
-_KINDS: Mapping[str, Callable[[str, Recipe, Mapping[str, Any]], None]] = {
-    "proportional": _heuristic,
-    "swing_up": _heuristic,
-    "network": _network,
-    FACTORY: _factory,
+_KINDS: Mapping[PolicyKind, Callable[[str, Recipe, Mapping[str, Any]], None]] = {
+    HEURISTIC: _heuristic,
+    PPO: _network,
+    SAC: _network,
+    USER_SUPPLIED: _factory,
 }
 COMPARED: Mapping[str, Callable[[Claims], None]] = {
     "recipe": _recipe_fields,

@@ -8,7 +8,7 @@ from cartpole_phys.data.checks.base import Gate, GateFailure, NotApplicable, des
 from cartpole_phys.data.hashing import TableHash
 from cartpole_phys.data.hdf5.blocks import Block
 from cartpole_phys.data.hdf5.file import Header
-from cartpole_phys.data.tiers import COMPOSITES, shares
+from cartpole_phys.data.tiers import TIERS
 
 
 class Parts(Gate):
@@ -21,10 +21,10 @@ class Parts(Gate):
         parts, tier = described_parts(header), header.metadata.get("tier")
         if rows_of(parts) != header.rows:
             raise GateFailure(f"the parts that the file describes are not all of its {header.rows:,} rows")
-        if not isinstance(tier, str) or tier not in COMPOSITES:
+        expected = TIERS[tier].shares(header.rows) if tier in TIERS else []
+        if len(expected) < 2:
             raise NotApplicable("the file is not made of several tiers")
         found = [(part.get("tier"), part["rows"]) for part in parts]
-        expected = list(zip(COMPOSITES[tier], shares(header.rows, len(COMPOSITES[tier])), strict=True))
         if found != expected:
             raise GateFailure(f"{tier} means the parts {expected} (tier and rows), got {found}")
         stated = [part.get("sha256") for part in parts]

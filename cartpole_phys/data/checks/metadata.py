@@ -11,7 +11,6 @@ from typing import Any
 from cartpole_phys.backends.base import different
 from cartpole_phys.data.building.summary import Summary, flat, summary_of, total
 from cartpole_phys.data.checks.base import (
-    FACTORY,
     CannotTell,
     Gate,
     GateFailure,
@@ -74,7 +73,7 @@ class Metadata(Gate):
     def _play(self, number: int, block: Block, first: int) -> None:
         """Compare the rows from ``first`` on with the first episode of a part's seed."""
         recipe, part = self._parts[number]
-        if part["collection_seed"] is None or part["kind"] == FACTORY:
+        if part["collection_seed"] is None or recipe.kind.is_user_code:
             return
         episode = self._first_episode(number, recipe, part)
         rows = min(len(episode["rewards"]), part["rows"])

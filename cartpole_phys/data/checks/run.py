@@ -10,15 +10,24 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, overload
 
-from cartpole_phys.data.checks import GATES, INDEPENDENT_GATES
+from cartpole_phys.data.checks.actions import Actions
 from cartpole_phys.data.checks.base import CannotTell, Gate, GateFailure, NotApplicable, NotProven
 from cartpole_phys.data.checks.composition import Parts
+from cartpole_phys.data.checks.continuity import Continuity
+from cartpole_phys.data.checks.finite import Finite
+from cartpole_phys.data.checks.flags import Flags
 from cartpole_phys.data.checks.hashes import Hashes
+from cartpole_phys.data.checks.log_probs import LogProbs
+from cartpole_phys.data.checks.metadata import Metadata
+from cartpole_phys.data.checks.replay import IndependentReplay, Replay
+from cartpole_phys.data.checks.schema import Schema
 from cartpole_phys.data.checks.shards import shards_verdict
+from cartpole_phys.data.checks.tier import TierGate
 from cartpole_phys.data.hashing import METADATA_HASH
 from cartpole_phys.data.hdf5.blocks import Block, blocks
 from cartpole_phys.data.hdf5.file import THREADS, Header, Reader
 from cartpole_phys.data.shards import MANIFEST, joined_sha256, read_manifest, verified_shards
+from cartpole_phys.data.tiers import TIERS
 from cartpole_phys.utils.errors import printable
 from cartpole_phys.utils.progress import Progress, Silent
 
@@ -200,11 +209,28 @@ def check_file(path: Path, progress: Progress, independent: bool = False) -> lis
         return run_gates(reader, progress, independent)
 
 
+def gates(independent: bool = False) -> tuple[type[Gate], ...]:
+    """All gates in their order, with those that tiers bring; see ``check``."""
+    return (
+        Schema,
+        Flags,
+        Continuity,
+        IndependentReplay if independent else Replay,
+        Actions,
+        Finite,
+        LogProbs,
+        Hashes,
+        Parts,
+        TierGate,
+        *(tier.gate for tier in TIERS.values() if tier.gate is not None),
+        Metadata,
+    )
+
+
 def run_gates(reader: Reader, progress: Progress, independent: bool = False) -> list[GateResult]:
     """Run the gates on an open file."""
-    gates = INDEPENDENT_GATES if independent else GATES
     with ThreadPoolExecutor(THREADS) as pool:
-        asked = [_Asked(gate, reader.header) for gate in gates]
+        asked = [_Asked(gate, reader.header) for gate in gates(independent)]
         for block in blocks(reader):
             list(pool.map(_Asked.see, asked, repeat(block)))
             progress.rows(block.start + block.rows, reader.header.rows)

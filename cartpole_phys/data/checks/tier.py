@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cartpole_phys.backends.base import Backend
-from cartpole_phys.data.building.evaluate_policy import score_of_returns
+from cartpole_phys.data.building.evaluate_policy import MOST_EVALUATED, score_of_returns, simulated_steps
 from cartpole_phys.data.checks.base import (
     CannotTell,
     Gate,
@@ -19,10 +19,9 @@ from cartpole_phys.data.checks.base import (
     stated_parts,
 )
 from cartpole_phys.data.hdf5.file import Header
-from cartpole_phys.data.recipe import MOST_EVALUATED, simulated_steps
 from cartpole_phys.data.score import all_references, references_of, score
 from cartpole_phys.data.tiers import band
-from cartpole_phys.policies.behavior import from_description
+from cartpole_phys.policies.behavior import RANDOM, from_description
 from cartpole_phys.utils.errors import InputError, is_integer, is_number
 from cartpole_phys.utils.typing import Array
 
@@ -31,7 +30,7 @@ FEW = 100  # episodes, below which an interval that overlaps a band does not suf
 ROUNDING = 1e-9  # relative, of means by another version of NumPy
 
 
-class Tier(Gate):
+class TierGate(Gate):
     """The behavior policy, evaluated again on the stored seed, has the stated score, in its tier's band.
 
     Replay tiers are judged by the agent that they lead up to. The tier of a policy from MODULE:FACTORY is not
@@ -87,7 +86,7 @@ class Tier(Gate):
     def _references(self, part: Mapping[str, Any]) -> Mapping[str, Any]:
         """The returns that scores refer to; nothing where the tier claims no score and there are none."""
         env_id, stated = str(self.header.metadata.get("env_id")), self.header.metadata.get("references")
-        claims_none = band(str(part.get("tier"))) is None or part.get("kind") == "uniform"
+        claims_none = band(str(part.get("tier"))) is None or part.get("kind") in RANDOM.stored
         if claims_none and not stated and env_id not in all_references():
             return {}
         try:

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cartpole_phys.data.tiers import COMPOSITES, REPLAYS
+from cartpole_phys.data.tiers import TIERS
+from cartpole_phys.data.tiers.base import Tier
+from cartpole_phys.policies.behavior import PolicyKind, kind_of
 
 LICENCE, LICENCE_URL = "CC BY 4.0", "https://creativecommons.org/licenses/by/4.0/"
-ACTED = {
-    "random": "uniformly random actions",
-    "heuristic": "control by a formula, as strong as the tier's score wants it",
-    "ppo": "an agent that Stable-Baselines3 trained with Proximal Policy Optimization",
-    "sac": "an agent that Stable-Baselines3 trained with Soft Actor-Critic",
-}
 
 
 def card(name: str, metadata: Mapping[str, Any], size: int, sha256: str) -> str:
     """The card as Markdown, with the front matter that Hugging Face reads; all from the file's metadata."""
     summary, env_id = metadata["summary"], metadata["env_id"]
+    tier, kind = TIERS[metadata["tier"]], kind_of(metadata["algorithm"])
     versions = ", ".join(f"{package} {version}" for package, version in metadata["versions"].items())
     lines = [
         "---",
@@ -29,7 +26,7 @@ def card(name: str, metadata: Mapping[str, Any], size: int, sha256: str) -> str:
         f"# {name}",
         "",
         f"{summary['transitions']:,} transitions in {summary['episodes']:,} episodes of `{env_id}`: "
-        f"{_acted(metadata)}.",
+        f"{tier.card(kind.card, kind.name)}.",
         "",
         "| | |",
         "|---|---|",
@@ -45,20 +42,9 @@ def card(name: str, metadata: Mapping[str, Any], size: int, sha256: str) -> str:
         "",
         "## Limits",
         "",
-        *(f"- {limit}" for limit in _limits(metadata)),
+        *(f"- {limit}" for limit in _limits(tier, kind)),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _acted(metadata: Mapping[str, Any]) -> str:
-    tier, policy = str(metadata["tier"]), str(metadata["algorithm"])
-    if tier in REPLAYS:
-        end = "the medium checkpoint" if tier == "medium-replay" else "the end of the training run"
-        return f"what the {policy} learner did, from its first step to {end}"
-    what = ACTED.get(policy, policy)
-    return (
-        f"{what}; the tiers {', '.join(COMPOSITES[tier])} one after another" if tier in COMPOSITES else what
-    )
 
 
 def _scores(metadata: Mapping[str, Any]) -> str:
@@ -70,15 +56,11 @@ def _scores(metadata: Mapping[str, Any]) -> str:
     return "; ".join(told)
 
 
-def _limits(metadata: Mapping[str, Any]) -> list[str]:
+def _limits(tier: Tier, kind: PolicyKind) -> list[str]:
     """What a user has to know."""
     limits = [
         "The last episode is cut where it did not fit (`infos/collection_cut`); it does not count in means."
     ]
-    if metadata["tier"] in REPLAYS:
-        limits.append("The behaviour changes from row to row, so there are no log-probabilities.")
-    elif metadata["algorithm"] in ("ppo", "sac"):
-        limits.append("One training seed: another one gives another agent of the same tier.")
-    elif metadata["algorithm"] == "heuristic":
-        limits.append("The behaviour is a formula of the tilt, and covers few states far from the middle.")
+    if told := tier.limit(kind):
+        limits.append(told)
     return limits

@@ -15,7 +15,8 @@ import numpy as np
 from cartpole_phys.data.checks.run import FAILED, NOT_PROVEN, GateResult
 from cartpole_phys.data.report.charts import bars, cells, spans
 from cartpole_phys.data.report.statistics import Statistics
-from cartpole_phys.data.tiers import BANDS
+from cartpole_phys.data.tiers import TIERS
+from cartpole_phys.data.tiers.base import COLLECTION
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.system import CartPole
 from cartpole_phys.utils.errors import is_number, printable
@@ -99,7 +100,11 @@ def _tiers(metadata: Mapping[str, Any]) -> list[str]:
         for part, own in zip(parts, scores, strict=False)
         if isinstance(part, Mapping) and isinstance(own, Mapping) and _is_interval(own)
     ]
-    bands = [(tier, low, min(high, HIGHEST_SCORE)) for tier, (low, high) in BANDS.items()]
+    bands = [
+        (name, tier.band[0], min(tier.band[1], HIGHEST_SCORE))
+        for name, tier in TIERS.items()
+        if tier.band is not None and tier.source == COLLECTION
+    ]
     return [spans(rows, bands)] if rows else []
 
 

@@ -13,7 +13,7 @@ from cartpole_phys.backends.gymnasium_env import GymnasiumBackend
 from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.backends.simulator_state import physics_state_of
 from cartpole_phys.kernels import layout as m
-from cartpole_phys.policies.behavior import Behaviour
+from cartpole_phys.policies.behavior import Behavior
 from cartpole_phys.policies.network import compiled_network
 from cartpole_phys.policies.training.recorder import StateReader
 from cartpole_phys.policies.training.run import Weights
@@ -129,7 +129,7 @@ class ForeignTraining:
 
     def score(self, description: Mapping[str, Any], weights: Weights, episodes: int, seed: int) -> float:
         """See ``TrainingEnvironment``."""
-        return float(self._backend.play(Behaviour(description, weights), episodes, seed).returns.mean())
+        return float(self._backend.play(Behavior(description, weights), episodes, seed).returns.mean())
 
 
 class EachReader:

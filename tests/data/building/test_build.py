@@ -18,7 +18,7 @@ from cartpole_phys.data.building.trained_agent import _training_recipe
 from cartpole_phys.data.hdf5.file import read
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe, is_plain, released_recipes
-from cartpole_phys.policies.training.hyperparameters import selection
+from cartpole_phys.data.tiers.single import MEDIUM
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.files import writer_lock
 
@@ -203,9 +203,8 @@ def test_an_agent_learns_from_one_rollout_at_least(tmp_path: Path) -> None:
     message = "--train-steps of at least 2,048, the rollout that 'ppo' begins with in CartPole-v1, got 100"
     with pytest.raises(InputError, match=message):
         build_dataset("CartPole-v1", "ppo", "full-replay", train_steps=100, out=tmp_path)
-    chosen = selection("ppo", ENV, "medium")
     for train_steps, expected in ((256, 8), (1_000, 10), (100_000, 256)):
-        training = _training_recipe(Recipe(ENV, "ppo", train_steps=train_steps), chosen)
+        training = _training_recipe(Recipe(ENV, "ppo", train_steps=train_steps), MEDIUM)
         assert training.checkpoint_every == expected
 
 

@@ -14,7 +14,7 @@ from cartpole_phys.data.building.rebuild import rebuild
 from cartpole_phys.data.checks.run import FAILED, check
 from cartpole_phys.data.hdf5.file import read_header
 from cartpole_phys.data.recipe import Recipe, released_recipes
-from cartpole_phys.data.tiers import REPLAYS, TRAINED
+from cartpole_phys.data.tiers import TIERS
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.progress import Silent
 
@@ -40,7 +40,7 @@ BUILDS: dict[str, dict[str, Any]] = {
     "another's environment": {"policy": "random", "env_id": "Pendulum-v1", "steps": 4_000},
     "own policy": {"policy": OWN, "steps": 200_000},
 }
-UNTRAINED = [name for name, recipe in released_recipes().items() if recipe.policy not in TRAINED]
+UNTRAINED = [name for name, recipe in released_recipes().items() if not recipe.kind.is_trained]
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,7 @@ def test_any_number_of_jobs_gives_the_same_hashes_and_so_does_the_file_alone(
 
 def _try(recipe: Recipe, folder: Path) -> None:
     """Build a recipe smaller than it is, check the file in both ways, and build it again from itself."""
-    steps = None if recipe.tier in REPLAYS else 3_000
+    steps = TIERS[recipe.tier].default_steps and 3_000
     path = build_dataset(recipe.env_id, recipe.policy, recipe.tier, steps, out=folder)
     assert not [result for result in check(path, independent=True) if result.status == FAILED]
     assert rebuild(path, 1, Silent()).different == []

@@ -7,13 +7,13 @@ import h5py
 import numpy as np
 import pytest
 
-from cartpole_phys.data.building import stitching as taking_apart
 from cartpole_phys.data.building.build import build_dataset
 from cartpole_phys.data.building.rebuild import rebuild
-from cartpole_phys.data.building.stitching import HOLDING, pieces
 from cartpole_phys.data.checks.run import FAILED, PASSED, check
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.score import normalized_score
+from cartpole_phys.data.tiers import stitching as taking_apart
+from cartpole_phys.data.tiers.stitching import HOLDING, pieces
 from cartpole_phys.policies.controllers import swing_up
 from cartpole_phys.rollouts.collect import play
 from cartpole_phys.system import CartPole

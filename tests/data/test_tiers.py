@@ -1,0 +1,167 @@
+"""A tier is one module: found, built, checked and offered without a change elsewhere."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cartpole_phys.backends.resolve import make_backend
+from cartpole_phys.data import tiers
+from cartpole_phys.data.recipe import released_recipes
+from cartpole_phys.data.tiers import TIERS, check_combination, default_tier, tiers_of
+from cartpole_phys.policies.behavior import KINDS, kind_of
+from cartpole_phys.utils.errors import InputError
+
+GOOD = """
+from dataclasses import dataclass
+
+from cartpole_phys.data.checks.base import Gate, NotApplicable
+from cartpole_phys.data.tiers.base import Tier
+from cartpole_phys.policies.behavior import HEURISTIC
+
+
+class GoodGate(Gate):
+    name = "good"
+
+    def __init__(self, header):
+        super().__init__(header)
+        if header.metadata.get("tier") != "good":
+            raise NotApplicable("the file does not claim to be good")
+
+    def verdict(self):
+        return "it is good"
+
+
+GOOD = Tier(
+    name="good", policies=(HEURISTIC,), band=(65.0, 85.0), target=75.0, released=False, gate=GoodGate
+)
+"""
+PROGRAM = """
+import json, sys
+from cartpole_phys.data import tiers
+tiers.__path__.append(sys.argv[1])
+tiers.discover()
+from typer.testing import CliRunner
+from cartpole_phys import build_dataset
+from cartpole_phys.cli import app
+from cartpole_phys.data.checks.run import check
+from cartpole_phys.data.recipe import released_recipes
+path = build_dataset(policy="heuristic", tier="good", steps=2_000, out=sys.argv[1])
+refused = CliRunner().invoke(app, ["build", "--tier", "excellent", "--policy", "heuristic"]).exception
+shown = CliRunner().invoke(app, ["build", "--help"], env={"COLUMNS": "1000"})
+print(json.dumps({
+    "name": path.name,
+    "help": "heuristic: weak, medium, good, expert, mixed" in shown.output,
+    "refusal": str(refused),
+    "gates": {result.gate: [result.status, result.detail] for result in check(path)},
+    "released": any("good" in name for name in released_recipes()),
+}))
+"""
+
+
+def test_a_tier_is_one_file(tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text(GOOD)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["name"] == "physcartpole-heuristic-good-steps2000-v0.hdf5"
+    assert told["help"]
+    assert "choose from weak, medium, good, expert, mixed, medium-expert, stitching." in told["refusal"]
+    assert told["gates"]["good"] == ["passed", "it is good"]
+    assert told["gates"]["tier"][1].startswith("scores good 7")
+    assert {status for status, _ in told["gates"].values()} == {"passed", "not applicable"}
+    assert not told["released"]
+
+
+def test_tiers_are_found_in_a_fixed_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = list(TIERS)
+    (tmp_path / "a_good_one.py").write_text(GOOD)
+    with monkeypatch.context() as patched:
+        patched.setattr(tiers, "__path__", [str(tmp_path), *tiers.__path__])
+        tiers.discover()
+        assert list(TIERS) == [*before[:4], "good", *before[4:]]
+    tiers.discover()
+    assert list(TIERS) == before
+    assert before[:5] == ["unrated", "random", "weak", "medium", "expert"]
+
+
+def test_every_policy_has_one_default_tier_and_every_tier_a_policy() -> None:
+    policies = (*KINDS, "module:factory")
+    for policy in policies:
+        defaults = [name for name in tiers_of(policy) if kind_of(policy) in TIERS[name].default_for]
+        assert defaults == [default_tier(policy)]
+    assert {name for policy in policies for name in tiers_of(policy)} == set(TIERS)
+
+
+def test_a_tier_states_what_its_policies_need() -> None:
+    """Heuristics need a score to aim at, agents a checkpoint to select, both a band to be checked in."""
+    for policy, kind in KINDS.items():
+        for tier in (TIERS[name] for one in tiers_of(policy) for name, _ in TIERS[one].shares(9)):
+            if kind.is_trained and tier.source == "collection":
+                assert tier.selection is not None
+                assert tier.band is not None
+                assert tier.band[0] <= tier.selection.low <= tier.selection.high
+            if policy == "heuristic":
+                assert tier.target is not None
+
+
+def test_shares_of_a_mixture_are_all_rows() -> None:
+    for rows in (9, 10, 11, 1_000_001):
+        for name, tier in TIERS.items():
+            shares = tier.shares(rows)
+            counts = [count for _, count in shares]
+            assert sum(counts) == rows
+            assert sorted(counts, reverse=True) == counts
+            assert max(counts) - min(counts) <= 1
+            assert len(shares) > 1 or shares == [(name, rows)]
+
+
+def test_the_catalogue_is_what_is_released() -> None:
+    for recipe in released_recipes().values():
+        assert TIERS[recipe.tier].released
+        check_combination(recipe.policy, recipe.tier, recipe.backend)
+
+
+@pytest.mark.parametrize(
+    ("policy", "tier", "env_id", "message"),
+    [
+        (
+            "sac",
+            "medium",
+            "CartPole-v1",
+            "'sac' needs continuous actions, .* choose --policy from random, ppo or",
+        ),
+        (
+            "heuristic",
+            "weak",
+            "Pendulum-v1",
+            "'heuristic' drives carts only, .* from random, ppo, sac or MODULE",
+        ),
+        ("random", "expert", "PhysCartPole-v0", "'random' has no tier 'expert'; choose from random."),
+        (
+            "sac",
+            "medum",
+            "PhysCartPole-v0",
+            "'sac' does not know the tier 'medum'; choose .* Did you mean medium",
+        ),
+        (
+            "dqn",
+            "medium",
+            "PhysCartPole-v0",
+            "Unknown policy 'dqn'; choose from random, heuristic, ppo, sac or",
+        ),
+        (
+            "heuristic",
+            "stitching",
+            "PhysCartPole-v0",
+            "is for PhysCartPoleSwingUp-v0 without .* from weak, medium",
+        ),
+    ],
+)
+def test_refused_combinations(policy: str, tier: str, env_id: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        check_combination(policy, tier, make_backend(env_id))
