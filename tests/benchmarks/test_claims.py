@@ -1,7 +1,8 @@
-"""Results pages draw no cause that no committed result holds."""
+"""Results pages and reference pages draw no cause that no committed result, test or source holds."""
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -14,15 +15,23 @@ CAUSAL = re.compile(
 )
 GENERATED = re.compile(r"<!-- (\S+):begin -->.*?<!-- \1:end -->", re.DOTALL)
 BLOCKS = re.compile(r"^(```.*?^```|\|.*?$|#.*?$|!\[.*?$)", re.DOTALL | re.MULTILINE)
-PAGES = ("scores", "pendulum", "halfcheetah", "attention")
-# Sentences that say why, by how they begin, and what holds them: a result, or a rule of the protocol itself.
+PAGES = ("scores", "pendulum", "halfcheetah", "attention", "datasets", "environment", "models")
+# Sentences that say why, by how they begin, and what holds them: a result, a test, or the source of a design.
 HELD: Mapping[str, str] = {
     "On the trained agent's data they do not, and no single change": "benchmarks/results/pendulum",
+    "For a cart with a pole this is not symplectic": "tests/kernels/test_integrators.py",
+    "Over a long free motion `euler` spins the pole": "benchmarks/results/physics",
+    "Start states differ, because seeds feed another": "cartpole_phys/numeric/philox.py",
+    "- Data actions are clipped to ±0.999 for CQL": "tests/dt/test_bounded_actions.py",
+    "- In `tiny`, IQL scales rewards": "dt/models/recipes.py",
+    "What plans share is computed once": "tests/dt/test_trajectory.py",
+    "Each works on its share of the same windows": "tests/dt/test_distributed.py",
+    "With dropout each draws masks of its own": "tests/dt/test_distributed.py",
 }
 
 
 def _sentences() -> list[str]:
-    """The prose of all results pages, and of README's section on them, sentence by sentence."""
+    """The prose of all pages, and of README's section on results, sentence by sentence."""
     results = README.read_text("utf-8").partition("## Results")[2].partition("\n## ")[0]
     pages = [results, *((ROOT / "docs" / f"{page}.md").read_text("utf-8") for page in PAGES)]
     prose = [BLOCKS.sub("", GENERATED.sub("", page)) for page in pages]
@@ -38,3 +47,11 @@ def test_causes_are_held_by_committed_results() -> None:
 def test_what_is_held_is_there(beginning: str) -> None:
     assert any(sentence.startswith(beginning) for sentence in _sentences())
     assert (ROOT / HELD[beginning]).exists()
+
+
+ZERO_WIDTH = re.compile(r"([−\d.,]+) \(\1 – \1\)")
+
+
+@pytest.mark.parametrize("page", [README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name)
+def test_no_interval_has_equal_ends(page: Path) -> None:
+    assert ZERO_WIDTH.findall(page.read_text("utf-8")) == []
