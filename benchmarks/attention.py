@@ -49,9 +49,9 @@ class Claim(NamedTuple):
 
 
 CLAIMS = (
-    Claim("Decision Transformers look at return tokens", "decision", RETURN),
-    Claim("Trajectory Transformers look at the recent past", "trajectory", RECENT),
-    Claim("energy models look everywhere", "energy", SPREAD),
+    Claim("Decision Transformers attend to return tokens", "decision", RETURN),
+    Claim("Trajectory Transformers attend to the recent past", "trajectory", RECENT),
+    Claim("energy models attend to all tokens", "energy", SPREAD),
 )
 
 
@@ -74,10 +74,10 @@ def measures_table() -> str:
     rows = [[name, *(_told(kind, name) for kind in KINDS)] for name in (*kinds, RECENT, SPREAD)]
     machines, dates = made([result for kind in KINDS for result in _results(kind)])
     note = (
-        f"Shares of the attention, trained and, after the stroke, untrained: means over layers, heads, "
-        f"{SEEDS} seeds and {EPISODES} episodes of each, with 95 % intervals over episodes. Spread is the "
-        f"share of the tokens among which it is divided. `python -m benchmarks.attention`: {machines}, "
-        f"{dates}."
+        f"Attention share of the trained model / the untrained model: means over layers, heads, "
+        f"{SEEDS} seeds and {EPISODES} episodes per seed, with 95 % intervals over episodes. Spread is the "
+        f"share of the tokens among which attention is divided. `python -m benchmarks.attention`: "
+        f"{machines}, {dates}."
     )
     models = [marked(NAMES[kind], _old(kind)) for kind in KINDS]
     return "\n".join([table(["attention to", *models], rows), "", note])

@@ -103,7 +103,7 @@ def table() -> str:
     version = manifest["version"]
     lines = [
         f"Release {version}, {manifest['date']}. "
-        "A score of 0 is a uniformly random policy and 100 the best known one.",
+        "A score of 0 is a uniformly random policy and 100 the best known policy.",
         "",
         "| data set | transitions | episodes | score of each policy | MB | command |",
         "|---|---:|---:|---:|---:|---|",

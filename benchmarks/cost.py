@@ -147,8 +147,8 @@ def cost_table() -> str:
     fewer = [name for name, own in result["methods"].items() if own["actions"] < ROUNDS * ACTIONS]
     but = f", {ROUNDS * SLOW_ACTIONS:,} of {listed(fewer)}" if fewer else ""
     note = (
-        f"One thread; {ROUNDS} rounds in turns, {ROUNDS * STEPS} steps of training, whose interquartile mean "
-        f"stands for all of a recipe's, and {ROUNDS * ACTIONS:,} actions of each method{but} "
+        f"One thread; {ROUNDS} interleaved rounds. Training time: interquartile mean of {ROUNDS * STEPS} "
+        f"gradient steps times the steps of the recipe; {ROUNDS * ACTIONS:,} actions of each method{but} "
         f"(`python -m benchmarks.cost`: {result['machine']}, {result['date']})."
     )
     return "\n".join([table(headings, rows), "", note])

@@ -134,7 +134,7 @@ def horizon_table() -> str:
     ahead = [f"{step + 1}" for step in range(max(map(len, result["errors"].values())))]
     rows = [[name, *(interval(error, 2) for error in errors)] for name, errors in result["errors"].items()]
     rows = [row + [""] * (len(ahead) + 1 - len(row)) for row in rows]
-    return table(["error, by steps ahead", *ahead], rows)
+    return table(["error by steps ahead", *ahead], rows)
 
 
 def width_table() -> str:
@@ -148,13 +148,13 @@ def width_table() -> str:
         rows.append([f"beam {width}", _told(result["returns"]), more, f"{milliseconds:.0f}"])
     headings = ["Trajectory Transformer", f"return of {STEPS} steps", f"minus beam {WIDTHS[0]}"]
     note = (
-        f"{EPISODES} episodes, the same start states for all, so that differences are those of single "
-        f"episodes; plans of {PLANNER.plan.horizon} steps; the time is the median of {TIMED} actions of one "
-        f"episode on one thread. The Decision Transformer, asked for the best return of its data, has "
-        f"{_told(decision['returns'])}, the first {STEPS} steps of its data have "
+        f"{EPISODES} episodes with the same start states for every beam width, so differences are paired by "
+        f"episode; plans of {PLANNER.plan.horizon} steps; the time is the median of {TIMED} actions of one "
+        f"episode on one thread. The Decision Transformer, conditioned on the best return of its data, has a "
+        f"return of {_told(decision['returns'])}; the first {STEPS} steps of its data have "
         f"{_told(decision['data_returns'])}. {', '.join(made([timed, decision, *played]))}."
     )
-    return "\n".join([table([*headings, "ms an action"], rows), "", note])
+    return "\n".join([table([*headings, "ms per action"], rows), "", note])
 
 
 def _told(returns: ArrayLike) -> str:

@@ -57,7 +57,15 @@ COLOURS = {"ours": "#0072b2", "report": "#d55e00", "reference": "#555555"}
 def results_table() -> str:
     """Table II of the report beside ours."""
     summary = Summary(CELLS, RESULTS)
-    headings = ["data", "transitions", "their mean", "in the report", "its parameters", "ours", "BC"]
+    headings = [
+        "data",
+        "transitions",
+        "mean return of the data",
+        "report",
+        "report's parameters",
+        "ours",
+        "BC",
+    ]
     headings.append("ours minus BC")
     sac, random = (interquartile_mean(summary.behaviour_returns(TRAINED, name)[:, None])
                    for name in (SAMPLED, RANDOM_AGENT))  # fmt: skip
@@ -101,8 +109,8 @@ def remeasured(summary: Summary) -> str:
         summary.check_protocol(PROTOCOL)
     except InputError:
         return (
-            " **Being remeasured**: in these results each training seed had its own start states, so that "
-            "the intervals of single columns measure start states; differences are paired by start states."
+            " **Being remeasured**: in these results each training seed had its own start states, so the "
+            "intervals of single columns measure start states; differences are paired by start states."
         )
     return ""
 
@@ -140,7 +148,7 @@ def changes_table() -> str:
     rows[0][-1] = ""
     rows += [
         [
-            f"ours, asked for {_wish(one)}",
+            f"ours, conditioned on {_wish(one)}",
             _told(summary, TRAINED, DECISION, number),
             _difference(summary, TRAINED, DECISION, DECISION, number),
         ]

@@ -185,10 +185,10 @@ def answers(result: dict[str, Any]) -> list[str]:
     tilt, track = (max(row["largest"][key] for row in rows) for key in ("theta_deg", "x_m"))
     total, shared = sum(result["pushes"]), result["shared_pushes"] or "none"
     return [
-        f"Smooth: θ moves at most {step:.1f}° in a step of 0.02 s.",
-        f"Reaches the thresholds: that of θ {reached[0]} times, of x {reached[1]}.",
-        f"Does not diverge: |θ| ≤ {tilt:.1f}°, |x| ≤ {track:.2f} m.",
-        f"Differs with the seed: of {total:,} pushes {shared} in common.",
+        f"Smooth motion: θ changes by at most {step:.1f}° per step of 0.02 s.",
+        f"Terminations: {reached[0]} by the threshold of θ, {reached[1]} by that of x.",
+        f"No divergence: |θ| ≤ {tilt:.1f}°, |x| ≤ {track:.2f} m.",
+        f"Seeds differ: {shared} of {total:,} pushes in common.",
     ]
 
 

@@ -19,8 +19,8 @@ from cartpole_phys.policies.controllers import uniform
 from cartpole_phys.utils.errors import InputError
 from dt.data.source import describe as describe_data
 
-RANDOM, SAMPLED, MEAN_ACTION = "random", "behaviour, sampled", "behaviour, mean action"
-BEST = "the best behaviour alone, mean action"  # of those who made the data
+RANDOM, SAMPLED, MEAN_ACTION = "random", "behavior, sampled", "behavior, mean action"
+BEST = "best behavior policy, mean action"  # of those who made the data
 NAME = "behaviours.json"  # of the file with the result of a data set's behaviors
 
 

@@ -30,7 +30,7 @@ from dt.policy import load
 
 PARAMETERS = Params().as_mapping()
 UNDISTURBED = "none"
-EXPERT = "the expert in the data, mean action"
+EXPERT = "expert in the data, mean action"
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def _draw_tiers(panel: Axes, answer: Answer, task: str, tiers: Sequence[Recipe])
 def _draw_wishes(panel: Axes, answer: Answer, tiers: Sequence[Recipe]) -> None:
     """The score that comes for each that is asked for."""
     method = answer.question.named(DECISION)
-    panel.plot([0, 100], [0, 100], color="#333333", linestyle=":", label="what is asked for")
+    panel.plot([0, 100], [0, 100], color="#333333", linestyle=":", label="score = target")
     for tier, (colour, look) in zip(tiers, cycle(TIER_LOOKS.items()), strict=False):
         results = answer.summary.of(tier, method)
         played = results[0]["played"] if results else []
@@ -90,7 +90,7 @@ def _draw_wishes(panel: Axes, answer: Answer, tiers: Sequence[Recipe]) -> None:
         told = [interquartile_mean(answer.method(tier, method, numbers[wish])) for wish in wishes]
         draw_intervals(panel, np.array(wishes), told, look, colour, label(tier))
         panel.set_xticks(wishes or panel.get_xticks())
-    panel.set(xlim=(15, 105), xlabel=f"score asked for, {DECISION}")
+    panel.set(xlim=(15, 105), xlabel=f"target score, {DECISION}")
 
 
 def draw_intervals(

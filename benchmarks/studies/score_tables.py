@@ -29,7 +29,7 @@ def scores(answer: Answer, task: str) -> str:
     """Behaviours and methods on a task's tiers; bold is better than both behaviours and cloning."""
     tiers = answer.tiers[task]
     rows = [["transitions", *(f"{answer.transitions(tier):,}" for tier in tiers)]]
-    rows += [["the data's episodes", *(minus(f"{answer.made(tier):.1f}") for tier in tiers)]]
+    rows += [["mean score of the data", *(minus(f"{answer.made(tier):.1f}") for tier in tiers)]]
     rows += [
         [name, *(estimated(answer.behaviour(tier, name)) for tier in tiers)]
         for name in (RANDOM, *BEHAVIOURS, BEST)
@@ -43,7 +43,7 @@ def scores(answer: Answer, task: str) -> str:
         rows.append([name, *bold])
         if method.name == DECISION:  # judged by one wish for all tiers, chosen beforehand
             ((_, *asked),) = _method_rows(answer, tiers, [method], BEST_WISH)
-            rows.append([f"{name}, asked for its data's best", *asked])
+            rows.append([f"{name}, conditioned on the best return of the data", *asked])
     return table(["", *(heading(answer, label(tier), tier) for tier in tiers)], rows)
 
 
@@ -63,10 +63,8 @@ def stitching(answer: Answer) -> str:
     best = (
         f"{normalized_score(tier.env_id, asked[0]['played'][BEST_WISH]['target']):.1f}" if asked else MISSING
     )
-    rows = [["the best of the data's episodes", best]]
-    rows += (
-        [["the expert whose pieces they are", estimated(answer.behaviour(tier, SAMPLED))]] if asked else []
-    )
+    rows = [["best episode of the data", best]]
+    rows += [["expert whose episodes are cut", estimated(answer.behaviour(tier, SAMPLED))]] if asked else []
     return table(
         ["", heading(answer, "score", tier)], [*rows, *_method_rows(answer, [tier], answer.question.methods)]
     )
@@ -117,9 +115,9 @@ def beaten(answer: Answer) -> str:
         for method in answer.question.methods
     ]  # fmt: skip
     legend = (
-        f"{BETTER} better, {WORSE} worse, {OPEN} undecided, by the 95 % interval of the difference. The "
-        f"first sign is against the behaviour sampled, the second against its mean action, the third against "
-        f"{CLONING}, which itself has the first two; there are signs from {ENOUGH} seeds on."
+        f"{BETTER} better, {WORSE} worse, {OPEN} undecided, by the 95 % interval of the difference. First "
+        f"sign: against the behavior policy with sampled actions; second: against its mean action; third: "
+        f"against {CLONING}, whose own row has the first two. Signs need at least {ENOUGH} seeds."
     )
     return "\n".join([table(["", *headings], rows), "", legend + _remeasured(answer) + _unfinished(answer)])
 
@@ -133,11 +131,13 @@ def winners(answer: Answer) -> str:
         for tier in tiers:
             best = [method.name for method in methods if answer.beats_all(tier, method)]
             few = any(not answer.beaten(tier, method) for method in methods)
-            names = (listed(best) if best else "nobody") + (" so far" if few else "")
+            names = (listed(best) if best else "no method") + (" so far" if few else "")
             told.setdefault(names, []).append(label(tier))
         words = "; ".join(f"{names} on {listed(on)}" for names, on in told.items())
         task = heading(answer, task, *tiers)
-        lines.append(f"- In {task}, better than both behaviours and than {CLONING}: {words}.")
+        lines.append(
+            f"- {task}, better than the behavior policy (sampled and mean action) and {CLONING}: {words}."
+        )
     return "\n".join(lines)
 
 
@@ -179,7 +179,7 @@ def overall(answer: Answer) -> str:
     headings = [
         heading(answer, f"{group}: {name}", *tiers) for group, tiers in groups.items() for name in statistics
     ]
-    probability = heading(answer, f"better than {CLONING}, probability", *answer.all_tiers)
+    probability = heading(answer, f"probability of improvement over {CLONING}", *answer.all_tiers)
     return table(["", *headings, probability], rows)
 
 
@@ -190,10 +190,10 @@ def note(answer: Answer) -> str:
     slow = listed([method.name for method in answer.question.methods if method.slow])
     told = (
         f"Interquartile mean of {protocol.seeds} training seeds with its 95 % interval; each seed is the "
-        f"mean of {protocol.episodes} episodes, of {protocol.slow_episodes} for {slow}, played by the last "
-        f"checkpoint; behaviours, which are not trained, play the episodes of each seed. The {DECISION} is "
-        f"asked for a score of {WANTED_SCORE:.0f}. "
-        f"Bold: the interval of the difference to both behaviours and to {CLONING} is above zero. "
+        f"mean of {protocol.episodes} episodes, of {protocol.slow_episodes} for {slow}, of the last "
+        f"checkpoint. Behavior policies, which are not trained, are evaluated on the start states of every "
+        f"seed. The {DECISION} is conditioned on a score of {WANTED_SCORE:.0f}. Bold: the intervals of the "
+        f"differences to the behavior policy, sampled and mean action, and to {CLONING} are above zero. "
         f"`python -m benchmarks.scores`: {machines}, {dates}."
     )
     return told + _remeasured(answer) + _unfinished(answer)
@@ -204,12 +204,12 @@ def _remeasured(answer: Answer) -> str:
     if not any(map(answer.summary.remeasured, answer.all_tiers)):
         return ""
     return (
-        f" Columns that are {REMEASURED} compare methods that were trained on different episodes: some used "
-        "those that the end of collection had cut, others did not."
+        f' Columns marked "{REMEASURED}" compare methods that were trained on different episodes: some used '
+        "the episodes that the end of collection had cut, others did not."
     )
 
 
 def _unfinished(answer: Answer) -> str:
     """How many cells there are not yet, as a sentence that follows others."""
     cells, missing = len(answer.question.cells), len(answer.summary.missing)
-    return f" {missing:,} of {cells:,} cells are not finished yet; the tables say which." if missing else ""
+    return f" {missing:,} of {cells:,} cells are not finished yet; the tables mark them." if missing else ""

@@ -157,7 +157,9 @@ def test_tables_say_who_is_better_and_what_is_missing(told: Question) -> None:
     assert _row(table, "TD3+BC")[0].endswith("), seeds: 4")
     assert _row(table, "Reinformer") == [score_tables.MISSING]
     assert _row(table, DECISION) == ["51.0 (50.0 – 52.0), seeds: 3"]
-    assert _row(table, f"{DECISION}, asked for its data's best") == ["61.0 (60.0 – 62.0), seeds: 3"]
+    assert _row(table, f"{DECISION}, conditioned on the best return of the data") == [
+        "61.0 (60.0 – 62.0), seeds: 3"
+    ]
     assert _row(score_tables.overall(answer), DECISION)[-1].endswith("), seeds: 3")
     assert _row(table, "transitions") == ["1,000"]
     beaten = score_tables.beaten(answer)
