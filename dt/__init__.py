@@ -2,7 +2,7 @@
 
 import os
 
-# PyTorch's threads wait for each other by spinning (GNU OpenMP, 300,000 rounds). Where something else needs
-# one of two cores, that made training 2 to 20 times slower (measured); fewer rounds cost a free machine
-# 0 to 20 %. It must be set before PyTorch is loaded.
+# PyTorch's worker threads synchronize by spinning (GNU OpenMP, 300,000 iterations by default). On two cores
+# shared with another process this makes training 2 to 20 times slower (measured); a lower spin count costs
+# 0 to 20 % on an idle machine. The variable must be set before PyTorch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -1,4 +1,4 @@
-"""Play a trained model for several wanted returns: ``python -m dt.evaluate CHECKPOINT``."""
+"""Command-line evaluation at one or more target returns: ``python -m dt.evaluate CHECKPOINT``."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def evaluate_command(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint folder, from python -m dt.train.")],
-    target: Annotated[list[float] | None, typer.Option(help="Wanted return; may be repeated.")] = None,
+    target: Annotated[list[float] | None, typer.Option(help="Target return; may be repeated.")] = None,
     target_score: Annotated[
-        list[float] | None, typer.Option(help="The same as a normalised score: 0 random, 100 the best known.")
+        list[float] | None, typer.Option(help="Target as a normalized score: 0 random, 100 the best known.")
     ] = None,
-    episodes: Annotated[int, typer.Option(help="Episodes for each target.")] = 100,
-    seed: Annotated[int, typer.Option(help="Decides the start states and the bootstrap.")] = 0,
-    plot: Annotated[Path | None, typer.Option(help="Draw return against target into this PNG.")] = None,
+    episodes: Annotated[int, typer.Option(help="Episodes per target.")] = 100,
+    seed: Annotated[int, typer.Option(help="Random seed of start states and bootstrap.")] = 0,
+    plot: Annotated[Path | None, typer.Option(help="Plot return against target to this PNG file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
     quiet: commands.QuietOption = False,
 ) -> None:
-    """Play a trained model and print its returns and normalised scores."""
+    """Evaluate a trained model and print its returns and normalized scores."""
     require_ending("--plot", plot, ".png")
     if plot is not None:
-        pyplot()  # rather than miss it once all is played
+        pyplot()  # fail before the evaluation if Matplotlib is missing
     loaded = checkpoints.load(checkpoint)
-    wanted = [*(target or []), *(return_of_score(loaded.source.env_id, one) for one in target_score or [])]
-    if (wanted or plot is not None) and not loaded.model.return_conditioned:
-        option = "--target" if wanted else "--plot"
+    given = [*(target or []), *(return_of_score(loaded.source.env_id, one) for one in target_score or [])]
+    if (given or plot is not None) and not loaded.model.return_conditioned:
+        option = "--target" if given else "--plot"
         raise InputError(
-            f"Models of kind {loaded.recipe.kind!r} cannot be asked for a return; leave out {option}."
+            f"Expected a return-conditioned model, got {loaded.recipe.kind!r}; leave out {option}."
         )
-    targets = list(dict.fromkeys(wanted)) or default_targets(loaded)
+    targets = list(dict.fromkeys(given)) or default_targets(loaded)
     console = Console(stderr=True, quiet=quiet or as_json)
-    with console.status(f"Playing {episodes} episodes for each of {len(targets)} targets …"):
+    with console.status(f"Evaluating {episodes} episodes for each of {len(targets)} targets …"):
         results = evaluate(loaded, targets, episodes, seed)
     if as_json:
         print(json.dumps(_report(loaded, checkpoint, results, episodes, seed), indent=2))
@@ -77,7 +77,7 @@ def _report(
 
 
 def _table(loaded: Checkpoint, results: Sequence[Evaluation], episodes: int) -> Table:
-    name = printable(loaded.source.dataset_name)  # the file's, and no markup
+    name = printable(loaded.source.dataset_name)  # untrusted: must not be read as Rich markup
     table = Table(title=Text(f"{loaded.recipe.kind} on {name}, {episodes} episodes each"))
     for heading in ("target", "mean return", "95 % interval", "score", "95 % interval"):
         table.add_column(heading, justify="right")

@@ -1,4 +1,4 @@
-"""Models to and from other programs: ``python -m dt.exchange export CHECKPOINT --to onnx``."""
+"""Command-line export and import of models: ``python -m dt.exchange export CHECKPOINT --to onnx``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dt.training.checkpoint import Checkpoint
 
 FORMATS: dict[
     str, tuple[str, Callable[[Checkpoint, Path], None]]
-] = {  # ending of the name, and what writes it
+] = {  # suffix of the output name, and the writer
     "hugging-face": ("-hf", hugging_face.save),
     "onnx": (".onnx", onnx.save),
 }
@@ -29,10 +29,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_
 @app.command("export")
 def export_command(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint folder, from python -m dt.train.")],
-    to: Annotated[str, typer.Option(help=f"What to write: {', '.join(FORMATS)}.")],
-    out: Annotated[Path | None, typer.Option(help="Where to; by default beside the checkpoint.")] = None,
+    to: Annotated[str, typer.Option(help=f"Output format: {', '.join(FORMATS)}.")],
+    out: Annotated[Path | None, typer.Option(help="Output path; default: beside the checkpoint.")] = None,
 ) -> None:
-    """Write a checkpoint for transformers, or as one ONNX file."""
+    """Export a checkpoint to Hugging Face transformers or to one ONNX file."""
     if to not in FORMATS:
         raise unknown("format", to, FORMATS)
     ending, write = FORMATS[to]
@@ -46,30 +46,32 @@ def export_command(
 
 @app.command("import")
 def import_command(
-    source: Annotated[str, typer.Argument(help="A folder that transformers wrote, or a name on its hub.")],
-    out: Annotated[Path, typer.Option(help="Folder of the checkpoint.")],
-    env: Annotated[str | None, typer.Option(help="Its environment, where it does not say so.")] = None,
+    source: Annotated[str, typer.Argument(help="A transformers folder or a Hugging Face Hub name.")],
+    out: Annotated[Path, typer.Option(help="Checkpoint folder.")],
+    env: Annotated[str | None, typer.Option(help="Environment ID, if the model's config lacks it.")] = None,
     return_scale: Annotated[
-        float | None, typer.Option(help="What returns are divided by; by default as it says, or 1000.")
+        float | None, typer.Option(help="Divisor of returns; default: from the model's config, or 1000.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="What a Trajectory Transformer was trained on, for its bins.")
+        Path | None, typer.Option(help="Training data of a Trajectory Transformer, to compute its bins.")
     ] = None,
 ) -> None:
-    """Take over a Decision or Trajectory Transformer of transformers, to evaluate it or to build data."""
+    """Import a Decision or Trajectory Transformer from Hugging Face transformers."""
     if checkpoints.exists(out):
         raise InputError(f"{str(out)!r} exists; remove it, or choose another --out.")
     kind = hub.read_config(hub.resolve_folder(source)).get("model_type")
     if kind != trajectory_transformer.MODEL_TYPE:
         if data is not None:
-            raise InputError("Only a Trajectory Transformer has bins that data cut; leave out --data.")
+            raise InputError(
+                f"Expected a Trajectory Transformer with --data, got {kind!r}; leave out --data."
+            )
         checkpoint = hugging_face.load(source, env, return_scale)
     elif data is None:
-        raise InputError("A Trajectory Transformer's bins are cut by its data; name them: --data")
+        raise InputError("Expected the data of the Trajectory Transformer, got none; add --data.")
     elif env is not None or return_scale is not None:
         raise InputError(
-            "A Trajectory Transformer's environment is that of its data, and its returns are not scaled; "
-            "leave out --env and --return-scale."
+            "Expected --data alone for a Trajectory Transformer, whose environment is that of its data and "
+            "whose returns are not scaled; leave out --env and --return-scale."
         )
     else:
         checkpoint = trajectory_transformer.load(source, load_whole(data))

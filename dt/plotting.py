@@ -1,4 +1,4 @@
-"""Where pictures come from."""
+"""Plots of returns with Matplotlib, and learning curves with TensorBoard."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dt.training.optimizer import TrainConfig, learning_rate
 
 
 def pyplot() -> ModuleType:
-    """Matplotlib, for files and not for a screen.
+    """Import Matplotlib's pyplot with the file-only Agg backend.
 
     Raises:
         InputError: if it is not installed.
@@ -30,25 +30,25 @@ def pyplot() -> ModuleType:
     return pyplot
 
 
-BLUE, GRAY = "#0072b2", "#777777"  # told apart by the colour-blind
+BLUE, GRAY = "#0072b2", "#777777"  # distinguishable to color-blind readers
 SIZE = (6.4, 4.0)  # inches
 
 
 def save_plot(checkpoint: Checkpoint, results: Sequence[Evaluation], path: Path) -> None:
-    """Draw the mean return against the wanted one, with 95 % intervals and the data's own returns.
+    """Plot the mean return against the target return, with 95 % intervals and the returns of the data.
 
     Raises:
         InputError: if Matplotlib is not installed.
     """
     plt = pyplot()
     ordered = sorted((one.target, one) for one in results if one.target is not None)
-    assert ordered, "the model can be asked for a return"
+    assert ordered, "expected a return-conditioned model"
     targets, means = [target for target, _ in ordered], [one.mean_return for _, one in ordered]
     below = [one.mean_return - one.return_low for _, one in ordered]
     above = [one.return_high - one.mean_return for _, one in ordered]
     figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
     ends = [min(targets), max(targets)]
-    axes.plot(ends, ends, color=GRAY, linestyle=":", label="what was asked for")
+    axes.plot(ends, ends, color=GRAY, linestyle=":", label="return = target")
     for value, name in ((checkpoint.source.mean_return, "mean"), (checkpoint.source.max_return, "highest")):
         axes.axhline(value, color=GRAY, linewidth=0.8, linestyle="--" if name == "mean" else "-.",
                      label=f"{name} of the data")  # fmt: skip
@@ -66,9 +66,9 @@ def save_plot(checkpoint: Checkpoint, results: Sequence[Evaluation], path: Path)
 
 @contextmanager
 def learning_curves(folder: Path | None, config: TrainConfig) -> Iterator[OnProgress]:
-    """Something to report progress to, which writes loss and learning rate into ``folder``, if there is one.
+    """Yield a progress callback that logs loss and learning rate to ``folder``; None logs nothing.
 
-    A run that goes on adds to the curves of the run before.
+    A resumed run appends to the existing curves.
 
     Raises:
         InputError: if TensorBoard is not installed.

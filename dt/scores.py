@@ -1,4 +1,4 @@
-"""How a model does when it is asked for one return or another."""
+"""Returns and normalized scores of a model at one or more target returns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dt.policy import load
 from dt.training.checkpoint import Checkpoint
 
 DEFAULT_TARGETS = 3  # from the data's mean return to its highest
-# What Chen et al. (2021) ask for, by the environment's name: github.com/kzl/decision-transformer
+# Target returns of Chen et al. (2021) by environment: github.com/kzl/decision-transformer
 PUBLISHED_TARGETS = {
     "HalfCheetah": (12_000.0, 6_000.0),
     "Hopper": (3_600.0, 1_800.0),
@@ -26,24 +26,25 @@ PUBLISHED_TARGETS = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a model did when asked for one return."""
+    """Returns and scores of a model at one target return."""
 
-    target: float | None  # the return that was wanted; None if the model takes no such wish
+    target: float | None  # None: the model is not return-conditioned
     mean_return: float
     return_low: float  # ends of the 95 % bootstrap interval of the mean return
     return_high: float
-    score: float | None  # normalised: 0 random, 100 the best known policy; None where nobody measured these
+    score: float | None  # normalized: 0 random, 100 the best known policy; None without reference returns
     score_low: float | None  # ends of the 95 % bootstrap interval of the mean score
     score_high: float | None
 
 
 def default_targets(checkpoint: Checkpoint) -> list[float | None]:
-    """Returns between the data's mean and its highest, or only None if the model takes no target.
+    """Return evenly spaced targets from the mean to the highest return of the data.
 
-    Where the returns of the data are not known, as in others' checkpoints, those that their authors ask for.
+    A model that is not return-conditioned gets ``[None]``. An imported checkpoint, whose data's returns are
+    unknown, gets the targets of Chen et al. (2021) for its environment.
 
     Raises:
-        InputError: if neither is known.
+        InputError: if neither the returns nor published targets are known.
     """
     if not checkpoint.model.return_conditioned:
         return [None]
@@ -52,23 +53,25 @@ def default_targets(checkpoint: Checkpoint) -> list[float | None]:
         name = source.env_id.rpartition("-v")[0]
         if name in PUBLISHED_TARGETS:
             return list(PUBLISHED_TARGETS[name])
-        raise InputError("The checkpoint does not say the returns of its data; say what is wanted: --target")
+        raise InputError(
+            "Expected the returns of the training data in the checkpoint, got none; add --target."
+        )
     return [float(t) for t in np.unique(np.linspace(source.mean_return, source.max_return, DEFAULT_TARGETS))]
 
 
 def evaluate(
     checkpoint: Checkpoint, targets: Sequence[float | None], episodes: int = 100, seed: int = 0
 ) -> list[Evaluation]:
-    """Play ``episodes`` episodes for each target, the same start states for all of them.
+    """Evaluate ``episodes`` episodes for each target, on the same start states for all targets.
 
     Args:
         checkpoint: a trained model.
-        targets: wanted returns, in the environment's units; None for the highest one in the data.
-        episodes: how many to play at once.
-        seed: decides the start states and the bootstrap.
+        targets: target returns, in the environment's units; None for the highest return in the data.
+        episodes: number of parallel episodes per target.
+        seed: random seed of the start states and the bootstrap.
 
     Raises:
-        InputError: if the environment cannot be made, or a number is impossible.
+        InputError: if the environment cannot be made or an argument is out of range.
     """
     source = checkpoint.source
     backend = declared_backend({"env_id": source.env_id, "env_kwargs": source.env_kwargs})
@@ -84,7 +87,7 @@ def evaluate(
 def _scores(
     env_id: str, returns: FloatArray, seed: int
 ) -> tuple[float, float, float] | tuple[None, None, None]:
-    """The mean score with its interval, where there are reference returns."""
+    """Mean score with its 95 % interval, or None without reference returns."""
     if env_id not in all_references():
         return None, None, None
     return mean_interval(normalized_score(env_id, returns), seed=seed)

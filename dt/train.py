@@ -1,4 +1,4 @@
-"""Train a model on a data set: ``python -m dt.train DATASET``."""
+"""Command-line trainer: ``python -m dt.train DATASET``."""
 
 from __future__ import annotations
 
@@ -31,30 +31,32 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def train_command(
     dataset: Annotated[
-        Path, typer.Argument(help="A D4RL HDF5 file, a folder of shards or the name of a released set.")
+        Path, typer.Argument(help="A D4RL HDF5 file, a folder of shards or the name of a released data set.")
     ],
-    model: Annotated[str, typer.Option(help=f"What to train: {', '.join(KINDS)}.")] = "decision",
+    model: Annotated[str, typer.Option(help=f"Model kind: {', '.join(KINDS)}.")] = "decision",
     size: Annotated[
-        str, typer.Option(help=f"How large, and how it is trained: {', '.join(SIZES)}.")
+        str, typer.Option(help=f"Preset of model size and hyperparameters: {', '.join(SIZES)}.")
     ] = "tiny",
-    steps: Annotated[int | None, typer.Option(help="Optimisation steps; by default the size's.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Gradient steps; default: the preset's.")] = None,
     best_share: Annotated[
-        float, typer.Option(help="Share of the rows to learn from, those of the best episodes.")
+        float, typer.Option(help="Fraction of the transitions to train on, taken from the best episodes.")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(help="Decides all that chance does.")] = 0,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, or auto: the faster one here.")] = AUTO,
-    out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint.")] = None,
-    save_every: Annotated[int, typer.Option(help="Optimisation steps between checkpoints.")] = SAVE_EVERY,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16, or auto (the faster one here).")] = AUTO,
+    out: Annotated[Path | None, typer.Option(help="Checkpoint folder.")] = None,
+    save_every: Annotated[int, typer.Option(help="Gradient steps between checkpoints.")] = SAVE_EVERY,
     resume: Annotated[
-        bool, typer.Option(help="Go on from the checkpoint; repeat the other options.")
+        bool, typer.Option(help="Resume from the checkpoint; repeat the other options.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option(help="Replace a checkpoint of the same name.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing checkpoint.")] = False,
     tensorboard: Annotated[
-        Path | None, typer.Option(help="Folder for learning curves: tensorboard --logdir FOLDER.")
+        Path | None, typer.Option(help="Log folder for TensorBoard: tensorboard --logdir FOLDER.")
     ] = None,
     compiled: Annotated[
         bool | None,
-        typer.Option("--compile/--no-compile", help="Compile the loss; by default on a GPU only."),
+        typer.Option(
+            "--compile/--no-compile", help="Compile the loss (torch.compile); default: on a GPU only."
+        ),
     ] = None,
     quiet: commands.QuietOption = False,
 ) -> None:
@@ -90,14 +92,14 @@ def train_command(
 
 def _summary(out: Path, trained: Checkpoint) -> list[str]:
     config = trained.recipe.train
-    missing = "" if trained.step >= config.steps else f" of {config.steps:,}; add --resume to go on"
+    missing = "" if trained.step >= config.steps else f" of {config.steps:,}; add --resume to continue"
     steps = f"{trained.step:,} steps{missing}"
     return [f"{out}", f"  {trained.recipe.kind}, {steps}, {config.dtype}, seed {config.seed}"]
 
 
 @contextmanager
 def _progress(steps: int, quiet: bool) -> Iterator[OnProgress]:
-    """A bar on stderr with the loss and the speed, as something to report progress to."""
+    """Show a progress bar with loss and speed on stderr, and yield the callback that updates it."""
     columns = (BarColumn(), TextColumn("{task.fields[figures]}"), TimeElapsedColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True), disable=quiet)
     task = bar.add_task("training", total=steps, figures="")
@@ -105,7 +107,7 @@ def _progress(steps: int, quiet: bool) -> Iterator[OnProgress]:
 
     def report(step: int, loss: float) -> None:
         nonlocal previous
-        bar.start()  # only now: what is refused before the first step ends as one line
+        bar.start()  # only now, so that an error before the first step prints one line
         now = time.perf_counter()
         speed = f", {(step - previous[0]) / (now - previous[1]):.0f} steps/s" if previous else ""
         previous = (step, now)
@@ -120,17 +122,17 @@ def _progress(steps: int, quiet: bool) -> Iterator[OnProgress]:
 
 @contextmanager
 def _stop_on_interrupt() -> Iterator[ShouldStop]:
-    """Let the first Ctrl-C end training between two steps; a second one ends it at once."""
-    asked = threading.Event()
+    """Stop training after the current step on the first Ctrl-C, and immediately on the second."""
+    interrupted = threading.Event()
     before = signal.getsignal(signal.SIGINT)
 
     def stop(number: int, frame: FrameType | None) -> None:
-        asked.set()
+        interrupted.set()
         signal.signal(signal.SIGINT, before)
 
     signal.signal(signal.SIGINT, stop)
     try:
-        yield asked.is_set
+        yield interrupted.is_set
     finally:
         signal.signal(signal.SIGINT, before)
 

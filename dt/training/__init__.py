@@ -1,4 +1,4 @@
-"""Training: the loop, the optimizer, checkpoints and several processes."""
+"""Training loop, optimizer, checkpoints and distributed training."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ __all__ = ["train"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``train`` when it is first used: acting with a checkpoint needs no optimizer."""
+    """Import ``train`` lazily: inference with a checkpoint needs no optimizer."""
     if name == "train":
         from dt.training.loop import train
 

@@ -1,10 +1,10 @@
-"""Checkpoints: a folder of two safetensors files and one JSON file, never a pickle.
+"""Checkpoint folders of two safetensors files and one JSON file, without pickle.
 
 ::
 
     model.safetensors      the weights
-    training.safetensors   the optimizer's moments and all random states
-    config.json            what the model is, what it was trained on and how far
+    training.safetensors   the optimizer's moments and all random generator states
+    config.json            model, training data, normalization and number of gradient steps
 """
 
 from __future__ import annotations
@@ -45,29 +45,29 @@ from dt.training.optimizer import TrainConfig
 FORMAT, VERSION = "cartpole-phys dt checkpoint", 5
 MODEL, TRAINING, CONFIG = "model.safetensors", "training.safetensors", "config.json"
 
-# What JSON has for a type besides values of the type itself.
+# Further Python types that JSON yields for an annotated type.
 _WIDER: Mapping[type, tuple[type, ...]] = {float: (int,), Mapping: (dict,)}
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model after some steps of training, with all that using it or going on with it needs."""
+    """A trained or partly trained model, with everything needed to evaluate it or to resume training."""
 
     recipe: Recipe
     source: Source
     normalization: Normalization
-    step: int  # optimisation steps done
+    step: int  # completed gradient steps
     model: Model
     training: Mapping[str, Tensor]  # from Trainer.state
 
 
 @contextmanager
 def writer_lock(path: Path) -> Iterator[None]:
-    """Keep other processes from writing the checkpoint ``path`` meanwhile.
+    """Hold the exclusive write lock of the checkpoint ``path``.
 
     Raises:
-        InputError: if one is writing it, or the folder that it is in cannot be written.
+        InputError: if another process holds it, or the parent folder is not writable.
     """
     place = resolved(path)
     with ExitStack() as held:
@@ -78,13 +78,13 @@ def writer_lock(path: Path) -> Iterator[None]:
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint as the folder ``path``; an older one is there until the new one is complete.
+    """Write a checkpoint folder atomically: an older one at ``path`` is replaced by a complete new one.
 
-    It is for who is its ``writer_lock``.
+    The caller holds the ``writer_lock`` of ``path``.
 
     Raises:
-        InputError: if ``path`` is something else than a checkpoint, which is left alone.
-        OSError: if the disk is full or the folder cannot be written; nothing half-written stays.
+        InputError: if ``path`` is not a checkpoint; it is left unchanged.
+        OSError: if the disk is full or the folder is not writable; partial files are removed.
     """
     check_replaceable(path)
     with replacing_folder(resolved(path)) as partial, safetensors_errors():
@@ -100,27 +100,27 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
 @contextmanager
 def safetensors_errors() -> Iterator[None]:
-    """Say what safetensors could not write as files that cannot be written are told everywhere else.
+    """Convert write errors of safetensors to OSError, as for all other files.
 
     Raises:
-        OSError: in place of its own error, which is none.
+        OSError: on a write error of safetensors, whose own exception is not an OSError.
     """
     try:
         yield
     except SafetensorError as error:
-        raise OSError(f"Cannot write the weights ({error}); free some space, or write elsewhere.") from error
+        raise OSError(f"Cannot write the weights ({error}); free disk space or change the path.") from error
 
 
 def resolved(path: Path) -> Path:
-    """The same place from everywhere, and what a link leads to: it has a name, and others beside it."""
+    """Return the absolute path without symbolic links: independent of the working directory."""
     return Path(os.path.realpath(path))
 
 
 def check_replaceable(path: Path) -> None:
-    """Make sure that writing a checkpoint to ``path`` would destroy nothing but a checkpoint.
+    """Check that writing a checkpoint to ``path`` would replace nothing but a checkpoint.
 
     Raises:
-        InputError: if there is a file, or a folder with something else in it.
+        InputError: if ``path`` is a file, or a folder with other contents.
     """
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
@@ -131,15 +131,15 @@ def check_replaceable(path: Path) -> None:
 
 
 def exists(path: Path) -> bool:
-    """Whether there is something at ``path``, also if replacing it was interrupted."""
+    """Whether a checkpoint or anything else is at ``path``, also after an interrupted replacement."""
     return path.exists() or set_aside_path(resolved(path)).exists()
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint; its model is on the CPU and ready to act.
+    """Load a checkpoint, with its model on the CPU in evaluation mode.
 
     Raises:
-        InputError: if there is none, or it is truncated or of another program.
+        InputError: if there is none, or it is truncated or written by another program.
     """
     replaced = set_aside_path(resolved(path))
     found = path if path.exists() or not replaced.exists() else replaced
@@ -160,10 +160,10 @@ def load(path: Path) -> Checkpoint:
 
 
 def _require_fit(weights: Mapping[str, Tensor], recipe: Recipe, spaces: Spaces) -> None:
-    """Refuse settings that are not those of the weights, before they decide how much memory a model takes.
+    """Check that the weights have the configured shapes, before the configuration determines memory use.
 
     Raises:
-        ValueError: if they are not, or a truth value is neither 0 nor 1.
+        ValueError: if shapes differ, or a Boolean is neither 0 nor 1.
     """
     for name, weight in weights.items():
         if weight.dtype == torch.bool:
@@ -175,22 +175,25 @@ def _require_fit(weights: Mapping[str, Tensor], recipe: Recipe, spaces: Spaces) 
             sum(weight.numel() for weight in weights.values()),
         )
         if max(hidden, default=0) + sum(a * b for a, b in pairwise(hidden)) > numbers:
-            raise ValueError(f"hidden layers {hidden} of more weights than the {numbers:,} that there are")
+            raise ValueError(f"expected {numbers:,} weights or fewer, got hidden layers {hidden}")
         return
     if transformer.layers > len(weights):
-        raise ValueError(f"{transformer.layers:,} layers and {len(weights):,} weights")
-    with torch.device("meta"):  # shapes without memory
+        raise ValueError(
+            f"expected at most {len(weights):,} layers for the weights, got {transformer.layers:,}"
+        )
+    with torch.device("meta"):  # shapes without allocation
         expected = create(recipe.kind, recipe.model, spaces).state_dict()
     for name in {*expected, *weights}:
         shapes = [tuple(found[name].shape) if name in found else None for found in (expected, weights)]
         if shapes[0] != shapes[1]:
-            raise ValueError(f"the weights {name} should have the shape {shapes[0]}, and have {shapes[1]}")
+            raise ValueError(f"expected shape {shapes[0]} of weights {name}, got {shapes[1]}")
 
 
 def _unusable(path: Path, reason: str) -> InputError:
     return InputError(
         f"Expected a checkpoint with {MODEL}, {TRAINING} and {CONFIG} in {str(path)!r}, but it cannot be "
-        f"read ({reason}); it may be truncated or of another program: train it again with python -m dt.train."
+        f"read ({reason}); it may be truncated or written by another program; retrain it with "
+        "python -m dt.train."
     )
 
 
@@ -207,13 +210,16 @@ def _description(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _read_description(path: Path) -> dict[str, Any]:
     if not path.exists():
-        raise InputError(f"There is no checkpoint {str(path)!r}; train one with: python -m dt.train DATASET")
+        raise InputError(
+            f"Expected a checkpoint in {str(path)!r}, got no such folder; train one with: "
+            "python -m dt.train DATASET"
+        )
     try:
         description = parse_json((path / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise _unusable(path, str(error)) from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise _unusable(path, f"{CONFIG} is not of {FORMAT!r}")
+        raise _unusable(path, f"expected format {FORMAT!r} in {CONFIG}")
     if description.get("version") != VERSION:
         raise _unusable(path, f"expected version {VERSION}, got {description.get('version')!r}")
     return description
@@ -228,10 +234,11 @@ def _restore_recipe(description: Mapping[str, Any]) -> Recipe:
 
 
 def restore(kind: type[T], values: Any) -> T:
-    """A frozen dataclass from what ``asdict`` and JSON made of it.
+    """Rebuild a frozen dataclass from its ``asdict`` dictionary, as read from JSON.
 
     Raises:
-        ValueError: if a field is missing or unknown; InputError, which is one, if the class refuses a value.
+        ValueError: if a field is missing, unknown or of another type.
+        InputError: (a ValueError) if the class rejects a value.
     """
     fields = get_type_hints(kind)
     if not isinstance(values, dict) or set(values) != set(fields):

@@ -1,7 +1,7 @@
-"""One training run on several processes: ``torchrun --nproc-per-node 2 -m dt.train DATASET``.
+"""Data-parallel training: ``torchrun --nproc-per-node 2 -m dt.train DATASET``.
 
-Every process draws the same windows and works on its share of them. Their gradients are added up, each loss
-being divided by the number of valid steps of all, so that the sum is that of one process.
+All processes sample the same batch and each computes the loss of its shard. Each loss is divided by the
+number of valid steps of the whole batch, so that the all-reduced gradients equal those of one process.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from dt.models.base import Model
 
 
 def rank() -> int:
-    """The number of this process; 0 saves and tells what there is to tell."""
+    """Rank of this process; rank 0 saves checkpoints and reports progress."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """Number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join the other processes that ``torchrun`` has started, if it has."""
+    """Join the process group of ``torchrun``, or do nothing in a single process."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
@@ -41,13 +41,13 @@ def process_group() -> Iterator[None]:
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
         yield
-        dist.barrier()  # a process that leaves early can take the others down
+        dist.barrier()  # a process that exits early can abort the others
     finally:
         dist.destroy_process_group()
 
 
 def any_process(flag: bool) -> bool:
-    """Whether it is set in any process."""
+    """Whether ``flag`` is true in any process."""
     if world_size() == 1:
         return flag
     flags = torch.tensor([flag], dtype=torch.int32, device="cuda" if torch.cuda.is_available() else "cpu")
@@ -56,25 +56,27 @@ def any_process(flag: bool) -> bool:
 
 
 def local_shard(batch: Any) -> tuple[Any, float]:
-    """The windows of this process, and the share of the valid steps that they hold.
+    """Return the windows of this process and their fraction of the batch's valid steps.
 
     Raises:
-        InputError: if the batch has fewer windows than there are processes, or is none of windows.
+        InputError: if the batch has fewer windows than there are processes, or consists of transitions.
     """
     if world_size() == 1:
         return batch, 1.0
     if not hasattr(batch, "valid"):
-        raise InputError("Expected a model that learns from windows; train this one by a single process.")
+        raise InputError(
+            "Expected a model that is trained on windows, got one trained on transitions; use one process."
+        )
     if len(batch.valid) < world_size():
         raise InputError(
-            f"Expected a batch of at least {world_size()} windows, one a process, got {len(batch.valid)}."
+            f"Expected a batch of at least {world_size()} windows, one per process, got {len(batch.valid)}."
         )
     own = type(batch)(*(field[rank() :: world_size()] for field in batch))
     return own, float(own.valid.sum() / batch.valid.sum())
 
 
 def all_reduce_gradients(model: Model, loss: Tensor) -> Tensor:
-    """Replace gradients by the sums over all processes.
+    """Sum the gradients and the loss over all processes, in place for the gradients.
 
     Returns:
         The sum of the losses.

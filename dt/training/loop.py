@@ -1,4 +1,4 @@
-"""Training as one function: data and a recipe in, a checkpoint out."""
+"""Training loop: train a recipe's model on episodes and return a checkpoint."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from dt.training import distributed
 from dt.training.checkpoint import Checkpoint
 from dt.training.optimizer import AUTO, Trainer, faster_dtype, seeds, with_steps
 
-REPORT_EVERY = 10  # optimisation steps between two reports of progress
-SAVE_EVERY = 1_000  # optimisation steps between two checkpoints
+REPORT_EVERY = 10  # gradient steps between two reports of progress
+SAVE_EVERY = 1_000  # gradient steps between two checkpoints
 
-OnProgress = Callable[[int, float], None]  # steps done, mean loss since the last report
+OnProgress = Callable[[int, float], None]  # completed steps, mean loss since the last report
 OnCheckpoint = Callable[[Checkpoint], None]
 ShouldStop = Callable[[], bool]
 
@@ -45,29 +45,29 @@ def train(
     on_checkpoint: OnCheckpoint = lambda checkpoint: None,
     should_stop: ShouldStop = lambda: False,
 ) -> Checkpoint:
-    """Train a model, and keep it in the folder ``out`` if one is given.
+    """Train a model, and save checkpoints to the folder ``out`` if given.
 
-    Training that was stopped and resumed gives the same bits as training in one go, on one machine.
+    On one machine, an interrupted and resumed run is bit-for-bit identical to an uninterrupted one.
 
     Args:
         episodes: the data, with ``env_id`` in their metadata.
-        recipe: which model and how, from ``dt.models.recipes.recipe``.
-        out: where checkpoints are kept.
-        resume: go on from the checkpoint in ``out``, which must be of this recipe and these data; only the
-            number of steps may differ. It keeps its normalization.
+        recipe: model and hyperparameters, from ``dt.models.recipes.recipe``.
+        out: checkpoint folder.
+        resume: resume from the checkpoint in ``out``, which must have this recipe and these data; only the
+            number of steps may differ. Its normalization is kept.
         overwrite: replace a checkpoint in ``out``.
-        save_every: optimisation steps between two checkpoints; the last step has one, too.
-        normalization: how numbers are scaled; by default as the data and the bounds of the actions suggest.
-        compiled: whether the loss is compiled, into CUDA graphs on a GPU; by default on a GPU only, since on
-            processors it costs more than it saves (measured). Its sums differ in their last bits.
+        save_every: gradient steps between two checkpoints; the last step is always saved.
+        normalization: scaling of model inputs; by default computed from the data and the action bounds.
+        compiled: whether to compile the loss, into CUDA graphs on a GPU; by default on a GPU only: on a
+            CPU, compilation costs more than it saves (measured). Results differ by floating-point rounding.
         on_progress: called every ``REPORT_EVERY`` steps.
-        on_checkpoint: called with each checkpoint, whose model may be played and goes on being trained.
-        should_stop: asked after each step; when true, training saves and ends early.
+        on_checkpoint: called with each checkpoint, whose model may be evaluated and is then trained further.
+        should_stop: called after each step; if true, training saves a checkpoint and stops early.
 
     Raises:
-        InputError: on data that cannot be used, a checkpoint that does not fit, a folder that cannot be
-            written or that another process is writing, or a loss that diverged.
-        OSError: if a checkpoint cannot be written later on.
+        InputError: if the data are invalid, the checkpoint does not match, the folder is not writable or is
+            being written by another process, or the loss diverges.
+        OSError: if a later checkpoint cannot be written.
     """
     if save_every < 1:
         raise InputError(f"Expected a checkpoint every 1 or more steps, got {save_every}.")
@@ -76,7 +76,7 @@ def train(
     recipe = replace(recipe, train=with_steps(recipe.train, episodes.steps))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     first = distributed.rank() == 0
-    place = out and checkpoints.resolved(out)  # before the folder that this runs in may be replaced
+    place = out and checkpoints.resolved(out)  # now: replacing a checkpoint may replace the working directory
     with (
         checkpoints.writer_lock(out) if out is not None and first else nullcontext(),
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
@@ -89,7 +89,7 @@ def train(
             stopped = distributed.any_process(should_stop())
             if not (stopped or not run.remaining or run.trainer.step % save_every == 0):
                 continue
-            run.report(on_progress)  # a loss that diverged replaces no checkpoint
+            run.report(on_progress)  # raises if the loss diverged, before a checkpoint is replaced
             if first:
                 current = run.checkpoint()
                 if place is not None:
@@ -100,40 +100,40 @@ def train(
 
 
 def best(episodes: Episodes, share: float, seed: int) -> Episodes:
-    """The eligible episodes of the highest returns, in their order: as few as hold this share of their rows.
+    """Select the fewest eligible episodes of highest return that contain the fraction ``share`` of rows.
 
-    Of episodes with equal returns, ``seed`` decides which are taken: where a time limit caps the return, the
-    best ones of a mixed file are many, and their order depends on the behavior policy.
+    Their order is kept. Ties are broken at random by ``seed``: where a time limit caps the return, many
+    episodes of a mixed data set have equal returns, and their order depends on the behavior policy.
 
     Source: github.com/kzl/decision-transformer, ``gym/experiment.py``, ``--pct_traj``, which takes the last.
     """
     episodes = episodes.filter(episodes.eligible)
     if share == 1.0:
         return episodes
-    lots = np.random.default_rng(seed).random(len(episodes))
-    ranked = np.lexsort((lots, -episodes.returns))  # by return, then by lot
+    tie_breakers = np.random.default_rng(seed).random(len(episodes))
+    ranked = np.lexsort((tie_breakers, -episodes.returns))  # by return, then at random
     rows = np.cumsum(episodes.lengths[ranked])
     count = int(np.searchsorted(rows, share * episodes.steps)) + 1
     return episodes.select(np.sort(ranked[:count]))
 
 
 def _earlier(out: Path | None, resume: bool, overwrite: bool) -> Checkpoint | None:
-    """The checkpoint to go on from, once it is clear that nothing will be overwritten unasked."""
+    """Load the checkpoint to resume from, or check that ``out`` may be written."""
     if resume:
         if out is None:
-            raise InputError("Expected the checkpoint to resume from, got none; give its folder.")
+            raise InputError("Expected a checkpoint to resume from, got none; pass its folder.")
         return checkpoints.load(out)
     if out is not None and checkpoints.exists(out):
         if not overwrite:
             raise InputError(
-                f"{str(out)!r} exists; add --resume to go on from it or --overwrite to replace it."
+                f"{str(out)!r} exists; add --resume to continue it or --overwrite to replace it."
             )
         checkpoints.check_replaceable(out)
     return None
 
 
 class _Run:
-    """One training run: everything that a checkpoint of it is made from."""
+    """State of one training run, from which checkpoints are made."""
 
     def __init__(
         self,
@@ -158,9 +158,7 @@ class _Run:
         self.recipe, self.source, self.normalization = recipe, source, normalization
         sampler = model.sampler(episodes, normalization, device)
         if compiled and not model.compiles:
-            raise InputError(
-                f"Expected a model that can be compiled, got {recipe.kind}; leave out --compile."
-            )
+            raise InputError(f"Expected a compilable model, got {recipe.kind}; leave out --compile.")
         compiled = model.compiles and device.type == "cuda" if compiled is None else compiled
         self.trainer = Trainer(model, sampler, recipe.train, compiled)
         if earlier is not None:
@@ -169,20 +167,20 @@ class _Run:
 
     @property
     def remaining(self) -> int:
-        """Optimisation steps still to do."""
+        """Remaining gradient steps."""
         return max(self.recipe.train.steps - self.trainer.step, 0)
 
     def advance(self, on_progress: OnProgress) -> None:
-        """Do one optimisation step, and report now and then."""
+        """Take one gradient step, and report progress every ``REPORT_EVERY`` steps."""
         self._losses.append(self.trainer.advance())
         if len(self._losses) == REPORT_EVERY:
             self.report(on_progress)
 
     def report(self, on_progress: OnProgress) -> None:
-        """Tell the mean loss of the steps since the last report, if there were any.
+        """Report the mean loss of the steps since the last report, if any.
 
         Raises:
-            InputError: if it is not finite.
+            InputError: if the loss is not finite.
         """
         if not self._losses:
             return
@@ -195,7 +193,7 @@ class _Run:
         on_progress(self.trainer.step, loss)
 
     def checkpoint(self) -> Checkpoint:
-        """The run as it is now."""
+        """Checkpoint of the current state."""
         trainer = self.trainer
         return Checkpoint(
             self.recipe, self.source, self.normalization, trainer.step, trainer.model, trainer.state()
@@ -203,31 +201,31 @@ class _Run:
 
 
 def _resumed(
-    earlier: Checkpoint, wanted: Recipe, source: Source, normalization: Normalization | None
+    earlier: Checkpoint, recipe: Recipe, source: Source, normalization: Normalization | None
 ) -> Recipe:
-    """The recipe to go on with, once it is clear that everything given is as in the checkpoint."""
-    dtype = earlier.recipe.train.dtype if wanted.train.dtype == AUTO else wanted.train.dtype
-    wanted = replace(wanted, train=replace(wanted.train, dtype=dtype))
-    same_steps = replace(earlier.recipe, train=replace(earlier.recipe.train, steps=wanted.train.steps))
+    """Return the recipe to resume with, after checking that all settings match the checkpoint."""
+    dtype = earlier.recipe.train.dtype if recipe.train.dtype == AUTO else recipe.train.dtype
+    recipe = replace(recipe, train=replace(recipe.train, dtype=dtype))
+    same_steps = replace(earlier.recipe, train=replace(earlier.recipe.train, steps=recipe.train.steps))
     expected = _settings(same_steps, earlier.source, earlier.normalization)
-    got = _settings(wanted, source, normalization or earlier.normalization)
+    got = _settings(recipe, source, normalization or earlier.normalization)
     for name in {**expected, **got}:
         if expected.get(name) != got.get(name):
             raise InputError(
                 f"Expected {name} {expected.get(name)!r} as in the checkpoint to resume, got "
                 f"{got.get(name)!r}; "
-                "resume with the same data and options, or train anew with --overwrite."
+                "resume with the same data and options, or restart training with --overwrite."
             )
-    return wanted
+    return recipe
 
 
 def _settings(recipe: Recipe, source: Source, normalization: Normalization) -> dict[str, Any]:
-    """All that resuming needs to be the same, by name."""
+    """Settings by name that must match the checkpoint on resuming."""
     return _flat({**asdict(recipe), **asdict(source), "normalization": asdict(normalization)})
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The leaves of nested mappings, each under its whole way: a plan has a context, and so has its model."""
+    """Flatten nested mappings, with dotted names: ``context`` of the model and of its plan differ."""
     leaves: dict[str, Any] = {}
     for name, value in values.items():
         nested = isinstance(value, dict) and name != "env_kwargs"

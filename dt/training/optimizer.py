@@ -1,4 +1,4 @@
-"""Gradient descent on a model's loss, with a state that is complete: a restored run goes on bit for bit."""
+"""AdamW training of a model, with complete state: a restored run continues bit for bit."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from dt.training import distributed
 AUTO, FLOAT32, BFLOAT16 = "auto", "float32", "bfloat16"
 CONSTANT, COSINE = "constant", "cosine"
 ALL, MATRICES = "all", "matrices"
-FEW_PARAMETERS = 500_000  # below this, casting to bfloat16 costs on a CPU what its products save (measured)
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps for each parameter
+FEW_PARAMETERS = 500_000  # below this, casting to bfloat16 costs on a CPU what its matmuls save (measured)
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state per parameter
 DROPOUT_RANDOM, SAMPLER_RANDOM, CUDA_RANDOM = "random/dropout", "random/sampler", "random/cuda"
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a model is trained; the defaults are those of Chen et al. (2021) for the gym tasks.
+    """Training hyperparameters; the defaults are those of Chen et al. (2021) for the Gym tasks.
 
     Raises:
-        InputError: if a value is not possible.
+        InputError: if a value is out of range.
     """
 
-    steps: int = 100_000
-    epochs: int | None = None  # in place of steps: as many as take so many rows as the data have, so often
-    best_share: float = 1.0  # of the rows, from the episodes of the highest returns on
+    steps: int = 100_000  # gradient steps
+    epochs: int | None = None  # replaces steps: passes over as many rows as the data have
+    best_share: float = 1.0  # fraction of the rows to train on, from the episodes of highest return
     batch_size: int = 64  # windows
     learning_rate: float = 1e-4
-    warmup_steps: int = 10_000  # over which the learning rate grows linearly from 0
-    schedule: str = CONSTANT  # after the warm-up, or "cosine": down to 0 at the last step
+    warmup_steps: int = 10_000  # of linear warm-up from 0
+    schedule: str = CONSTANT  # after the warm-up; or "cosine": decays to 0 at the last step
     weight_decay: float = 1e-4
-    decaying: str = ALL  # weights that decay, or "matrices": those of linear layers only
+    decaying: str = ALL  # parameters with weight decay; or "matrices": weights of linear layers only
     betas: tuple[float, float] = (0.9, 0.999)  # of Adam's moments
-    clip: float = 0.25  # largest norm of the gradient
-    seed: int = 0  # decides weights, windows, dropout, and whom ``best_share`` takes of equals
-    dtype: str = AUTO  # of the matrix products: float32, bfloat16 (autocast), or whichever is faster
+    clip: float = 0.25  # maximum gradient norm
+    seed: int = 0  # random seed of weights, batches, dropout and ties in ``best_share``
+    dtype: str = AUTO  # of matrix products: float32, bfloat16 (autocast), or auto: the faster one
 
     def __post_init__(self) -> None:
         if min(self.steps, self.batch_size) < 1 or min(self.warmup_steps, self.seed) < 0:
@@ -67,14 +67,14 @@ class TrainConfig:
 
 
 def with_steps(config: TrainConfig, rows: int) -> TrainConfig:
-    """The same, its epochs told in steps over data of so many rows."""
+    """Convert epochs over ``rows`` rows to gradient steps."""
     if config.epochs is None:
         return config
     return replace(config, steps=math.ceil(config.epochs * rows / config.batch_size), epochs=None)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """The learning rate of optimisation step ``step``, counted from 0."""
+    """Learning rate of gradient step ``step``, counted from 0."""
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
     if config.schedule == CONSTANT:
@@ -84,33 +84,33 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 def faster_dtype(model: Model, device: torch.device) -> str:
-    """What ``auto`` means here: bfloat16 where the hardware multiplies it natively and the model is large."""
+    """Resolve ``auto``: bfloat16 for a large model on hardware with native support, else float32."""
     if device.type == "cuda":
         return BFLOAT16 if torch.cuda.is_bf16_supported() else FLOAT32
-    able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # from PyTorch 2.11 on
-    native = able.get("avx512_bf16") or able.get("amx_bf16")
-    wide = sum(parameter.numel() for parameter in model.parameters()) >= FEW_PARAMETERS
-    return BFLOAT16 if native and wide else FLOAT32
+    cpu: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # since PyTorch 2.11
+    native = cpu.get("avx512_bf16") or cpu.get("amx_bf16")
+    large = sum(parameter.numel() for parameter in model.parameters()) >= FEW_PARAMETERS
+    return BFLOAT16 if native and large else FLOAT32
 
 
 def seeds(seed: int, *further: int) -> tuple[int, int]:
-    """Independent seeds of PyTorch's own generator (weights, dropout) and of the window sampler."""
+    """Derive independent seeds for PyTorch's global generator (weights, dropout) and for the sampler."""
     entropy = (seed, *further) if further else seed
     weights, sampler = np.random.SeedSequence(entropy).generate_state(2, np.uint64) >> np.uint64(1)
     return int(weights), int(sampler)
 
 
 class Trainer:
-    """A model, its optimizer and the random numbers of both sampling and dropout.
+    """A model with its optimizer and the random generators of sampling and dropout.
 
-    Dropout draws from PyTorch's global generator, so nothing else may draw from it between two steps.
+    Dropout uses PyTorch's global generator, so nothing else may draw from it between two steps.
     """
 
     def __init__(self, model: Model, sampler: Sampler, config: TrainConfig, compiled: bool = False) -> None:
-        """Train ``model``, with its loss compiled or not."""
+        """Prepare to train ``model``, with its loss compiled if ``compiled``."""
         self.model, self.sampler, self.config = model.train(), sampler, config
         self._loss = CompiledLoss(model) if compiled else model.loss
-        self.step = 0  # optimisation steps done
+        self.step = 0  # completed gradient steps
         self.generator = torch.Generator().manual_seed(seeds(config.seed)[1])
         groups = [
             {"params": [parameter for _, parameter in named], "weight_decay": decay}
@@ -119,7 +119,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
 
     def _groups(self) -> list[tuple[list[tuple[str, nn.Parameter]], float]]:
-        """Named parameters that decay equally, and how fast."""
+        """Parameter groups: named parameters, and their weight decay."""
         decay, named = self.config.weight_decay, list(self.model.named_parameters())
         if self.config.decaying == ALL:
             return [(named, decay)]
@@ -130,12 +130,12 @@ class Trainer:
         ]
 
     def advance(self) -> Tensor:
-        """Do one optimisation step and return its loss, a scalar."""
-        if distributed.rank():  # dropout of its own at every step, since only the first one's state is stored
+        """Take one gradient step and return its loss, a scalar."""
+        if distributed.rank():  # reseeded at every step, since only rank 0's dropout state is stored
             torch.manual_seed(seeds(self.config.seed, distributed.rank(), self.step)[0])
         batch, share = distributed.local_shard(self.sampler.sample(self.config.batch_size, self.generator))
         with torch.autocast(self.sampler.device.type, torch.bfloat16, enabled=self.config.dtype == BFLOAT16):
-            loss = self._loss(batch) * share  # the product is kept; a replayed graph's own result is not
+            loss = self._loss(batch) * share  # a new tensor: a replayed CUDA graph overwrites its own output
         self.optimizer.zero_grad()
         loss.backward()
         loss = distributed.all_reduce_gradients(self.model, loss.detach())
@@ -148,7 +148,7 @@ class Trainer:
         return loss
 
     def state(self) -> dict[str, Tensor]:
-        """Everything besides the weights and the step that decides how training goes on."""
+        """Optimizer moments and random states by name: with weights and step, the state to resume from."""
         state = {DROPOUT_RANDOM: torch.get_rng_state(), SAMPLER_RANDOM: self.generator.get_state()}
         if self.sampler.device.type == "cuda":
             state[CUDA_RANDOM] = torch.cuda.get_rng_state()
@@ -158,21 +158,23 @@ class Trainer:
         return state
 
     def restore(self, state: Mapping[str, Tensor], step: int) -> None:
-        """Go on from what ``state`` returned after ``step`` steps; the weights are restored by their owner.
+        """Restore ``state`` after ``step`` steps; the caller restores the weights.
 
         Raises:
-            InputError: if something is missing.
+            InputError: if an entry is missing.
         """
-        names = [name for named, _ in self._groups() for name, _ in named]  # as the optimizer counts them
-        moved = [name for name in names if any(f"{moment}/{name}" in state for moment in MOMENTS)]
-        wanted = {f"{moment}/{name}" for name in moved for moment in MOMENTS}
-        missing = sorted((wanted | {DROPOUT_RANDOM, SAMPLER_RANDOM}) - set(state))
+        names = [name for named, _ in self._groups() for name, _ in named]  # in the optimizer's order
+        updated = [name for name in names if any(f"{moment}/{name}" in state for moment in MOMENTS)]
+        required = {f"{moment}/{name}" for name in updated for moment in MOMENTS}
+        missing = sorted((required | {DROPOUT_RANDOM, SAMPLER_RANDOM}) - set(state))
         if missing:
-            raise InputError(f"Expected {missing[0]!r} in a checkpoint's training state; train anew.")
+            raise InputError(
+                f"Expected {missing[0]!r} in the checkpoint's training state, got none; restart training."
+            )
         moments = {
             i: {moment: state[f"{moment}/{name}"].clone() for moment in MOMENTS}
             for i, name in enumerate(names)
-            if name in moved  # the others have had no gradient yet
+            if name in updated  # the others have had no gradient yet
         }
         self.optimizer.load_state_dict(
             {"state": moments, "param_groups": self.optimizer.state_dict()["param_groups"]}
@@ -184,31 +186,33 @@ class Trainer:
         self.step = step
 
 
-NO_OVERHEAD = "reduce-overhead"  # of torch.compile: CUDA graphs
+CUDA_GRAPHS = "reduce-overhead"  # mode of torch.compile
 
 
 class CompiledLoss:
-    """Called like the model's own ``loss``; the first call compiles.
+    """A model's ``loss``, compiled at the first call.
 
-    A replayed graph writes over its last result, so callers keep what they make of it, not the tensor itself.
+    A replayed CUDA graph overwrites its previous output, so callers must not keep the returned tensor.
     """
 
     def __init__(self, model: Model) -> None:
-        self._compiled: Any = torch.compile(model.loss, fullgraph=True, mode=NO_OVERHEAD)
-        self._works = False
+        self._compiled: Any = torch.compile(model.loss, fullgraph=True, mode=CUDA_GRAPHS)
+        self._has_run = False
 
     def __call__(self, batch: Any) -> Tensor:
-        """The loss of a batch.
+        """Compute the loss of a batch.
 
         Raises:
-            InputError: if it cannot be compiled on this machine.
+            InputError: if the loss cannot be compiled on this machine.
         """
         try:
             loss: Tensor = self._compiled(batch)
-        except Exception as error:  # of dynamo, inductor and compilers, which raise many kinds
-            if self._works:
+        except Exception as error:  # Dynamo, Inductor and compilers raise many types
+            if self._has_run:
                 raise
-            reason = " ".join(str(error).split("\n\n")[0].split())  # what follows is advice for developers
-            raise InputError(f"The loss cannot be compiled here ({reason}); use --no-compile.") from error
-        self._works = True
+            reason = " ".join(str(error).split("\n\n")[0].split())  # the rest is advice for developers
+            raise InputError(
+                f"Expected a loss that compiles on this machine, got an error ({reason}); use --no-compile."
+            ) from error
+        self._has_run = True
         return loss

@@ -66,7 +66,7 @@ def test_curves_and_plots_show_what_was_done(medium_file: Path, tmp_path: Path) 
     code, _, errors = run("evaluate", tmp_path / "bc", "--episodes", 2, "--plot", plot, "--quiet")
     assert (code, errors) == (
         BAD_INPUT,
-        "error: Models of kind 'bc' cannot be asked for a return; leave out --plot.\n",
+        "error: Expected a return-conditioned model, got 'bc'; leave out --plot.\n",
     )
 
 
@@ -149,7 +149,7 @@ def test_a_model_of_other_environments(tmp_path: Path) -> None:
         (("train",), "Missing argument"),
         (("evaluate", "missing", "--plot", "x.hdf5"), "error: Expected --plot with a name that ends in .png"),
         (("attention.__main__", "missing", "--plot", "x.pdf"), "error: Expected --plot with a name that"),
-        (("evaluate", "missing"), "error: There is no checkpoint 'missing'"),
+        (("evaluate", "missing"), "error: Expected a checkpoint in 'missing'"),
         (("evaluate", "tests"), "error: Expected a checkpoint with model.safetensors"),
     ],
 )
@@ -174,6 +174,6 @@ def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(medium_file: Path, tmp_path: P
     training.send_signal(signal.SIGINT)
     code, output, errors = training.finish()
     assert (code, errors) == (INTERRUPTED, "")
-    assert "of 1,000,000; add --resume to go on" in output
+    assert "of 1,000,000; add --resume to continue" in output
     assert checkpoints.load(out).step > 0
     assert [entry.name for entry in tmp_path.iterdir()] == ["run"]

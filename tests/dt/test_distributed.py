@@ -128,9 +128,9 @@ def test_shares_of_a_batch_are_all_of_it(monkeypatch: pytest.MonkeyPatch) -> Non
         assert share == pytest.approx(own.valid.sum() / batch.valid.sum())
     assert sum(shares) == pytest.approx(1.0)
     assert sorted(rows) == sorted(batch.observations[:, 0, 0].tolist())
-    with pytest.raises(InputError, match="at least 2 windows, one a process, got 1"):
+    with pytest.raises(InputError, match="at least 2 windows, one per process, got 1"):
         distributed.local_shard(type(batch)(*(field[:1] for field in batch)))
-    with pytest.raises(InputError, match="learns from windows"):
+    with pytest.raises(InputError, match="trained on transitions; use one process"):
         distributed.local_shard(TransitionBatch(*[torch.zeros(1)] * 5))
 
 

@@ -188,7 +188,7 @@ def test_we_open_what_transformers_saves(pickled: bool, tmp_path: Path) -> None:
     assert np.isfinite(episodes.actions).all()
     with pytest.raises(InputError, match=r"finite target return, .* got nan"):
         load(loaded)
-    with pytest.raises(InputError, match="say what is wanted: --target"):
+    with pytest.raises(InputError, match="got none; add --target"):
         default_targets(loaded)
 
 

@@ -130,7 +130,7 @@ def test_where_nobody_measured_references_returns_are_told_alone() -> None:
     (result,) = evaluate(replace(checkpoint, source=nowhere), [100.0], episodes=3)
     assert result.return_low <= result.mean_return <= result.return_high
     assert (result.score, result.score_low, result.score_high) == (None, None, None)
-    with pytest.raises(InputError, match="say what is wanted: --target"):
+    with pytest.raises(InputError, match="got none; add --target"):
         rollout_windows(replace(checkpoint, source=nowhere), 1, 0)
 
 

@@ -21,7 +21,7 @@ from tests.support.small_models import DISCRETE, make_episodes, small_recipe
 def test_a_checkpoint_is_not_overwritten_unasked(tmp_path: Path) -> None:
     episodes, chosen, out = make_episodes(), small_recipe(steps=2), tmp_path / "run"
     train(episodes, chosen, out)
-    with pytest.raises(InputError, match="add --resume to go on from it or --overwrite"):
+    with pytest.raises(InputError, match="add --resume to continue it or --overwrite"):
         train(episodes, chosen, out)
     assert train(episodes, small_recipe(steps=3), out, overwrite=True).step == checkpoints.load(out).step == 3
 
@@ -89,9 +89,9 @@ def test_resuming_needs_the_same_data_and_recipe(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message):
             train(episodes, other, out, resume=True)
     assert train(episodes, small_recipe(steps=3, dtype="auto"), out, resume=True).step == 3
-    with pytest.raises(InputError, match="There is no checkpoint"):
+    with pytest.raises(InputError, match="Expected a checkpoint in"):
         train(episodes, chosen, tmp_path / "none", resume=True)
-    with pytest.raises(InputError, match="give its folder"):
+    with pytest.raises(InputError, match="pass its folder"):
         train(episodes, chosen, resume=True)
 
 

@@ -121,7 +121,7 @@ def test_it_acts_from_the_command_on(medium_file: Path, tmp_path: Path) -> None:
     arguments = ("dt.exchange", "import", tmp_path / "theirs", "--out", tmp_path / "ours")
     code, output, errors = Command(*arguments).finish()
     assert code == 2
-    assert errors == "error: A Trajectory Transformer's bins are cut by its data; name them: --data\n"
+    assert errors == "error: Expected the data of the Trajectory Transformer, got none; add --data.\n"
     code, output, errors = Command(*arguments, "--data", medium_file).finish()
     assert (code, output.strip()) == (0, str(tmp_path / "ours")), errors
     checkpoint = checkpoints.load(tmp_path / "ours")
@@ -188,5 +188,5 @@ def test_models_that_do_not_say_their_returns_are_asked_for_what_their_authors_a
     checkpoint = train(make_episodes(), small_recipe(steps=1))
     unknown = replace(checkpoint.source, env_id="HalfCheetah-v5", max_return=math.nan)
     assert default_targets(replace(checkpoint, source=unknown)) == [12_000.0, 6_000.0]
-    with pytest.raises(InputError, match="say what is wanted: --target"):
+    with pytest.raises(InputError, match="got none; add --target"):
         default_targets(replace(checkpoint, source=replace(unknown, env_id="Pendulum-v1")))
