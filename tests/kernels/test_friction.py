@@ -183,19 +183,45 @@ def test_a_cart_is_held_where_newtons_equations_say_so(integrator: str) -> None:
         assert held.all() if share < 1 else held.mean() < 0.1, held.mean()
 
 
-def _derivative(_: float, state: FloatArray, force: float, p: Params) -> list[float]:
-    """Newton's equations for a cart that slides to the right, solved by NumPy for ẍ, θ̈ and N."""
-    _, x_dot, theta, theta_dot = state
+def _newton(state: FloatArray, force: float, p: Params, slip: float) -> tuple[float, float, float]:
+    """Newton's equations with a friction of ``slip`` × N against +x, solved by NumPy for ẍ, θ̈ and N."""
+    _, _, theta, theta_dot = state
     sine, cosine, b = np.sin(theta), np.cos(theta), p.pole_mass * p.half_length
     matrix = [
-        [p.total_mass, b * cosine, p.cart_friction],
+        [p.total_mass, b * cosine, slip],
         [b * cosine, 4 / 3 * b * p.half_length, 0.0],
         [0.0, b * sine, 1.0],
     ]
     spin = b * theta_dot**2
     right = [force + spin * sine, b * p.gravity * sine, p.total_mass * p.gravity - spin * cosine]
-    x_acceleration, theta_acceleration, _ = np.linalg.solve(matrix, right)
-    return [x_dot, x_acceleration, theta_dot, theta_acceleration]
+    x_acceleration, theta_acceleration, normal = np.linalg.solve(matrix, right)
+    return x_acceleration, theta_acceleration, normal
+
+
+def _derivative(_: float, state: FloatArray, force: float, p: Params) -> list[float]:
+    """That of a cart that slides to the right and is not lifted."""
+    x_acceleration, theta_acceleration, _ = _newton(state, force, p, p.cart_friction)
+    return [state[1], x_acceleration, state[3], theta_acceleration]
+
+
+@by_integrator
+def test_a_cart_that_its_pole_lifts_is_braked_as_newtons_equations_say(integrator: str) -> None:
+    """Its normal force is negative, and the friction on the underside of the track opposes its motion."""
+    params, generator = Params(cart_friction=0.3, pole_mass=0.5, time_step=1e-6), np.random.default_rng(4)
+    signs = generator.choice([-1.0, 1.0], (2, 200))
+    speeds = signs * generator.uniform([[0.5], [10.0]], [[3.0], [14.0]], (2, 200))
+    states = np.array([0 * speeds[0], speeds[0], generator.uniform(-0.8, 0.8, 200), speeds[1]])
+    forces = generator.uniform(-5, 5, 200)
+    exact = np.array(
+        [
+            _newton(state, force, params, -params.cart_friction * np.sign(state[1]))
+            for state, force in zip(states.T, forces, strict=True)
+        ]
+    ).T
+    assert (exact[2] < 0.0).all()
+    after = states.copy()
+    move(CartPole(integrator=integrator, params=params), after, forces)
+    np.testing.assert_allclose((after[[1, 3]] - states[[1, 3]]) / params.time_step, exact[:2], atol=0.01)
 
 
 @by_integrator
