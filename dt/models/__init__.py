@@ -1,4 +1,4 @@
-"""The models, and the recipe of each: its architecture and how it is trained."""
+"""Models and their recipes: architecture and training hyperparameters."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ __all__ = ["recipe"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``recipe`` when it is first used: it imports every model, and every model this package."""
+    """Import ``recipe`` lazily, since it imports every model, and every model imports this package."""
     if name == "recipe":
         from dt.models.recipes import recipe
 

@@ -1,4 +1,4 @@
-"""What all models share: the interface, and the head that turns features into actions and a loss."""
+"""Interface of all models, and the action head with its loss."""
 
 from __future__ import annotations
 
@@ -19,61 +19,61 @@ class Sampler(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where the data are."""
+        """Device of the data."""
         ...
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Any:
-        """A batch, drawn by a generator of the CPU."""
+        """Sample a batch with a CPU ``generator``."""
         ...
 
 
 class Stream(ABC):
-    """A batch of episodes in which a model acts step by step, and keeps what it needs of earlier steps."""
+    """Step-by-step inference for a batch of episodes, with the state of earlier steps."""
 
     @abstractmethod
     def act(self, observation: Tensor, return_to_go: Tensor, reward: Tensor, timestep: int) -> Tensor:
-        """Actions (B, act) or (B,) for the next step of each episode.
+        """Return actions (B, act) or (B,) for the next step of each episode.
 
         Args:
-            observation: (B, obs), normalised.
+            observation: (B, obs), normalized.
             return_to_go: (B,), in units of the return scale.
-            reward: (B,) of the step before, as the environment gave it; 0 at the first step.
-            timestep: steps since the episodes began.
+            reward: (B,) unscaled reward of the previous step; 0 at the first step.
+            timestep: steps since the start of the episodes.
         """
 
 
 class Model(nn.Module, ABC):
-    """A policy that learns from a data set."""
+    """Policy trained on an offline data set."""
 
-    window: int  # steps of a training window
-    return_conditioned: bool  # whether the return that is wanted changes what it does
-    compiles = True  # whether PyTorch can make one graph of its loss
+    window: int  # steps per training window
+    return_conditioned: bool  # whether actions depend on a target return
+    compiles = True  # whether torch.compile supports the loss as one graph
 
     def prepare(self, episodes: Episodes, normalization: Normalization) -> None:
-        """Called once, before training: what it takes from the data besides gradients."""
+        """Fit statistics and bins to the data, once before training; nothing by default."""
 
     def sampler(self, episodes: Episodes, normalization: Normalization, device: torch.device) -> Sampler:
-        """What it learns from: windows, unless it says otherwise."""
+        """Return the sampler of training batches: by default, of windows."""
         return Windows(episodes, normalization, self.window, device)
 
     @abstractmethod
     def loss(self, batch: Any) -> Tensor:
-        """The training loss, a scalar, as the mean over the steps of a batch that are not padding.
+        """Compute the training loss, a scalar mean over the valid steps of a batch.
 
         Args:
             batch: from ``sampler``.
         """
 
     def after_step(self) -> None:
-        """Called after each optimisation step."""
+        """Update the model after each gradient step, such as target networks; nothing by default."""
 
     @abstractmethod
     def stream(self, batch_size: int, generator: torch.Generator) -> Stream:
-        """Begin to act in ``batch_size`` episodes at once; what is random comes from ``generator``."""
+        """Start inference for ``batch_size`` parallel episodes; stochastic models use ``generator``."""
 
 
 class ActionHead(nn.Module):
-    """Actions from features: tanh and squared error, or logits and cross-entropy."""
+    """Action prediction from features: tanh with squared error, or logits with cross-entropy."""
 
     def __init__(self, width: int, spaces: Spaces) -> None:
         super().__init__()
@@ -81,12 +81,12 @@ class ActionHead(nn.Module):
         self.linear = nn.Linear(width, spaces.action_size)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Actions in (−1, 1), or logits: (…, width) -> (…, action_size)."""
+        """Predict actions in (−1, 1), or logits: (…, width) -> (…, action_size)."""
         out: Tensor = self.linear(features)
         return torch.tanh(out) if self.continuous else out
 
     def loss(self, features: Tensor, actions: Tensor, valid: Tensor) -> Tensor:
-        """Mean error over valid steps: squared, or cross-entropy in nats.
+        """Compute the mean error over valid steps: squared, or cross-entropy in nats.
 
         Args:
             features: (B, K, width).
@@ -103,6 +103,6 @@ class ActionHead(nn.Module):
         return torch.where(valid, errors, 0.0).sum() / valid.sum()
 
     def decide(self, features: Tensor) -> Tensor:
-        """The action, or the most likely one: (B, width) -> (B, act) or (B,)."""
+        """Return the predicted or most likely action: (B, width) -> (B, act) or (B,)."""
         out: Tensor = self(features)
         return out if self.continuous else out.argmax(dim=1)

@@ -1,4 +1,4 @@
-"""Behavior cloning: the action as a function of the current observation alone."""
+"""Behavior cloning with a multilayer perceptron on the current observation."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from dt.models.history import HistoryModel
 
 @dataclass(frozen=True)
 class CloningConfig:
-    """Shape of the network.
+    """Network shape of behavior cloning.
 
     Raises:
-        InputError: if there is no layer, or one of no units.
+        InputError: if there is no hidden layer or one without units.
     """
 
     hidden: tuple[int, ...] = (256, 256)  # units of each hidden layer
@@ -30,7 +30,7 @@ class CloningConfig:
 
 
 class BehaviorCloning(HistoryModel):
-    """A multilayer perceptron; it knows neither the history nor the return that is wanted."""
+    """Behavior cloning (BC): a multilayer perceptron without history or target return."""
 
     window = context = 1
     return_conditioned = False
@@ -46,9 +46,9 @@ class BehaviorCloning(HistoryModel):
         self.head = ActionHead(sizes[-1], spaces)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Mean error of the predicted actions over the steps that are not padding."""
+        """Compute the mean error of the predicted actions over valid steps."""
         return self.head.loss(self.body(batch.observations), batch.actions, batch.valid)
 
     def act(self, history: Batch) -> Tensor:
-        """The action for the last step."""
+        """Return the action for the last step."""
         return self.head.decide(self.body(history.observations[:, -1]))  # (B, K, obs) -> (B, obs)

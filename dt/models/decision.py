@@ -1,4 +1,4 @@
-"""Decision Transformer (Chen et al., 2021): actions as what the wanted return and the history call for."""
+"""Decision Transformer (Chen et al., 2021): actions conditioned on return-to-go and history."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from dt.models.tokens import LAST, TOKENS
 
 @dataclass(frozen=True)
 class DecisionConfig:
-    """Shape of a Decision Transformer; the defaults are the authors' for the gym tasks.
+    """Architecture of a Decision Transformer; the defaults are the authors' for the Gym tasks.
 
     Raises:
-        InputError: if a value is not possible.
+        InputError: if a value is out of range.
     """
 
-    context: int = 20  # steps of a training window, and of what is seen when acting
+    context: int = 20  # steps per training window, and steps of history when acting
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
-    tokens: str = "interleaved"  # return, observation and action apart, or "summed": one token a step
-    # Steps that a token may look back, its own included, so that acting can keep keys and values; None: the
-    # whole context, which is cut off behind and must be looked at anew at each step.
+    tokens: str = "interleaved"  # return, observation and action tokens; or "summed": one token per step
+    # Sliding-window attention: steps that a token attends to, including its own, so that acting can use a
+    # key–value cache. None: the whole context, which shifts and must be recomputed at each step.
     attention_window: int | None = None
 
     def __post_init__(self) -> None:
@@ -40,13 +40,13 @@ class DecisionConfig:
             raise unknown("tokens", self.tokens, TOKENS)
         if self.attention_window is not None and not 1 <= self.attention_window <= self.context:
             raise InputError(
-                f"Expected an attention window of 1 to {self.context} steps, the context, got "
+                f"Expected an attention window of 1 to {self.context} steps (the context), got "
                 f"{self.attention_window}."
             )
 
 
 class DecisionTransformer(HistoryModel):
-    """Predicts each action from the return still wanted, the time, and what was seen and done so far."""
+    """Decision Transformer: predicts each action from returns-to-go, timesteps, observations and actions."""
 
     return_conditioned = True
 
@@ -56,41 +56,41 @@ class DecisionTransformer(HistoryModel):
         self.config, self.spaces, self.window = config, spaces, config.context
         self.tokens = TOKENS[config.tokens](width, spaces)
         self.context = config.context
-        if config.attention_window is not None:  # what a feature of the last layer depends on
+        if config.attention_window is not None:  # receptive field of the last layer
             self.context = config.transformer.layers * (config.attention_window - 1) + self.tokens.steps_read
         self.transformer = Transformer(config.transformer)
         self.head = ActionHead(width, spaces)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Mean error of the predicted actions over the steps that are not padding."""
+        """Compute the mean error of the predicted actions over valid steps."""
         return self.head.loss(self.features(batch), batch.actions, batch.valid)
 
     def act(self, history: Batch) -> Tensor:
-        """The action for the last step."""
+        """Return the action for the last step."""
         return self.head.decide(self.features(history, LAST)[:, 0])  # (B, 1, D) -> (B, D)
 
     def features(self, batch: Batch, read: slice | None = None) -> Tensor:
-        """What the transformer makes of the tokens at the positions ``read``, (B, R, D).
+        """Compute the transformer's features (B, R, D) at the token positions ``read``.
 
-        By default of those that actions are predicted from, one a step.
+        By default at those that actions are predicted from, one per step.
         """
         mask = causal_mask(self.tokens.valid(batch.valid), self.tokens.per_step, self.config.attention_window)
-        wanted = self.tokens.read if read is None else read
-        out: Tensor = self.transformer(self.tokens(batch), mask, wanted)
+        positions = self.tokens.read if read is None else read
+        out: Tensor = self.transformer(self.tokens(batch), mask, positions)
         return out
 
     def stream(self, batch_size: int, generator: torch.Generator) -> Stream:
-        """Acts step by step where attention slides; elsewhere only whole histories give the same actions."""
+        """Use a key–value cache with sliding-window attention, and recompute the history otherwise."""
         if self.config.attention_window is None:
             return super().stream(batch_size, generator)
         return DecisionStream(self, batch_size)
 
 
 class DecisionStream(Stream):
-    """A batch of episodes in which a Decision Transformer with sliding attention acts."""
+    """Inference of a Decision Transformer with sliding-window attention and key–value cache."""
 
     def __init__(self, model: DecisionTransformer, batch_size: int) -> None:
-        """Begin ``batch_size`` episodes at once."""
+        """Start ``batch_size`` parallel episodes."""
         window, relative = model.config.attention_window, model.tokens.relative_steps
         assert window is not None
         like = model.head.linear.weight
@@ -104,7 +104,7 @@ class DecisionStream(Stream):
         self._action: Tensor | None = None
 
     def act(self, observation: Tensor, return_to_go: Tensor, reward: Tensor, timestep: int) -> Tensor:
-        """Actions for the next step of each episode."""
+        """Return actions for the next step of each episode."""
         slot = timestep % self._slots
         mask = self._masks[timestep if timestep < self._slots else self._slots + slot]
         tokens = self._model.tokens.next(observation, return_to_go, self._action, self._times[timestep])

@@ -1,4 +1,4 @@
-"""Iterative Energy Minimization (Chen et al., 2023): plans whose every action the others make likely."""
+"""Iterative Energy Minimization (Chen et al., 2023): planning with a masked action model."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ FIRST = slice(0, 1)
 
 @dataclass(frozen=True)
 class EnergyConfig:
-    """Shape of an energy model; the defaults are the authors' for their mazes.
+    """Architecture of an energy model; the defaults are the authors' for their mazes.
 
     Raises:
-        InputError: if a value is not possible.
+        InputError: if a value is out of range.
     """
 
-    horizon: int = 10  # steps of a plan
-    bins: int = 100  # of each component of a continuous action
-    # Of bins that hold equally many actions, the likeliest would be the most unusual one for its situation.
+    horizon: int = 10  # steps per plan
+    bins: int = 100  # per component of a continuous action
+    # With quantile bins, which are equally likely overall, the most likely bin given the state would be the
+    # one whose probability is raised most above the marginal, not the one of highest density.
     binning: str = UNIFORM
     transformer: TransformerConfig = field(
         default_factory=lambda: TransformerConfig(heads=4, activation="gelu")
@@ -48,27 +49,27 @@ class EnergyConfig:
 
 
 class EnergyModel(Model):
-    """Predicts each action of a plan from what is seen at its beginning and from all its other actions.
+    """Energy model: predicts each action of a plan from its first observation and all its other actions.
 
     ::
 
         energy of a⁰ a¹ a²  =  − log p(a⁰ | ■ s a¹ a²)  − log p(a¹ | ■ s a⁰ a²)  − log p(a² | ■ s a⁰ a¹)
-                                          read here       ■ stands in the place of the one that is left out
+                                          read here       ■ masks the predicted action
 
-    Everyone looks at everyone. The authors' model has a token for the observation of each step, too, of which
-    a plan knows none but the first; here the others are left out.
+    Attention is bidirectional. The authors' model also has a token for the observation of each step, of which
+    only the first is known when planning; here the others are omitted.
     """
 
     return_conditioned = False
-    others: Tensor  # (T, T − 1) int64, the places of a plan besides each one
+    others: Tensor  # (T, T − 1) int64, for each position of a plan, all other positions
 
     def __init__(self, config: EnergyConfig, spaces: Spaces) -> None:
         super().__init__()
         if not spaces.continuous and spaces.action_size < 2:
-            raise InputError("Expected 2 or more actions to choose from, got 1: there is nothing to plan.")
+            raise InputError("Expected 2 or more discrete actions, got 1; use an environment with a choice.")
         self.config, self.spaces, self.window = config, spaces, config.horizon
-        self.per_step = spaces.action_size if spaces.continuous else 1  # tokens of an action
-        self.size = config.horizon * self.per_step  # T, tokens of a plan
+        self.per_step = spaces.action_size if spaces.continuous else 1  # tokens per action
+        self.size = config.horizon * self.per_step  # T, tokens per plan
         self.bins = config.bins if spaces.continuous else spaces.action_size  # N
         width = config.transformer.width
         self.discretizer = Discretizer(self.per_step, self.bins)
@@ -84,24 +85,24 @@ class EnergyModel(Model):
         self.register_buffer("others", others, persistent=False)
 
     def prepare(self, episodes: Episodes, normalization: Normalization) -> None:
-        """Cut the actions into bins as suits the data."""
+        """Fit the bins of the actions to the data."""
         actions = normalization.actions(torch.as_tensor(episodes.actions)).numpy()
         self.discretizer.fit(actions.reshape(episodes.steps, -1), self.config.binning)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Mean over the actions that count of what each adds to the energy of its plan, in nats."""
+        """Compute the mean contribution of valid actions to the energy of their plans, in nats."""
         batch = left_aligned(batch)
         known = batch.valid.repeat_interleave(self.per_step, dim=1)  # (B, H) -> (B, T)
         parts = self.energies(batch.observations[:, 0], self.tokens(batch.actions), known)
         return parts.sum() / known.sum()
 
     def energies(self, observations: Tensor, plans: Tensor, known: Tensor | None = None) -> Tensor:
-        """What each action adds to the energy of its plan, in nats: (B, T), or 0 where it is not known.
+        """Contribution (B, T) of each action to the energy of its plan, in nats; 0 on padding.
 
         Args:
-            observations: (B, obs) at the beginning, normalised.
+            observations: (B, obs) first observation, normalized.
             plans: (B, T) tokens.
-            known: (B, T) bool, False on tokens that nobody may look at; by default there are none.
+            known: (B, T) bool, False on padding; by default there is none.
         """
         places = torch.arange(self.size, device=plans.device).expand_as(plans)
         logits = self.logits(observations, plans, places, known)  # (B, T, N)
@@ -111,53 +112,55 @@ class EnergyModel(Model):
     def logits(
         self, observations: Tensor, plans: Tensor, places: Tensor, known: Tensor | None = None
     ) -> Tensor:
-        """What may stand at ``places`` (B, M) of plans (B, T), one at a time: (B, M, N).
+        """Logits (B, M, N) at positions ``places`` (B, M) of plans (B, T), each masked separately.
 
-        All of them are copies of the plan in one batch, each in a turn of its own: the one that is left out
-        comes first, so that the last layer works on it alone.
+        The batch holds one copy of the plan per masked position. The masked token comes first in each copy,
+        so that the last layer computes that position only.
         """
         others = self.others[places]  # (B, M, T − 1)
         tokens = plans[:, None].expand(*places.shape, -1).gather(2, others)  # (B, M, T − 1)
-        asked = (self.embed_masked + self.embed_place[places])[:, :, None]  # (B, M, 1, D)
-        seen = self.embed_observation(observations)[:, None, None].expand_as(asked)
-        copies = torch.cat([asked, seen, self._embed(tokens, others)], dim=2)  # (B, M, T + 1, D)
+        masked = (self.embed_masked + self.embed_place[places])[:, :, None]  # (B, M, 1, D)
+        observed = self.embed_observation(observations)[:, None, None].expand_as(masked)
+        copies = torch.cat([masked, observed, self._embed(tokens, others)], dim=2)  # (B, M, T + 1, D)
         mask = self._mask(known, others)
         features = self.transformer(copies.flatten(0, 1), mask, FIRST)  # (B × M, T + 1, D) -> (B × M, 1, D)
         return self._choices(features.unflatten(0, places.shape)[:, :, 0], places)
 
     def initial_logits(self, observations: Tensor) -> Tensor:
-        """What may stand at each place while nothing of a plan is known: (B, T, N)."""
-        asked = (self.embed_masked + self.embed_place).expand(
+        """Logits (B, T, N) of all positions, with all of them masked."""
+        masked = (self.embed_masked + self.embed_place).expand(
             len(observations), -1, -1
         )  # (T, D) -> (B, T, D)
-        tokens = torch.cat([self.embed_observation(observations)[:, None], asked], dim=1)  # (B, T + 1, D)
-        everyone = tokens.new_ones(1, 1, *(2 * [self.size + 1]), dtype=torch.bool)  # (1, 1, T + 1, T + 1)
-        features = self.transformer(tokens, everyone, slice(1, None))  # (B, T, D)
+        tokens = torch.cat([self.embed_observation(observations)[:, None], masked], dim=1)  # (B, T + 1, D)
+        bidirectional = tokens.new_ones(
+            1, 1, *(2 * [self.size + 1]), dtype=torch.bool
+        )  # (1, 1, T + 1, T + 1)
+        features = self.transformer(tokens, bidirectional, slice(1, None))  # (B, T, D)
         places = torch.arange(self.size, device=observations.device)
         return self._choices(features, places.expand(len(observations), -1))
 
     def tokens(self, actions: Tensor) -> Tensor:
-        """Actions (B, H, act) or (B, H) as plans (B, T)."""
+        """Encode actions (B, H, act) or (B, H) as plans (B, T)."""
         return self.discretizer.encode(actions.unflatten(1, (self.config.horizon, -1)).flatten(2)).flatten(1)
 
     def stream(self, batch_size: int, generator: torch.Generator) -> EnergyStream:
-        """Plans, does some of it, and plans again."""
+        """Start receding-horizon planning, which executes ``refinement.executed`` steps of each plan."""
         return EnergyStream(self, generator)
 
     def _embed(self, tokens: Tensor, places: Tensor) -> Tensor:
-        own = tokens + (places % self.per_step) * self.bins  # every component has embeddings of its own
+        own = tokens + (places % self.per_step) * self.bins  # separate embeddings per component
         out: Tensor = self.embed_token(own) + self.embed_place[places]
         return out
 
     def _mask(self, known: Tensor | None, others: Tensor) -> Tensor:
-        """Whom the tokens of each copy may look at: (B × M or 1, 1, 1, T + 1 or 1) bool."""
+        """Attention mask of the copies: (B × M or 1, 1, 1, T + 1 or 1) bool."""
         if known is None:
             return others.new_ones(1, 1, 1, 1, dtype=torch.bool)
-        seen = known[:, None].expand(*others.shape[:2], -1).gather(2, others)  # (B, M, T − 1)
-        return F.pad(seen, (2, 0), value=True).flatten(0, 1)[:, None, None]  # -> (B × M, 1, 1, T + 1)
+        valid = known[:, None].expand(*others.shape[:2], -1).gather(2, others)  # (B, M, T − 1)
+        return F.pad(valid, (2, 0), value=True).flatten(0, 1)[:, None, None]  # -> (B × M, 1, 1, T + 1)
 
     def _choices(self, features: Tensor, places: Tensor) -> Tensor:
-        """Logits (B, M, N) of the bins that data have, from features (B, M, D) at ``places`` (B, M)."""
+        """Logits (B, M, N) from features (B, M, D) at ``places`` (B, M), −∞ for unused bins."""
         parts = places % self.per_step  # (B, M)
         logits = self.head(features).unflatten(2, (self.per_step, self.bins))  # -> (B, M, P, N)
         chosen = logits.gather(2, parts[:, :, None, None].expand(-1, -1, 1, self.bins))[:, :, 0]  # (B, M, N)
@@ -165,15 +168,15 @@ class EnergyModel(Model):
 
 
 class EnergyStream(Stream):
-    """A batch of episodes in which the first actions of each plan are done."""
+    """Receding-horizon inference of an energy model for a batch of episodes."""
 
     def __init__(self, model: EnergyModel, generator: torch.Generator) -> None:
-        """Begin with no plan."""
+        """Start without a plan."""
         self._model, self._generator = model, generator
-        self._left: list[Tensor] = []  # actions (B, act) of the plan, the next one last
+        self._left: list[Tensor] = []  # remaining actions (B, act) of the plan, the next one last
 
     def act(self, observation: Tensor, return_to_go: Tensor, reward: Tensor, timestep: int) -> Tensor:
-        """The next actions of the plans, which are made anew when so many steps are done."""
+        """Return the next actions of the plans, and replan when the executed steps are used up."""
         if not self._left:
             self._left = self._plan(observation)
         actions = self._left.pop()
@@ -188,7 +191,7 @@ class EnergyStream(Stream):
 
 
 def left_aligned(batch: Batch) -> Batch:
-    """The same windows with their padding behind instead of in front."""
+    """Move the padding of windows from the front to the end."""
     slots = torch.arange(batch.valid.shape[1], device=batch.valid.device)
     padding = (~batch.valid).sum(dim=1, keepdim=True)  # (B, 1)
     order = (slots + padding) % len(slots)  # (B, K)

@@ -1,4 +1,4 @@
-"""One transformer for all sequence models: they differ in their tokens and in who may look at whom."""
+"""GPT-style transformer shared by all sequence models, which differ in tokens and attention masks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cartpole_phys.utils.choices import unknown
 from cartpole_phys.utils.errors import InputError
 
-ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {  # by the names that transformers has
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {  # named as in Hugging Face transformers
     "relu": F.relu,
     "gelu": F.gelu,
     "gelu_new": partial(F.gelu, approximate="tanh"),
@@ -24,23 +24,23 @@ ALL = slice(None)
 
 @dataclass(frozen=True)
 class TransformerConfig:
-    """Shape of the transformer; the defaults are those of Chen et al. (2021) for the gym tasks.
+    """Architecture of the transformer; the defaults are those of Chen et al. (2021) for the Gym tasks.
 
     Raises:
-        InputError: if a value is not possible.
+        InputError: if a value is out of range.
     """
 
     layers: int = 3
     heads: int = 1
-    width: int = 128  # of a token; the hidden layer of each block is 4 times as wide
-    activation: str = "relu"  # or "gelu", or GPT-2's approximation of it, "gelu_new"
+    width: int = 128  # embedding dimension; the hidden layer of each MLP is 4 times as wide
+    activation: str = "relu"  # or "gelu", or GPT-2's tanh approximation "gelu_new"
     norm: str = "pre"  # LayerNorm before each sublayer (GPT-2), or "post": after it (Vaswani et al., 2017)
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
         if min(self.layers, self.heads, self.width) < 1 or self.width % self.heads:
             raise InputError(
-                f"Expected at least one layer and head and a width that the heads divide, got layers="
+                f"Expected at least one layer and head and a width divisible by heads, got layers="
                 f"{self.layers}, heads={self.heads}, width={self.width}."
             )
         if self.activation not in ACTIVATIONS:
@@ -52,14 +52,14 @@ class TransformerConfig:
 
 
 def causal_mask(valid: Tensor, tokens_per_step: int = 1, window: int | None = None) -> Tensor:
-    """Who may look at whom: True where query i may look at key j, namely j ≤ i and j is not padding.
+    """Causal attention mask: True where query i may attend to key j, that is, j ≤ i and j is not padding.
 
-    Every token also sees itself, so that padding has something to look at; nobody looks at padding.
+    Every token also attends to itself, so that no row is empty; valid tokens never attend to padding.
 
     Args:
         valid: (B, T) bool, False on padding.
-        tokens_per_step: how many tokens in a row belong to a step.
-        window: how many steps back a token may look, its own included; None for all of them.
+        tokens_per_step: consecutive tokens per step.
+        window: attention window in steps, including the token's own; None for no limit.
 
     Returns:
         (B, 1, T, T) bool: batch, every head, query, key.
@@ -74,7 +74,7 @@ def causal_mask(valid: Tensor, tokens_per_step: int = 1, window: int | None = No
 
 
 class Attention(nn.Module):
-    """Multi-head attention of some tokens to all tokens."""
+    """Multi-head attention from a subset of tokens to all tokens."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class Attention(nn.Module):
         self.output = nn.Linear(config.width, config.width)
 
     def forward(self, queries: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Attend from ``queries`` (B, Q, D) to ``tokens`` (B, T, D) where ``mask`` (B, 1, Q, T) allows."""
+        """Attend from ``queries`` (B, Q, D) to ``tokens`` (B, T, D) where ``mask`` (B, 1, Q, T) is True."""
         batch, count, width = queries.shape
         query = self._split(self.query(queries))  # (B, Q, D) -> (B, H, Q, D/H)
         key, value = map(self._split, self.key_value(tokens).split(width, dim=2))  # each (B, H, T, D/H)
@@ -95,7 +95,7 @@ class Attention(nn.Module):
         return out
 
     def weights(self, queries: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-        """How much each query looks at each token, (B, H, Q, T), each row of sum 1."""
+        """Attention weights (B, H, Q, T), where each row sums to 1."""
         query = self._split(self.query(queries))  # (B, Q, D) -> (B, H, Q, D/H)
         key = self._split(self.key_value(tokens)[:, :, : tokens.shape[2]])  # (B, T, 2D) -> (B, H, T, D/H)
         scores = query @ key.transpose(2, 3) * query.shape[3] ** -0.5  # (B, H, Q, T)
@@ -106,7 +106,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then a two-layer network on each token, each with a residual connection."""
+    """Transformer block: attention and a two-layer MLP, each with a residual connection."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, tokens: Tensor, mask: Tensor, read: slice = ALL) -> Tensor:
-        """New values (B, R, D) of the tokens at the positions ``read`` of ``tokens`` (B, T, D)."""
+        """Apply the block to ``tokens`` (B, T, D), and return positions ``read`` (B, R, D)."""
         mask = mask[:, :, read]  # (B, 1, T, T) -> (B, 1, R, T)
         if self.pre_norm:
             normed = self.attention_norm(tokens)
@@ -141,7 +141,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A stack of blocks over tokens that are already embedded, positions included."""
+    """Stack of blocks on embedded tokens, which include position embeddings."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -152,14 +152,14 @@ class Transformer(nn.Module):
         self.apply(initialize)
 
     def forward(self, tokens: Tensor, mask: Tensor, read: slice = ALL) -> Tensor:
-        """Features (B, R, D) at the positions ``read`` of ``tokens`` (B, T, D).
+        """Compute features (B, R, D) at the positions ``read`` of ``tokens`` (B, T, D).
 
-        The last block works on those positions only, which is exact: nothing comes after it.
+        The last block computes those positions only, which is exact, since no block follows.
 
         Args:
-            tokens: (B, T, D), embedded.
-            mask: (B, 1, T, T) bool, True where a query may look at a key, from ``causal_mask``.
-            read: which positions are wanted.
+            tokens: (B, T, D) embeddings.
+            mask: (B, 1, T, T) bool attention mask, True where attention is allowed, from ``causal_mask``.
+            read: positions to return.
         """
         hidden = self.dropout(tokens)
         *earlier, last = self.blocks
@@ -170,7 +170,7 @@ class Transformer(nn.Module):
 
 
 def initialize(module: nn.Module) -> None:
-    """Draw a layer's weights as GPT-2 does: normal with ``INIT_STD``, biases 0."""
+    """Initialize a layer's weights as in GPT-2: normal with ``INIT_STD``, biases 0."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=INIT_STD)
     if isinstance(module, nn.Linear):

@@ -1,4 +1,4 @@
-"""Models that act on a window of history, all of which they look at anew at each step."""
+"""Models that act on a window of history, which is recomputed at each step."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from dt.models.base import Model, Stream
 
 
 class HistoryModel(Model):
-    """Acts on the last ``context`` steps."""
+    """Model that acts on the last ``context`` steps."""
 
     context: int  # steps of history that ``act`` reads
     spaces: Spaces
 
     @abstractmethod
     def act(self, history: Batch) -> Tensor:
-        """Actions (B, act) or (B,) for the last step of ``history``, whose own action is not looked at."""
+        """Return actions (B, act) or (B,) for the last step of ``history``, whose action is ignored."""
 
     def with_predicted_return(self, history: Batch) -> Batch:
-        """The history with the return that is wanted from the last step on: here the one that is given."""
+        """Replace the last return-to-go by the model's prediction, if any; by default keep it."""
         return history
 
     def stream(self, batch_size: int, generator: torch.Generator) -> Stream:
-        """Acts on whole histories; nothing is random."""
+        """Start deterministic inference on whole histories."""
         return History(self, self.spaces, batch_size)
 
 
 class History(Stream):
-    """Acts on the last ``context`` steps of each episode, all of which the model looks at anew."""
+    """Inference on the last ``context`` steps of each episode, recomputed at each step."""
 
     def __init__(self, model: HistoryModel, spaces: Spaces, batch_size: int) -> None:
-        """Begin ``batch_size`` episodes."""
+        """Start ``batch_size`` parallel episodes."""
         self._model, self._device = model, next(model.parameters()).device
         self._no_action = placeholder_action(spaces, batch_size, self._device)
-        # each holds the last steps, at most ``context``, as (B, …)
+        # each holds at most the last ``context`` steps, as (B, …)
         self._observations: deque[Tensor] = deque(maxlen=model.context)
         self._returns_to_go: deque[Tensor] = deque(maxlen=model.context)
         self._actions: deque[Tensor] = deque(maxlen=model.context)
 
     def act(self, observation: Tensor, return_to_go: Tensor, reward: Tensor, timestep: int) -> Tensor:
-        """Actions for the next step of each episode."""
+        """Return actions for the next step of each episode."""
         self._observations.append(observation)
         self._returns_to_go.append(return_to_go)
         self._actions.append(self._no_action)
@@ -69,7 +69,7 @@ class History(Stream):
 
 
 def placeholder_action(spaces: Spaces, batch_size: int, device: torch.device) -> Tensor:
-    """What stands for an action that is yet to be chosen; nothing looks at it."""
+    """Placeholder for an action not yet chosen, masked out by every model."""
     if spaces.continuous:
         return torch.zeros(batch_size, spaces.action_size, device=device)
     return torch.zeros(batch_size, dtype=torch.int64, device=device)

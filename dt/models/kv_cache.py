@@ -1,7 +1,7 @@
-"""A block of a transformer as acting wants it: without dropout, and with its weights at hand.
+"""Transformer layers for inference with a key–value cache, without dropout or module calls.
 
-The sums are those of ``gpt.Block``. They are written out because calls of modules took a third of the time of
-a single episode's step.
+They compute the same as ``gpt.Block``. The functional form is used because module calls took a third of the
+time of one step with a single episode (measured).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torch import Tensor
 
 from dt.models.gpt import Block
 
-# From queries (B, H, n, D/H) and the keys and values (B, n, 2, H, D/H) of the same tokens to what is seen, as
-# queries; whoever keeps keys and values does it here.
-Look = Callable[[Tensor, Tensor], Tensor]
+# Attention from queries (B, H, n, D/H), given the keys and values (B, n, 2, H, D/H) of the same tokens, which
+# the function may cache; returns mixed values shaped like the queries.
+Attend = Callable[[Tensor, Tensor], Tensor]
 
 
 class InferenceBlock:
-    """Attention, then a two-layer network on each token; where keys and values are kept is left open."""
+    """Inference form of ``gpt.Block``; subclasses define the key–value cache."""
 
     def __init__(self, block: Block) -> None:
         attention, inner, outer = block.attention, block.inner, block.outer
@@ -37,66 +37,66 @@ class InferenceBlock:
         width = len(attention.output.bias)
         self._widths, self.head_width = (width, 2 * width), width // self.heads
 
-    def apply(self, tokens: Tensor, look: Look) -> Tensor:
-        """New values of tokens (B, n, D)."""
+    def apply(self, tokens: Tensor, attend: Attend) -> Tensor:
+        """Apply the block to tokens (B, n, D)."""
         first, second = self._norms
         if self._pre_norm:
-            hidden = tokens + self._attend(F.layer_norm(tokens, *first), look)
+            hidden = tokens + self._attend(F.layer_norm(tokens, *first), attend)
             return hidden + self._mlp(F.layer_norm(hidden, *second))
-        hidden = F.layer_norm(tokens + self._attend(tokens, look), *first)
+        hidden = F.layer_norm(tokens + self._attend(tokens, attend), *first)
         return F.layer_norm(hidden + self._mlp(hidden), *second)
 
-    def _attend(self, tokens: Tensor, look: Look) -> Tensor:
+    def _attend(self, tokens: Tensor, attend: Attend) -> Tensor:
         batch, count, _ = tokens.shape
         projected = F.linear(tokens, *self._projection).split(self._widths, dim=2)  # (B, n, 3D) -> D and 2D
         query = projected[0].view(batch, count, self.heads, -1).transpose(1, 2)  # (B, H, n, D/H)
-        seen = look(query, projected[1].view(batch, count, 2, self.heads, -1))  # (B, H, n, D/H)
-        return F.linear(seen.transpose(1, 2).reshape(batch, count, -1), *self._output)  # (B, n, D)
+        mixed = attend(query, projected[1].view(batch, count, 2, self.heads, -1))  # (B, H, n, D/H)
+        return F.linear(mixed.transpose(1, 2).reshape(batch, count, -1), *self._output)  # (B, n, D)
 
     def _mlp(self, tokens: Tensor) -> Tensor:
         return F.linear(self._activation(F.linear(tokens, *self._inner)), *self._outer)
 
 
 class RingBufferLayer(InferenceBlock):
-    """One layer of a transformer, with the keys and values of the last tokens in a ring."""
+    """Transformer layer whose key–value cache is a ring buffer of the most recent tokens."""
 
     def __init__(self, block: Block, batch_size: int, slots: int, tokens: int) -> None:
-        """Begin with nothing in ``slots`` slots of ``tokens`` tokens each."""
+        """Allocate an empty cache of ``slots`` slots of ``tokens`` tokens each."""
         super().__init__(block)
-        self._held = block.inner.weight.new_zeros(batch_size, slots * tokens, 2, self.heads, self.head_width)
+        self._cache = block.inner.weight.new_zeros(batch_size, slots * tokens, 2, self.heads, self.head_width)
 
     def advance(self, tokens: Tensor, mask: Tensor, slot: int) -> Tensor:
-        """New values of tokens (B, n, D), which take the place of the oldest ones in ``slot``.
+        """Apply the layer to new tokens (B, n, D), which replace the oldest ones in the cache.
 
         Args:
             tokens: (B, n, D).
-            mask: (1, 1, n, slots × n) float, 0 where a token may look and −∞ where not.
-            slot: where the oldest ones are.
+            mask: (1, 1, n, slots × n) float attention mask, 0 or −∞.
+            slot: slot of the oldest tokens.
         """
         count = tokens.shape[1]
 
-        def look(query: Tensor, key_value: Tensor) -> Tensor:
-            self._held[:, slot * count : (slot + 1) * count] = key_value
-            keys, values = self._held.transpose(1, 3).unbind(2)  # each (B, H, slots × n, D/H)
+        def attend(query: Tensor, key_value: Tensor) -> Tensor:
+            self._cache[:, slot * count : (slot + 1) * count] = key_value
+            keys, values = self._cache.transpose(1, 3).unbind(2)  # each (B, H, slots × n, D/H)
             return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
 
-        return self.apply(tokens, look)
+        return self.apply(tokens, attend)
 
 
 def ring_slots(relative_steps: Sequence[int], window: int) -> int:
-    """How many slots a window takes, where tokens of a slot belong to steps ``relative_steps`` apart."""
+    """Number of slots for an attention window, if a slot's tokens belong to steps ``relative_steps``."""
     return window - min(relative_steps)
 
 
 def ring_masks(relative_steps: Sequence[int], window: int) -> Tensor:
-    """Who may look at whom in the ring, at each of its first turns and, from then on, again and again.
+    """Attention masks of the ring buffer: for each step while it fills, then for each step of a cycle.
 
     Returns:
         (2 × slots, 1, 1, n, slots × n) float, 0 or −∞: at step t < slots entry t, later slots + t mod slots.
     """
     slots, tokens = ring_slots(relative_steps, window), len(relative_steps)
     step = torch.arange(2 * slots)[:, None]  # (2S, 1)
-    group = step - (step - torch.arange(slots)) % slots  # which step filled a slot last, (2S, S)
+    group = step - (step - torch.arange(slots)) % slots  # latest step in each slot, (2S, S)
     relative, place = torch.tensor(relative_steps), torch.arange(tokens)  # (n,)
     key_steps = (group[:, :, None] + relative).flatten(1)[:, None]  # (2S, S, n) -> (2S, 1, S × n)
     key_places = (group[:, :, None] * tokens + place).flatten(1)[:, None]  # likewise
@@ -108,84 +108,93 @@ def ring_masks(relative_steps: Sequence[int], window: int) -> Tensor:
 
 
 class BeamLayer(InferenceBlock):
-    """One layer of a transformer, with the keys and values of stems, plans and twigs."""
+    """Transformer layer for beam search, which caches a shared prefix, and plans with their candidates."""
 
-    _stem: Tensor  # (2, E, H, s, D/H), keys and values
-    _room: Tensor  # (2, E × W, H, T, D/H)
+    _prefix: Tensor  # (2, E, H, s, D/H), keys and values
+    _suffix: Tensor  # (2, E × W, H, T, D/H)
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
-        self._chosen = self._tokens = 0  # where plans and their twigs end in the room
-        self._hidden: Tensor | None = None  # (X, T), −∞ where a twig may not look; None while there are none
+        self._plan_length = self._length = 0  # cached tokens of plans, and of plans with candidates
+        self._candidate_mask: Tensor | None = None  # (X, T) float, 0 or −∞; None without candidates
 
     def root(self, tokens: Tensor, mask: Tensor, kept: Tensor, width: int, room: int) -> Tensor:
-        """Begin ``width`` plans for each of E episodes with the same tokens (E, n, D).
+        """Start ``width`` plans for each of E episodes with a shared prefix of tokens (E, n, D).
 
         Args:
             tokens: (E, n, D).
-            mask: (1, 1, n, n) bool, True where a token may look.
-            kept: (n,) bool, those that later ones may look at.
-            width: plans of an episode.
-            room: for so many tokens of each plan and its twigs.
+            mask: (1, 1, n, n) bool attention mask, True where attention is allowed.
+            kept: (n,) bool, True for tokens that later tokens may attend to.
+            width: beam width, plans per episode.
+            room: cache size in tokens, for each plan with its candidates.
         """
 
-        def look(query: Tensor, key_value: Tensor) -> Tensor:
+        def attend(query: Tensor, key_value: Tensor) -> Tensor:
             both = key_value.permute(2, 0, 3, 1, 4)  # (E, n, 2, H, D/H) -> (2, E, H, n, D/H)
-            self._stem = both[:, :, :, kept]
-            self._room = both.new_empty(2, len(tokens) * width, self.heads, room, self.head_width)
+            self._prefix = both[:, :, :, kept]
+            self._suffix = both.new_empty(2, len(tokens) * width, self.heads, room, self.head_width)
             return F.scaled_dot_product_attention(query, both[0], both[1], attn_mask=mask)
 
-        return self.apply(tokens, look)
+        return self.apply(tokens, attend)
 
-    def branch(self, twigs: int) -> None:
-        """Continue each plan in ``twigs`` ways, of which each sees the plan and itself."""
-        itself = torch.eye(twigs, dtype=torch.bool, device=self._room.device)
-        rest = self._room.shape[3] - self._chosen
-        seen = torch.cat([itself.new_ones(twigs, self._chosen), itself.repeat(1, -(-rest // twigs))], dim=1)
-        self._hidden = self._room.new_zeros(seen.shape).masked_fill(~seen, -torch.inf)  # (X, ≥ T)
+    def branch(self, candidates: int) -> None:
+        """Branch each plan into ``candidates`` candidates that attend to the plan and to themselves."""
+        itself = torch.eye(candidates, dtype=torch.bool, device=self._suffix.device)
+        rest = self._suffix.shape[3] - self._plan_length
+        seen = torch.cat(
+            [itself.new_ones(candidates, self._plan_length), itself.repeat(1, -(-rest // candidates))], dim=1
+        )
+        self._candidate_mask = self._suffix.new_zeros(seen.shape).masked_fill(~seen, -torch.inf)  # (X, ≥ T)
 
-    def keep(self, plans: Tensor, twigs: Tensor) -> None:
-        """Go on with these alone: ``plans`` (R,), each continued by its own one of ``twigs`` (R,)."""
-        assert self._hidden is not None
-        added = self._room[:, :, :, self._chosen : self._tokens].unflatten(3, (-1, len(self._hidden)))
-        added = added[:, plans, :, :, twigs].transpose(0, 1)  # (2, R, H, n, X, D/H) -> (2, R, H, n, D/H)
-        chosen = self._room[:, :, :, : self._chosen]  # (2, R, H, t, D/H)
+    def keep(self, plans: Tensor, candidates: Tensor) -> None:
+        """Keep the selected ``candidates`` (R,) of ``plans`` (R,), and discard the rest."""
+        assert self._candidate_mask is not None
+        added = self._suffix[:, :, :, self._plan_length : self._length].unflatten(
+            3, (-1, len(self._candidate_mask))
+        )
+        added = added[:, plans, :, :, candidates].transpose(0, 1)  # (2, R, H, n, X, D/H) -> (2, R, H, n, D/H)
+        chosen = self._suffix[:, :, :, : self._plan_length]  # (2, R, H, t, D/H)
         chosen[:] = chosen[:, plans]
-        self._tokens, self._hidden = self._chosen, None
+        self._length, self._candidate_mask = self._plan_length, None
         self._add(added)
 
     def advance(self, tokens: Tensor, keep: bool) -> Tensor:
-        """New values of a token of each of X twigs, or of the plan, (R, X, D); later seen if ``keep``."""
+        """Apply the layer to one token of each of X candidates, or of the plan (X = 1), (R, X, D).
 
-        def look(query: Tensor, key_value: Tensor) -> Tensor:
+        Args:
+            tokens: (R, X, D).
+            keep: whether later tokens may attend to them.
+        """
+
+        def attend(query: Tensor, key_value: Tensor) -> Tensor:
             if keep:
                 self._add(key_value.permute(2, 0, 3, 1, 4))  # (R, X, 2, H, D/H) -> (2, R, H, X, D/H)
-            return self._look(query)
+            return self._attend_cache(query)
 
-        return self.apply(tokens, look)
+        return self.apply(tokens, attend)
 
     def _add(self, key_value: Tensor) -> None:
-        """Tokens (2, R, H, n, D/H) more."""
-        after = self._tokens + key_value.shape[3]
-        self._room[:, :, :, self._tokens : after] = key_value
-        self._tokens = after
-        if self._hidden is None:
-            self._chosen = after
+        """Append keys and values (2, R, H, n, D/H) to the cache."""
+        after = self._length + key_value.shape[3]
+        self._suffix[:, :, :, self._length : after] = key_value
+        self._length = after
+        if self._candidate_mask is None:
+            self._plan_length = after
 
-    def _look(self, query: Tensor) -> Tensor:
-        """What queries (R, H, X, D/H) see, as queries."""
-        query = (query * self.head_width**-0.5).unflatten(0, (self._stem.shape[1], -1))  # (E, W, H, X, D/H)
-        held = self._room[:, :, :, : self._tokens].unflatten(1, query.shape[:2])  # (2, E, W, H, t, D/H)
+    def _attend_cache(self, query: Tensor) -> Tensor:
+        """Attend from queries (R, H, X, D/H) to prefix, plan and candidate; same shape."""
+        query = (query * self.head_width**-0.5).unflatten(0, (self._prefix.shape[1], -1))  # (E, W, H, X, D/H)
+        cached = self._suffix[:, :, :, : self._length].unflatten(1, query.shape[:2])  # (2, E, W, H, t, D/H)
         shape = (query.shape[1], query.shape[3])
 
         def shared(given: Tensor, by: Tensor) -> Tensor:
-            """(E, W, H, X, m) times (E, H, m, k), in one product for all plans of an episode."""
+            """Multiply (E, W, H, X, m) by (E, H, m, k) in one product for all plans of an episode."""
             out = given.transpose(1, 2).flatten(2, 3) @ by  # (E, H, W × X, k)
             return out.unflatten(2, shape).transpose(1, 2)  # -> (E, W, H, X, k)
 
-        own = query @ held[0].transpose(3, 4)  # (E, W, H, X, t)
-        if self._hidden is not None:
-            own += self._hidden[:, : self._tokens]
-        scores = torch.cat([shared(query, self._stem[0].transpose(2, 3)), own], dim=4)
-        before, since = scores.softmax(dim=4).split([self._stem.shape[3], self._tokens], dim=4)
-        return (shared(before, self._stem[1]) + since @ held[1]).flatten(0, 1)  # -> (R, H, X, D/H)
+        own = query @ cached[0].transpose(3, 4)  # (E, W, H, X, t)
+        if self._candidate_mask is not None:
+            own += self._candidate_mask[:, : self._length]
+        scores = torch.cat([shared(query, self._prefix[0].transpose(2, 3)), own], dim=4)
+        before, since = scores.softmax(dim=4).split([self._prefix.shape[3], self._length], dim=4)
+        return (shared(before, self._prefix[1]) + since @ cached[1]).flatten(0, 1)  # -> (R, H, X, D/H)

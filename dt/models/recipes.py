@@ -1,4 +1,4 @@
-"""The models by name, and how each is trained: small in a minute, or as published."""
+"""Model registry and training recipes: small presets and the published settings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ModelConfig = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides a trained model, besides the data."""
+    """Model and training hyperparameters: everything that determines a trained model besides the data."""
 
     kind: str  # a key of KINDS
     model: ModelConfig
@@ -49,7 +49,7 @@ KINDS: Mapping[str, tuple[type[ModelConfig], Any]] = {
     "td3bc": (TD3BCConfig, TwinDelayedCloning),
 }
 
-# What they are called: a model may be asked for by its initials, such as dt.
+# Full names, by which the unknown-model error suggests a kind for initials such as dt.
 TITLES: Mapping[str, str] = {
     "decision": "Decision Transformer",
     "trajectory": "Trajectory Transformer",
@@ -60,15 +60,15 @@ TITLES: Mapping[str, str] = {
     "td3bc": "TD3+BC",
 }
 
-# What the authors of value-based methods do not do: warm-up, decay, clipping of any gradient.
+# Value-based methods are published without warm-up, weight decay or gradient clipping.
 PLAIN_ADAM: Any = {"warmup_steps": 0, "weight_decay": 0.0, "clip": 1e9, "dtype": FLOAT32}
 
 PUBLISHED_VALUE_BASED = TrainConfig(steps=1_000_000, batch_size=256, learning_rate=3e-4, **PLAIN_ADAM)
-# A two-hundredth of the steps, with larger learning rates of networks and target networks.
+# 1/200 of the steps, with a larger learning rate and Polyak coefficient.
 TINY_VALUE_BASED = replace(PUBLISHED_VALUE_BASED, steps=5_000, learning_rate=1e-3, schedule=COSINE)
-FAST_TARGET_UPDATE = 0.05  # share of the networks that the slow copies take over
+FAST_TARGET_UPDATE = 0.05  # Polyak coefficient τ
 
-# As language models are trained, Trajectory Transformers and energy models among them.
+# Optimizer settings of language models, used by Trajectory Transformers and energy models.
 LANGUAGE_MODEL: Any = {"weight_decay": 0.1, "decaying": MATRICES, "betas": (0.9, 0.95), "clip": 1.0}
 
 RECIPES: Mapping[tuple[str, str], Recipe] = {
@@ -78,7 +78,7 @@ RECIPES: Mapping[tuple[str, str], Recipe] = {
         TrainConfig(steps=4_000, learning_rate=1e-3, warmup_steps=200, schedule=COSINE),
     ),
     ("decision", "paper"): Recipe("decision", DecisionConfig(), TrainConfig()),
-    # Attention that slides over as many steps as the paper's context has: acting keeps keys and values.
+    # Sliding-window attention over the paper's context length, so that acting uses a key–value cache.
     ("decision", "sliding"): Recipe(
         "decision", DecisionConfig(context=40, attention_window=20), TrainConfig(batch_size=32)
     ),
@@ -123,7 +123,7 @@ RECIPES: Mapping[tuple[str, str], Recipe] = {
         ),
         TrainConfig(steps=2_000, learning_rate=1e-3, warmup_steps=100, schedule=COSINE, **LANGUAGE_MODEL),
     ),
-    # The authors train 50 times as many steps as a million rows have batches.
+    # The authors train for 50 epochs of a million rows.
     ("trajectory", "paper"): Recipe(
         "trajectory",
         TrajectoryConfig(),
@@ -157,12 +157,12 @@ RECIPES: Mapping[tuple[str, str], Recipe] = {
         TrainConfig(steps=5_000, batch_size=256, learning_rate=1e-3, warmup_steps=200, schedule=COSINE),
     ),
     ("bc", "paper"): Recipe("bc", CloningConfig(), TrainConfig()),
-    # Smaller rewards, so that advantages count for less than with the authors.
+    # Smaller rewards than the authors', so that advantages have less weight.
     ("iql", "tiny"): Recipe(
         "iql", IQLConfig(target_update=FAST_TARGET_UPDATE, return_span=100.0), TINY_VALUE_BASED
     ),
     ("iql", "paper"): Recipe("iql", IQLConfig(), PUBLISHED_VALUE_BASED),
-    # One draw of each kind instead of ten, and a cloning phase of the same share of the steps.
+    # One sampled action of each kind instead of ten; the cloning phase is the same fraction of the steps.
     ("cql", "tiny"): Recipe(
         "cql",
         CQLConfig(hidden=(256, 256), target_update=FAST_TARGET_UPDATE, sampled_actions=1, cloning_steps=200),
@@ -183,19 +183,19 @@ def recipe(
     dtype: str = AUTO,
     best_share: float = 1.0,
 ) -> Recipe:
-    """The recipe of a model in a size.
+    """Return the recipe of a model in a size.
 
     Args:
         kind: a key of ``KINDS``.
         size: "tiny" trains within a minute or two on two CPU cores; "paper" has the published settings,
-            apart from what docs/models.md tells; others are variants of these.
-        steps: optimisation steps, or None for the size's own number.
-        seed: decides weights, windows and dropout.
-        dtype: of the matrix products, see ``TrainConfig``; "auto" for the size's own.
-        best_share: of the rows, from the best episodes on; 0.1 with "bc" is what is known as 10 % BC.
+            except as listed in docs/models.md; others are variants of these.
+        steps: gradient steps, or None for the number of the size.
+        seed: random seed of weights, batches and dropout.
+        dtype: of matrix products, see ``TrainConfig``; "auto" for the default of the size.
+        best_share: fraction of the rows to train on, from the best episodes; 0.1 with "bc" is 10 % BC.
 
     Raises:
-        InputError: on a model or size that there is not, or an impossible number.
+        InputError: on an unknown model or size, or a number out of range.
     """
     if kind not in KINDS:
         raise InputError(f"Unknown model {kind!r}; {choices(kind, KINDS, titles=TITLES)}")
@@ -209,6 +209,6 @@ def recipe(
 
 
 def create(kind: str, config: ModelConfig, spaces: Spaces) -> Model:
-    """An untrained model, its weights drawn from PyTorch's global generator."""
+    """Create an untrained model, with weights drawn from PyTorch's global generator."""
     model: Model = KINDS[kind][1](config, spaces)
     return model

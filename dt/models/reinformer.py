@@ -1,10 +1,12 @@
-"""Reinformer (Zhuang et al., 2024): a Decision Transformer that predicts which return to want.
+"""Reinformer (Zhuang et al., 2024): a Decision Transformer that predicts the return to condition on.
 
-These things differ from github.com/Dragon-Zhuang/Reinformer. Actions are fitted by the head that all models
-here have, by squared error or cross-entropy, where the authors fit a normal distribution, with a bonus for
-its entropy, and act by its mean. AdamW stands for LAMB. And every row is an equally likely start of a window,
-which may run past its episode's end; the authors draw one window of each episode, and none runs past the end
-of one that is long enough.
+Differences from github.com/Dragon-Zhuang/Reinformer:
+
+- The action head is that of all models here, with squared error or cross-entropy. The authors fit a normal
+  distribution with an entropy bonus, and act with its mean.
+- The optimizer is AdamW instead of LAMB.
+- Every row is an equally likely start of a window, which may run past the end of its episode. The authors
+  sample one window per episode, which runs past its end only if the episode is shorter than a window.
 """
 
 from __future__ import annotations
@@ -26,19 +28,19 @@ from dt.models.tokens import LAST, StateFirstTokens
 
 @dataclass(frozen=True)
 class ReinformerConfig:
-    """Shape of a Reinformer; the defaults are the authors' for the gym tasks.
+    """Architecture of a Reinformer; the defaults are the authors' for the Gym tasks.
 
     Raises:
-        InputError: if a value is not possible.
+        InputError: if a value is out of range.
     """
 
-    context: int = 5  # steps of a training window, and of what is seen when acting
+    context: int = 5  # steps per training window, and steps of history when acting
     transformer: TransformerConfig = field(
         default_factory=lambda: TransformerConfig(
             layers=4, heads=8, width=256, activation="gelu", norm="post"
         )
     )
-    expectile: float = 0.99  # of the returns that the data reach from here: the closer to 1, the higher
+    expectile: float = 0.99  # of the returns-to-go in the data; values near 1 approach the highest return
 
     def __post_init__(self) -> None:
         if self.context < 1:
@@ -48,7 +50,7 @@ class ReinformerConfig:
 
 
 class Reinformer(HistoryModel):
-    """Predicts the highest return that the data reach from a history, then the action that goes with it."""
+    """Reinformer: predicts a high expectile of the return-to-go, then the action conditioned on it."""
 
     return_conditioned = False
     mean_return: Tensor  # () float32, mean |return-to-go| of the data, in units of the return scale
@@ -65,52 +67,52 @@ class Reinformer(HistoryModel):
         self.register_buffer("mean_return", torch.ones(()))
 
     def prepare(self, episodes: Episodes, normalization: Normalization) -> None:
-        """Note how large returns are; the authors do so in each batch."""
+        """Compute the mean |return-to-go|, which scales the loss; the authors compute it per batch."""
         returns = normalization.returns(torch.as_tensor(episodes.returns_to_go))
         self.mean_return.fill_(float(returns.abs().mean()) or 1.0)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Expectile loss of the returns (equation 5 of the paper), and the error of the actions."""
+        """Compute the expectile loss of the returns (equation 5 of the paper) plus the action error."""
         features = self.features(batch)
         returns = self.return_head(features[:, self.tokens.read_returns])[:, :, 0].float()  # (B, K)
-        missed = (batch.returns_to_go - returns) / self.mean_return
-        weights = (self.config.expectile - (missed < 0.0).float()).abs()
-        errors = torch.where(batch.valid, weights * missed.square(), 0.0)
-        acted = self.head.loss(features[:, self.tokens.read], batch.actions, batch.valid)
-        return errors.sum() / batch.valid.sum() + acted
+        residuals = (batch.returns_to_go - returns) / self.mean_return
+        weights = (self.config.expectile - (residuals < 0.0).float()).abs()
+        errors = torch.where(batch.valid, weights * residuals.square(), 0.0)
+        action_loss = self.head.loss(features[:, self.tokens.read], batch.actions, batch.valid)
+        return errors.sum() / batch.valid.sum() + action_loss
 
     def best_return(self, history: Batch) -> Tensor:
-        """The highest return-to-go (B,) from the last step on, whose own one is not looked at."""
+        """Predict the return-to-go (B,) of the last step; the one in ``history`` is ignored."""
         out: Tensor = self.return_head(self.features(history)[:, -2])[
             :, 0
         ]  # (B, 3K − 1, D) -> (B, D) -> (B,)
         return out
 
     def with_predicted_return(self, history: Batch) -> Batch:
-        """The history with the best return from the last step on."""
+        """Replace the last return-to-go by its prediction."""
         best = self.best_return(history)[:, None]  # (B,) -> (B, 1)
         return history._replace(returns_to_go=torch.cat([history.returns_to_go[:, :-1], best], dim=1))
 
     def act(self, history: Batch) -> Tensor:
-        """The action for the last step, beside its return-to-go."""
+        """Return the action for the last step, conditioned on its return-to-go."""
         return self.head.decide(self.features(history, LAST)[:, 0])  # (B, 1, D) -> (B, D)
 
     def features(self, batch: Batch, read: slice = ALL) -> Tensor:
-        """What the transformer makes of the tokens at the positions ``read``, (B, R, D)."""
+        """Compute the transformer's features (B, R, D) at the token positions ``read``."""
         mask = causal_mask(self.tokens.valid(batch.valid), self.tokens.per_step)
         out: Tensor = self.transformer(self.tokens(batch), mask, read)
         return out
 
     def stream(self, batch_size: int, generator: torch.Generator) -> Stream:
-        """Acts on whole histories; nothing is random."""
+        """Start deterministic inference on whole histories."""
         return ReinformerStream(self, batch_size)
 
 
 class ReinformerStream(History):
-    """A batch of episodes in which the best return is predicted at each step, whatever is wanted."""
+    """Inference of a Reinformer, which predicts the return-to-go at each step and ignores the target."""
 
     def __init__(self, model: Reinformer, batch_size: int) -> None:
-        """Begin ``batch_size`` episodes."""
+        """Start ``batch_size`` parallel episodes."""
         super().__init__(model, model.spaces, batch_size)
         self._reinformer = model
 

@@ -1,1 +1,1 @@
-"""Searches for plans."""
+"""Planning: beam search and energy-based refinement."""

@@ -1,7 +1,7 @@
-"""Plans of low energy, one action after another made what the others make likeliest (Chen et al., 2023).
+"""Iterative refinement of plans by masked-token prediction, to lower their energy (Chen et al., 2023).
 
-The authors' ``leap_sample_multi_step`` (github.com/hychen-naza/LEAP) fills all places at once. From then on
-it leaves one out at random and fills it again, whatever becomes of the energy.
+The authors' ``leap_sample_multi_step`` (github.com/hychen-naza/LEAP) first predicts all positions at once.
+Each iteration then masks one random position and predicts it again, whether or not the energy decreases.
 """
 
 from __future__ import annotations
@@ -18,17 +18,15 @@ from cartpole_phys.utils.errors import InputError
 
 @dataclass(frozen=True)
 class RefinementConfig:
-    """How plans are refined; the defaults are the authors' for their mazes.
+    """Refinement settings; the defaults are the authors' for their mazes.
 
     Raises:
-        InputError: if a value is not possible.
+        InputError: if a value is out of range.
     """
 
-    iterations: int = 30  # actions that are chosen anew, one at a time
-    executed: int = (
-        10  # steps of a plan that are done before the next one: 1, or up to the horizon, open loop
-    )
-    descend: bool = False  # keep only what lowers the energy; the authors keep everything
+    iterations: int = 30  # number of re-predicted actions
+    executed: int = 10  # steps executed open loop before replanning, from 1 to the horizon
+    descend: bool = False  # accept only changes that lower the energy; the authors accept all
 
     def __post_init__(self) -> None:
         if self.iterations < 0 or self.executed < 1:
@@ -39,20 +37,20 @@ class RefinementConfig:
 
 
 class PlanModel(Protocol):
-    """A model of plans of T tokens with N choices each."""
+    """Energy-based model of plans of T tokens with N bins each."""
 
     size: int  # T
 
     def initial_logits(self, observations: Tensor) -> Tensor:
-        """Logits (B, T, N) of every token while none is known."""
+        """Logits (B, T, N) of all tokens, with all of them masked."""
         ...
 
     def logits(self, observations: Tensor, plans: Tensor, places: Tensor) -> Tensor:
-        """Logits (B, M, N) of the tokens at ``places`` (B, M) of plans (B, T), each beside all others."""
+        """Logits (B, M, N) at positions ``places`` (B, M) of plans (B, T), each conditioned on all others."""
         ...
 
     def energies(self, observations: Tensor, plans: Tensor) -> Tensor:
-        """What each token adds to the energy of its plan: (B, T)."""
+        """Contribution (B, T) of each token to the energy of its plan."""
         ...
 
 
@@ -60,7 +58,7 @@ class PlanModel(Protocol):
 def refine(
     model: PlanModel, observations: Tensor, config: RefinementConfig, generator: torch.Generator
 ) -> Iterator[Tensor]:
-    """The first plans (B, T) for observations (B, obs), then those after each iteration."""
+    """Yield the initial plans (B, T) for observations (B, obs), then the plans after each iteration."""
     plans = model.initial_logits(observations).argmax(dim=2)  # (B, T, N) -> (B, T)
     yield plans
     energy = model.energies(observations, plans).sum(dim=1) if config.descend else None  # (B,)

@@ -31,7 +31,7 @@ def test_a_search_that_computes_anew_finds_plans_as_good() -> None:
     found = search(model, history, wide, config.discount, torch.Generator().manual_seed(0))
     broad = replace(wide, beam_width=300, expansions=1)  # drops none, since copies of a plan crowd this beam
     _, worth = UncachedSearch(model, broad, torch.Generator().manual_seed(1)).best(history)
-    torch.testing.assert_close(worth, found.worth[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(worth, found.score[0], atol=1e-5, rtol=1e-5)
 
 
 def test_one_masked_action_after_another_is_learned() -> None:

@@ -236,7 +236,9 @@ def test_impossible_transformers_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError):
         DecisionConfig(context=0)
     for window in (0, 21):
-        with pytest.raises(InputError, match=f"attention window of 1 to 20 steps, the context, got {window}"):
+        with pytest.raises(
+            InputError, match=f"attention window of 1 to 20 steps .the context., got {window}"
+        ):
             DecisionConfig(context=20, attention_window=window)
     with pytest.raises(InputError, match="choose from interleaved, summed"):
         DecisionConfig(tokens="stacked")

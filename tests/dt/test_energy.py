@@ -222,5 +222,5 @@ def test_impossible_settings_are_told() -> None:
         RefinementConfig(6, executed=0)
     with pytest.raises(InputError, match="horizon of at least 2 steps, got 1"):
         EnergyConfig(horizon=1)
-    with pytest.raises(InputError, match="2 or more actions to choose from, got 1"):
+    with pytest.raises(InputError, match="2 or more discrete actions, got 1"):
         EnergyModel(CONFIG, Spaces(4, 1, False, 500, (), ()))

@@ -143,7 +143,7 @@ def test_kept_keys_and_values_give_what_computing_anew_gives(env_id: str, steps_
     assert plans.tokens.shape == (3, PLAN.horizon, model.per_step)
     for episode in range(3):
         anew = _uncached_worth(model, history[episode : episode + 1], plans.tokens[episode], PLAN.horizon)
-        torch.testing.assert_close(plans.worth[episode], anew, atol=EXACT, rtol=EXACT)
+        torch.testing.assert_close(plans.score[episode], anew, atol=EXACT, rtol=EXACT)
 
 
 def test_a_wide_search_finds_the_best_of_all_plans() -> None:
@@ -156,7 +156,7 @@ def test_a_wide_search_finds_the_best_of_all_plans() -> None:
         found, greedy = (
             search(
                 model, history, replace(wide, beam_width=width), 0.99, torch.Generator().manual_seed(0)
-            ).worth
+            ).score
             for width in (27, 1)
         )
         for episode in range(2):
@@ -216,7 +216,7 @@ def test_planning_acts_in_episodes_as_its_seed_says(env_id: str) -> None:
 
 
 def test_impossible_settings_are_told() -> None:
-    with pytest.raises(InputError, match="at most 6 steps together, those of a training window, got 5 and 3"):
+    with pytest.raises(InputError, match="at most 6 steps .the training window., got 5 and 3"):
         replace(CONFIG, plan=replace(PLAN, context=5))
     with pytest.raises(InputError, match="beam_width"):
         PlanConfig(beam_width=0)

@@ -157,7 +157,7 @@ def test_options_that_say_nothing_to_a_model_are_refused(
         ({"n_layer": 3}, "cannot be read"),
         ({"n_embd": 32}, "cannot be read"),
         ({"vocab_size": "many"}, "cannot be read"),
-        ({"n_head": 5}, "a width that the heads divide"),
+        ({"n_head": 5}, "a width divisible by heads"),
     ],
 )
 def test_others_are_told(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
