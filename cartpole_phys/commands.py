@@ -145,13 +145,17 @@ class ProgressBar:
         self._update(completed=done, total=total, figures=figures)
 
     def optimizing(self, step: int, steps: int, loss: float) -> None:
-        """Show how far a model is trained."""
-        self._update(completed=step, total=steps, figures=f"step {step:,} of {steps:,}, loss {loss:.4f}")
+        """Show how far a model is trained, in a stage of its own if none has begun."""
+        if self._task is None:  # only now: an input that is refused before the first step is one line
+            self.stage("training")
+        self._update(completed=step, total=steps)
+        speed = self._bar.tasks[-1].speed
+        self._update(figures=f"loss {loss:.4g}" + (f", {speed:,.0f} steps/s" if speed else ""))
 
     def _update(self, **fields: Any) -> None:
         if self._task is not None:
             self._bar.update(self._task, **fields)
 
     def _finish_stage(self, completed: bool) -> None:
-        if self._task is not None and completed:
+        if self._task is not None and completed and self._bar.tasks[-1].total is None:
             self._bar.update(self._task, total=1, completed=1)

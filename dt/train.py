@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,8 +12,6 @@ from types import FrameType
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from cartpole_phys import commands
 from cartpole_phys.data.loading import load_whole
@@ -22,7 +19,7 @@ from dt.models.recipes import KINDS, SIZES, recipe
 from dt.plotting import learning_curves
 from dt.training import distributed
 from dt.training.checkpoint import Checkpoint
-from dt.training.loop import SAVE_EVERY, OnProgress, ShouldStop, best, train
+from dt.training.loop import SAVE_EVERY, ShouldStop, best, train
 from dt.training.optimizer import AUTO, with_steps
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -69,10 +66,15 @@ def train_command(
         out = Path("checkpoints") / f"{dataset.stem}-{model}{share}-{size}-seed{seed}"
     with (
         distributed.process_group(),
-        _progress(chosen.train.steps, quiet or distributed.rank() > 0) as show,
+        commands.ProgressBar(quiet or distributed.rank() > 0) as bar,
         learning_curves(tensorboard if distributed.rank() == 0 else None, chosen.train) as draw,
         _stop_on_interrupt() as should_stop,
     ):
+
+        def report(step: int, loss: float) -> None:
+            bar.optimizing(step, chosen.train.steps, loss)
+            draw(step, loss)
+
         trained = train(
             episodes,
             chosen,
@@ -81,7 +83,7 @@ def train_command(
             overwrite=overwrite,
             save_every=save_every,
             compiled=compiled,
-            on_progress=lambda step, loss: (show(step, loss), draw(step, loss))[0],
+            on_progress=report,
             should_stop=should_stop,
         )
         if distributed.rank() == 0:
@@ -95,29 +97,6 @@ def _summary(out: Path, trained: Checkpoint) -> list[str]:
     missing = "" if trained.step >= config.steps else f" of {config.steps:,}; add --resume to continue"
     steps = f"{trained.step:,} steps{missing}"
     return [f"{out}", f"  {trained.recipe.kind}, {steps}, {config.dtype}, seed {config.seed}"]
-
-
-@contextmanager
-def _progress(steps: int, quiet: bool) -> Iterator[OnProgress]:
-    """Show a progress bar with loss and speed on stderr, and yield the callback that updates it."""
-    columns = (BarColumn(), TextColumn("{task.fields[figures]}"), TimeElapsedColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True), disable=quiet)
-    task = bar.add_task("training", total=steps, figures="")
-    previous: tuple[int, float] | None = None  # steps done, s
-
-    def report(step: int, loss: float) -> None:
-        nonlocal previous
-        bar.start()  # only now, so that an error before the first step prints one line
-        now = time.perf_counter()
-        speed = f", {(step - previous[0]) / (now - previous[1]):.0f} steps/s" if previous else ""
-        previous = (step, now)
-        bar.update(task, completed=step, figures=f"loss {loss:.4g}{speed}")
-
-    try:
-        yield report
-    finally:
-        if bar.live.is_started:
-            bar.stop()
 
 
 @contextmanager
