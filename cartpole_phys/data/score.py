@@ -117,6 +117,9 @@ def _ends(measured: Mapping[str, Any]) -> tuple[float, float]:
 def mean_interval(values: Any, seed: int = 0) -> tuple[float, float, float]:
     """Mean of the values with its 95 % interval by a percentile bootstrap.
 
+    Equals ``scipy.stats.bootstrap`` up to rounding (a test compares them). Not used here, since importing
+    ``scipy.stats`` takes 0.8 s in every build, as long as importing all of this package.
+
     Returns:
         mean, low end, high end
 

@@ -43,6 +43,21 @@ def test_the_interval_of_many_values_takes_no_more_memory(monkeypatch: pytest.Mo
     assert mean_interval(values, 3) == at_once
 
 
+@pytest.mark.parametrize("count", [2, 5, 100])
+def test_the_interval_is_that_of_scipy(count: int) -> None:
+    from scipy import stats
+
+    values = np.random.default_rng(count).normal(size=count)
+    theirs = stats.bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=score.RESAMPLES,
+        method="percentile",
+        random_state=np.random.default_rng(3),
+    ).confidence_interval
+    assert mean_interval(values, 3) == pytest.approx((values.mean(), theirs.low, theirs.high), rel=1e-12)
+
+
 @pytest.mark.parametrize("env_id", ["PhysCartPole-v0", "Pendulum-v1"])
 @pytest.mark.parametrize(("count", "seed"), [(0, 0), (1.5, 0), (1, -1), (1, 0.5)])
 def test_what_are_no_episodes_and_no_seeds(env_id: str, count: Any, seed: Any) -> None:
