@@ -21,7 +21,7 @@ D3RLPY_REQUIREMENTS := tests/support/d3rlpy-requirements.txt
 # The page of a data set is tested in a real browser, from Debian's packages.
 CHROMIUM := $(if $(shell command -v chromedriver),,chromium)
 
-.PHONY: chromium demo test test-full test-clients lint bench bench-gpu scores robustness cost page pendulum attention halfcheetah endurance figures readme catalogue references clean help
+.PHONY: chromium demo test test-full test-clients lint bench bench-gpu scores robustness cost page pendulum attention halfcheetah endurance figures readme catalogue references wheel clean help
 
 help:
 	@echo "make demo          SAC agent, data set, Decision Transformer and its score, in 2 to 3 minutes"
@@ -43,6 +43,7 @@ help:
 	@echo "make readme        write the committed figures into README.md and docs/"
 	@echo "make catalogue     take a built release into the repository: make catalogue RELEASE=DIR"
 	@echo "make references    measure the reference returns behind the scores anew"
+	@echo "make wheel         the wheel of cartpole_phys, in dist/"
 	@echo "make clean         remove the environments and what was built"
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
@@ -153,6 +154,9 @@ catalogue: $(INSTALLED)
 
 references: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.references
+
+wheel:
+	@$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
 clean:
 	rm -rf .venv .venv-envpool .venv-d4rl .venv-d3rlpy demo-output build dist *.egg-info

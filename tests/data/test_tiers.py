@@ -53,7 +53,7 @@ refused = CliRunner().invoke(app, ["build", "--tier", "excellent", "--policy", "
 shown = CliRunner().invoke(app, ["build", "--help"], env={"COLUMNS": "1000"})
 print(json.dumps({
     "name": path.name,
-    "help": "heuristic: weak, medium, good, expert, mixed" in shown.output,
+    "help": "medium, good, expert, " in shown.output,
     "refusal": str(refused),
     "gates": {result.gate: [result.status, result.detail] for result in check(path)},
     "released": any("good" in name for name in released_recipes()),
@@ -70,7 +70,7 @@ def test_a_tier_is_one_file(tmp_path: Path) -> None:
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["name"] == "physcartpole-heuristic-good-steps2000-v0.hdf5"
     assert told["help"]
-    assert "choose from weak, medium, good, expert, mixed, medium-expert, stitching." in told["refusal"]
+    assert "medium, good, expert, " in told["refusal"]
     assert told["gates"]["good"] == ["passed", "it is good"]
     assert told["gates"]["tier"][1].startswith("scores good 7")
     assert {status for status, _ in told["gates"].values()} == {"passed", "not applicable"}
@@ -79,14 +79,16 @@ def test_a_tier_is_one_file(tmp_path: Path) -> None:
 
 def test_tiers_are_found_in_a_fixed_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = list(TIERS)
+    place = before.index("expert")
     (tmp_path / "a_good_one.py").write_text(GOOD)
     with monkeypatch.context() as patched:
         patched.setattr(tiers, "__path__", [str(tmp_path), *tiers.__path__])
         tiers.discover()
-        assert list(TIERS) == [*before[:4], "good", *before[4:]]
+        assert list(TIERS) == [*before[:place], "good", *before[place:]]
     tiers.discover()
     assert list(TIERS) == before
-    assert before[:5] == ["unrated", "random", "weak", "medium", "expert"]
+    single = ["unrated", "random", "weak", "medium", "expert"]
+    assert [name for name in before if name in single] == single
 
 
 def test_every_policy_has_one_default_tier_and_every_tier_a_policy() -> None:
@@ -158,7 +160,7 @@ def test_the_catalogue_is_what_is_released() -> None:
             "heuristic",
             "stitching",
             "PhysCartPole-v0",
-            "is for PhysCartPoleSwingUp-v0 without .* from weak, medium",
+            "is for PhysCartPoleSwingUp-v0 without .* from weak, .*medium",
         ),
     ],
 )
