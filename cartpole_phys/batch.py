@@ -55,9 +55,9 @@ class Columns:
         self.episodes, self.elapsed = counters[m.EPISODE], counters[m.ELAPSED]  # (n,)
         self.done = counters[m.DONE]  # (n,), 1 where the episode is over
         self.params = self.memory[m.PARAMS :]  # (8, n)
-        randomized = bool(self.system.randomize)
+        randomized, plain = bool(self.system.randomize), self.system.plain
         self._begin, self._restart = begin_kernel(randomized), restart_kernel(randomized)
-        self.begin_one = begin_one_kernel(randomized)
+        self.begin_one = begin_one_kernel(randomized, plain)
         n, continuous = self.memory.shape[1], self.system.continuous
         self._keep = set_continuous_actions if continuous else set_discrete_actions
         self._kept = (np.dtype(np.float32), (n, 1)) if continuous else (np.dtype(np.int64), (n,))
@@ -124,6 +124,8 @@ class Columns:
 
     def observe(self) -> Observations:
         """What a policy sees of all environments, shape (n, obs)."""
+        if self.system.plain:
+            return self.states.T.astype(np.float32, order="C")  # (4, n) -> (n, 4), with nothing to compile
         observations = np.empty((len(self), self.system.task.observation_size), dtype=np.float32)
         observe_columns(self.memory, self.settings, observations)
         return observations
@@ -149,9 +151,9 @@ class Columns:
         """Choose kernels without code for differences and friction that the parameters do not have."""
         alike = not self.system.randomize and (self.params == self.params[:, :1]).all()
         friction = self.system.randomizes(FRICTION) or self.memory[m.CART_FRICTION].any()
-        self.settings["alike"] = alike
-        self._step = step_kernel(self.system.integrator, Kind(bool(alike), bool(friction)))
-        self.step_one = step_one_kernel(self.system.integrator, bool(friction))
+        kind = Kind(bool(alike), bool(friction), self.system.plain)
+        self._step = step_kernel(self.system.integrator, kind)
+        self.step_one = step_one_kernel(self.system.integrator, kind.friction, kind.plain)
 
     def diagnostics(self) -> dict[str, FloatArray]:
         """Energy (J), and distances to the episode's end in x (m) and θ (rad), each (n,)."""

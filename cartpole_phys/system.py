@@ -15,7 +15,7 @@ from cartpole_phys.kernels.integrators import integrator_code
 from cartpole_phys.kernels.layout import LARGEST_INTEGER, SETTINGS, Settings
 from cartpole_phys.physics import Params
 from cartpole_phys.spaces import ActionSpace, action_space
-from cartpole_phys.task import TASKS, Task, task_named
+from cartpole_phys.task import BALANCE, TASKS, Task, task_named
 from cartpole_phys.utils.choices import choices, unknown
 from cartpole_phys.utils.errors import InputError, UnexpectedArgumentError, is_integer, is_number
 
@@ -142,6 +142,11 @@ class CartPole:
         return any(self.observation_noise)
 
     @property
+    def plain(self) -> bool:
+        """Whether each reward is 1, observations are the state, and there are no random pushes."""
+        return self.task.code == BALANCE and not self.noisy and not self.push_rate
+
+    @property
     def tells(self) -> bool:
         """Whether infos hold anything."""
         return bool(self.push_rate or self.randomize or self.diagnostics)
@@ -157,7 +162,7 @@ class CartPole:
         own["x_threshold"], own["theta_threshold"] = self.task.x_threshold, self.task.theta_threshold
         own["push_probability"], own["push_size"] = self.push_probability, self.push_size
         own["noisy"], own["noise"] = self.noisy, self.observation_noise
-        own["randomized"], own["alike"] = bool(self.randomize), not self.randomize
+        own["randomized"] = bool(self.randomize)
         own["lowest"] = own["highest"] = np.nan
         for name, lowest, highest in self.randomize:
             own["lowest"][PARAM_NAMES.index(name)] = lowest

@@ -18,7 +18,8 @@ def set_continuous_actions(memory: FloatArray, actions: npt.NDArray[np.float32])
         good &= actions[i, 0] - actions[i, 0] == 0.0  # neither NaN nor infinite
     if good:
         for i in range(len(actions)):
-            memory[m.ACTION, i] = min(max(actions[i, 0], np.float32(-1.0)), np.float32(1.0))
+            share = actions[i, 0]
+            memory[m.ACTION, i] = -1.0 if share < -1.0 else (1.0 if share > 1.0 else share)
     return good
 
 

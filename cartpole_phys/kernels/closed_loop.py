@@ -16,13 +16,12 @@ import numpy.typing as npt
 
 from cartpole_phys.kernels import layout as m
 from cartpole_phys.kernels.control_laws import NETWORK, choose_all
-from cartpole_phys.kernels.integrators import Integrator
 from cartpole_phys.kernels.layout import Settings
 from cartpole_phys.kernels.mlp import Network
 from cartpole_phys.kernels.observe import is_state, observe_column
 from cartpole_phys.kernels.policy_call import call_network
 from cartpole_phys.kernels.reset import Draw, begin_column
-from cartpole_phys.kernels.step import NO_RESTART, Kind, Move, parts_of, step_range
+from cartpole_phys.kernels.step import NO_RESTART, Kind, Parts, parts_of, step_range
 from cartpole_phys.numeric.compiled import inlined, inlined_once, kernel
 from cartpole_phys.task import START_BOUND
 from cartpole_phys.utils.typing import Flags, FloatArray, IntArray, Observations
@@ -166,10 +165,7 @@ def _empty_lanes(count: int, key: np.uint64, params: FloatArray, observation_siz
 
 @inlined_once
 def _simulate(
-    move: Move,
-    integrate: Integrator,
-    one_angle: bool,
-    draw: Draw,
+    parts: Parts,
     key: np.uint64,
     first_episode: int,
     settings: Settings,
@@ -191,12 +187,10 @@ def _simulate(
         if free > 0 and entered < len(ends.lengths):
             for lane in range(count):
                 if lanes.index_of[lane] == IDLE and entered < len(ends.lengths):
-                    _enter(draw, lanes, settings[0], lane, first_episode, entered, log, ends, now)
+                    _enter(parts.draw, lanes, settings[0], lane, first_episode, entered, log, ends, now)
                     entered += 1
         _act(lanes, law, log, now)
-        any_done = step_range(
-            move, integrate, one_angle, draw, lanes.memory, settings, 0, count, NO_RESTART, outputs
-        )
+        any_done = step_range(parts, lanes.memory, settings, 0, count, NO_RESTART, outputs)
         free = _leave(lanes, any_done, log, ends, now)
         playing -= free
         now += 1
@@ -205,7 +199,7 @@ def _simulate(
 @cache
 def simulate_kernel(integrator: str, kind: Kind) -> Callable[..., None]:
     """The kernel that runs episodes; see ``_simulate``."""
-    move, integrate, one_angle, draw = parts_of(integrator, kind)
+    parts = parts_of(integrator, kind)
 
     @kernel
     def simulate(
@@ -217,7 +211,7 @@ def simulate_kernel(integrator: str, kind: Kind) -> Callable[..., None]:
         log: Log,
         ends: Ends,
     ) -> None:
-        _simulate(move, integrate, one_angle, draw, key, first_episode, settings, params, law, log, ends)
+        _simulate(parts, key, first_episode, settings, params, law, log, ends)
 
     return simulate
 

@@ -33,7 +33,6 @@ _SETTINGS = np.dtype(
         ("integrator", np.int64),
         ("substeps", np.int64),
         ("max_episode_steps", np.int64),
-        ("alike", np.int64),  # 1 where all environments have the parameters of the first
         ("start_angle", np.float64),  # rad
         ("x_threshold", np.float64),  # m
         ("theta_threshold", np.float64),  # rad
@@ -52,6 +51,12 @@ Settings = npt.NDArray[np.void]  # of shape (1,) and type SETTINGS
 ParamRows = tuple[
     FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray
 ]
+
+
+@inlined
+def key_of(memory: FloatArray, i: int) -> np.uint64:
+    """The key of column ``i``; a view as uint64 would be one more to compile."""
+    return np.uint64(memory.view(np.int64)[KEY, i])
 
 
 @inlined

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from cartpole_phys.task import BALANCE, measured
 from cartpole_phys.utils.typing import FloatArray, Observations
 
 Seen = tuple[np.float32, np.float32, np.float32, np.float32, np.float32]
+See = Callable[[FloatArray, Any, int], Sequence[np.float32]]
+Observe = Callable[[FloatArray, Any, int, int, Observations], None]
 
 
 @inlined
@@ -33,9 +36,27 @@ def observation_of(settings: Any, state: State, key: np.uint64, episode: int, el
 @inlined
 def observation_in(memory: FloatArray, settings: Any, i: int) -> Seen:
     """What a policy sees of column ``i``."""
-    keys, counters = memory.view(np.uint64), memory.view(np.int64)
+    counters = memory.view(np.int64)
     state = memory[m.X, i], memory[m.X_DOT, i], memory[m.THETA, i], memory[m.THETA_DOT, i]
-    return observation_of(settings, state, keys[m.KEY, i], counters[m.EPISODE, i], counters[m.ELAPSED, i])
+    return observation_of(
+        settings, state, m.key_of(memory, i), counters[m.EPISODE, i], counters[m.ELAPSED, i]
+    )
+
+
+@inlined
+def _state_in(memory: FloatArray, settings: Any, i: int) -> tuple[np.float32, ...]:
+    """The state in column ``i``, in float32."""
+    return (
+        np.float32(memory[m.X, i]),
+        np.float32(memory[m.X_DOT, i]),
+        np.float32(memory[m.THETA, i]),
+        np.float32(memory[m.THETA_DOT, i]),
+    )
+
+
+def see_of(plain: bool) -> See:
+    """What gives the observation of a column."""
+    return _state_in if plain else observation_in
 
 
 @inlined
@@ -62,35 +83,47 @@ def observe_column(
 
 
 @inlined
-def observe_range(
-    memory: FloatArray, settings: Settings, first: int, last: int, observations: Observations
+def _observe_states(
+    memory: FloatArray, settings: Any, first: int, last: int, observations: Observations
+) -> None:
+    """Write the states of columns ``first`` to ``last`` into the same rows of ``observations`` (n, 4)."""
+    x, x_dot, theta, theta_dot = (
+        memory[m.X, first:last],
+        memory[m.X_DOT, first:last],
+        memory[m.THETA, first:last],
+        memory[m.THETA_DOT, first:last],
+    )
+    flat = observations[first:last].reshape(-1)  # (rows, 4) -> (rows × 4,): so the stores are vectorised
+    for i in range(len(x)):
+        flat[4 * i], flat[4 * i + 1], flat[4 * i + 2], flat[4 * i + 3] = (
+            x[i],
+            x_dot[i],
+            theta[i],
+            theta_dot[i],
+        )
+
+
+@inlined
+def _observe_any(
+    memory: FloatArray, settings: Any, first: int, last: int, observations: Observations
 ) -> None:
     """Write what a policy sees of columns ``first`` to ``last`` into the same rows of ``observations``."""
-    sees_state = is_state(settings[0])
-    if sees_state:
-        x, x_dot, theta, theta_dot = (
-            memory[m.X, first:last],
-            memory[m.X_DOT, first:last],
-            memory[m.THETA, first:last],
-            memory[m.THETA_DOT, first:last],
-        )
-        flat = observations[first:last].reshape(-1)  # (rows, 4) -> (rows × 4,): so the stores are vectorised
-        for i in range(len(x)):
-            flat[4 * i], flat[4 * i + 1], flat[4 * i + 2], flat[4 * i + 3] = (
-                x[i],
-                x_dot[i],
-                theta[i],
-                theta_dot[i],
-            )
+    if is_state(settings):
+        _observe_states(memory, settings, first, last, observations)
     else:
         for i in range(first, last):
-            observe_column(memory, settings[0], i, observations, sees_state)
+            observe_column(memory, settings, i, observations, False)
+
+
+def observe_of(plain: bool) -> Observe:
+    """What writes observations of a block of columns."""
+    return _observe_states if plain else _observe_any
 
 
 @kernel
 def observe_columns(memory: FloatArray, settings: Settings, observations: Observations) -> None:
     """Write what a policy sees of every column into ``observations`` (n, obs)."""
-    observe_range(memory, settings, 0, memory.shape[1], observations)
+    _observe_any(memory, settings[0], 0, memory.shape[1], observations)
 
 
 @kernel

@@ -16,27 +16,28 @@ import numpy.typing as npt
 from cartpole_phys.kernels import layout as m
 from cartpole_phys.kernels.integrators import FIRST_ANGLE_ONLY, WITH_FRICTION, WITHOUT_FRICTION
 from cartpole_phys.kernels.layout import Settings
-from cartpole_phys.kernels.observe import observation_in
+from cartpole_phys.kernels.observe import See, see_of
 from cartpole_phys.kernels.reset import begin_column, draw_of
+from cartpole_phys.kernels.step import Push, push_of
 from cartpole_phys.numeric.compiled import inlined, quick_kernel
 from cartpole_phys.numeric.elementary import QUARTER_PI
 from cartpole_phys.physics import constants_of
-from cartpole_phys.task import has_fallen, push_force, reward_of
+from cartpole_phys.task import has_fallen, reward_of
 from cartpole_phys.utils.typing import FloatArray
 
 
 @inlined
-def _observe(memory: FloatArray, settings: Any, observation: npt.NDArray[np.float32]) -> None:
+def _observe(see: See, memory: FloatArray, settings: Any, observation: npt.NDArray[np.float32]) -> None:
     """Write what a policy sees of a single column into ``observation`` (obs,)."""
-    seen = observation_in(memory, settings, 0)
+    seen = see(memory, settings, 0)
     for j in range(len(observation)):
         observation[j] = seen[j]
 
 
 @cache
-def begin_one_kernel(randomized: bool) -> Callable[..., None]:
+def begin_one_kernel(randomized: bool, plain: bool) -> Callable[..., None]:
     """The kernel that starts the next episode of a single column, and writes its observation."""
-    draw = draw_of(randomized)
+    draw, see = draw_of(randomized), see_of(plain)
 
     @quick_kernel
     def begin_one(
@@ -44,43 +45,35 @@ def begin_one_kernel(randomized: bool) -> Callable[..., None]:
     ) -> None:
         memory.view(np.int64)[m.EPISODE, 0] += 1
         begin_column(draw, memory, settings[0], 0, low, high)
-        _observe(memory, settings[0], observation)
+        _observe(see, memory, settings[0], observation)
 
     return begin_one
 
 
 @inlined
-def _force(memory: FloatArray, settings: Any, action: float) -> float:
+def _force(push: Push, memory: FloatArray, settings: Any, action: float) -> float:
     """The force (N) on the cart in this step: the action's, and a push."""
-    counters, keys = memory.view(np.int64), memory.view(np.uint64)
     memory[m.ACTION, 0] = action
-    if settings.push_probability > 0.0:
-        memory[m.PUSH, 0] = push_force(
-            keys[m.KEY, 0],
-            counters[m.EPISODE, 0],
-            counters[m.ELAPSED, 0],
-            settings.push_probability,
-            settings.push_size,
-        )
-    counters[m.ELAPSED, 0] += 1
+    push(memory, settings, 0, 1)
+    memory.view(np.int64)[m.ELAPSED, 0] += 1
     return action * memory[m.FORCE_MAG, 0] + memory[m.PUSH, 0]
 
 
 @cache
-def step_one_kernel(integrator: str, friction: bool) -> Callable[..., tuple[float, bool]]:
+def step_one_kernel(integrator: str, friction: bool, plain: bool) -> Callable[..., tuple[float, bool]]:
     """The kernel that advances a single column under an action, and writes its observation.
 
     It takes the memory, the settings, the action as a share of the full force and the observation (obs,) to
     write. It returns the reward, and whether the episode terminated.
     """
     integrate = (WITH_FRICTION if friction else WITHOUT_FRICTION)[integrator]
-    one_angle = integrator in FIRST_ANGLE_ONLY
+    one_angle, push, see = integrator in FIRST_ANGLE_ONLY, push_of(plain), see_of(plain)
 
     @quick_kernel
     def step_one(
         memory: FloatArray, settings: Settings, action: float, observation: npt.NDArray[np.float32]
     ) -> tuple[float, bool]:
-        own, force = settings[0], _force(memory, settings[0], action)
+        own, force = settings[0], _force(push, memory, settings[0], action)
         x, x_dot, theta, theta_dot = (
             memory[m.X, 0],
             memory[m.X_DOT, 0],
@@ -97,8 +90,9 @@ def step_one_kernel(integrator: str, friction: bool) -> Callable[..., tuple[floa
             theta,
             theta_dot,
         )
-        _observe(memory, own, observation)
+        _observe(see, memory, own, observation)
         fallen = has_fallen(x, theta, own.x_threshold, own.theta_threshold)
-        return float(reward_of(own.task, x, theta, theta_dot, action)), bool(fallen)
+        reward = 1.0 if plain else float(reward_of(own.task, x, theta, theta_dot, action))
+        return reward, bool(fallen)
 
     return step_one

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from cartpole_phys.kernels import layout as m
 from cartpole_phys.kernels.integrators import FIRST_ANGLE_ONLY, WITH_FRICTION, WITHOUT_FRICTION, Integrator
 from cartpole_phys.kernels.layout import Settings
-from cartpole_phys.kernels.observe import observe_range
+from cartpole_phys.kernels.observe import Observe, observe_of
 from cartpole_phys.kernels.reset import BLOCK, FORCES, WHO, Draw, draw_of, empty_scratch, restart_block
 from cartpole_phys.numeric.compiled import inlined, inlined_once, kernel
 from cartpole_phys.numeric.elementary import QUARTER_PI
@@ -30,16 +31,31 @@ NO_RESTART = -1.0  # in place of a bound of start variables
 Outputs = tuple[Observations, FloatArray, Flags, Flags]  # and rewards, terminated, truncated
 Rows = tuple[FloatArray, FloatArray, FloatArray, FloatArray]  # x, ẋ, θ, θ̇ of a block
 Move = Callable[[Integrator, bool, FloatArray, FloatArray, int, int, Any], None]
+Push = Callable[[FloatArray, Any, int, int], None]
+Reward = Callable[[FloatArray, Any, int, int, FloatArray], None]
 
 
 class Kind(NamedTuple):
-    """What a kernel is compiled for; code for friction and for different carts costs time."""
+    """What a kernel is compiled for; code for what its environments do not have costs time."""
 
     alike: bool  # all carts have the same parameters in every episode
     friction: bool  # a cart may have friction
+    plain: bool = False  # see ``CartPole.plain``
 
 
-KINDS = tuple(Kind(alike, friction) for alike in (True, False) for friction in (False, True))
+KINDS = tuple(map(Kind._make, product((True, False), repeat=3)))
+
+
+class Parts(NamedTuple):
+    """The functions that a step consists of, for one integrator and kind."""
+
+    push: Push
+    move: Move
+    integrate: Integrator
+    one_angle: bool  # the integrator takes no sine but that of θ itself
+    reward: Reward
+    draw: Draw
+    observe: Observe
 
 
 @inlined
@@ -79,11 +95,15 @@ def _move_alike(
     last: int,
     settings: Any,
 ) -> None:
-    """Advance a block of equal carts by one time step.
-
-    ``one_angle``: the integrator takes no sine but that of θ itself.
-    """
+    """Advance a block of equal carts by one time step, and write the forces (N) on them."""
     rows, params = _rows_of(memory, first, last), m.params_of(memory, 0)
+    magnitude, actions, pushes = (
+        memory[m.FORCE_MAG, 0],
+        memory[m.ACTION, first:last],
+        memory[m.PUSH, first:last],
+    )
+    for i in range(len(actions)):
+        forces[i] = actions[i] * magnitude + pushes[i]
     for _ in range(settings.substeps):
         if one_angle and _near_upright(rows[2]):
             _move_all(integrate, rows, forces, constants_of(params, settings.substeps, True))
@@ -101,7 +121,14 @@ def _move_each(
     last: int,
     settings: Any,
 ) -> None:
-    """Advance a block of carts that may differ by one time step."""
+    """Advance a block of carts that may differ by one time step, and write the forces (N) on them."""
+    magnitudes, actions, pushes = (
+        memory[m.FORCE_MAG, first:last],
+        memory[m.ACTION, first:last],
+        memory[m.PUSH, first:last],
+    )
+    for i in range(len(actions)):
+        forces[i] = actions[i] * magnitudes[i] + pushes[i]
     x, x_dot, theta, theta_dot = _rows_of(memory, first, last)
     gravity, cart_mass, pole_mass, half_length, force_mag, time_step, friction, damping = m.param_rows(
         memory, first, last
@@ -125,11 +152,19 @@ def _move_each(
 
 
 @inlined
+def _keep_pushes(memory: FloatArray, settings: Any, first: int, last: int) -> None:
+    """In place of ``_push_block`` where there are no random pushes."""
+
+
+@inlined
 def _push_block(memory: FloatArray, settings: Any, first: int, last: int) -> None:
-    keys, counters = memory.view(np.uint64), memory.view(np.int64)
+    """Write random pushes on a block's carts, if there are any."""
+    if settings.push_probability <= 0.0:
+        return
+    counters = memory.view(np.int64)
     for i in range(first, last):
         memory[m.PUSH, i] = push_force(
-            keys[m.KEY, i],
+            m.key_of(memory, i),
             counters[m.EPISODE, i],
             counters[m.ELAPSED, i],
             settings.push_probability,
@@ -138,63 +173,53 @@ def _push_block(memory: FloatArray, settings: Any, first: int, last: int) -> Non
 
 
 @inlined
-def _sum_forces(memory: FloatArray, alike: bool, first: int, last: int, forces: FloatArray) -> None:
-    """Write the forces on a block's carts, N."""
-    actions, pushes, magnitudes = (
-        memory[m.ACTION, first:last],
-        memory[m.PUSH, first:last],
-        memory[m.FORCE_MAG, first:last],
-    )
-    if alike:
-        magnitude = memory[m.FORCE_MAG, 0]
-        for i in range(len(actions)):
-            forces[i] = actions[i] * magnitude + pushes[i]
+def _reward_ones(memory: FloatArray, settings: Any, first: int, last: int, rewards: FloatArray) -> None:
+    """Write the rewards of the balance task."""
+    rewards[first:last] = 1.0
+
+
+@inlined
+def _reward_block(memory: FloatArray, settings: Any, first: int, last: int, rewards: FloatArray) -> None:
+    """Write the rewards of any task."""
+    if settings.task == BALANCE:
+        _reward_ones(memory, settings, first, last, rewards)
     else:
-        for i in range(len(actions)):
-            forces[i] = actions[i] * magnitudes[i] + pushes[i]
+        x, theta, theta_dot, actions, gained = (
+            memory[m.X, first:last],
+            memory[m.THETA, first:last],
+            memory[m.THETA_DOT, first:last],
+            memory[m.ACTION, first:last],
+            rewards[first:last],
+        )
+        for i in range(len(gained)):
+            gained[i] = reward_of(settings.task, x[i], theta[i], theta_dot[i], actions[i])
 
 
 @inlined
 def _finish_block(
-    memory: FloatArray,
-    settings: Any,
-    first: int,
-    last: int,
-    rewards: FloatArray,
-    terminated: Flags,
-    truncated: Flags,
+    memory: FloatArray, settings: Any, first: int, last: int, terminated: Flags, truncated: Flags
 ) -> None:
-    """Count the step and write rewards and flags."""
-    elapsed = memory.view(np.int64)[m.ELAPSED, first:last]
-    x, theta, theta_dot, actions = (
+    """Count the step and write flags."""
+    elapsed, x, theta = (
+        memory.view(np.int64)[m.ELAPSED, first:last],
         memory[m.X, first:last],
         memory[m.THETA, first:last],
-        memory[m.THETA_DOT, first:last],
-        memory[m.ACTION, first:last],
     )
     limit, x_threshold, theta_threshold = (
         settings.max_episode_steps,
         settings.x_threshold,
         settings.theta_threshold,
     )
-    fell, late, gained = terminated[first:last], truncated[first:last], rewards[first:last]
+    fell, late = terminated[first:last], truncated[first:last]
     for i in range(len(elapsed)):
         elapsed[i] += 1
         fell[i] = has_fallen(x[i], theta[i], x_threshold, theta_threshold)
         late[i] = elapsed[i] >= limit
-    if settings.task == BALANCE:
-        gained[:] = 1.0
-    else:
-        for i in range(len(elapsed)):
-            gained[i] = reward_of(settings.task, x[i], theta[i], theta_dot[i], actions[i])
 
 
 @inlined_once
 def step_range(
-    move: Move,
-    integrate: Integrator,
-    one_angle: bool,
-    draw: Draw,
+    parts: Parts,
     memory: FloatArray,
     settings: Settings,
     first: int,
@@ -215,21 +240,22 @@ def step_range(
     any_done = False
     for block in range(first, last, BLOCK):
         end = min(block + BLOCK, last)
-        if settings[0].push_probability > 0.0:
-            _push_block(memory, settings[0], block, end)
-        _sum_forces(memory, settings[0].alike != 0, block, end, forces)
-        move(integrate, one_angle, memory, forces, block, end, settings[0])
-        _finish_block(memory, settings[0], block, end, rewards, terminated, truncated)
+        parts.push(memory, settings[0], block, end)
+        parts.move(parts.integrate, parts.one_angle, memory, forces, block, end, settings[0])
+        parts.reward(memory, settings[0], block, end, rewards)
+        _finish_block(memory, settings[0], block, end, terminated, truncated)
         # What was done before this step begins anew, and the step counts for nothing.
         if restart_bound >= 0.0:
-            for k in range(restart_block(draw, memory, settings[0], block, end, restart_bound, scratch)):
+            for k in range(
+                restart_block(parts.draw, memory, settings[0], block, end, restart_bound, scratch)
+            ):
                 i = who[k]
                 rewards[i], terminated[i], truncated[i] = 0.0, False, False
         done, fell, late = counters[m.DONE, block:end], terminated[block:end], truncated[block:end]
         for i in range(len(done)):
             done[i] = fell[i] | late[i]
             any_done |= fell[i] | late[i]
-        observe_range(memory, settings, block, end, observations)
+        parts.observe(memory, settings[0], block, end, observations)
     return any_done
 
 
@@ -239,18 +265,28 @@ def draw_pushes(memory: FloatArray, settings: Settings) -> None:
     _push_block(memory, settings[0], 0, memory.shape[1])
 
 
-def parts_of(integrator: str, kind: Kind) -> tuple[Move, Integrator, bool, Draw]:
-    """The functions that ``step_range`` consists of, its first arguments."""
-    integrate = (WITH_FRICTION if kind.friction else WITHOUT_FRICTION)[integrator]
-    move = _move_alike if kind.alike else _move_each
-    one_angle = integrator in FIRST_ANGLE_ONLY and not kind.friction
-    return move, integrate, one_angle, draw_of(not kind.alike)
+def push_of(plain: bool) -> Push:
+    """What draws the random pushes on a block of columns."""
+    return _keep_pushes if plain else _push_block
+
+
+def parts_of(integrator: str, kind: Kind) -> Parts:
+    """The functions that ``step_range`` consists of."""
+    return Parts(
+        push_of(kind.plain),
+        _move_alike if kind.alike else _move_each,
+        (WITH_FRICTION if kind.friction else WITHOUT_FRICTION)[integrator],
+        integrator in FIRST_ANGLE_ONLY and not kind.friction,
+        _reward_ones if kind.plain else _reward_block,
+        draw_of(not kind.alike),
+        observe_of(kind.plain),
+    )
 
 
 @cache
 def step_kernel(integrator: str, kind: Kind) -> Callable[..., bool]:
     """The kernel that advances columns by one time step; see ``step_range``."""
-    move, integrate, one_angle, draw = parts_of(integrator, kind)
+    parts = parts_of(integrator, kind)
 
     @kernel
     def step(
@@ -265,6 +301,6 @@ def step_kernel(integrator: str, kind: Kind) -> Callable[..., bool]:
         truncated: Flags,
     ) -> bool:
         outputs = observations, rewards, terminated, truncated
-        return step_range(move, integrate, one_angle, draw, memory, settings, first, last, bound, outputs)
+        return step_range(parts, memory, settings, first, last, bound, outputs)
 
     return step

@@ -39,14 +39,14 @@ def _subtract_exactly(a: float, b: float) -> tuple[float, float]:
 
 
 @inlined
-def _reduce(angle: float) -> tuple[float, float, int]:
+def _reduce(angle: float) -> tuple[float, float, np.int64]:
     """The angle's distance to the nearest multiple of π/2, as a head and a tail, and that multiple."""
     quadrant = (angle * TWO_OVER_PI + ROUND_TO_INTEGER) - ROUND_TO_INTEGER
     rest, error_1 = _subtract_exactly(angle - quadrant * HALF_PI_1, quadrant * HALF_PI_2)
     rest, error_2 = _subtract_exactly(rest, quadrant * HALF_PI_3)
     correction = (error_1 + error_2) - quadrant * HALF_PI_4
     head = rest + correction
-    return head, (rest - head) + correction, int(quadrant)
+    return head, (rest - head) + correction, np.int64(quadrant)
 
 
 @inlined

@@ -98,7 +98,9 @@ class KernelCache(NullCache):
 
 
 def _described(value: Any) -> str:
-    """What decides the code of a function: its own, and that of functions in its closure."""
+    """What decides the code of a function: its own, and that of the functions in its closure."""
+    if isinstance(value, tuple):
+        return repr([_described(item) for item in value])
     function = getattr(value, "py_func", value)
     if not isinstance(function, FunctionType):
         return repr(value)

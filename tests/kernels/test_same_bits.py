@@ -135,9 +135,9 @@ def kernels() -> list[Any]:
         some.begin_one(some.memory, some.settings, 0.0, 1.0, np.empty(4, np.float32))
         some.step_one(some.memory, some.settings, 1.0, np.empty(4, np.float32))
         used += [block.step_kernel(integrator, VARIED)]
-        used += [single.step_one_kernel(integrator, True)]
+        used += [single.step_one_kernel(integrator, True, False)]
         used += [closed_loop.simulate_kernel(integrator, kind) for kind in (PLAIN, VARIED)]
-    used += [single.begin_one_kernel(True), starting.begin_kernel(True), starting.restart_kernel(True)]
+    used += [single.begin_one_kernel(True, False), starting.begin_kernel(True), starting.restart_kernel(True)]
     used += [network_call.act_columns, distributions.act_rows, distributions.log_prob_rows]
     return [*used, distributions.execute_rows, random_stream.normals, laws.bernoulli_log_probs]
 

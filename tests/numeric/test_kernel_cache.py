@@ -164,7 +164,8 @@ def test_every_kernel_has_this_cache() -> None:
                     kernels[name] = value
     assert {"act_columns", "energies", "gather_rows"} <= kernels.keys()
     made: list[Any] = [make("rk4", Kind(False, True)) for make in (step_kernel, simulate_kernel)]
-    made += [begin_kernel(True), restart_kernel(True), begin_one_kernel(True), step_one_kernel("rk4", True)]
+    made += [begin_kernel(True), restart_kernel(True), begin_one_kernel(True, True)]
+    made += [step_one_kernel("rk4", True, True)]
     kernels |= {own.py_func.__qualname__: own for own in made}
     assert [name for name, own in kernels.items() if not isinstance(own._cache, KernelCache)] == []
 
