@@ -123,11 +123,11 @@ def parse_seeds(seed: Seeds, num_envs: int) -> Sequence[int | None]:
     if len(seed) != num_envs:
         raise InputError(f"Expected one seed or {num_envs} seeds, got {len(seed)}.")
     seeds: list[Any] = seed.tolist() if isinstance(seed, np.ndarray) else list(seed)
-    if set(map(type, seeds)) == {int} and min(seeds) >= 0:  # no function is called for each seed
+    numbers = [own for own in seeds if own is not None] if None in seeds else seeds
+    if set(map(type, numbers)) <= {int} and min(numbers, default=0) >= 0:  # calls no function for each seed
         return seeds
-    for own in seeds:
-        if own is not None:
-            _check_seed(own)
+    for own in numbers:
+        _check_seed(own)
     return [None if own is None else int(own) for own in seeds]
 
 

@@ -275,7 +275,8 @@ class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observations, Any, Ar
 
     def _give_seeds(self, seeds: Sequence[Any], mask: Flags) -> None:
         """Give the environments in ``mask`` the keys of their seeds; None leaves an environment its key."""
-        given = mask if isinstance(seeds, range) else mask & np.array([own is not None for own in seeds])
+        some_go_on = not isinstance(seeds, range) and None in seeds
+        given = mask & np.array([own is not None for own in seeds]) if some_go_on else mask
         if given.all():
             self._seeds = own = seeds
         else:
