@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from cartpole_phys.arguments import LARGEST_START
 from cartpole_phys.backends.base import (
     FLAGS,
     Layout,
@@ -53,7 +54,7 @@ def native_differences(system: CartPole, rows: Mapping[str, Array]) -> dict[str,
     """What each row of whole episodes says wrongly, by kind, each (N,); ``rows`` in their types.
 
     To the last bit; sensors' errors are drawn again from their stored key. An episode's first observation is
-    what its first state gives, and its parameters stay as they were drawn.
+    what its first state gives, which a reset has to accept; its parameters stay as they were drawn.
 
     Raises:
         NotReplayable: on an action that the environment refuses.
@@ -67,13 +68,15 @@ def native_differences(system: CartPole, rows: Mapping[str, Array]) -> dict[str,
     if system.noisy:
         columns.keys[:], columns.episodes[:] = rows["infos/noise_key"].T  # (N, 2) -> (2, N)
     columns.elapsed[:] = elapsed(within)
-    begun = (columns.elapsed == 0) & different(columns.observe(), rows["observations"])
+    begins = columns.elapsed == 0
+    begun = begins & different(columns.observe(), rows["observations"])
     try:
         columns.set_actions(rows["actions"])
     except InputError as error:
         raise NotReplayable(str(error)) from error
     stepped = columns.step()
     found = {
+        "start state": wrong_starts(begins, states_of(rows)),
         "observation": begun,
         "next state": changed_next(within, columns.states.T, states_of(rows)),
         "next observation": different(stepped.observations, rows["next_observations"]),
@@ -81,6 +84,11 @@ def native_differences(system: CartPole, rows: Mapping[str, Array]) -> dict[str,
         "terminal flag": stepped.terminated != rows["terminals"],
     }
     return {**wrong_params(system, within, rows), **found}
+
+
+def wrong_starts(begins: Flags, states: FloatArray) -> Flags:
+    """Episodes' first rows (N,) in a state (N, 4) that no reset accepts."""
+    return begins & ~(np.abs(states) <= LARGEST_START).all(axis=1)  # also where it is NaN
 
 
 def wrong_params(system: CartPole, within: Flags, rows: Mapping[str, Array]) -> dict[str, Flags]:

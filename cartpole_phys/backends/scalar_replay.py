@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 
 from cartpole_phys.backends.base import NotReplayable, changed_next, different, elapsed, followed
-from cartpole_phys.backends.native_replay import states_of, wrong_params
+from cartpole_phys.backends.native_replay import states_of, wrong_params, wrong_starts
 from cartpole_phys.env import PhysCartPoleEnv
 from cartpole_phys.kernels import layout as m
 from cartpole_phys.system import CartPole
@@ -32,8 +32,9 @@ def scalar_differences(
     # An environment that draws pushes would draw over the stored one.
     env = cast(PhysCartPoleEnv, gym.make(env_id, **{**env_kwargs, "push_rate": 0.0}).unwrapped)
     env.reset(seed=0)
-    start, within = env.get_state(), followed(rows)
-    memories, states = _memories(start.memory[:, 0], rows, elapsed(within)), states_of(rows)
+    start, within, states = env.get_state(), followed(rows), states_of(rows)
+    steps = elapsed(within)
+    memories = _memories(start.memory[:, 0], rows, steps)
     seen, next_seen = np.empty_like(rows["observations"]), np.empty_like(rows["observations"])
     next_states, rewards = np.empty_like(states), np.empty_like(rows["rewards"])
     terminated = np.empty(len(within), dtype=np.bool_)
@@ -45,7 +46,8 @@ def scalar_differences(
             raise NotReplayable(str(error)) from error
         next_states[row] = env.state
     found = {
-        "observation": (elapsed(within) == 0) & different(seen, rows["observations"]),
+        "start state": wrong_starts(steps == 0, states),
+        "observation": (steps == 0) & different(seen, rows["observations"]),
         "next state": changed_next(within, next_states, states),
         "next observation": different(next_seen, rows["next_observations"]),
         "reward": different(rewards, rows["rewards"]),

@@ -173,7 +173,6 @@ def test_steps_repeat_and_every_bit_counts(
         assert wrong(flipped(arrays, "infos/noise_key", row))["next observation"] == [row]
 
 
-@pytest.mark.xfail(strict=True, reason="start states are not compared with what a reset accepts")
 @pytest.mark.parametrize("independent", [False, True])
 @pytest.mark.parametrize("state", [(0.0, 0.0, 1e19, 0.0), (0.0, 0.0, 0.0, -1e7)])
 def test_a_start_state_that_no_reset_accepts(state: tuple[float, ...], independent: bool) -> None:
