@@ -1,4 +1,4 @@
-"""TD3+BC in one file, as CORL's are: ``python corl_style_td3_bc.py FILE [STEPS]`` (Fujimoto and Gu, 2021)."""
+"""Single-file TD3+BC in the style of CORL: ``python corl_style_td3_bc.py FILE [STEPS]``."""
 
 import copy
 import sys

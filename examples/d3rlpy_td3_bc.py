@@ -1,7 +1,7 @@
 """Train TD3+BC with d3rlpy on a data set: ``python d3rlpy_td3_bc.py FILE [STEPS]``.
 
-d3rlpy pins gymnasium 1.0.0, so it needs an environment of its own: ``pip install d3rlpy h5py``.
-There the data set is read as one file: a folder of shards will not do.
+d3rlpy pins gymnasium 1.0.0, so it needs a separate environment: ``pip install d3rlpy h5py``.
+The script reads a single file, not a folder of shards.
 """
 
 import sys
@@ -17,7 +17,7 @@ with h5py.File(path) as file:
 if actions.ndim == 1:
     sys.exit("TD3+BC needs continuous actions, and this data set has discrete ones.")
 
-# With timeouts, an episode that was cut is not taken for one that failed.
+# Timeouts keep truncated episodes from being treated as terminated.
 dataset = d3rlpy.dataset.MDPDataset(observations, actions, rewards, terminals, timeouts)
 algorithm = d3rlpy.algos.TD3PlusBCConfig(
     observation_scaler=d3rlpy.preprocessing.StandardObservationScaler()

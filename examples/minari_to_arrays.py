@@ -1,4 +1,4 @@
-"""Read an exported data set with Minari, and score a policy: ``python minari_to_arrays.py ID``.
+"""Read an exported data set with Minari, and evaluate a policy: ``python minari_to_arrays.py ID``.
 
 cartpole-phys export FILE --to minari     prints the id
 """
@@ -20,7 +20,7 @@ if env.action_space.shape != (1,):
 observation, _ = env.reset(seed=0)
 total, done = 0.0, False
 while not done:
-    action = np.clip(3.0 * observation[2:3], -1.0, 1.0)  # to where the pole leans
+    action = np.clip(3.0 * observation[2:3], -1.0, 1.0)  # in the direction of the tilt
     observation, reward, terminated, truncated, _ = env.step(action)
     total, done = total + float(reward), terminated or truncated
 print("return of proportional control", total)

@@ -1,4 +1,4 @@
-"""Fill Stable-Baselines3's replay buffer with a data set and train SAC on it alone.
+"""Train SAC of Stable-Baselines3 offline, on a replay buffer filled with a data set.
 
 python stable_baselines3_offline.py FILE [STEPS]
 """
@@ -14,7 +14,7 @@ import cartpole_phys
 
 path, *rest = sys.argv[1:] or sys.exit(__doc__)
 steps = int(rest[0]) if rest else 5_000
-env, data, _ = cartpole_phys.make_env_and_dataset(path)  # a tenth of the episodes is kept back for validation
+env, data, _ = cartpole_phys.make_env_and_dataset(path)  # a tenth of the episodes is held out
 if data.actions.ndim == 1:
     sys.exit("SAC needs continuous actions, and this data set has discrete ones.")
 model = SAC(
@@ -24,7 +24,7 @@ model.set_logger(Logger(folder=None, output_formats=[]))
 
 flat = data.as_d4rl()
 for i in range(data.steps):
-    # Stable-Baselines3 wants done at either end, and to be told which of them are time limits.
+    # Stable-Baselines3 expects done for terminals and time limits, and a flag for time limits.
     done = flat["terminals"][i] | flat["timeouts"][i]
     model.replay_buffer.add(
         flat["observations"][i],

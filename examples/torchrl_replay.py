@@ -1,6 +1,6 @@
 """Read a data set with TorchRL's own D4RL reader: ``python torchrl_replay.py FILE``.
 
-TorchRL reads one file, so a folder of shards will not do.
+TorchRL reads a single file, not a folder of shards.
 """
 
 import sys
@@ -15,8 +15,8 @@ d4rl.D4RL_DATASETS[path.stem] = path.as_uri()
 replay = d4rl.D4RLExperienceReplay(
     path.stem,
     batch_size=256,
-    direct_download=True,  # from the file; it would import d4rl otherwise
-    use_truncated_as_done=False,  # or time limits would count as failures, with zeros after them
+    direct_download=True,  # reads the file; the alternative imports d4rl
+    use_truncated_as_done=False,  # otherwise time limits would count as terminals
     root=tempfile.mkdtemp(),
 )
 print(f"{len(replay)} transitions")
