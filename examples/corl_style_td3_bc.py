@@ -1,4 +1,4 @@
-"""Single-file TD3+BC in the style of CORL: ``python corl_style_td3_bc.py FILE [STEPS]``."""
+"""TD3+BC (Fujimoto and Gu, 2021) in one file, CORL style: ``python corl_style_td3_bc.py FILE [STEPS]``."""
 
 import copy
 import sys

@@ -68,7 +68,7 @@ def training(episodes: Episodes, device: torch.device, rounds: int, updates: int
 
 
 def acting(episodes: Episodes, device: torch.device, count: int = EPISODES, steps: int = STEPS) -> float:
-    """Actions a second of so many episodes at once, keys and values kept."""
+    """Actions a second of so many episodes at once, key–value cache."""
     spaces = describe(episodes).spaces
     model = acting_model(spaces, CONTEXT).to(device)
     acting_rate(model, spaces, count, steps)  # compiles kernels

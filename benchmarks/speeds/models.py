@@ -124,7 +124,7 @@ def acting(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
     """Actions a second of one episode, on one thread, and of a hundred at once, on all."""
     spaces, threads, rows = describe(episodes).spaces, torch.get_num_threads(), []
     theirs, history = peer.model(episodes, spaces.max_episode_steps, **SHAPE).eval(), _their_history(spaces)
-    for window, how in ((CONTEXT, "keys and values kept"), (None, "nothing kept")):
+    for window, how in ((CONTEXT, "key–value cache"), (None, "no cache")):
         model = acting_model(spaces, window)
         for count, on, work in (
             (1, 1, f"one action, one thread, {how}"),

@@ -67,7 +67,7 @@ def planning(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
         ),
         compare(
             f"plans of {SHORT.horizon} steps, beam {SHORT.beam_width}, for {EPISODES} episodes at once",
-            "one episode after another, keys and values kept",
+            "one episode after another, key–value cache",
             lambda: rate(lambda: plan(SHORT, histories), 1, EPISODES),
             lambda: rate(lambda: plan(SHORT, *histories[:10].split(1)), 1, 10),
             rounds,
