@@ -198,7 +198,7 @@ class Snapshot:
     """The state of n environments, from ``get_state``; give it back to ``set_state`` of an equal one."""
 
     system: CartPole
-    memory: FloatArray  # (ROWS, n), see ``memory.py``
+    memory: FloatArray  # (ROWS, n), see ``kernels/layout.py``
     random_state: Mapping[str, Any]  # of ``np_random``
 
 

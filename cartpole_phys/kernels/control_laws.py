@@ -16,7 +16,7 @@ UNIFORM = 0  # any action with equal probability
 PROPORTIONAL = 1  # u = gains · observation: as a force, or by its sign
 BERNOULLI = 2  # discrete: to the right with probability clip(½ + ½ u, 0, 1)
 ENERGY_SHAPING = 3  # swings the pole up, then PROPORTIONAL
-NETWORK = 4  # no formula: what ``distributions.py`` does
+NETWORK = 4  # no formula: what ``action_distributions.py`` does
 
 ENERGY_GAIN = 3.0  # full pumping until the energy is within 1/3 of m g l of its goal, then ever less
 CATCH_COSINE = 0.7  # the proportional law takes over above this cosθ …

@@ -1,6 +1,6 @@
 """The compiled step and start of one environment alone, in one call with few arguments each.
 
-They do what ``block.py`` and ``starting.py`` do for many, from the same pieces and to the same bits, to which
+They do what ``step.py`` and ``reset.py`` do for many, from the same pieces and to the same bits, to which
 tests/env/test_contract.py holds them; a call of those costs more than the whole step.
 """
 

@@ -1,6 +1,6 @@
 """The compiled step: actions in, everything that an environment returns out.
 
-Every kernel works on columns ``first`` to ``last`` of the memory (``memory.py``), so that threads can
+Every kernel works on columns ``first`` to ``last`` of the memory (``layout.py``), so that threads can
 share the work; no column depends on another. There is a kernel for each integrator and ``Kind``, compiled
 when it is first used: one for all takes as long to compile as all of them, and its branches cost 8 to 19 % of
 the speed.

@@ -93,7 +93,7 @@ DAMPING = 0.7  # of the cart's speed, in ω
 
 
 def swing_up_law(params: Params, track: float = TASKS["swing_up"].x_threshold) -> tuple[float, ...]:
-    """The nine numbers of energy shaping on a track of ± ``track`` metres; see ``rollouts/laws.py``."""
+    """The nine numbers of energy shaping on a track of ± ``track`` meters; see ``control_laws.py``."""
     frequency_squared = 0.75 * params.gravity / params.half_length
     frequency, stiffness = math.sqrt(frequency_squared), STIFFNESS * frequency_squared
     weight = params.pole_mass * params.gravity * params.half_length  # m g l, J

@@ -41,7 +41,7 @@ class Policy(Protocol):
 class CompiledPolicy:
     """A policy that the rollout kernel runs itself, without a call to Python."""
 
-    rule: int  # one of ``laws.py``
+    rule: int  # one of ``kernels/control_laws.py``
     gains: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # on x, ẋ, θ, θ̇; dimensionless output
     swing_up: tuple[float, ...] = ()  # nine numbers, for ENERGY_SHAPING
     noise: float = 0.0  # half-width of the uniform noise on continuous actions, a share of the full force
