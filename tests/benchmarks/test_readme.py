@@ -1,9 +1,6 @@
 """README.md and docs/: generated tables, pictures, links, Python examples and the citation."""
 
-import os
 import re
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,6 +26,7 @@ from benchmarks.readme import (
 )
 from cartpole_phys.data.recipe import released_recipes
 from cartpole_phys.utils.errors import InputError
+from tests.support.commands import Command
 from tests.support.readme import FENCED, README, examples
 
 PAGES = [README, ENVIRONMENT, DATASETS, MODELS]
@@ -119,14 +117,8 @@ def test_python_examples_run(page: Path, tmp_path: Path) -> None:
         *blocks,
         *(block for block in blocks if "build_dataset" in block),
     ]:  # again: files are there
-        subprocess.run(
-            [sys.executable, "-c", block],
-            check=True,
-            capture_output=True,
-            timeout=180,
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
+        code, _, errors = Command("tests.support.readme:run", block, folder=tmp_path).finish()
+        assert code == 0, errors
 
 
 def test_missing_marker_is_an_error() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,11 @@ def blocks(page: Path = README) -> list[Block]:
 def examples(page: Path = README) -> list[str]:
     """The Python blocks of a page."""
     return [block.text for block in blocks(page) if block.language == PYTHON]
+
+
+def run() -> None:
+    """Run the Python example that stands as the only argument, as a script of its own."""
+    exec(compile(sys.argv[1], "example", "exec"), {"__name__": "__main__"})
 
 
 def commands(page: Path = README) -> list[str]:
