@@ -34,11 +34,10 @@ def _padded(array: np.ndarray, steps: int) -> np.ndarray:
     ("env_id", "kind", "config"),
     [
         (CONTINUOUS, "decision", None),
-        (DISCRETE, "decision", None),
-        (CONTINUOUS, "decision", DecisionConfig(5, TransformerConfig(2, 2, 16), attention_window=3)),
+        (DISCRETE, "decision", DecisionConfig(5, TransformerConfig(2, 2, 16), attention_window=3)),
         (CONTINUOUS, "reinformer", None),
     ],
-    ids=["continuous", "discrete", "sliding", "reinformer"],
+    ids=["continuous", "discrete and sliding", "reinformer"],
 )
 def test_onnx_acts_as_we_do(
     env_id: str,
