@@ -13,7 +13,7 @@ from ray.cluster_utils import Cluster
 
 from cartpole_phys.data.building.build import build_dataset
 
-BUILD: dict[str, Any] = {"policy": "heuristic", "tier": "mixed", "steps": 3_000_000, "shard_steps": 100_000}
+BUILD: dict[str, Any] = {"policy": "heuristic", "tier": "mixed", "steps": 1_200_000, "shard_steps": 100_000}
 
 
 def workers() -> list[int]:
