@@ -18,7 +18,7 @@ MODULES = (
     "dt.attention.__main__",
     "torch._dynamo",
 )
-SECONDS = 60
+SECONDS = 180  # a machine may be loaded
 NOTICE = "cartpole-phys: compiling kernels (once per machine)...\n"
 
 _forking = multiprocessing.get_context("forkserver")
