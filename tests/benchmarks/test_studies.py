@@ -1,5 +1,6 @@
 """A study goes on where it was, weighs everybody by the same rules, and its intervals are what they say."""
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Sequence
@@ -40,6 +41,7 @@ from cartpole_phys.physics import Params
 from cartpole_phys.policies.controllers import proportional, swing_up, uniform
 from cartpole_phys.utils.errors import InputError
 from dt.models.recipes import recipe
+from tests.support.commands import FORKING
 
 MIXED = Recipe(policy="heuristic", tier="mixed", steps=3_000)
 WEAK = Recipe(policy="heuristic", tier="weak", steps=1_000)
@@ -60,10 +62,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that train are forked from one that has imported PyTorch, which takes seconds in each."""
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: FORKING)
+
+
 def _timeless(result: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in result.items() if name not in UNTIMED}
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_study_goes_on_where_it_was_and_gives_the_same(folder: Path, tmp_path: Path) -> None:
     cells = [Cell(MIXED, _method("bc"), seed) for seed in range(2)]
     run(cells, PROTOCOL, tmp_path, folder, jobs=2)
@@ -237,6 +246,7 @@ def test_killed_processes_are_told_of() -> None:
         list(finished([_Killed()], jobs=1))
 
 
+@pytest.mark.usefixtures("forked")
 def test_wishes_count_to_the_protocol(folder: Path, tmp_path: Path) -> None:
     cell = Cell(WEAK, _method("decision"), 0)
     run([cell], PROTOCOL, tmp_path, folder, jobs=1)

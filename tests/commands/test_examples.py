@@ -1,15 +1,14 @@
 """The examples do what they say, with the libraries that they are for."""
 
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from cartpole_phys.data.exports.export import export
 from cartpole_phys.data.loading import load_file
+from tests.support.commands import Command
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -23,34 +22,31 @@ RUNNABLE = (
 LINES = 40  # as many as one reads at a glance
 
 
-def _ended(
-    name: str, *words: str, python: str = sys.executable, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    command = [python, "-W", "ignore", str(EXAMPLES / name), *words]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=300, check=False, env={**os.environ, **environment}
-    )
+def _ended(name: str, *words: object, **environment: str) -> tuple[int, str, str]:
+    """The exit code of an example, what it printed, and what it printed as errors."""
+    program = "tests.support.commands:script"
+    return Command(program, EXAMPLES / name, *words, environment=environment).finish()
 
 
-def _run(name: str, *words: str, python: str = sys.executable, **environment: str) -> str:
-    told = _ended(name, *words, python=python, **environment)
-    assert told.returncode == 0, told.stderr
-    return told.stdout
+def _run(name: str, *words: object, **environment: str) -> str:
+    code, output, errors = _ended(name, *words, **environment)
+    assert code == 0, errors
+    return output
 
 
 def test_corl_style(medium_file: Path) -> None:
-    score = float(_run("corl_style_td3_bc.py", str(medium_file), "300").split()[-1])
+    score = float(_run("corl_style_td3_bc.py", medium_file, 300).split()[-1])
     assert 0.0 < score <= 100.0
 
 
 def test_stable_baselines3(medium_file: Path) -> None:
     assert re.search(
-        r"return \d+ ± \d+ after 20 updates", _run("stable_baselines3_offline.py", str(medium_file), "20")
+        r"return \d+ ± \d+ after 20 updates", _run("stable_baselines3_offline.py", medium_file, 20)
     )
 
 
 def test_torchrl(medium_file: Path) -> None:
-    told = _run("torchrl_replay.py", str(medium_file))
+    told = _run("torchrl_replay.py", medium_file)
     assert "4999 transitions" in told  # it leaves out the last row
     assert "observation (256, 4) torch.float32" in told
 
@@ -64,22 +60,22 @@ def test_minari(medium_file: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_without_arguments_they_say_how_they_are_used(name: str) -> None:
-    told = _ended(name)
-    assert (told.returncode, told.stdout) == (1, "")
-    assert f"python {name} " in told.stderr
-    assert "Traceback" not in told.stderr
+    code, output, errors = _ended(name)
+    assert (code, output) == (1, "")
+    assert f"python {name} " in errors
+    assert "Traceback" not in errors
 
 
 def test_discrete_actions_are_refused_in_a_sentence(discrete_file: Path, tmp_path: Path) -> None:
     identity, folder = export(discrete_file, "minari", tmp_path).name, str(tmp_path)
-    for told in (
-        _ended("corl_style_td3_bc.py", str(discrete_file)),
-        _ended("stable_baselines3_offline.py", str(discrete_file)),
+    for code, _, errors in (
+        _ended("corl_style_td3_bc.py", discrete_file),
+        _ended("stable_baselines3_offline.py", discrete_file),
         _ended("minari_to_arrays.py", identity, MINARI_DATASETS_PATH=folder),
     ):
-        assert told.returncode == 1
-        assert re.search(r"^.* actions.*\.$", told.stderr.strip().splitlines()[-1])
-        assert "Traceback" not in told.stderr
+        assert code == 1
+        assert re.search(r"^.* actions.*\.$", errors.strip().splitlines()[-1])
+        assert "Traceback" not in errors
 
 
 @pytest.mark.clients
@@ -87,8 +83,10 @@ def test_d3rlpy(medium_file: Path) -> None:
     data = load_file(medium_file)
     # d3rlpy has no transition from the last row of an episode that did not end by itself.
     transitions = data.steps - (len(data) - int(data.terminations.sum()))
-    told = _run("d3rlpy_td3_bc.py", str(medium_file), "300", python=str(D3RLPY_PYTHON))
-    assert f"episodes {len(data)}, transitions {transitions}" in told
+    command = [D3RLPY_PYTHON, "-W", "ignore", EXAMPLES / "d3rlpy_td3_bc.py", medium_file, "300"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert told.returncode == 0, told.stderr
+    assert f"episodes {len(data)}, transitions {transitions}" in told.stdout
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import runpy
 import sys
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,8 +23,8 @@ MODULES = (
 SECONDS = 180  # a machine may be loaded
 NOTICE = "cartpole-phys: compiling kernels (once per machine)...\n"
 
-_forking = multiprocessing.get_context("forkserver")
-_forking.set_forkserver_preload(list(MODULES))
+FORKING = multiprocessing.get_context("forkserver")
+FORKING.set_forkserver_preload(list(MODULES))
 
 
 def without_notice(stderr: str) -> str:
@@ -45,7 +47,7 @@ class Command:
         self._outputs = [Path(self._folder.name, name) for name in ("output", "errors")]
         words = [program, *map(str, arguments)]
         place = str(folder or Path.cwd())
-        self._process = _forking.Process(target=_run, args=(words, self._outputs, place, environment or {}))
+        self._process = FORKING.Process(target=_run, args=(words, self._outputs, place, environment or {}))
         self._process.start()
 
     def send_signal(self, number: int) -> None:
@@ -69,6 +71,13 @@ class Command:
         self._folder.cleanup()
         assert code is not None, f"still running after {SECONDS} s: {errors}"
         return code, output, errors
+
+
+def script() -> None:
+    """Run the Python file that is the first argument, with the others, and without its warnings."""
+    del sys.argv[0]
+    warnings.simplefilter("ignore")
+    runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def _run(words: list[str], outputs: list[Path], folder: str, environment: Mapping[str, str]) -> None:
