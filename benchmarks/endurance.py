@@ -76,7 +76,7 @@ def endure(task: str, integrator: str, steps: int, seed: int) -> dict[str, Any]:
     for i in range(rounds):
         if i % STEPS_A_DRAW == 0:
             columns.params[:] = draw_params(generator, NUM_ENVS)
-            columns.look_for_differences()
+            columns.select_kernels()
             columns.begin()
         columns.set_actions(draw_actions(generator, NUM_ENVS))
         stepped = columns.step(restart=True)

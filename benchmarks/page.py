@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from cartpole_phys import commands
-from cartpole_phys.utils.errors import require_ending
+from cartpole_phys.utils.errors import require_suffix
 from cartpole_phys.utils.files import atomic_file
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -115,7 +115,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def write(out: Annotated[Path, typer.Option(help="The file.")] = Path("results.html")) -> None:
     """Write the committed results as one page."""
-    require_ending("--out", out, ".html")
+    require_suffix("--out", out, ".html")
     with atomic_file(out) as partial:
         partial.write_text(page(), "utf-8")
     print(f"Wrote {out}.")

@@ -1,7 +1,7 @@
-"""CartPole physics as Gymnasium environments, and offline-RL data sets made from them.
+"""Gymnasium cart-pole environments with exact physics, and offline-RL data sets built from them.
 
-Importing this package registers the environments and nothing else; what needs numba, h5py or torch is
-imported when it is first asked for.
+Importing this package only registers the environments; modules that need numba, h5py or torch are imported
+lazily, on first use.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ __all__ = [*sorted(_LAZY), "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name where it is first used."""
+    """Import a public name on first use."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_LAZY[name]), name)
 
 
 def __dir__() -> list[str]:
-    """Public names, the ones not yet imported included."""
+    """Public names, including those not yet imported."""
     return sorted({*globals(), *_LAZY})
 
 

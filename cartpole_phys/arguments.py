@@ -1,4 +1,4 @@
-"""What ``reset(seed=…, options=…)`` takes."""
+"""Validation of the arguments of ``reset``, ``gym.make`` and ``gym.make_vec``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode
 
 from cartpole_phys.kernels.layout import LARGEST_INTEGER
 from cartpole_phys.physics import Params
-from cartpole_phys.system import CLOCK
+from cartpole_phys.system import TIME_STEP
 from cartpole_phys.task import START_BOUND
 from cartpole_phys.utils.choices import unknown
 from cartpole_phys.utils.errors import InputError, is_integer, is_number
@@ -24,40 +24,40 @@ Seeds = int | Sequence[int | None] | None
 
 
 class Start(NamedTuple):
-    """Where episodes start: at random between bounds, or in given states."""
+    """Distribution of start states: uniform between bounds, or fixed states."""
 
-    low: float  # of each start variable (m, m/s, rad, rad/s), about rest upright or hanging
+    low: float  # of each start variable (m, m/s, rad, rad/s), relative to rest, upright or hanging
     high: float
     states: FloatArray | None = None  # (4, n): x (m), ẋ (m/s), θ (rad), θ̇ (rad/s)
 
 
-LARGEST_START = 1e6  # m, m/s, rad, rad/s: up to here sines and cosines are within 1 ulp
+LARGEST_START = 1e6  # m, m/s, rad, rad/s: sines and cosines are within 1 ulp up to here
 SCALAR_OPTIONS = ("low", "high", "state")
 VECTOR_OPTIONS = (*SCALAR_OPTIONS, "reset_mask")
-PLAIN_START = Start(-START_BOUND, START_BOUND)
+DEFAULT_START = Start(-START_BOUND, START_BOUND)
 
 
 def parse_start(
     options: Mapping[str, Any] | None, num_envs: int, known: tuple[str, ...] = SCALAR_OPTIONS
 ) -> Start:
-    """Where ``options`` let n environments start.
+    """Parse the start-state options of n environments.
 
     ``low`` and ``high`` bound every start variable; ``state`` is (x, ẋ, θ, θ̇) for all environments, or an
-    array (n, 4) with one for each.
+    array (n, 4) with one row per environment.
 
     Args:
         options: as given to ``reset``.
         num_envs: n.
-        known: the options that there are; one that was misspelt would else start episodes anywhere.
+        known: the supported options; others are rejected, because a misspelled option would be ignored.
 
     Raises:
-        InputError: if the options are no mapping or an unknown one is among them, the bounds are not finite
-            numbers with low ≤ high, or the state is no array of finite numbers of shape (4,) or (n, 4).
+        InputError: if the options are not a mapping or include an unknown one, the bounds are not finite
+            numbers with low ≤ high, or the state is not an array of finite numbers of shape (4,) or (n, 4).
     """
     if not isinstance(options, Mapping | None):
         raise InputError(f"Expected options as names and values, got {options!r}.")
     if not options:
-        return PLAIN_START
+        return DEFAULT_START
     others = [name for name in options if name not in known]
     if others:
         raise unknown("reset option", others[0], known)
@@ -73,7 +73,7 @@ def parse_start(
 
 
 def _states(given: Any, num_envs: int) -> FloatArray:
-    """States (4, n)."""
+    """Parse given states (4,) or (n, 4) into an array (4, n)."""
     try:
         states = np.asarray(given)
     except ValueError:
@@ -91,7 +91,7 @@ def _states(given: Any, num_envs: int) -> FloatArray:
 
 
 def parse_mask(options: Mapping[str, Any] | None, num_envs: int) -> Flags:
-    """Which environments ``options["reset_mask"]`` resets, shape (n,); all without it.
+    """The mask of environments to reset, shape (n,): ``options["reset_mask"]``, or all without it.
 
     Raises:
         InputError: if the mask is not a bool array of shape (n,) with at least one True.
@@ -108,10 +108,10 @@ def parse_mask(options: Mapping[str, Any] | None, num_envs: int) -> Flags:
 
 
 def parse_seeds(seed: Seeds, num_envs: int) -> Sequence[int | None]:
-    """One seed per environment: from an int s the range that seeds environment i with s + i, else a list.
+    """One seed per environment: for an int s, the range that seeds environment i with s + i; else a list.
 
     Raises:
-        InputError: on anything but integers of at least 0, or a list of the wrong length.
+        InputError: unless all seeds are integers of at least 0 (or None), in a list of the right length.
     """
     if seed is None:
         return [None] * num_envs
@@ -124,7 +124,7 @@ def parse_seeds(seed: Seeds, num_envs: int) -> Sequence[int | None]:
         raise InputError(f"Expected one seed or {num_envs} seeds, got {len(seed)}.")
     seeds: list[Any] = seed.tolist() if isinstance(seed, np.ndarray) else list(seed)
     numbers = [own for own in seeds if own is not None] if None in seeds else seeds
-    if set(map(type, numbers)) <= {int} and min(numbers, default=0) >= 0:  # calls no function for each seed
+    if set(map(type, numbers)) <= {int} and min(numbers, default=0) >= 0:  # no call per seed
         return seeds
     for own in numbers:
         _check_seed(own)
@@ -132,7 +132,11 @@ def parse_seeds(seed: Seeds, num_envs: int) -> Sequence[int | None]:
 
 
 def _check_seed(seed: Any) -> None:
-    """Raises InputError on a seed of one environment that is no integer of at least 0."""
+    """Check one environment's seed.
+
+    Raises:
+        InputError: unless it is an integer of at least 0.
+    """
     if not (is_integer(seed) and seed >= 0):
         raise InputError(f"Expected seeds as integers of at least 0 or None, got {seed!r}.")
 
@@ -142,10 +146,10 @@ NO_LIMIT = -1  # of steps, as for ``gym.make``
 
 
 def parse_autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
-    """The autoreset mode for its name.
+    """The autoreset mode with this name.
 
     Raises:
-        InputError: if there is no mode of that name.
+        InputError: if no mode has this name.
     """
     try:
         return AutoresetMode(mode)
@@ -154,10 +158,10 @@ def parse_autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
 
 
 def parse_limit(max_episode_steps: Any) -> int:
-    """The number of steps after which episodes are truncated; −1 means none, as for ``gym.make``.
+    """The time limit in steps; −1 means no limit, as for ``gym.make``.
 
     Raises:
-        InputError: on anything but −1 or an integer from 1 to 2**63 - 1.
+        InputError: unless it is −1 or an integer from 1 to 2**63 - 1.
     """
     if is_integer(max_episode_steps):
         if max_episode_steps == NO_LIMIT:
@@ -170,7 +174,7 @@ def parse_limit(max_episode_steps: Any) -> int:
 
 
 def parse_params(params: Any, num_envs: int) -> list[Params]:
-    """One set of parameters for all environments, or where a value is a list, one set for each.
+    """One set of parameters for all environments, or one per environment if any value is a list.
 
     Raises:
         InputError: on an unknown name, a list of the wrong length, or a number out of its range.
@@ -179,8 +183,8 @@ def parse_params(params: Any, num_envs: int) -> list[Params]:
         return [Params.from_mapping(params)]
     lists = {name: value for name, value in params.items() if isinstance(value, (list, tuple, np.ndarray))}
     for name, values in lists.items():
-        if name == CLOCK:
-            raise InputError(f"Expected one {CLOCK} for all environments, got {values!r}.")
+        if name == TIME_STEP:
+            raise InputError(f"Expected one {TIME_STEP} for all environments, got {values!r}.")
         if len(values) != num_envs:
             raise InputError(f"Expected params[{name!r}] with {num_envs} numbers, got {len(values)}.")
     if not lists:
@@ -191,8 +195,8 @@ def parse_params(params: Any, num_envs: int) -> list[Params]:
     ]
 
 
-def spec_of_one(spec: EnvSpec | None) -> EnvSpec | None:
-    """What ``gym.make`` makes one of the environments from; lists of parameters stay lists."""
+def single_env_spec(spec: EnvSpec | None) -> EnvSpec | None:
+    """The spec of a single environment of a vector environment; lists of parameters stay lists."""
     if spec is None:
         return None
     kwargs = {name: value for name, value in spec.kwargs.items() if name not in VECTOR_ONLY}
@@ -200,18 +204,18 @@ def spec_of_one(spec: EnvSpec | None) -> EnvSpec | None:
     return replace(spec, kwargs=kwargs, max_episode_steps=limit)
 
 
-def plain(value: Any) -> Any:
-    """A keyword argument as JSON can hold it."""
+def json_value(value: Any) -> Any:
+    """Convert a keyword argument to JSON types."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: json_value(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [json_value(item) for item in value]
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
-PARAM_OF = {  # CartPole-v1's name -> ours
+PARAM_OF = {  # CartPole-v1's attribute -> parameter of this package
     "masscart": "cart_mass",
     "masspole": "pole_mass",
     "length": "half_length",
@@ -224,24 +228,24 @@ REFUSED = frozenset((*PARAM_OF, *DERIVED, *FIXED))
 
 
 class NoPhysicsAttributes:
-    """An environment on which ``env.gravity = 5.0`` and the like raise instead of being ignored."""
+    """Mixin that makes ``env.gravity = 5.0`` and the like raise instead of having no effect."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute.
 
         Raises:
-            InputError: on one that CartPole-v1 reads its physics from, or a physical parameter's name.
+            InputError: if the attribute is a physics attribute of CartPole-v1 or a physical parameter.
         """
-        if name in REFUSED:  # one look-up, because environments set attributes at each step
+        if name in REFUSED:  # one look-up, because environments set attributes at every step
             raise _refused(name, value)
         super().__setattr__(name, value)
 
 
 def _refused(name: str, value: Any) -> InputError:
-    """The error for one of ``REFUSED``, which says what to do instead."""
+    """The error for setting one of ``REFUSED``, with the alternative."""
     if name == "tau" or PARAM_OF.get(name) == "time_step":
         return InputError(
-            f"Cannot set {name!r} of a running environment; make another one with "
+            f"Cannot set {name!r} of an existing environment; make another one with "
             f'params={{"time_step": {value!r}}}.'
         )
     if name in PARAM_OF:
@@ -250,5 +254,5 @@ def _refused(name: str, value: Any) -> InputError:
             'or with many environments set_attr("params", …).'
         )
     if name in DERIVED:
-        return InputError(f"Cannot set {name!r}, which follows from params; set params instead.")
-    return InputError(f"Cannot set {name!r} of a running environment; make another one instead.")
+        return InputError(f"Cannot set {name!r}, which is derived from params; set params instead.")
+    return InputError(f"Cannot set {name!r} of an existing environment; make another one instead.")

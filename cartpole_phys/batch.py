@@ -1,4 +1,4 @@
-"""n environments of one kind: their memory, and everything that can be done to it."""
+"""A batch of n environments in one array: start, step, observe, snapshot and restore."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cartpole_phys.arguments import PLAIN_START, Start
+from cartpole_phys.arguments import DEFAULT_START, Start
 from cartpole_phys.kernels import layout as m
 from cartpole_phys.kernels.check_actions import set_continuous_actions, set_discrete_actions
 from cartpole_phys.kernels.layout import Settings
@@ -25,7 +25,7 @@ from cartpole_phys.utils.typing import Flags, FloatArray, Observations
 
 
 class Stepped(NamedTuple):
-    """What a step of n environments gives."""
+    """The result of one step of n environments."""
 
     observations: Observations  # (n, obs)
     rewards: FloatArray  # (n,)
@@ -35,22 +35,22 @@ class Stepped(NamedTuple):
 
 
 class Columns:
-    """The memory of n environments, and the views on it that have names."""
+    """The memory of n environments (one column each), with named views of its rows."""
 
     def __init__(self, system: CartPole, num_envs: int) -> None:
-        """Environments with the system's parameters that have not begun an episode yet."""
+        """Allocate environments with the system's parameters; no episode has started yet."""
         self.__setstate__((system, np.zeros((m.ROWS, num_envs)), system.settings.copy()))
         self.set_params([system.params])
 
     def __getstate__(self) -> tuple[CartPole, FloatArray, Settings]:
-        """What a pickle or a copy needs: the views are made anew."""
+        """State for pickling and copying, without the views."""
         return self.system, self.memory, self.settings
 
     def __setstate__(self, state: tuple[CartPole, FloatArray, Settings]) -> None:
         self.system, self.memory, self.settings = state
         counters = self.memory.view(np.int64)
         self.states = self.memory[:4]  # (4, n): x (m), ẋ (m/s), θ (rad), θ̇ (rad/s)
-        self.actions, self.pushes = self.memory[m.ACTION], self.memory[m.PUSH]  # (n,) share, N
+        self.actions, self.pushes = self.memory[m.ACTION], self.memory[m.PUSH]  # (n,) normalized, N
         self.keys = self.memory.view(np.uint64)[m.KEY]  # (n,)
         self.episodes, self.elapsed = counters[m.EPISODE], counters[m.ELAPSED]  # (n,)
         self.done = counters[m.DONE]  # (n,), 1 where the episode is over
@@ -61,36 +61,36 @@ class Columns:
         n, continuous = self.memory.shape[1], self.system.continuous
         self._keep = set_continuous_actions if continuous else set_discrete_actions
         self._kept = (np.dtype(np.float32), (n, 1)) if continuous else (np.dtype(np.int64), (n,))
-        self.look_for_differences()
+        self.select_kernels()
 
     def __len__(self) -> int:
         """The number of environments n."""
         return self.memory.shape[1]
 
-    def begin(self, mask: Flags | None = None, start: Start = PLAIN_START) -> None:
-        """Start the episodes whose keys and numbers stand in the memory, where ``mask`` (n,) is set."""
+    def begin(self, mask: Flags | None = None, start: Start = DEFAULT_START) -> None:
+        """Start the episodes with the keys and numbers in memory, where ``mask`` (n,) is set."""
         mask = np.ones(len(self), dtype=np.bool_) if mask is None else mask
         self._begin(self.memory, self.settings, mask, start.low, start.high)
         if start.states is not None:
             self.states[:, mask] = start.states[:, mask]
 
     def restart(self, observations: Observations) -> Observations:
-        """Start the next episodes where one is over, and put what is seen of them into their rows.
+        """Start the next episode of each finished environment, and overwrite its row of ``observations``.
 
         Returns:
-            the observations that stood in those rows, (k, obs)
+            the replaced final observations, (k, obs)
         """
         replaced = np.empty((np.count_nonzero(self.done), observations.shape[1]), dtype=np.float32)
         self._restart(self.memory, self.settings, START_BOUND, observations, replaced)
         return replaced
 
     def set_actions(self, actions: Any, restart: bool = False) -> None:
-        """Keep the actions (n, 1) or (n,) for the next step.
+        """Store the actions (n, 1) or (n,) of the next step.
 
         Args:
             actions: of all environments.
-            restart: whether those whose episode is over begin the next one in that step; what they are given
-                then does not matter.
+            restart: whether environments whose episode is over start the next one in that step; their
+                actions are then ignored.
 
         Raises:
             InputError: on a wrong shape or kind of number, or an action outside the space; nothing changes.
@@ -104,7 +104,7 @@ class Columns:
         """Advance all environments by one time step under their actions.
 
         Args:
-            restart: whether environments whose episode is over begin the next one instead.
+            restart: whether environments whose episode is over start the next one instead.
         """
         n = len(self)
         observations = np.empty((n, self.system.task.observation_size), dtype=np.float32)
@@ -123,9 +123,9 @@ class Columns:
         return Stepped(observations, rewards, terminated, truncated, any_done)
 
     def observe(self) -> Observations:
-        """What a policy sees of all environments, shape (n, obs)."""
+        """The observations of all environments, shape (n, obs)."""
         if self.system.plain:
-            return self.states.T.astype(np.float32, order="C")  # (4, n) -> (n, 4), with nothing to compile
+            return self.states.T.astype(np.float32, order="C")  # (4, n) -> (n, 4), without compiling
         observations = np.empty((len(self), self.system.task.observation_size), dtype=np.float32)
         observe_columns(self.memory, self.settings, observations)
         return observations
@@ -135,20 +135,20 @@ class Columns:
         return Params(*self.params[:, index].tolist())
 
     def set_params(self, params: Sequence[Params]) -> None:
-        """Give all environments one set of parameters, or each its own.
+        """Set the parameters of all environments, from one shared set or one set each.
 
-        Those that are randomised last until the next episode.
+        Randomized parameters last until the next episode.
         """
         self.params[:] = np.array([own.values for own in params]).T  # (1 or n, 8) -> (8, 1 or n)
-        self.look_for_differences()
+        self.select_kernels()
 
     def restore(self, memory: FloatArray) -> None:
-        """Make the memory equal to one (ROWS, n) kept before."""
+        """Overwrite the memory with a copy (ROWS, n) of an earlier one."""
         self.memory[:] = memory
-        self.look_for_differences()
+        self.select_kernels()
 
-    def look_for_differences(self) -> None:
-        """Choose kernels without code for differences and friction that the parameters do not have."""
+    def select_kernels(self) -> None:
+        """Select the fastest kernels for the parameters: equal or different, with or without friction."""
         alike = not self.system.randomize and (self.params == self.params[:, :1]).all()
         friction = self.system.randomizes(FRICTION) or self.memory[m.CART_FRICTION].any()
         kind = Kind(bool(alike), bool(friction), self.system.plain)
@@ -156,7 +156,7 @@ class Columns:
         self.step_one = step_one_kernel(self.system.integrator, kind.friction, kind.plain)
 
     def diagnostics(self) -> dict[str, FloatArray]:
-        """Energy (J), and distances to the episode's end in x (m) and θ (rad), each (n,)."""
+        """Energy (J), and margins to the termination thresholds in x (m) and θ (rad), each (n,)."""
         values = np.empty((3, len(self)))
         diagnose_columns(self.memory, self.settings, values)
         names = ("energy", "x_margin", "theta_margin")
@@ -168,11 +168,11 @@ class Columns:
 
     @property
     def _tilts(self) -> bool:
-        """Whether an episode can end by a tilt."""
+        """Whether a tilt can terminate an episode."""
         return bool(np.isfinite(self.system.task.theta_threshold))
 
-    def tell(self, stepped: bool) -> dict[str, FloatArray]:
-        """What infos hold of all environments, each (n, …), after a step or else after a reset."""
+    def infos(self, stepped: bool) -> dict[str, FloatArray]:
+        """The infos of all environments, each (n, …), after a step or (``stepped`` False) after a reset."""
         told: dict[str, FloatArray] = {}
         if stepped and self.system.push_rate:
             told["push"] = self.pushes.copy()
@@ -184,7 +184,7 @@ class Columns:
 
 
 def move(system: CartPole, states: FloatArray, forces: FloatArray) -> Flags:
-    """Advance ``states`` (4, n) in place under ``forces`` (n,) in newtons, and say which ones fell, (n,)."""
+    """Advance ``states`` (4, n) in place under ``forces`` (n,) in newtons, and return ``terminated`` (n,)."""
     columns = Columns(system, states.shape[1])
     columns.settings["push_probability"] = 0.0
     columns.states[:], columns.pushes[:] = states, forces
@@ -195,32 +195,32 @@ def move(system: CartPole, states: FloatArray, forces: FloatArray) -> Flags:
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """The state of n environments, from ``get_state``; give it back to ``set_state`` of an equal one."""
+    """The state of n environments, from ``get_state``; ``set_state`` of an equal environment restores it."""
 
     system: CartPole
     memory: FloatArray  # (ROWS, n), see ``kernels/layout.py``
     random_state: Mapping[str, Any]  # of ``np_random``
 
 
-def keep(columns: Columns, generator: np.random.Generator) -> Snapshot:
-    """A snapshot of environments and their random generator."""
+def take_snapshot(columns: Columns, generator: np.random.Generator) -> Snapshot:
+    """Snapshot environments and their random generator."""
     return Snapshot(columns.system, columns.memory.copy(), generator.bit_generator.state)
 
 
-def restore(
+def restore_snapshot(
     snapshot: object, columns: Columns, generator: np.random.Generator, may_be_over: bool = True
 ) -> None:
-    """Make environments and their random generator equal to a snapshot.
+    """Restore environments and their random generator from a snapshot.
 
     Args:
-        snapshot: from ``keep``.
+        snapshot: from ``take_snapshot``.
         columns: the environments.
         generator: their ``np_random``.
-        may_be_over: whether these environments can be in an episode that is over.
+        may_be_over: whether the snapshot may hold finished episodes.
 
     Raises:
-        InputError: if it is no snapshot, or of another system or another number of environments, or of
-            episodes that are over where none may be; nothing changes then.
+        InputError: if it is not a snapshot, has another system or number of environments, or holds finished
+            episodes where none may be; nothing changes then.
     """
     if not isinstance(snapshot, Snapshot):
         raise InputError(f"Expected a snapshot from get_state(), got {type(snapshot).__name__}.")
@@ -235,7 +235,7 @@ def restore(
     if not may_be_over and snapshot.memory.view(np.int64)[m.DONE].any():
         raise InputError(
             'Expected a snapshot without ended episodes for autoreset_mode="SameStep", got one with some; '
-            "restore it in the autoreset mode that it was made in."
+            "restore it in the autoreset mode in which it was taken."
         )
     generator.bit_generator.state = dict(snapshot.random_state)
     columns.restore(snapshot.memory)

@@ -1,4 +1,4 @@
-"""The commands: ``cartpole-phys build``, also as ``build-dataset``, ``check``, ``rebuild`` and ``play``."""
+"""The command line: ``cartpole-phys`` with its subcommands, and ``build-dataset``."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.release.release import publish_plan, release
 from cartpole_phys.data.report.show import show, write_page
 from cartpole_phys.data.tiers import tiers_of
-from cartpole_phys.play import DEFAULT_ENV, SHOVE_SHARE, Game, Playing, cast_for, play_in_window
+from cartpole_phys.play import DEFAULT_ENV, SHOVE_FRACTION, Game, PlaySession, play_in_window, setup_for
 from cartpole_phys.policies.behavior import KINDS
 from cartpole_phys.policies.resolve import NAMES
-from cartpole_phys.utils.errors import InputError, require_ending
+from cartpole_phys.utils.errors import InputError, require_suffix
 from cartpole_phys.utils.files import parse_json
 from cartpole_phys.utils.parallel import processors
 
 POLICIES = ", ".join(KINDS)
 TIER_HELP = "; ".join(f"{policy}: {', '.join(tiers_of(policy))}" for policy in KINDS)
 FACTORY = "MODULE:FACTORY or MODULE:FACTORY(ARGUMENTS)"
-UNPROVEN = 1  # exit code: a gate failed or was not proven, or an array came out otherwise
+UNPROVEN = 1  # exit code: a gate failed or was not proven, or a rebuilt array differs
 
 app = typer.Typer(
-    help="CartPole physics: build and check offline-RL data sets, watch policies at work.",
+    help="CartPole physics: build and validate offline-RL data sets, and watch policies in a window.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -45,7 +45,7 @@ app = typer.Typer(
 
 
 def parse_env_kwargs(text: str) -> dict[str, Any]:
-    """Environment arguments from a JSON object.
+    """Parse environment arguments from a JSON object.
 
     Raises:
         InputError: if the text is not a JSON object.
@@ -65,45 +65,52 @@ def parse_env_kwargs(text: str) -> dict[str, Any]:
 def build(
     policy: Annotated[
         str,
-        typer.Option(help=f"What acts: {POLICIES}, or anyone's policy as {FACTORY}."),
+        typer.Option(help=f"Behavior policy: {POLICIES}, or a custom policy as {FACTORY}."),
     ] = "sac",
-    tier: Annotated[str | None, typer.Option(help=f"How well it acts. {TIER_HELP}.")] = None,
-    env: Annotated[str, typer.Option(help="Any Gymnasium id.")] = DEFAULT_ENV,
-    env_kwargs: Annotated[str, typer.Option(help="Environment arguments as JSON.")] = "{}",
-    name: Annotated[str | None, typer.Option(help="File name without its ending.")] = None,
+    tier: Annotated[str | None, typer.Option(help=f"Quality tier. {TIER_HELP}.")] = None,
+    env: Annotated[str, typer.Option(help="Gymnasium environment id.")] = DEFAULT_ENV,
+    env_kwargs: Annotated[str, typer.Option(help="Environment arguments as a JSON object.")] = "{}",
+    name: Annotated[str | None, typer.Option(help="File name without its extension.")] = None,
     steps: Annotated[
         int | None,
-        typer.Option(help="Number of transitions; 1000000 a policy, and all of a replay, by default."),
+        typer.Option(
+            help="Number of transitions; by default 1000000 per policy, or the whole replay buffer."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Decides every random choice, training included.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of training and collection.")] = 0,
     deterministic: Annotated[
         bool,
-        typer.Option("--deterministic/--stochastic", help="Mean action of a trained agent, or sampled ones."),
+        typer.Option(
+            "--deterministic/--stochastic", help="Mean action of a trained agent, or sampled actions."
+        ),
     ] = False,
     train_steps: Annotated[
-        int | None, typer.Option(help="How long agents learn; as measured for the environment by default.")
+        int | None,
+        typer.Option(help="Training steps of agents; by default the measured number for the environment."),
     ] = None,
     shard_steps: Annotated[
-        int | None, typer.Option(help="Write a folder of files with so many transitions each.")
+        int | None, typer.Option(help="Write a folder of shards with this many transitions each.")
     ] = None,
     d4rl_v2: Annotated[
-        bool, typer.Option("--d4rl-v2-metadata", help="Add D4RL's own groups beside the attributes.")
+        bool, typer.Option("--d4rl-v2-metadata", help="Also write D4RL's metadata groups.")
     ] = False,
     score_episodes: Annotated[
         int | None,
-        typer.Option(help="Episodes that the policy's score is measured on; 1000 by default, if affordable."),
+        typer.Option(
+            help="Episodes to measure the policy's score on; by default 1000, or fewer if they are slow."
+        ),
     ] = None,
     jobs: Annotated[int, typer.Option(help="Threads or processes; 0 for all processors.")] = 0,
     ray: Annotated[
         str | None, typer.Option(help="Build the shards on the Ray cluster at this address, such as auto.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the file.")] = Path("."),
-    retrain: Annotated[bool, typer.Option(help="Train the agent anew even if it is in the cache.")] = False,
-    overwrite: Annotated[bool, typer.Option(help="Replace a file of the same name.")] = False,
+    out: Annotated[Path, typer.Option(help="Output folder.")] = Path("."),
+    retrain: Annotated[bool, typer.Option(help="Retrain the agent even if it is cached.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
     quiet: commands.QuietOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Build an offline-RL data set as D4RL HDF5, and check it."""
+    """Build an offline-RL data set as D4RL HDF5, and validate it."""
     kwargs = parse_env_kwargs(env_kwargs)
     recipe = Recipe(
         env,
@@ -143,12 +150,12 @@ def _summary(built: Built) -> list[str]:
 def check_file(
     file: Annotated[Path, typer.Argument(help="A D4RL HDF5 file, or a folder of shards.")],
     independent: Annotated[
-        bool, typer.Option("--independent", help="Repeat the steps with the scalar environment.")
+        bool, typer.Option("--independent", help="Replay the steps with the scalar environment.")
     ] = False,
     quiet: commands.QuietOption = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Run every gate on a data set; exit code 1 if one fails or proves nothing."""
+    """Run every gate on a data set; exit code 1 if one fails or is not proven."""
     with commands.ProgressBar(quiet or as_json) as progress:
         report = check_with(file, progress, independent)
     if as_json:
@@ -163,13 +170,13 @@ def check_file(
 def rebuild_file(
     file: Annotated[Path, typer.Argument(help="A file from build-dataset, or a folder of shards.")],
     policy: Annotated[
-        str | None, typer.Option(help="MODULE:FACTORY, where that made the file: to say that it may run.")
+        str | None, typer.Option(help="The file's MODULE:FACTORY, to permit running its code.")
     ] = None,
     jobs: Annotated[int, typer.Option(help="Threads or processes; 0 for all processors.")] = 0,
     quiet: commands.QuietOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Make a file's arrays again from its own recipe and weights; exit code 1 if any differs."""
+    """Rebuild a file's arrays from its own recipe and weights; exit code 1 if any differs."""
     with commands.ProgressBar(quiet or as_json) as progress:
         rebuilt = rebuild(file, jobs or processors(), progress, policy)
     if as_json:
@@ -184,22 +191,22 @@ def rebuild_file(
 
 
 def _reason(others: Differences) -> str:
-    """Why rebuilt arrays may differ."""
+    """The possible cause of differences between stored and rebuilt arrays."""
     if not others:
-        return "All that the file records is the same now: it does not hold what its recipe gives."
-    return f"The file was made otherwise: {spelled_out(others)}."
+        return "All recorded versions are the same now, so the file's arrays do not come from its recipe."
+    return f"The file was built with other versions: {spelled_out(others)}."
 
 
 @app.command("show")
 def show_dataset(
     file: Annotated[Path, typer.Argument(help="A D4RL HDF5 file, or a folder of shards.")],
     html: Annotated[
-        Path | None, typer.Option(help="Write a page here instead, with a player for the episodes.")
+        Path | None, typer.Option(help="Write an HTML page with an episode player to this file instead.")
     ] = None,
     quiet: commands.QuietOption = False,
 ) -> None:
-    """Show what is in a data set: returns, lengths, actions, states and gates."""
-    require_ending("--html", html, ".html")
+    """Show a data set's returns, episode lengths, actions, states and gates."""
+    require_suffix("--html", html, ".html")
     with commands.ProgressBar(quiet) as progress:
         shown = show(file, progress)
     if html is None:
@@ -214,12 +221,13 @@ def export_file(
     file: Annotated[Path, typer.Argument(help="A file from build-dataset, or a folder of shards.")],
     to: Annotated[str, typer.Option(help=f"The format: {', '.join(FORMATS)}.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write into; by default the file's, or Minari's data sets.")
+        Path | None,
+        typer.Option(help="Output folder; by default the file's folder, or Minari's data-set folder."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace what is there.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing export.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Write a data set in a format that other trainers read."""
+    """Export a data set to a format that other trainers read."""
     exported = export(file, to, out, overwrite)
     if as_json:
         print(json.dumps({**asdict(exported), "path": str(exported.path)}))
@@ -234,7 +242,7 @@ def fetch_dataset(
     name: Annotated[str, typer.Argument(help="A released data set, such as physcartpole-sac-medium-v0.")],
     quiet: commands.QuietOption = False,
 ) -> None:
-    """Download a released data set into the cache, and print where it is."""
+    """Download a released data set into the cache, and print its path."""
     with commands.ProgressBar(quiet) as progress:
         path = fetch(name, progress)
     commands.say(str(path))
@@ -242,15 +250,15 @@ def fetch_dataset(
 
 @app.command("release")
 def release_catalogue(
-    folder: Annotated[Path, typer.Argument(help="Where everything goes; what is there already is kept.")],
-    only: Annotated[str, typer.Option(help="Only the data sets whose names match, such as '*-sac-*'.")] = "*",
+    folder: Annotated[Path, typer.Argument(help="Output folder; existing data sets in it are kept.")],
+    only: Annotated[str, typer.Option(help="Only data sets whose names match, such as '*-sac-*'.")] = "*",
     jobs: Annotated[int, typer.Option(help="Threads or processes; 0 for all processors.")] = 0,
     plan: Annotated[
-        bool, typer.Option("--publish-plan", help="Build nothing; print the commands that upload the folder.")
+        bool, typer.Option("--publish-plan", help="Only print the commands that upload the folder.")
     ] = False,
     quiet: commands.QuietOption = False,
 ) -> None:
-    """Build the catalogue into a folder that is ready to be uploaded."""
+    """Build the catalog of data sets into a folder that is ready for upload."""
     if plan:
         commands.say(*publish_plan(folder))
         return
@@ -264,29 +272,29 @@ def play(
     policy: Annotated[
         str | None,
         typer.Option(
-            help=f"What acts: {', '.join(NAMES)}, a data set's FILE (what acted in it), or MODULE:FACTORY, "
+            help=f"Policy: {', '.join(NAMES)}, a data set's FILE (its behavior policy), or MODULE:FACTORY, "
             "called without arguments or else with the system. By default lqr, or swing-up."
         ),
     ] = None,
     env: Annotated[
-        str | None, typer.Option(help=f"Environment id; by default FILE's own or {DEFAULT_ENV}.")
+        str | None, typer.Option(help=f"Environment id; by default that of FILE, or {DEFAULT_ENV}.")
     ] = None,
-    env_kwargs: Annotated[str, typer.Option(help="Environment arguments as JSON.")] = "{}",
-    seed: Annotated[int, typer.Option(help="Decides start states and every other chance.")] = 0,
+    env_kwargs: Annotated[str, typer.Option(help="Environment arguments as a JSON object.")] = "{}",
+    seed: Annotated[int, typer.Option(help="Random seed of start states, pushes and policy.")] = 0,
     shove: Annotated[
         float | None,
-        typer.Option(help="Newtons on the cart while an arrow key is held; by default half the full force."),
+        typer.Option(help="Force of a held arrow key in newtons; by default half the full force."),
     ] = None,
-    episodes: Annotated[int | None, typer.Option(help="End after so many episodes.")] = None,
+    episodes: Annotated[int | None, typer.Option(help="Number of episodes; unlimited by default.")] = None,
 ) -> None:
     """Watch a policy in a window, in real time, and shove the cart.
 
-    The arrow keys shove it left and right, R begins the next episode, Space pauses, Escape or Q ends.
+    The left and right arrow keys shove the cart, R starts the next episode, Space pauses, Escape or Q quits.
     """
-    cast = cast_for(policy, env, parse_env_kwargs(env_kwargs))
-    game = Game(cast.system, cast.policy, seed)
-    strength = SHOVE_SHARE * cast.system.params.force_mag if shove is None else shove
-    play_in_window(game, Playing(game, strength, episodes), cast.name)
+    setup = setup_for(policy, env, parse_env_kwargs(env_kwargs))
+    game = Game(setup.system, setup.policy, seed)
+    strength = SHOVE_FRACTION * setup.system.params.force_mag if shove is None else shove
+    play_in_window(game, PlaySession(game, strength, episodes), setup.name)
 
 
 def main() -> None:

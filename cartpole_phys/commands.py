@@ -1,4 +1,4 @@
-"""What all commands share: how they end, and how they show that they are working."""
+"""Shared parts of all commands: errors, signals, exit codes, output and progress bars."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 SOON = 0.01  # s
 HOME_PATH = re.compile(r"(--[\w-]+=|)(~(?:/.*)?)", re.DOTALL)
 
-QuietOption = Annotated[
-    bool, typer.Option(help="Show no progress; what the command prints at its end stays.")
-]
+QuietOption = Annotated[bool, typer.Option(help="Hide progress bars; the result is still printed.")]
 
 
 class Interrupted(BaseException):
@@ -39,7 +37,7 @@ def _interrupt(signal_number: int, frame: FrameType | None) -> None:
 
 
 def _interrupt_again(unraisable: sys.UnraisableHookArgs) -> None:
-    """Raise an interrupt again soon that came where Python only reports it, as in a weakref's callback."""
+    """Raise an interrupt again shortly if Python could only report it, as in a weakref's callback."""
     if isinstance(unraisable.exc_value, Interrupted):
         signal.setitimer(signal.ITIMER_REAL, SOON)
     else:
@@ -47,24 +45,24 @@ def _interrupt_again(unraisable: sys.UnraisableHookArgs) -> None:
 
 
 def _expanded(argument: str) -> str:
-    """An argument as a shell expands it where it stands alone: ``~`` also after ``--option=``."""
+    """Expand ``~`` in an argument, also after ``--option=``, where shells do not."""
     found = HOME_PATH.fullmatch(argument)
     return found[1] + os.path.expanduser(found[2]) if found else argument
 
 
 def say(*lines: str) -> None:
-    """Print lines on stdout, in which no text from a file commands the terminal or begins another line."""
+    """Print lines on stdout, with control characters from untrusted files replaced."""
     print("\n".join(map(printable, lines)))
 
 
 def run(app: Callable[..., Any]) -> None:
-    """Run a command; what a user can mend ends as one line on stderr and exit code 2, without a traceback.
+    """Run a command; user errors end with one line on stderr and exit code 2, without a traceback.
 
-    Signals raise an exception of our own because the command-line library answers Ctrl-C itself.
+    Signals raise this module's ``Interrupted``, because the command-line library handles Ctrl-C itself.
     """
-    warnings.simplefilter("ignore", RuntimeWarning)  # gates, not NumPy, say that numbers are not finite
+    warnings.simplefilter("ignore", RuntimeWarning)  # gates report numbers that are not finite
     warnings.formatwarning = lambda message, *_, **__: f"warning: {printable(str(message))}\n"
-    gc.freeze()  # what was imported stays, so no search for cycles needs to go through it
+    gc.freeze()  # imported objects stay alive: exclude them from garbage collection
     sys.argv[1:] = [_expanded(argument) for argument in sys.argv[1:]]
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -82,14 +80,14 @@ def run(app: Callable[..., Any]) -> None:
         print("error: " + printable(" ".join(str(error).split())), file=sys.stderr)
         sys.exit(BAD_INPUT)
     except Interrupted:
-        print("Interrupted; nothing half-written was left.", file=sys.stderr)
+        print("Interrupted; partial files were removed.", file=sys.stderr)
         sys.exit(INTERRUPTED)
     finally:
-        gc.freeze()  # Python searches once more when it ends, which takes 0.2 s
+        gc.freeze()  # spares the collection at interpreter exit, which takes 0.2 s
 
 
 class ProgressBar:
-    """A command's progress on stderr: one bar a stage, with the latest figures beside it."""
+    """Progress of a command on stderr: one bar per stage, with the latest figures."""
 
     def __init__(self, quiet: bool = False) -> None:
         """Show nothing if ``quiet``."""
@@ -116,37 +114,37 @@ class ProgressBar:
             self._bar.stop()
 
     def stage(self, text: str) -> None:
-        """Begin a new bar."""
+        """Start the bar of a new stage."""
         self._finish_stage(completed=True)
         self._bar.start()
         self._begun = time.monotonic()
         self._task = self._bar.add_task(text, total=None, figures="")
 
     def training(self, steps: int, mean_return: float) -> None:
-        """Show an agent's latest checkpoint."""
+        """Show training steps, speed and the mean return of the latest checkpoint."""
         speed = steps / max(time.monotonic() - self._begun, 1e-9)
         self._update(figures=f"{steps:,} steps, {speed:,.0f}/s, mean return {mean_return:.0f}")
 
     def rows(self, done: int, total: int) -> None:
-        """Show how many transitions there are."""
+        """Show the number of transitions collected or checked."""
         self._update(completed=done, total=total, figures=f"{done:,} of {total:,} transitions")
 
     def episodes(self, done: int, total: int) -> None:
-        """Show how many episodes the score has been measured on."""
+        """Show the number of evaluation episodes played."""
         self._update(completed=done, total=total, figures=f"{done:,} of {total:,} episodes")
 
     def shards(self, done: int, total: int) -> None:
-        """Show how many files are finished."""
+        """Show the number of finished files."""
         self._update(completed=done, total=total, figures=f"{done:,} of {total:,} files")
 
     def fetched(self, done: int, total: int) -> None:
-        """Show how much of a file has come."""
+        """Show the number of downloaded bytes."""
         figures = f"{done / 1e6:.1f} of {total / 1e6:.1f} MB"
         self._update(completed=done, total=total, figures=figures)
 
     def optimizing(self, step: int, steps: int, loss: float) -> None:
-        """Show how far a model is trained, in a stage of its own if none has begun."""
-        if self._task is None:  # only now: an input that is refused before the first step is one line
+        """Show the gradient step, loss and speed of a model in training; start a stage if needed."""
+        if self._task is None:  # not earlier, so that an input error before the first step is a single line
             self.stage("training")
         self._update(completed=step, total=steps)
         speed = self._bar.tasks[-1].speed

@@ -1,4 +1,4 @@
-"""The scalar Gymnasium environment: a thin view of the compiled step of one column."""
+"""The scalar Gymnasium environment: a thin wrapper of the compiled step of one environment."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
-from numpy import empty  # by its name: a look-up less in every step
+from numpy import empty  # by name: spares an attribute look-up in every step
 
 from cartpole_phys.arguments import NoPhysicsAttributes, parse_seeds, parse_start
-from cartpole_phys.batch import Columns, Snapshot, keep, restore
+from cartpole_phys.batch import Columns, Snapshot, restore_snapshot, take_snapshot
 from cartpole_phys.numeric.philox import key_from_generator
 from cartpole_phys.physics import Params
 from cartpole_phys.spaces import action_space, executed, observation_space
-from cartpole_phys.system import CLOCK, Arguments, CartPole
+from cartpole_phys.system import TIME_STEP, Arguments, CartPole
 from cartpole_phys.utils.choices import unknown
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.typing import FloatArray, Observations
@@ -27,23 +27,23 @@ METADATA: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 50
 
 
 def check_render_mode(mode: Any, modes: Sequence[str]) -> str | None:
-    """A render mode, once it is clear that there is such a one.
+    """Check and return a render mode.
 
     Raises:
-        InputError: on another one than ``modes`` and None.
+        InputError: unless it is one of ``modes`` or None.
     """
     if mode is not None and mode not in modes:
         raise unknown("render_mode", mode, modes, ", or None")
     return None if mode is None else str(mode)
 
 
-def pictures_a_second(system: CartPole) -> int:
-    """How many steps make a second: the pace of real time for one picture a step."""
+def frames_per_second(system: CartPole) -> int:
+    """Frames per second of real time at one frame per step."""
     return max(1, round(1.0 / system.params.time_step))
 
 
 def changed_params(current: Params, wanted: Any, system: CartPole) -> Params:
-    """The parameters ``wanted``: all of them, or names and numbers that replace those of ``current``.
+    """The parameters ``wanted``: a full ``Params``, or names and numbers that replace those of ``current``.
 
     Raises:
         InputError: on an unknown name, a number out of its range, or another time step than the system's.
@@ -52,7 +52,7 @@ def changed_params(current: Params, wanted: Any, system: CartPole) -> Params:
     if params.time_step != system.params.time_step:
         raise InputError(
             f"Expected the time step of {system.params.time_step:g} s that the environment was made with, "
-            f"got {params.time_step:g}; make another environment for another {CLOCK}."
+            f"got {params.time_step:g}; make another environment for another {TIME_STEP}."
         )
     return params
 
@@ -62,7 +62,7 @@ class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observations, Any]):
 
     ## Description
     The cart-pole of Barto, Sutton and Anderson (1983) with the equations of motion from its Lagrangian,
-    integrated with semi-implicit Euler by default. docs/environment.md tells more.
+    integrated with semi-implicit Euler by default; see docs/environment.md.
 
     ## Action
     ``PhysCartPole-v0``: ``Box(-1, 1, (1,), float32)``, times ``force_mag`` newtons; finite values out of
@@ -74,30 +74,30 @@ class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observations, Any]):
     Swing-up: ``Box(5)`` of x, ẋ, cosθ, sinθ, θ̇.
 
     ## Rewards
-    1 for every step, the one that ends the episode included. Swing-up: in [0, 1], see ``task.reward_of``.
+    1 for every step, including the terminating one. Swing-up: in [0, 1], see ``task.reward_of``.
 
     ## Starting State
     Each variable uniform in ±0.05 about rest, upright or (swing-up) hanging;
     ``reset(options={"low": …, "high": …})`` chooses other bounds, ``{"state": (x, ẋ, θ, θ̇)}`` a state.
 
     ## Episode End
-    Terminates when |x| > 2.4 m or (but in the swing-up) |θ| > 12°; truncates after 500 steps.
+    Terminates when |x| > 2.4 m or, except in the swing-up, |θ| > 12°; truncates after 500 steps.
 
     ## Arguments
     * ``integrator``: ``"semi_implicit_euler"`` (default), ``"euler"``, which is CartPole-v1's,
-      ``"symplectic_euler"`` or ``"rk4"``; ``cartpole_phys.kernels.integrators`` says which to use when.
+      ``"symplectic_euler"`` or ``"rk4"``; see ``cartpole_phys.kernels.integrators`` for how to choose.
     * ``params``: physical parameters by name, for example ``{"pole_mass": 0.2}``; see ``physics.Params``.
-    * ``substeps``: steps of integration to a time step, 1 by default.
-    * ``push_rate``: random pushes on the cart a second, 0 by default; ``info["push"]`` has each step's, in N.
+    * ``substeps``: integration steps per time step, 1 by default.
+    * ``push_rate``: random pushes on the cart per second, 0 by default; ``info["push"]`` is the push in N.
     * ``push_size``: the largest push, 10 N by default; pushes are uniform in ± this and last one step.
-    * ``randomize``: parameters drawn anew for each episode, uniform between two ends, for example
+    * ``randomize``: parameters drawn for each episode, uniform between two bounds, for example
       ``{"pole_mass": [0.05, 0.2]}``; ``info["params"]`` has all eight, in the order of ``physics.Params``.
-    * ``observation_noise``: half-width of the uniform errors of what is observed, one number for x, ẋ, θ, θ̇
-      or four (m, m/s, rad, rad/s); 0 by default. State, reward and end know no noise.
-    * ``diagnostics``: whether infos hold ``energy`` (J) and the distances to the episode's end, ``x_margin``
-      (m) and ``theta_margin`` (rad, not in the swing-up), negative beyond it; False by default.
-    * ``render_mode``: ``None``, ``"human"``, a window in real time, or ``"rgb_array"``; ``render.draw`` says
-      what can be seen.
+    * ``observation_noise``: half-width of uniform observation noise, one number for all of x, ẋ, θ, θ̇ or
+      four (m, m/s, rad, rad/s); 0 by default. It does not affect state, reward or termination.
+    * ``diagnostics``: whether infos hold ``energy`` (J) and the margins to the termination thresholds,
+      ``x_margin`` (m) and ``theta_margin`` (rad, not in the swing-up), negative beyond; False by default.
+    * ``render_mode``: ``None``, ``"human"``, a window in real time, or ``"rgb_array"``; see
+      ``rendering.draw``.
 
     ## Version History
     * v0: first release.
@@ -116,13 +116,13 @@ class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observations, Any]):
 
         Raises:
             UnexpectedArgumentError: on an unknown argument, an ``InputError`` and a ``TypeError``.
-            InputError: on an unknown render mode, or a value out of its range.
+            InputError: on an unknown render mode, or a value out of range.
         """
         self._set_up(CartPole.from_arguments(task, continuous, arguments), render_mode)
 
     @classmethod
-    def of_system(cls, system: CartPole, render_mode: str | None = None) -> PhysCartPoleEnv:
-        """An environment of a system that was checked before."""
+    def from_system(cls, system: CartPole, render_mode: str | None = None) -> PhysCartPoleEnv:
+        """Create an environment from an already validated system."""
         env = cls.__new__(cls)
         env._set_up(system, render_mode)
         return env
@@ -130,14 +130,14 @@ class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observations, Any]):
     def _set_up(self, system: CartPole, render_mode: str | None) -> None:
         self.system = system
         self.render_mode = check_render_mode(render_mode, RENDER_MODES)
-        self.metadata = {"render_modes": list(RENDER_MODES), "render_fps": pictures_a_second(system)}
+        self.metadata = {"render_modes": list(RENDER_MODES), "render_fps": frames_per_second(system)}
         self.observation_space = observation_space(system.task)
         self.action_space: spaces.Space[Any] = action_space(system.continuous)
         self.columns = Columns(system, 1)
         self._memory, self._settings = self.columns.memory, self.columns.settings
         self._shape = (system.task.observation_size,)
-        self._share = self._continuous_share if system.continuous else self._discrete_share
-        self._steps_only = not system.tells and render_mode != "human"
+        self._normalize = self._normalize_continuous if system.continuous else self._normalize_discrete
+        self._steps_only = not system.has_infos and render_mode != "human"
         self._started = False
         self._window: Any = None
 
@@ -148,9 +148,9 @@ class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observations, Any]):
 
     @property
     def params(self) -> Params:
-        """The physical parameters of the current episode; set names and numbers, or all of them.
+        """The physical parameters of the current episode; assign names and numbers, or a full ``Params``.
 
-        What is set stays in later episodes, but for parameters that are randomised.
+        Assigned values persist in later episodes, except for randomized parameters.
 
         Raises:
             InputError: on an unknown name, a number out of its range, or another time step.
@@ -167,12 +167,12 @@ class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observations, Any]):
         """Start the next episode; with a seed, episode 0 of that seed.
 
         Args:
-            seed: decides all randomness from here on.
+            seed: random seed of this and all later episodes.
             options: ``low`` and ``high`` bound the start variables; ``state`` is (x, ẋ, θ, θ̇).
 
         Raises:
-            InputError: on a seed that is no integer of at least 0, an unknown option, bounds that are not
-                finite numbers with low ≤ high, or a state that is not four; the state is untouched.
+            InputError: on a seed that is not an integer of at least 0, an unknown option, bounds that are not
+                finite numbers with low ≤ high, or a state that is not four; the state is unchanged.
         """
         start = parse_start(options, 1)
         if seed is not None:
@@ -189,67 +189,67 @@ class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observations, Any]):
             observation = columns.observe()[0]
         if self._steps_only:
             return observation, {}
-        return observation, self._show_and_tell(stepped=False)
+        return observation, self._render_and_infos(stepped=False)
 
     def step(self, action: Any) -> tuple[Observations, float, bool, bool, dict[str, Any]]:
-        """Hold the action's force for one time step.
+        """Advance by one time step, with the action's force held constant.
 
         Raises:
-            InputError: on an action of the wrong shape or kind, or not finite; the state is untouched.
+            InputError: on an action of the wrong shape or kind, or not finite; the state is unchanged.
             ResetNeeded: before the first reset.
         """
         if not self._started:
             raise _reset_needed("step")
-        share = self._share(action)
+        normalized = self._normalize(action)
         observation = empty(self._shape, FLOAT32)
-        reward, terminated = self.columns.step_one(self._memory, self._settings, share, observation)
+        reward, terminated = self.columns.step_one(self._memory, self._settings, normalized, observation)
         if self._steps_only:
             return observation, reward, terminated, False, {}
-        return observation, reward, terminated, False, self._show_and_tell(stepped=True)
+        return observation, reward, terminated, False, self._render_and_infos(stepped=True)
 
-    def _continuous_share(self, action: Any) -> float:
-        """The share of the full force for an action, quickly for what policies usually give."""
+    def _normalize_continuous(self, action: Any) -> float:
+        """The normalized action in [−1, 1], with a fast path for float32 arrays."""
         if type(action) is np.ndarray and action.shape == (1,) and action.dtype == FLOAT32:
-            share = float(action[0])
-            if -1.0 <= share <= 1.0:
-                return share
+            normalized = float(action[0])
+            if -1.0 <= normalized <= 1.0:
+                return normalized
         return float(executed(self.system.action_space, action, None)[0])
 
-    def _discrete_share(self, action: Any) -> float:
-        """Likewise for 0 and 1, full force to the left and to the right."""
+    def _normalize_discrete(self, action: Any) -> float:
+        """The normalized action −1 or 1 of a discrete action 0 or 1, with a fast path for integers."""
         if type(action) in (int, np.int64) and 0 <= action <= 1:
             return 1.0 if action else -1.0
         return 2.0 * float(executed(self.system.action_space, action, None)) - 1.0
 
-    def _show_and_tell(self, stepped: bool) -> dict[str, Any]:
-        """The info of a step or a reset; in human mode the window shows it too."""
+    def _render_and_infos(self, stepped: bool) -> dict[str, Any]:
+        """Render in human mode, and return the info of a step or a reset."""
         if self.render_mode == "human":
             self.render()
-        told = self.columns.tell(stepped)
-        return {name: values[0] if values.ndim > 1 else float(values[0]) for name, values in told.items()}
+        infos = self.columns.infos(stepped)
+        return {name: values[0] if values.ndim > 1 else float(values[0]) for name, values in infos.items()}
 
     def get_state(self) -> Snapshot:
-        """Everything that decides how this environment goes on; the time limit of a wrapper is not in it.
+        """A snapshot of the full state, including the random state but not the time limit of a wrapper.
 
         Raises:
             ResetNeeded: before the first reset.
         """
         if not self._started:
             raise _reset_needed("keep the state of")
-        return keep(self.columns, self.np_random)
+        return take_snapshot(self.columns, self.np_random)
 
     def set_state(self, snapshot: Snapshot) -> Observations:
-        """Go on from a snapshot, identically, and return the observation there.
+        """Restore a snapshot, to continue identically, and return the observation.
 
         Raises:
-            InputError: if it is not a snapshot of an equal environment; the state is untouched.
+            InputError: if it is not a snapshot of an equal environment; the state is unchanged.
         """
-        restore(snapshot, self.columns, self.np_random)
+        restore_snapshot(snapshot, self.columns, self.np_random)
         self._started = True
         return self.columns.observe()[0]
 
     def render(self) -> Any:
-        """The current state: an image (H, W, 3) of uint8, or None where a window shows it.
+        """Render the current state: an image (H, W, 3) of uint8, or None in human mode.
 
         Raises:
             DependencyNotInstalled: without pygame.
@@ -264,15 +264,15 @@ class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observations, Any]):
         from cartpole_phys.rendering.draw import draw
         from cartpole_phys.rendering.window import Window
 
-        picture = draw(self.columns, 0)
+        frame = draw(self.columns, 0)
         if self.render_mode == "rgb_array":
-            return picture
+            return frame
         self._window = self._window or Window(self.metadata["render_fps"])
-        self._window.show(picture)
+        self._window.show(frame)
         return None
 
     def close(self) -> None:
-        """Close the window, if there is one; rendering again opens another."""
+        """Close the window, if one is open; rendering again opens another."""
         if self._window is not None:
             self._window.close()
             self._window = None

@@ -1,4 +1,4 @@
-"""The linearised motion about any state, for linear controllers and for analysis."""
+"""The linearized motion about any state, for linear controllers and for analysis."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Linearization(NamedTuple):
 
 
 class _Gradient(NamedTuple):
-    """A quantity and its derivatives by θ, θ̇ and F."""
+    """A quantity and its derivatives with respect to θ, θ̇ and F."""
 
     value: float
     by_theta: float
@@ -29,10 +29,10 @@ class _Gradient(NamedTuple):
 
 
 def linearize(state: FloatArray, force: float = 0.0, params: Params | None = None) -> Linearization:
-    """The analytic linearisation of the motion about ``state`` (4,) and ``force`` (N).
+    """The analytic linearization of the motion about ``state`` (4,) and ``force`` (N).
 
-    Friction of the cart keeps the direction that it has at the state. It has no derivative where the cart
-    stands, and is left out there, also of a cart that it holds: a regulator is for the motion about rest.
+    Cart friction keeps the direction that it has at the state. It is not differentiable at rest (ẋ = 0) and
+    is omitted there, even for a cart that it holds: a regulator is designed for the motion about rest.
     """
     p = params or Params()
     theta, theta_dot = float(state[2]), float(state[3])

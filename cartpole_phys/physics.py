@@ -1,4 +1,4 @@
-"""The motion of a cart with a pole: parameters, accelerations and energy. Knows no reward.
+"""Cart-pole physics: parameters, accelerations and energy.
 
 θ = 0 is upright, l is half the pole's length (a uniform rod), M the cart's mass, m the pole's, F the force
 on the cart. Lagrange's equations, with f_c the friction of the cart and μ_p that of the pivot:
@@ -7,8 +7,8 @@ on the cart. Lagrange's equations, with f_c the friction of the cart and μ_p th
     m l ẍ cosθ + (4/3) m l² θ̈ − m g l sinθ = −μ_p θ̇
 
 The cart's friction is Coulomb's, f_c = μ_c |N| sgn(ẋ) with N = (M+m) g − m l (θ̈ sinθ + θ̇² cosθ) the normal
-force: a pole that whirls fast enough lifts the cart against the underside of its track. ``friction.py``
-bounds what it does within a step. Everything is float64 and in SI units.
+force: a pole that spins fast enough lifts the cart against the underside of its track.
+``kernels/friction.py`` limits its effect within a step. Everything is float64 and in SI units.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ State = tuple[float, float, float, float]  # x (m), ẋ (m/s), θ (rad), θ̇ (r
 ParamValues = tuple[float, float, float, float, float, float, float, float]  # ``Params`` in field order
 MAY_BE_ZERO = ("cart_friction", "pole_damping")
 
-# Within these, corners included, random steps stay finite with every integrator (benchmarks/endurance.py).
-# What is outside is accepted, but explicit integration may blow up: in 0.03 s a heavy pole on a light cart
-# turns so far that even rk4 multiplies its energy.
+# Within these ranges, corners included, random steps stay finite with every integrator
+# (benchmarks/endurance.py). Values outside are accepted, but explicit integration may diverge: in 0.03 s a
+# heavy pole on a light cart turns so far that even rk4 multiplies its energy.
 RANGES = {
     "gravity": (1.0, 30.0),  # m/s²
     "cart_mass": (0.2, 20.0),  # kg
@@ -46,7 +46,7 @@ DAMPING_LIMIT = 1.0 / 3.0  # of pole_damping × time_step in m l²
 
 
 class Constants(NamedTuple):
-    """The numbers that the equations of motion use."""
+    """The constants in the equations of motion."""
 
     gravity: float  # m/s²
     total_mass: float  # M + m, kg
@@ -56,23 +56,23 @@ class Constants(NamedTuple):
     cart_friction: float  # μ_c, dimensionless
     spin_damping: float  # μ_p / (m l), m/(rad·s)
     time_step: float  # of one substep, s
-    near_upright: bool  # promises |θ| < π/4, which spares the angle's reduction and changes no bit
-    rubs: bool  # whether friction acts on the cart: μ_c is not 0
+    near_upright: bool  # guarantees |θ| < π/4: skips the angle's reduction, with the same bits
+    has_friction: bool  # whether μ_c is not 0
 
 
 @dataclass(frozen=True)
 class Params:
     """Physical parameters of one cart and pole; the defaults are those of Gymnasium's CartPole-v1.
 
-    Quantities that follow from others are properties, so they can never be out of date.
+    Derived quantities are properties, so they are always up to date.
     """
 
     gravity: float = 9.8  # m/s²
     cart_mass: float = 1.0  # kg
     pole_mass: float = 0.1  # kg
-    half_length: float = 0.5  # m, pivot to centre of mass
+    half_length: float = 0.5  # m, pivot to center of mass
     force_mag: float = 10.0  # N, the force of action 1
-    time_step: float = 0.02  # s, during which the force is held
+    time_step: float = 0.02  # s, the force is constant during it
     cart_friction: float = 0.0  # μ_c, Coulomb's coefficient between cart and track, dimensionless
     pole_damping: float = 0.0  # μ_p, viscous friction of the pivot, N·m·s/rad
 
@@ -87,18 +87,18 @@ class Params:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, float] | None) -> Params:
-        """Parameters from names and values; names left out keep their defaults.
+        """Parameters from names and values; omitted names keep their defaults.
 
         Raises:
-            InputError: on anything but names and numbers, an unknown name, or a number out of its range.
+            InputError: unless it maps known names to numbers in range.
         """
         return cls().changed({} if values is None else values)
 
     def changed(self, values: Mapping[str, float]) -> Params:
-        """These parameters with some replaced, by name.
+        """A copy with some parameters replaced, by name.
 
         Raises:
-            InputError: on anything but names and numbers, an unknown name, or a number out of its range.
+            InputError: unless it maps known names to numbers in range.
         """
         if not isinstance(values, Mapping):
             raise InputError(
@@ -116,18 +116,18 @@ class Params:
         return self.cart_mass + self.pole_mass
 
     def as_mapping(self) -> dict[str, float]:
-        """Names and values, as ``from_mapping`` takes them."""
+        """Names and values, the inverse of ``from_mapping``."""
         return asdict(self)
 
     @property
     def values(self) -> ParamValues:
-        """The values in field order, as the kernels read them."""
+        """The values in field order, for the kernels."""
         return cast(ParamValues, tuple(getattr(self, field.name) for field in fields(self)))
 
 
 @inlined
 def constants_of(params: ParamValues, substeps: int, near_upright: bool) -> Constants:
-    """The constants of one set of parameters, for ``substeps`` integrations to a time step."""
+    """The constants for one set of parameters and ``substeps`` integration steps per time step."""
     gravity, cart_mass, pole_mass, half_length, _, time_step, cart_friction, pole_damping = params
     total_mass, mass_length = cart_mass + pole_mass, pole_mass * half_length
     return Constants(
@@ -150,13 +150,13 @@ def acceleration(
 ) -> tuple[float, float]:
     """Accelerations of the cart (m/s²) and of the pole (rad/s²) under a force in newtons.
 
-    ``x_dot`` says by its sign which way the cart's friction acts, and nothing else. With friction it is not
-    0.
+    Only the sign of ``x_dot`` matters: it is the direction of motion that friction opposes. With friction it
+    must not be 0.
 
     Source: Lagrange's equations above, solved for θ̈ first; without friction equal to equations 23 and 24 of
     R. Florian, "Correct equations for the dynamics of the cart-pole system" (2007).
     """
-    if constants.rubs:
+    if constants.has_friction:
         return with_cart_friction(x_dot, theta, theta_dot, force, constants)[:2]
     gravity, _, inverse_total_mass, mass_length, half_length, _, spin_damping, _, near_upright, _ = constants
     sine, cosine = sin_cos_near_zero(theta) if near_upright else sin_cos(theta)
@@ -171,16 +171,16 @@ def acceleration(
 def with_cart_friction(
     x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
 ) -> tuple[float, float, float]:
-    """Accelerations and normal force (N) with Coulomb friction on a cart that moves.
+    """Accelerations and normal force (N) with Coulomb friction on a moving cart.
 
-    First as if the track carried the cart; where the normal force would be negative, the cart presses
-    against the underside of its track, and the friction on it still opposes the motion.
+    The normal force is first assumed positive; if it comes out negative, the cart presses against the
+    underside of its track, and the friction on it still opposes the motion.
     """
-    # Both ways for either sign of ẋ, so that the compiler works them out once for all that ask.
+    # Both directions for either sign of ẋ, so that the compiler computes them once for all callers.
     to_the_left = sliding(theta, theta_dot, force, constants.cart_friction, constants)
     to_the_right = sliding(theta, theta_dot, force, -constants.cart_friction, constants)
     carried = to_the_left[2] if x_dot > 0.0 else to_the_right[2]
-    leftward = (x_dot > 0.0) != (carried < 0.0)  # which way friction acts
+    leftward = (x_dot > 0.0) != (carried < 0.0)  # direction of the friction term
     return (
         to_the_left[0] if leftward else to_the_right[0],
         to_the_left[1] if leftward else to_the_right[1],
@@ -192,7 +192,7 @@ def with_cart_friction(
 def sliding(
     theta: float, theta_dot: float, force: float, slip: float, constants: Constants
 ) -> tuple[float, float, float]:
-    """Accelerations and normal force (N) for a friction of ``slip`` × the normal force against +x."""
+    """Accelerations and normal force (N) with a friction of ``slip`` × the normal force in direction −x."""
     gravity, total_mass, inverse_total_mass, mass_length, half_length, _, spin_damping, _, _, _ = constants
     sine, cosine = sin_cos(theta)
     spin = mass_length * theta_dot * theta_dot
@@ -217,14 +217,14 @@ def mechanical_energy(x_dot: float, theta: float, theta_dot: float, constants: C
 
 @kernel
 def energies(states: FloatArray, params: ParamValues, energy: FloatArray) -> None:
-    """Write the energies (J) of states (4, n)."""
+    """Write the mechanical energies (J) of states (4, n)."""
     constants = constants_of(params, 1, False)
     for i in range(states.shape[1]):
         energy[i] = mechanical_energy(states[1, i], states[2, i], states[3, i], constants)
 
 
 def energy(states: FloatArray, params: Params) -> FloatArray:
-    """Mechanical energy in joules of states (4, …), shape (…); hanging at rest has −m g l.
+    """Mechanical energy in joules of states (4, …), shape (…); it is −m g l hanging at rest.
 
     E = ½ (M+m) ẋ² + m l ẋ θ̇ cosθ + ⅔ m l² θ̇² + m g l cosθ.
     """

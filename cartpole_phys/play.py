@@ -1,7 +1,7 @@
-"""A policy at work in a window, in real time, and a player who shoves the cart with the arrow keys.
+"""Interactive play: a policy controls the cart-pole in a window while the user shoves the cart.
 
-``Game`` is the cart-pole with its policy and knows no window; ``Keys`` is what a player wants, read from
-the window's events; ``play_in_window`` brings both together.
+``Game`` is the cart-pole with its policy, without a window; ``Keys`` holds the user's input, read from the
+window's events; ``play_in_window`` combines them.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from cartpole_phys.system import CartPole
 from cartpole_phys.utils.errors import InputError
 
 DEFAULT_ENV = "PhysCartPole-v0"
-SHOVE_SHARE = 0.5  # of the largest force: the regulator withstands that for as long as the key is held
-MOST_PICTURES = 60  # a second; shorter time steps share a picture
-REST = 0.8  # s that the end of an episode stays in view
+SHOVE_FRACTION = 0.5  # of the full force: the regulator withstands it for as long as the key is held
+MAX_FRAME_RATE = 60  # per second; with shorter time steps, a frame covers several steps
+REST = 0.8  # s to show the end of an episode
 HELP = "← → shove, R restart, Space pause, Q quit"
 
 
 class Game:
-    """One cart-pole under a policy, advanced step by step with shoves on top.
+    """One cart-pole under a policy, advanced step by step, with additional shoves.
 
-    Without shoves the episodes of a compiled policy are those of a rollout with the same seed. Those of a
-    policy in Python may differ: a rollout lets it act for a batch of episodes at once, with one generator
-    for all of them, and here each episode is a batch of its own.
+    Without shoves, the episodes of a compiled policy equal those of a rollout with the same seed. Episodes of
+    a Python policy may differ: a rollout queries it for a batch of episodes with one generator, while here
+    each episode is a batch of size 1.
     """
 
     def __init__(self, system: CartPole, policy: Policy | CompiledPolicy, seed: int) -> None:
-        """Begin episode 0 of a seed.
+        """Start episode 0 of a seed.
 
         Raises:
-            InputError: on a seed that is no integer of at least 0.
+            InputError: on a seed that is not an integer of at least 0.
         """
         self.system, self.columns = system, Columns(system, 1)
-        self.columns.settings["push_probability"] = 0.0  # pushes are drawn here, to have shoves added
+        self.columns.settings["push_probability"] = 0.0  # ``step`` draws pushes itself, to add shoves
         self.columns.keys[0], self.columns.episodes[0] = key_from_seed(seed), -1
         self._policy: Policy = (
             StepwisePolicy(policy, self.columns) if isinstance(policy, CompiledPolicy) else policy
@@ -58,7 +58,7 @@ class Game:
 
     @property
     def episode(self) -> int:
-        """The number of the episode, from 0."""
+        """The index of the episode, from 0."""
         return int(self.columns.episodes[0])
 
     @property
@@ -72,19 +72,19 @@ class Game:
         return bool(self.columns.done[0])
 
     def restart(self) -> None:
-        """Begin the next episode."""
+        """Start the next episode."""
         self.columns.episodes[0] += 1
         self.columns.begin()
         self._policy.begin(1, policy_generator(self.columns.keys[0], self.episode))
         self._observations, self._rewards = self.columns.observe(), np.zeros(1)
-        self.total, self.fallen = 0.0, False  # return so far; whether the episode ended before its time
+        self.total, self.terminated = 0.0, False  # return so far; whether the state is terminal
 
     def step(self, shove: float = 0.0) -> None:
-        """Advance by one time step, during which ``shove`` newtons act on the cart beside all else.
+        """Advance by one time step, with an additional force of ``shove`` newtons on the cart.
 
         Raises:
             ResetNeeded: if the episode is over.
-            InputError: if the policy gives an action that is none.
+            InputError: if the policy returns an invalid action.
         """
         if self.over:
             raise ResetNeeded("The episode is over; call restart() first.")
@@ -95,18 +95,18 @@ class Game:
         stepped = columns.step()
         self._observations, self._rewards = stepped.observations, stepped.rewards
         self.total += float(stepped.rewards[0])
-        self.fallen = bool(stepped.terminated[0])
+        self.terminated = bool(stepped.terminated[0])
 
 
 class Keys:
-    """What the player wants, from the events of the keyboard and of the window's X button.
+    """The user's input, from events of the keyboard and the window's close button.
 
-    An arrow key shoves while it is held, and for one picture at least, however short it was tapped. Key
-    presses are followed one by one instead of asking for the keyboard's state, so that none is missed.
+    An arrow key shoves while it is held, and for at least one frame, however short the tap. Key events are
+    processed instead of polling the keyboard's state, so that no tap is missed.
     """
 
     def __init__(self) -> None:
-        """Nothing pressed yet."""
+        """Start with no key pressed."""
         pygame = load_pygame()
         self._pygame = pygame
         self._sides = {pygame.K_LEFT: -1, pygame.K_RIGHT: 1}
@@ -116,11 +116,11 @@ class Keys:
 
     @property
     def side(self) -> int:
-        """Where the player shoves: −1 left, 1 right, 0 not at all or both ways."""
+        """The direction of the shove: −1 left, 1 right, 0 for neither or both."""
         return sum(self._sides[key] for key in self._held | self._tapped)
 
     def read(self, events: Iterable[Any]) -> None:
-        """Take note of the events since the last picture."""
+        """Process the events since the last frame."""
         self._tapped, self.restart = set(), False
         for event in events:
             if event.type == self._pygame.QUIT:
@@ -142,19 +142,19 @@ class Keys:
             self.quit = True
 
 
-class Playing:
-    """What happens from picture to picture: steps, shoves, and what comes after an episode's end."""
+class PlaySession:
+    """The frame loop's logic: steps, shoves, pauses and restarts."""
 
     def __init__(
-        self, game: Game, shove: float, episodes: int | None, tell: Callable[[str], None] = print
+        self, game: Game, shove: float, episodes: int | None, report: Callable[[str], None] = print
     ) -> None:
-        """Play a game.
+        """Set up a session.
 
         Args:
-            game: what is played.
-            shove: newtons on the cart while an arrow key is held.
-            episodes: how many are played to their end; None for no end.
-            tell: is given a line on each finished episode.
+            game: the cart-pole and its policy.
+            shove: force of a held arrow key, N.
+            episodes: number of episodes to play to their end; None for no limit.
+            report: called with one line about each finished episode.
 
         Raises:
             InputError: if the shove is not a finite number of at least 0, or there are fewer than 1 episodes.
@@ -163,14 +163,14 @@ class Playing:
             raise InputError(f"Expected --shove as a finite number of newtons of at least 0, got {shove!r}.")
         if episodes is not None and episodes < 1:
             raise InputError(f"Expected --episodes of at least 1, got {episodes}.")
-        self._game, self._shove, self._episodes, self._tell = game, shove, episodes, tell
+        self._game, self._shove, self._episodes, self._report = game, shove, episodes, report
         time_step = game.system.params.time_step
-        self._steps = max(1, int(1 / (MOST_PICTURES * time_step)))  # to a picture
-        self.pictures_a_second = 1 / (time_step * self._steps)
-        self._finished, self._rest = 0, 0  # episodes; pictures until the next one begins
+        self._steps = max(1, int(1 / (MAX_FRAME_RATE * time_step)))  # per frame
+        self.frames_per_second = 1 / (time_step * self._steps)
+        self._finished, self._rest = 0, 0  # episodes; frames until the next episode
 
     def advance(self, keys: Keys) -> bool:
-        """Go on to the next picture, and say whether there is one."""
+        """Advance to the next frame, and return whether there is one."""
         game = self._game
         if keys.quit:
             return False
@@ -190,23 +190,23 @@ class Playing:
             game.step(shove)
             if game.over:
                 self._finished += 1
-                self._rest = max(1, round(REST * self.pictures_a_second))
-                self._tell(
+                self._rest = max(1, round(REST * self.frames_per_second))
+                self._report(
                     f"episode {game.episode}: return {game.total:.1f} after {game.elapsed} steps"
-                    + (", ended early" if game.fallen else "")
+                    + (", terminated" if game.terminated else "")
                 )
                 return
 
 
-def play_in_window(game: Game, playing: Playing, name: str) -> None:
-    """Show a game in a window until it ends or the player has enough.
+def play_in_window(game: Game, session: PlaySession, name: str) -> None:
+    """Show a game in a window until the session ends or the user quits.
 
     Raises:
         DependencyNotInstalled: without pygame.
         InputError: if no window can be opened.
     """
     pygame, keys = load_pygame(), Keys()
-    window = Window(playing.pictures_a_second, must_be_seen=True)
+    window = Window(session.frames_per_second, must_be_seen=True)
     try:
         going = True
         while going:
@@ -214,52 +214,52 @@ def play_in_window(game: Game, playing: Playing, name: str) -> None:
             note = f"{name}   episode {game.episode}   step {game.elapsed}   return {game.total:.1f}{state}"
             window.present(draw(game.columns, 0, note), f"{TITLE}: {HELP}")
             keys.read(pygame.event.get())
-            going = playing.advance(keys)
+            going = session.advance(keys)
     finally:
         window.close()
 
 
 @dataclass(frozen=True)
-class Cast:
-    """Who plays where."""
+class PlaySetup:
+    """The system, policy and policy name of a play session."""
 
     system: CartPole
     policy: Policy | CompiledPolicy
-    name: str  # of the policy, for people
+    name: str  # of the policy, for display
 
 
-def cast_for(policy: str | None, env_id: str | None, env_kwargs: Mapping[str, Any]) -> Cast:
-    """The system and the policy for the words of a command.
+def setup_for(policy: str | None, env_id: str | None, env_kwargs: Mapping[str, Any]) -> PlaySetup:
+    """Resolve a command's policy and environment.
 
     Args:
         policy: a name or MODULE:FACTORY, see ``named_policy``, or the path of a data set; None for the
-            task's best law.
-        env_id: a registered id; None for a data set's own environment or else ``DEFAULT_ENV``.
-        env_kwargs: environment arguments; those of a data set's own environment need not be repeated, nor
-            the names in its ``params`` and ``randomize`` that are not to change.
+            task's best control law.
+        env_id: a registered id; None for the data set's environment, or ``DEFAULT_ENV``.
+        env_kwargs: environment arguments, merged into those of the data set's environment (also within
+            ``params`` and ``randomize``).
 
     Raises:
-        InputError: on anything that does not exist or does not fit together.
+        InputError: if something does not exist, or policy and environment do not match.
     """
     if policy is not None and names_file(policy):
-        return _cast_of_file(policy, env_id, env_kwargs)
+        return _setup_from_file(policy, env_id, env_kwargs)
     system = CartPole.from_id(DEFAULT_ENV if env_id is None else env_id, env_kwargs)
-    return Cast(system, named_policy(policy, system), names_for(system)[0] if policy is None else policy)
+    return PlaySetup(system, named_policy(policy, system), names_for(system)[0] if policy is None else policy)
 
 
-def _cast_of_file(path: str, env_id: str | None, env_kwargs: Mapping[str, Any]) -> Cast:
-    acted = behaviour_of(path)
-    own = CartPole.from_id(acted.env_id, acted.env_kwargs)
-    at_home = env_id in (None, acted.env_id)
-    given = _merged(acted.env_kwargs, env_kwargs) if at_home else env_kwargs
-    system = CartPole.from_id(acted.env_id if env_id is None else env_id, given)
+def _setup_from_file(path: str, env_id: str | None, env_kwargs: Mapping[str, Any]) -> PlaySetup:
+    stored = behaviour_of(path)
+    own = CartPole.from_id(stored.env_id, stored.env_kwargs)
+    same_env = env_id in (None, stored.env_id)
+    given = _merged(stored.env_kwargs, env_kwargs) if same_env else env_kwargs
+    system = CartPole.from_id(stored.env_id if env_id is None else env_id, given)
     if (system.task.code, system.continuous) != (own.task.code, own.continuous):
-        raise InputError(f"The policy of {path!r} acts in {acted.env_id}, which differs from {env_id}.")
-    return Cast(system, acted.behaviour.policy, Path(path).stem)
+        raise InputError(f"The policy of {path!r} acts in {stored.env_id}, which differs from {env_id}.")
+    return PlaySetup(system, stored.behaviour.policy, Path(path).stem)
 
 
 def _merged(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """``own`` with what is given in its place; mappings are merged by the names in them."""
+    """``own`` updated with ``given``; values that are mappings are merged key by key."""
     both = {
         name: {**own[name], **value}
         for name, value in given.items()

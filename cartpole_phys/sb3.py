@@ -17,7 +17,7 @@ from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.typing import Array, Flags
 from cartpole_phys.vector import PhysCartPoleVectorEnv
 
-READING_METHODS = (  # of a list; ``Infos`` defines ``__getitem__`` itself
+READING_METHODS = (  # of ``list``; ``Infos`` defines ``__getitem__`` itself
     "__add__",
     "__contains__",
     "__eq__",
@@ -39,13 +39,13 @@ READING_METHODS = (  # of a list; ``Infos`` defines ``__getitem__`` itself
     "remove",
     "sort",
 )
-_item: Callable[[list[Any], Any], Any] = list.__getitem__  # ``super()`` takes longer than the item itself
+_item: Callable[[list[Any], Any], Any] = list.__getitem__  # ``super()`` would take longer than the look-up
 
 
 class Infos(list[dict[str, Any]]):
-    """One info per environment; a dictionary is created when it is first read.
+    """A list with one info per environment, each created on first read.
 
-    It is made of a list that holds None for each dictionary to be created. Creating all of them takes longer
+    It is constructed from a list with None for each dictionary to create. Creating all of them takes longer
     than the step, and most callers read only those of ended episodes. An ``__init__`` or a ``__dict__`` would
     cost a tenth of the step of a few environments.
     """
@@ -63,11 +63,11 @@ class Infos(list[dict[str, Any]]):
         return info
 
     def __reduce__(self) -> tuple[type, tuple[list[dict[str, Any]]]]:
-        """What a copy or a pickle is made of: a plain list."""
+        """Copy and pickle as a plain list."""
         return list, (list(self),)
 
     def create(self) -> None:
-        """Create the dictionaries that nothing has read so far."""
+        """Create all dictionaries that have not been read yet."""
         self[:] = [{} if info is None else info for info in super().__iter__()]
 
 
@@ -87,15 +87,15 @@ for _name in READING_METHODS:
     setattr(Infos, _name, _after_creation(_name))
 
 HUMAN = "human"  # the render mode
-STATE = "state"  # the option that environments may have for themselves
+STATE = "state"  # the only option that may differ between environments
 
 
 class PhysCartPoleVecEnv(NoPhysicsAttributes, VecEnv):
-    """Lets Stable-Baselines3 train on ``PhysCartPoleVectorEnv``: all environments in one compiled step.
+    """A Stable-Baselines3 ``VecEnv`` over ``PhysCartPoleVectorEnv``: all environments in one compiled step.
 
-    Stable-Baselines3 merges termination and truncation into ``done`` and wants the last observation in
-    ``info["terminal_observation"]`` and the time limit in ``info["TimeLimit.truncated"]``. What Gymnasium's
-    infos hold besides is in ``infos``, as arrays over the environments.
+    Stable-Baselines3 merges termination and truncation into ``done`` and expects the last observation in
+    ``info["terminal_observation"]`` and the time limit in ``info["TimeLimit.truncated"]``. The other infos of
+    Gymnasium are in the attribute ``infos``, as arrays over the environments.
     """
 
     def __init__(self, envs: PhysCartPoleVectorEnv) -> None:
@@ -107,8 +107,8 @@ class PhysCartPoleVecEnv(NoPhysicsAttributes, VecEnv):
         """
         if not isinstance(envs, PhysCartPoleVectorEnv):
             raise InputError(
-                'Expected a vector environment as gym.make_vec("PhysCartPole-v0", num_envs=8, '
-                f'autoreset_mode="SameStep") makes it, without wrappers, got {envs!r:.60}.'
+                'Expected a vector environment from gym.make_vec("PhysCartPole-v0", num_envs=8, '
+                f'autoreset_mode="SameStep"), without wrappers, got {envs!r:.60}.'
             )
         if envs.autoreset_mode is not AutoresetMode.SAME_STEP:
             raise InputError(f'Expected autoreset_mode="SameStep", got "{envs.autoreset_mode.value}".')
@@ -124,26 +124,26 @@ class PhysCartPoleVecEnv(NoPhysicsAttributes, VecEnv):
         """Start new episodes, with the seeds and options from ``seed`` and ``set_options``.
 
         Raises:
-            InputError: if options other than ``"state"`` differ between environments, or are bad; they are
-                forgotten all the same.
+            InputError: if options other than ``"state"`` differ between environments, or are invalid; the
+                options are cleared in any case.
         """
         options = self._options
         self._reset_options()
         seeded = any(seed is not None for seed in self._seeds)
         seeds = self._seeds if seeded else None
-        observations, self.infos = self.envs.reset(seed=seeds, options=_together(options))
+        observations, self.infos = self.envs.reset(seed=seeds, options=_merged(options))
         self.reset_infos = [{} for _ in range(self.num_envs)]
         self._reset_seeds()
         return observations
 
     def step_async(self, actions: Array) -> None:
-        """Keep the actions for ``step_wait``."""
+        """Store the actions for ``step_wait``."""
         self._actions = actions
 
     def step_wait(
         self,
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], Flags, list[dict[str, Any]]]:
-        """Advance all environments with the actions kept by ``step_async``."""
+        """Advance all environments with the actions stored by ``step_async``."""
         observations, rewards, terminated, truncated, self.infos = self.envs.step(self._actions)
         done = terminated | truncated
         infos = Infos(self._unread)
@@ -159,14 +159,14 @@ class PhysCartPoleVecEnv(NoPhysicsAttributes, VecEnv):
         self.envs.close()
 
     def render(self, mode: str | None = None) -> npt.NDArray[np.uint8] | None:
-        """In human mode one window with all environments, else all images as one (H, W, 3), or None."""
+        """Render all environments in one window (human mode), as one image (H, W, 3), or None."""
         if self.render_mode == HUMAN and mode in (None, HUMAN):
             self.envs.render()
             return None
         return super().render(mode)
 
     def get_images(self) -> Sequence[npt.NDArray[np.uint8] | None]:
-        """One image (H, W, 3) per environment, or None where images are not what is rendered."""
+        """One image (H, W, 3) per environment, or None in render modes without images."""
         if self.envs.render_mode in (None, HUMAN):
             return [None] * self.num_envs
         return self.envs.call("render")
@@ -179,7 +179,7 @@ class PhysCartPoleVecEnv(NoPhysicsAttributes, VecEnv):
         """Set ``"params"`` of environments to one value.
 
         Raises:
-            InputError: on another attribute, or parameters that are out of range.
+            InputError: on another attribute, or parameters out of range.
         """
         values = list(self.envs.get_attr("params"))
         for i in self._get_indices(indices):
@@ -189,33 +189,33 @@ class PhysCartPoleVecEnv(NoPhysicsAttributes, VecEnv):
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
     ) -> list[Any]:
-        """What a method of each environment returns, such as ``"get_state"``; its effects stay."""
+        """Call a method of each environment, such as ``"get_state"``; its effects persist."""
         return list(
             self.envs.call_some(self._get_indices(indices), method_name, *method_args, **method_kwargs)
         )
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        """False, once per index asked for."""
+        """False for each index: no wrappers are possible."""
         return [False for _ in self._get_indices(indices)]
 
 
-def _together(options: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The options of n environments as one for all, with states of shape (n, 4) where each has its own.
+def _merged(options: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Merge the options of n environments into one, with states of shape (n, 4) if they have states.
 
     Raises:
-        InputError: if others differ, or some have a state and some have none.
+        InputError: if other options differ, or only some environments have a state.
     """
     others = [{name: value for name, value in one.items() if name != STATE} for one in options]
     states = [one[STATE] for one in options if STATE in one]
     if any(one != others[0] for one in others) or 0 < len(states) < len(options):
         raise InputError(
-            f"Expected options that are the same for all {len(options)} environments but for {STATE!r}, got "
+            f"Expected equal options for all {len(options)} environments except {STATE!r}, got "
             f"{list(options)!r:.200}."
         )
     if not states:
         return others[0]
     try:
         for_all = np.ndim(states) == 3  # (n, n, 4): a state for each, given to all
-    except ValueError:  # ragged, which the environments refuse
+    except ValueError:  # ragged: rejected by ``reset``
         for_all = False
     return {**others[0], STATE: states[0] if for_all else states}

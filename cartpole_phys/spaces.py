@@ -1,4 +1,4 @@
-"""Action spaces: which there are, and what is executed of what a policy asks for."""
+"""Observation and action spaces, and the conversion of a policy's actions to executed ones."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ LARGEST = np.finfo(np.float32).max
 
 
 def observation_space(task: Task) -> spaces.Space[Any]:
-    """Position (m), velocity (m/s), angle (rad) and its rate (rad/s), to twice where an episode ends.
+    """The space of x (m), ẋ (m/s), θ (rad) and θ̇ (rad/s), bounded by twice the termination thresholds.
 
-    In the swing-up the angle's cosine and sine stand in place of the angle.
+    In the swing-up, cosθ and sinθ replace θ.
     """
     angle = [1.0, 1.0] if task.code == SWING_UP else [2 * task.theta_threshold]
     high = np.array([2 * task.x_threshold, LARGEST, *angle, LARGEST], dtype=np.float32)
@@ -26,12 +26,12 @@ def observation_space(task: Task) -> spaces.Space[Any]:
 
 
 def action_space(continuous: bool) -> ActionSpace:
-    """A share of the full force in [−1, 1], or 0 (full force to the left) and 1 (to the right)."""
+    """The action space: a normalized force in [−1, 1], or 0 (full force to the left) and 1 (to the right)."""
     return spaces.Box(-1.0, 1.0, (1,), np.float32) if continuous else spaces.Discrete(2)
 
 
 def bounds(space: spaces.Box) -> tuple[Matrix, Matrix]:
-    """The lowest and highest actions as float32 numbers inside the space, each (act,)."""
+    """The lowest and highest float32 actions inside the space, each (act,)."""
     low, high = space.low.astype(np.float32), space.high.astype(np.float32)
     low = np.where(low < space.low, np.nextafter(low, np.float32(np.inf)), low)
     high = np.where(high > space.high, np.nextafter(high, np.float32(-np.inf)), high)
@@ -39,10 +39,10 @@ def bounds(space: spaces.Box) -> tuple[Matrix, Matrix]:
 
 
 def executed(space: ActionSpace, actions: Any, n: int | None, over: Flags | None = None) -> Array:
-    """What n environments are given: float32 (n, act) clipped to the bounds, or int64 (n,).
+    """The executed actions of n environments: float32 (n, act) clipped to the bounds, or int64 (n,).
 
-    Without ``n`` it is the action of one environment, (act,) or (). Where an episode is ``over`` (n,), what
-    was asked for does not matter: those rows get some action of the space.
+    Without ``n`` it is the action of one environment, (act,) or (). Rows whose episode is ``over`` (n,) are
+    not checked, and get an arbitrary action of the space.
 
     Raises:
         InputError: on a wrong shape or kind of number, one that is not finite, or an unknown discrete
@@ -60,7 +60,7 @@ def executed(space: ActionSpace, actions: Any, n: int | None, over: Flags | None
             f"Expected actions as {wanted} of shape {shape}, got {given.dtype} of shape {given.shape}."
         )
     if over is not None:
-        given = given.astype(np.float64 if continuous else object)  # integers of any size stay what they are
+        given = given.astype(np.float64 if continuous else object)  # no integer overflows
         given[over] = 0 if isinstance(space, spaces.Box) else int(space.start)
     if isinstance(space, spaces.Box):
         if not np.isfinite(given).all():

@@ -1,4 +1,4 @@
-"""What an environment id with its keyword arguments means: physics and task, checked, ready for kernels."""
+"""``CartPole``: physics and task of an environment id with its keyword arguments, validated for kernels."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from cartpole_phys.task import BALANCE, TASKS, Task, task_named
 from cartpole_phys.utils.choices import choices, unknown
 from cartpole_phys.utils.errors import InputError, UnexpectedArgumentError, is_integer, is_number
 
-IDS = ("PhysCartPole-v0", "PhysCartPoleDiscrete-v0", "PhysCartPoleSwingUp-v0")  # as the package registers
+IDS = ("PhysCartPole-v0", "PhysCartPoleDiscrete-v0", "PhysCartPoleSwingUp-v0")  # registered by the package
 PARAM_NAMES = tuple(field.name for field in fields(Params))
 FRICTION = "cart_friction"
-CLOCK = "time_step"  # the one parameter that no environment can have for itself
+TIME_STEP = "time_step"  # the only parameter that is the same in all environments and episodes
 
 
 class Arguments(TypedDict, total=False):
-    """Keyword arguments that every environment id takes; ``PhysCartPoleEnv`` says what they mean."""
+    """Keyword arguments of every environment id; see ``PhysCartPoleEnv``."""
 
     integrator: str
     params: Mapping[str, Any]
@@ -46,18 +46,18 @@ class CartPole:
     """Physics and task of one kind of environment.
 
     Raises:
-        InputError: on a value that is not within its range.
+        InputError: on a value out of range.
     """
 
     continuous: bool = True
     integrator: str = "semi_implicit_euler"
     params: Params = field(default_factory=Params)
-    substeps: int = 1  # steps of integration to a time step
-    push_rate: float = 0.0  # 1/s, how often a random push hits the cart; at most one push a step
+    substeps: int = 1  # integration steps per time step
+    push_rate: float = 0.0  # 1/s, frequency of random pushes on the cart; at most one push per step
     push_size: float = 10.0  # N, the largest push; a push lasts one time step
     randomize: tuple[tuple[str, float, float], ...] = ()  # parameter, lowest, highest
     observation_noise: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)  # half-widths, in m, m/s, rad, rad/s
-    diagnostics: bool = False  # whether infos tell energy and margins
+    diagnostics: bool = False  # whether infos hold energy and margins
     task: Task = TASKS["balance"]
 
     def __post_init__(self) -> None:
@@ -72,13 +72,13 @@ class CartPole:
                 raise InputError(f"Expected {name} as a finite number of at least 0, got {value!r}.")
         if self.push_probability > 1:
             raise InputError(
-                f"Expected push_rate of at most one push a step, {1 / self.params.time_step:g} a second, "
+                f"Expected push_rate of at most one push per step, {1 / self.params.time_step:g} per second, "
                 f"got {self.push_rate:g}."
             )
 
     @staticmethod
     def known_ids() -> list[str]:
-        """This package's environment ids; what others register with its classes may have wrappers."""
+        """This package's environment ids; other ids registered with its classes may have wrappers."""
         return list(IDS)
 
     @classmethod
@@ -89,11 +89,11 @@ class CartPole:
         arguments: Mapping[str, Any],
         max_episode_steps: int | None = None,
     ) -> CartPole:
-        """The system for a task's name and the keyword arguments of ``gym.make``.
+        """The system for a task name and the keyword arguments of ``gym.make``.
 
         Raises:
             UnexpectedArgumentError: on an unknown argument, an ``InputError`` and a ``TypeError``.
-            InputError: on a value out of its range.
+            InputError: on a value out of range.
         """
         others = sorted(set(arguments) - set(ARGUMENTS))
         if others:
@@ -114,10 +114,10 @@ class CartPole:
 
     @classmethod
     def from_id(cls, env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> CartPole:
-        """The system behind a registered environment id, with keyword arguments as for ``gym.make``.
+        """The system of a registered environment id, with keyword arguments as for ``gym.make``.
 
         Raises:
-            InputError: on an id that is not one of this package's, or a bad keyword argument.
+            InputError: on an id of another package, or an invalid keyword argument.
         """
         spec = gymnasium.registry.get(env_id)
         if spec is None or env_id not in cls.known_ids():
@@ -129,7 +129,7 @@ class CartPole:
 
     @property
     def push_probability(self) -> float:
-        """Of a push during one time step."""
+        """The probability of a push during one time step."""
         return self.push_rate * self.params.time_step
 
     def randomizes(self, name: str) -> bool:
@@ -143,17 +143,17 @@ class CartPole:
 
     @property
     def plain(self) -> bool:
-        """Whether each reward is 1, observations are the state, and there are no random pushes."""
+        """Whether rewards are 1, observations equal the state, and there are no random pushes."""
         return self.task.code == BALANCE and not self.noisy and not self.push_rate
 
     @property
-    def tells(self) -> bool:
-        """Whether infos hold anything."""
+    def has_infos(self) -> bool:
+        """Whether infos are nonempty."""
         return bool(self.push_rate or self.randomize or self.diagnostics)
 
     @cached_property
     def settings(self) -> Settings:
-        """All of this as the kernels read it, shape (1,); copy it before a change."""
+        """The settings array of the kernels, shape (1,); copy it before changing it."""
         settings = np.zeros(1, dtype=SETTINGS)
         own = settings[0]
         own["task"], own["integrator"] = self.task.code, integrator_code(self.integrator)
@@ -171,21 +171,23 @@ class CartPole:
 
     @cached_property
     def action_space(self) -> ActionSpace:
-        """Of one environment; environments have their own, which can be seeded."""
+        """The action space of one environment; environments have copies, which can be seeded."""
         return action_space(self.continuous)
 
 
 def _ranges(randomize: Any, params: Params) -> tuple[tuple[str, float, float], ...]:
-    """Parameters to draw, in field order, each with its lowest and highest value.
+    """Parse ``randomize`` into (parameter, lowest, highest), in field order.
 
     Raises:
-        InputError: on anything but names with two numbers in their range, low to high.
+        InputError: unless it maps names to two numbers [low, high] within the parameter's range.
     """
     if not isinstance(randomize, Mapping | None):
         raise InputError(f'Expected randomize like {{"pole_mass": [0.05, 0.2]}}, got {randomize!r}.')
     ranges = dict(randomize or {})
-    if CLOCK in ranges:
-        raise InputError(f"Cannot randomize {CLOCK!r}: all episodes share one clock; set it in params.")
+    if TIME_STEP in ranges:
+        raise InputError(
+            f"Cannot randomize {TIME_STEP!r}, which is the same in all episodes; set it in params."
+        )
     for name, ends in ranges.items():
         if not isinstance(ends, (list, tuple)) or len(ends) != 2 or not all(map(is_number, ends)):
             raise InputError(f"Expected randomize[{name!r}] as two numbers [low, high], got {ends!r}.")
@@ -199,10 +201,10 @@ def _ranges(randomize: Any, params: Params) -> tuple[tuple[str, float, float], .
 
 
 def _noise(noise: Any) -> tuple[float, ...]:
-    """The half-widths of the sensors' errors.
+    """Parse the half-widths of the observation noise.
 
     Raises:
-        InputError: on anything but one number or four, finite and at least 0.
+        InputError: unless it is one number or four, finite and at least 0.
     """
     values = (noise,) * 4 if is_number(noise) else noise
     if (

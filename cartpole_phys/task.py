@@ -1,4 +1,4 @@
-"""What is asked of the policy: start states, reward and the end of an episode. Knows no integrator."""
+"""The tasks: start states, random pushes, observation noise, reward and termination."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ START_BOUND = 0.05  # start variables are uniform in ± this (m, m/s, rad, rad/s
 
 BALANCE, SWING_UP = range(2)
 
-# Where the swing-up's tolerances have fallen to 0.1 of their height, as in dm_control.
-CENTRED_MARGIN = 2.0  # m
+# Margins at which the swing-up's tolerances have decreased to 0.1, as in dm_control.
+CENTER_MARGIN = 2.0  # m
 SPIN_MARGIN = 5.0  # rad/s
 
 
 @dataclass(frozen=True)
 class Task:
-    """Where episodes start and end, and which reward and observation they have."""
+    """Start, termination thresholds, time limit, observation size and reward of a task."""
 
     code: int  # BALANCE or SWING_UP
     start_angle: float  # rad, about which the pole starts
-    theta_threshold: float  # rad; a larger |θ| ends the episode
+    theta_threshold: float  # rad; a larger |θ| terminates the episode
     observation_size: int
-    x_threshold: float = 2.4  # m; a larger |x| ends the episode
+    x_threshold: float = 2.4  # m; a larger |x| terminates the episode
     max_episode_steps: int = 500
 
 
@@ -41,10 +41,10 @@ TASKS = {
 
 
 def task_named(name: str) -> Task:
-    """The task of a name.
+    """The task with this name.
 
     Raises:
-        InputError: if there is no task of that name.
+        InputError: if no task has this name.
     """
     if not isinstance(name, str) or name not in TASKS:
         raise unknown("task", name, TASKS)
@@ -52,48 +52,49 @@ def task_named(name: str) -> Task:
 
 
 @inlined
-def has_fallen(x: float, theta: float, x_threshold: float, theta_threshold: float) -> bool:
-    """Whether the state ends the episode: the cart left the track (m) or the pole tilted too far (rad)."""
+def is_terminal(x: float, theta: float, x_threshold: float, theta_threshold: float) -> bool:
+    """Whether the state is terminal: the cart left the track (m) or the pole tilted too far (rad)."""
     return (x < -x_threshold) | (x > x_threshold) | (theta < -theta_threshold) | (theta > theta_threshold)
 
 
 @inlined
 def reward_of(task: int, x: float, theta: float, theta_dot: float, action: float) -> float:
-    """The reward for the state (m, rad, rad/s) that an action (a share of the full force) led to.
+    """The reward for the state (m, rad, rad/s) reached with a normalized action.
 
-    Balance: 1, on the step that ends the episode too. Swing-up: the product of four factors in [0, 1] as in
-    dm_control's cartpole (Tassa et al., "DeepMind Control Suite", 2018), with quadratic tolerances in place
-    of its Gaussian ones: upright, centred, little force, little spin.
+    Balance: 1, also on the terminating step. Swing-up: the product of four factors in [0, 1] as in
+    dm_control's cartpole (Tassa et al., "DeepMind Control Suite", 2018), with quadratic instead of Gaussian
+    tolerances: upright, centered, small force, small angular velocity.
     """
     if task == BALANCE:
         return 1.0
     _, cosine = sin_cos(theta)
-    centred = max(0.0, 1.0 - 0.9 * (x / CENTRED_MARGIN) * (x / CENTRED_MARGIN))
-    calm = max(0.0, 1.0 - 0.9 * (theta_dot / SPIN_MARGIN) * (theta_dot / SPIN_MARGIN))
-    thrifty = 1.0 - action * action
-    return 0.5 * (1.0 + cosine) * (0.5 * (1.0 + centred)) * (0.2 * (4.0 + thrifty)) * (0.5 * (1.0 + calm))
+    # Tolerances in [0, 1], 1 where x, θ̇ and the action are 0.
+    centered = max(0.0, 1.0 - 0.9 * (x / CENTER_MARGIN) * (x / CENTER_MARGIN))
+    spin = max(0.0, 1.0 - 0.9 * (theta_dot / SPIN_MARGIN) * (theta_dot / SPIN_MARGIN))
+    effort = 1.0 - action * action
+    return 0.5 * (1.0 + cosine) * (0.5 * (1.0 + centered)) * (0.2 * (4.0 + effort)) * (0.5 * (1.0 + spin))
 
 
 @inlined
 def push_force(key: np.uint64, episode: int, step: int, probability: float, size: float) -> float:
-    """The random push on the cart during a step, in newtons: mostly 0, else uniform in ± ``size``."""
+    """The random push on the cart during a step (N): with ``probability`` uniform in ± ``size``, else 0."""
     chance, where, _, _ = uniforms(key, episode, step, PUSH)
     return (2.0 * where - 1.0) * size if chance < probability else 0.0
 
 
 @inlined
 def start_state(key: np.uint64, episode: int, angle: float, low: float, high: float) -> State:
-    """The start state of an episode: upright or hanging, and to each variable a number from low to high."""
+    """The start state of an episode: upright or hanging, with uniform offsets in [low, high]."""
     a, b, c, d = uniforms(key, episode, 0, START)
     span = high - low
     return low + span * a, low + span * b, angle + (low + span * c), low + span * d
 
 
 @inlined
-def measured(
+def noisy_state(
     state: State, key: np.uint64, episode: int, step: int, noise: tuple[float, float, float, float]
 ) -> State:
-    """The state as noisy sensors read it: each variable off by a uniform error within ± its noise."""
+    """The state with observation noise: a uniform error within ± ``noise`` added to each variable."""
     a, b, c, d = uniforms(key, episode, step, NOISE)
     return (
         state[0] + (2.0 * a - 1.0) * noise[0],

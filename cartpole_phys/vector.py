@@ -1,6 +1,6 @@
-"""The vector Gymnasium environment: a thin view of the compiled step of many columns.
+"""The vector Gymnasium environment: a thin wrapper of the compiled step of many environments.
 
-It behaves as ``SyncVectorEnv`` over scalar environments, to the last bit, in all three autoreset modes.
+It equals ``SyncVectorEnv`` over scalar environments bit for bit, in all three autoreset modes.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from cartpole_phys.arguments import (
     VECTOR_OPTIONS,
     NoPhysicsAttributes,
     Seeds,
+    json_value,
     parse_autoreset_mode,
     parse_limit,
     parse_mask,
     parse_params,
     parse_seeds,
     parse_start,
-    plain,
-    spec_of_one,
+    single_env_spec,
 )
-from cartpole_phys.batch import Columns, Snapshot, Stepped, keep, restore
+from cartpole_phys.batch import Columns, Snapshot, Stepped, restore_snapshot, take_snapshot
 from cartpole_phys.env import (
     METADATA,
     RENDER_MODES,
     PhysCartPoleEnv,
     changed_params,
     check_render_mode,
+    frames_per_second,
     observation_space,
-    pictures_a_second,
 )
 from cartpole_phys.numeric.philox import keys_from_generator
 from cartpole_phys.numeric.seed_keys import keys_from_seeds
@@ -47,18 +47,18 @@ from cartpole_phys.system import Arguments, CartPole
 from cartpole_phys.utils.errors import InputError, is_integer
 from cartpole_phys.utils.typing import Array, Flags, FloatArray, Observations
 
-NO_SEED = -1  # as Gymnasium has it where the seed is not known
+NO_SEED = -1  # Gymnasium's value for an unknown seed
 VECTOR_RENDER_MODES = (*RENDER_MODES, "rgb_mosaic")
 
 
 class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observations, Any, Array]):
-    """Many cart-poles at once; see ``PhysCartPoleEnv`` for actions, observations, rewards and arguments.
+    """Many cart-poles in parallel; see ``PhysCartPoleEnv`` for actions, observations, rewards and arguments.
 
-    Further arguments: ``num_envs``, ``max_episode_steps`` (an id gives its own; without one there is no
-    limit, as for a single environment) and ``autoreset_mode`` (``"NextStep"``, ``"SameStep"``, ``"Disabled"``
-    or the enum). Each value in ``params`` may be a list with one number per environment. ``render_mode``:
-    ``"human"`` shows one window with all environments, ``"rgb_array"`` gives one image each,
-    ``"rgb_mosaic"`` one image of all.
+    Further arguments: ``num_envs``, ``max_episode_steps`` (set by ``gym.make_vec`` from the id; without it
+    there is no limit, as for a single environment) and ``autoreset_mode`` (``"NextStep"``, ``"SameStep"``,
+    ``"Disabled"`` or the enum). Each value in ``params`` may be a list with one number per environment.
+    ``render_mode``: ``"human"`` shows one window with all environments, ``"rgb_array"`` returns one image
+    each, ``"rgb_mosaic"`` one image of all.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observations, Any, Ar
         self.metadata = {
             **METADATA,
             "render_modes": list(VECTOR_RENDER_MODES),
-            "render_fps": pictures_a_second(self.system),
+            "render_fps": frames_per_second(self.system),
             "autoreset_mode": self.autoreset_mode,
         }
         self.single_observation_space = observation_space(self.system.task)
@@ -98,7 +98,7 @@ class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observations, Any, Ar
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.columns = Columns(self.system, num_envs)
         self.columns.set_params(params)
-        self._restarts = self.autoreset_mode is AutoresetMode.NEXT_STEP
+        self._autoresets = self.autoreset_mode is AutoresetMode.NEXT_STEP
         self._started = False
         self._seeds: Sequence[int] = [NO_SEED] * num_envs
         self._window: Any = None
@@ -106,34 +106,34 @@ class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observations, Any, Ar
 
     @property
     def spec(self) -> EnvSpec | None:
-        """What ``gym.make_vec`` was given, as JSON can hold it."""
+        """The spec of ``gym.make_vec``, with keyword arguments in JSON types."""
         return self._spec
 
     @spec.setter
     def spec(self, spec: EnvSpec | None) -> None:
         if spec is not None:
-            spec.kwargs = {name: plain(value) for name, value in spec.kwargs.items()}
+            spec.kwargs = {name: json_value(value) for name, value in spec.kwargs.items()}
         self._spec = spec
 
     @property
     def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override] # as SyncVectorEnv has it
-        """The seed of each environment, −1 where it was never given one."""
+        """The seed of each environment, −1 if it was never seeded."""
         return tuple(self._seeds)
 
     def reset(
         self, *, seed: Seeds = None, options: dict[str, Any] | None = None
     ) -> tuple[Observations, dict[str, Any]]:
-        """Start new episodes, everywhere or where ``options["reset_mask"]`` is set.
+        """Start new episodes in all environments, or in those of ``options["reset_mask"]``.
 
         Args:
-            seed: an int s seeds environment i with s + i; a list gives each its own; None goes on.
+            seed: an int s seeds environment i with s + i; a list has one seed each; None continues.
             options: ``low`` and ``high`` bound the start variables; ``state`` is (x, ẋ, θ, θ̇) for all, or
                 such rows (n, 4); ``reset_mask`` is a bool array (n,).
 
         Raises:
             InputError: on bad seeds, bounds or states, or a mask that is not a bool array of shape (n,)
-                with at least one True; no state is touched.
-            ResetNeeded: if the first reset has a mask that leaves some out.
+                with at least one True; all states are unchanged.
+            ResetNeeded: if the first reset has a mask that omits some environments.
         """
         start = parse_start(options, self.num_envs, VECTOR_OPTIONS)
         mask = parse_mask(options, self.num_envs)
@@ -148,7 +148,7 @@ class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observations, Any, Ar
             self._started = True
         columns.episodes[mask] += 1
         if seeds is not None:
-            self._give_seeds(seeds, mask)
+            self._assign_seeds(seeds, mask)
         columns.begin(mask, start)
         if self.render_mode == "human":
             self.render()
@@ -158,14 +158,14 @@ class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observations, Any, Ar
         """Advance every environment by one time step.
 
         Raises:
-            InputError: on actions of the wrong shape or kind, or not finite; no state is touched.
+            InputError: on actions of the wrong shape or kind, or not finite; all states are unchanged.
             ResetNeeded: before the first reset, or with autoreset disabled after an episode's end.
         """
         self._check_steppable()
         columns = self.columns
-        columns.set_actions(actions, self._restarts)
-        stepping = columns.done == 0 if self.system.tells else None
-        stepped = columns.step(self._restarts)
+        columns.set_actions(actions, self._autoresets)
+        stepping = columns.done == 0 if self.system.has_infos else None
+        stepped = columns.step(self._autoresets)
         infos: dict[str, Any] = {}
         if stepped.any_done and self.autoreset_mode is AutoresetMode.SAME_STEP:
             infos = self._end_in_same_step(stepped)
@@ -176,46 +176,46 @@ class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observations, Any, Ar
         return stepped.observations, stepped.rewards, stepped.terminated, stepped.truncated, infos
 
     def get_state(self) -> Snapshot:
-        """Everything that decides how these environments go on.
+        """A snapshot of the full state of all environments, including the random state.
 
         Raises:
             ResetNeeded: before the first reset.
         """
         self._require_reset("keep the state of")
-        return keep(self.columns, self.np_random)
+        return take_snapshot(self.columns, self.np_random)
 
     def set_state(self, snapshot: Snapshot) -> Observations:
-        """Go on from a snapshot, identically, and return the observations there.
+        """Restore a snapshot, to continue identically, and return the observations.
 
         Raises:
-            InputError: if it is not a snapshot of equal environments, or one with ended episodes, which
-                ``"SameStep"`` does not have; no state is touched.
+            InputError: if it is not a snapshot of equal environments, or has ended episodes, which cannot
+                occur in ``"SameStep"`` mode; all states are unchanged.
         """
         may_be_over = self.autoreset_mode is not AutoresetMode.SAME_STEP
-        restore(snapshot, self.columns, self.np_random, may_be_over)
+        restore_snapshot(snapshot, self.columns, self.np_random, may_be_over)
         self._started = True
         return self.columns.observe()
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """The attribute ``name`` of every environment, or what it returns if it can be called."""
+        """The attribute ``name`` of every environment, or its return value if it is callable."""
         return self.call_some(range(self.num_envs), name, *args, **kwargs)
 
     def call_some(self, indices: Iterable[int], name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """``call`` for some environments.
 
-        One after another they are lent as a ``PhysCartPoleEnv`` and taken back as the call left it.
+        Each environment's memory is copied into a scalar ``PhysCartPoleEnv``, and copied back after the call.
         """
-        results, lent, memory = [], self._lent(), self.columns.memory
+        results, scalar, memory = [], self._scalar_env(), self.columns.memory
         self._seeds = seeds = list(self._seeds)
         try:
             for i in indices:
-                lent.columns.restore(memory[:, i : i + 1])
-                lent._np_random_seed = seeds[i]
-                value = getattr(lent, name)
+                scalar.columns.restore(memory[:, i : i + 1])
+                scalar._np_random_seed = seeds[i]
+                value = getattr(scalar, name)
                 results.append(_separate(value(*args, **kwargs) if callable(value) else value))
-                memory[:, i], seeds[i] = lent.columns.memory[:, 0], lent._np_random_seed
+                memory[:, i], seeds[i] = scalar.columns.memory[:, 0], scalar._np_random_seed
         finally:
-            self.columns.look_for_differences()
+            self.columns.select_kernels()
         return tuple(results)
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
@@ -223,7 +223,7 @@ class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observations, Any, Ar
         return self.call(name)
 
     def set_attr(self, name: str, values: Any) -> None:
-        """Set ``"params"``, the one attribute that environments can have for themselves.
+        """Set ``"params"``, the only attribute that can differ between environments.
 
         Args:
             name: the attribute's name.
@@ -234,7 +234,7 @@ class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observations, Any, Ar
         """
         if name != "params":
             raise InputError(
-                f"Cannot set {name!r} of running environments, only 'params'; make others with it instead."
+                f"Cannot set {name!r} of existing environments, only 'params'; make new ones with it instead."
             )
         given = list(values) if isinstance(values, (list, tuple)) else [values] * self.num_envs
         if len(given) != self.num_envs:
@@ -245,7 +245,7 @@ class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observations, Any, Ar
         )
 
     def render(self) -> Any:
-        """A tuple with an image (H, W, 3) of uint8 per environment, or one image or window of all.
+        """Render a tuple with an image (H, W, 3) of uint8 per environment, or one image or window of all.
 
         Raises:
             DependencyNotInstalled: without pygame.
@@ -260,48 +260,48 @@ class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observations, Any, Ar
 
         if self.render_mode == "rgb_array":
             return tuple(draw(self.columns, i) for i in range(self.num_envs))
-        picture = draw_mosaic(self.columns)
+        frame = draw_mosaic(self.columns)
         if self.render_mode == "rgb_mosaic":
-            return picture
+            return frame
         self._window = self._window or Window(self.metadata["render_fps"])
-        self._window.show(picture)
+        self._window.show(frame)
         return None
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Close the window, if there is one."""
+        """Close the window, if one is open."""
         if self._window is not None:
             self._window.close()
             self._window = None
 
-    def _give_seeds(self, seeds: Sequence[Any], mask: Flags) -> None:
-        """Give the environments in ``mask`` the keys of their seeds; None leaves an environment its key."""
-        some_go_on = not isinstance(seeds, range) and None in seeds
-        given = mask & np.array([own is not None for own in seeds]) if some_go_on else mask
+    def _assign_seeds(self, seeds: Sequence[Any], mask: Flags) -> None:
+        """Set the keys of the environments in ``mask`` from their seeds; None keeps an environment's key."""
+        some_continue = not isinstance(seeds, range) and None in seeds
+        given = mask & np.array([own is not None for own in seeds]) if some_continue else mask
         if given.all():
             self._seeds = own = seeds
         else:
             own = [seeds[i] for i in np.flatnonzero(given).tolist()]
             rows = zip(given, seeds, self._seeds, strict=True)
-            self._seeds = [new if told else old for told, new, old in rows]
+            self._seeds = [new if seeded else old for seeded, new, old in rows]
         self.columns.keys[given], self.columns.episodes[given] = keys_from_seeds(own), 0
 
-    def _lent(self) -> PhysCartPoleEnv:
-        """A single environment like these, to be given the memory of one of them; it opens no window."""
+    def _scalar_env(self) -> PhysCartPoleEnv:
+        """A scalar environment of the same system, to hold one environment's memory; it opens no window."""
         mode = "rgb_array" if self.render_mode in ("rgb_array", "rgb_mosaic") else None
-        env = PhysCartPoleEnv.of_system(self.system, mode)
-        env._started, env._np_random, env.spec = self._started, self.np_random, spec_of_one(self.spec)
+        env = PhysCartPoleEnv.from_system(self.system, mode)
+        env._started, env._np_random, env.spec = self._started, self.np_random, single_env_spec(self.spec)
         return env
 
     def _infos(self, where: Flags, stepped: Flags) -> dict[str, Any]:
-        """Infos of the environments in ``where`` as Gymnasium's vector infos; of ``stepped``, of a step."""
+        """Gymnasium vector infos of the environments in ``where``; those in ``stepped`` have made a step."""
         infos: dict[str, Any] = {}
-        if not self.system.tells:
+        if not self.system.has_infos:
             return infos
-        for name, values in self.columns.tell(bool(stepped.any())).items():
-            told = where & stepped if name == "push" else where.copy()
-            if told.any():
-                values[~told] = 0.0
-                infos[name], infos[f"_{name}"] = values, told
+        for name, values in self.columns.infos(bool(stepped.any())).items():
+            present = where & stepped if name == "push" else where.copy()
+            if present.any():
+                values[~present] = 0.0
+                infos[name], infos[f"_{name}"] = values, present
         return infos
 
     def _check_steppable(self) -> None:
@@ -317,11 +317,11 @@ class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observations, Any, Ar
             raise ResetNeeded(f"Cannot {what} an environment that was never reset; call reset() first.")
 
     def _end_in_same_step(self, stepped: Stepped) -> dict[str, Any]:
-        """Reset what has ended, and report the observations and infos that this replaces."""
+        """Reset ended environments, and return infos with their final observations and infos."""
         ended = stepped.terminated | stepped.truncated
         final_infos = self._infos(ended, ended)
         rows = self.columns.restart(stepped.observations)
-        final_observations = np.empty(self.num_envs, dtype=object)  # each None, as NumPy makes them
+        final_observations = np.empty(self.num_envs, dtype=object)  # filled with None
         final_observations[ended] = np.fromiter(iter(rows), dtype=object, count=len(rows))
         return {
             **self._infos(np.ones_like(ended), ~ended),
@@ -333,5 +333,5 @@ class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observations, Any, Ar
 
 
 def _separate(value: Any) -> Any:
-    """A space, specification or metadata of an environment, which others must not share; else ``value``."""
+    """Copy a space, spec or metadata, which environments must not share; return other values as they are."""
     return copy.deepcopy(value) if isinstance(value, (spaces.Space, EnvSpec, dict)) else value

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from cartpole_phys import commands
 from cartpole_phys.data.score import return_of_score
-from cartpole_phys.utils.errors import InputError, printable, require_ending
+from cartpole_phys.utils.errors import InputError, printable, require_suffix
 from dt.plotting import pyplot, save_plot
 from dt.scores import Evaluation, default_targets, evaluate
 from dt.training import checkpoint as checkpoints
@@ -38,7 +38,7 @@ def evaluate_command(
     quiet: commands.QuietOption = False,
 ) -> None:
     """Evaluate a trained model and print its returns and normalized scores."""
-    require_ending("--plot", plot, ".png")
+    require_suffix("--plot", plot, ".png")
     if plot is not None:
         pyplot()  # fail before the evaluation if Matplotlib is missing
     loaded = checkpoints.load(checkpoint)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from cartpole_phys.utils.errors import needing
+from cartpole_phys.utils.errors import require_extra
 from cartpole_phys.utils.files import atomic_file
 from dt.scores import Evaluation
 from dt.training.checkpoint import Checkpoint
@@ -21,7 +21,7 @@ def pyplot() -> ModuleType:
     Raises:
         InputError: if it is not installed.
     """
-    with needing("report"):
+    with require_extra("report"):
         import matplotlib
 
     matplotlib.use("Agg")
@@ -76,7 +76,7 @@ def learning_curves(folder: Path | None, config: TrainConfig) -> Iterator[OnProg
     if folder is None:
         yield lambda step, loss: None
         return
-    with needing("dt"):
+    with require_extra("dt"):
         from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(folder)) as writer:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from gymnasium import spaces
 
-from cartpole_phys.backends.workers import Needed, OnEpisodes, nobody
+from cartpole_phys.backends.workers import Needed, OnEpisodes, no_progress
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
 from cartpole_phys.spaces import ActionSpace
@@ -81,7 +81,12 @@ class Backend(Protocol):
         ...
 
     def play(
-        self, source: PolicySource, episodes: int, seed: int, jobs: int = 1, told: OnEpisodes = nobody
+        self,
+        source: PolicySource,
+        episodes: int,
+        seed: int,
+        jobs: int = 1,
+        on_progress: OnEpisodes = no_progress,
     ) -> Episodes:
         """The first ``episodes`` episodes of a seed, in full: what an evaluation needs.
 
@@ -90,7 +95,7 @@ class Backend(Protocol):
             episodes: how many.
             seed: as for ``stream``.
             jobs: as for ``stream``.
-            told: is called with the number of finished episodes and ``episodes``, batch by batch.
+            on_progress: is called with the number of finished episodes and ``episodes``, batch by batch.
 
         Raises:
             InputError: if ``episodes`` is below 1, or as for ``stream``.

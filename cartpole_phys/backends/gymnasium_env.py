@@ -21,17 +21,24 @@ from cartpole_phys.backends.base import (
     require,
 )
 from cartpole_phys.backends.gymnasium_batch import BATCH_SIZE, Batch
-from cartpole_phys.backends.gymnasium_replay import foreign_differences
-from cartpole_phys.backends.make import Env, find_spec, make, quietly
+from cartpole_phys.backends.gymnasium_replay import gymnasium_differences
+from cartpole_phys.backends.make import Env, find_spec, make, suppress_warnings
 from cartpole_phys.backends.random_policy import UniformPolicy
 from cartpole_phys.backends.simulator_state import PhysicsState, physics_state_of
-from cartpole_phys.backends.workers import Needed, OnEpisodes, batches, check_episodes, counted, nobody
+from cartpole_phys.backends.workers import (
+    Needed,
+    OnEpisodes,
+    batches,
+    check_episodes,
+    no_progress,
+    with_progress,
+)
 from cartpole_phys.episodes import CUT, Episodes, concatenate
 from cartpole_phys.kernels.control_laws import UNIFORM
 from cartpole_phys.numeric.philox import check_seed
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
 from cartpole_phys.spaces import ActionSpace
-from cartpole_phys.utils.errors import InputError, one_line
+from cartpole_phys.utils.errors import InputError, error_summary
 from cartpole_phys.utils.typing import Array, Flags
 
 PROBE_EPISODES, PROBE_STEPS = 4, 50  # must be repeated to the last bit before any file is
@@ -74,10 +81,15 @@ class GymnasiumBackend:
             InputError: if ``seed`` is below 0, or the policy is a law for cart-poles, or cannot be sent to
                 other processes.
         """
-        return batches(ForeignPlayer(self, source, seed), BATCH_SIZE, needed, jobs)
+        return batches(GymnasiumPlayer(self, source, seed), BATCH_SIZE, needed, jobs)
 
     def play(
-        self, source: PolicySource, episodes: int, seed: int, jobs: int = 1, told: OnEpisodes = nobody
+        self,
+        source: PolicySource,
+        episodes: int,
+        seed: int,
+        jobs: int = 1,
+        on_progress: OnEpisodes = no_progress,
     ) -> Episodes:
         """The first ``episodes`` episodes of a seed, in full.
 
@@ -85,9 +97,9 @@ class GymnasiumBackend:
             InputError: if ``episodes`` is below 1, or as for ``stream``.
         """
         check_episodes(episodes)
-        player = ForeignPlayer(self, source, seed)
+        player = GymnasiumPlayer(self, source, seed)
         parts = batches(player, BATCH_SIZE, lambda *_: episodes, jobs, episodes)
-        return concatenate(list(counted(parts, episodes, told)))
+        return concatenate(list(with_progress(parts, episodes, on_progress)))
 
     def policy(self, source: PolicySource) -> Policy:
         """The policy in Python of a source.
@@ -133,7 +145,7 @@ class GymnasiumBackend:
         needed = require(rows, self._layout(physics))
         env = self.make()
         try:
-            return foreign_differences(env, physics, needed)
+            return gymnasium_differences(env, physics, needed)
         except Exception as error:  # it is not this package's code, so it may raise anything
             raise NotReplayable(f"{self.env_id} refuses a state or an action ({error!r:.200})") from error
         finally:
@@ -153,7 +165,7 @@ class GymnasiumBackend:
 
 
 @dataclass
-class ForeignPlayer:
+class GymnasiumPlayer:
     """Plays batches in environments that it keeps; each process has its own.
 
     Raises:
@@ -211,13 +223,13 @@ def gymnasium_backend(env_id: str, env_kwargs: Mapping[str, Any]) -> GymnasiumBa
 def _take_step(backend: GymnasiumBackend, env: Env) -> None:
     """Begin an episode, which shows what is wrong with arguments that making the environment takes."""
     try:
-        with quietly():
+        with suppress_warnings():
             env.reset(seed=0)
             env.step(env.action_space.sample())
     except Exception as error:  # it is not this package's code, so it may raise anything
         given = f" with the arguments {dict(backend.env_kwargs)}" if backend.env_kwargs else ""
         raise InputError(
-            f"Environment {backend.env_id!r} cannot take a step{given} ({one_line(error)}); "
+            f"Environment {backend.env_id!r} cannot take a step{given} ({error_summary(error)}); "
             "mend the arguments, or the environment."
         ) from error
 

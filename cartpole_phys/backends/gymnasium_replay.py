@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cartpole_phys.backends.base import changed_next, different, elapsed, followed
-from cartpole_phys.backends.make import Env, quietly
+from cartpole_phys.backends.make import Env, suppress_warnings
 from cartpole_phys.backends.simulator_state import PhysicsState
 from cartpole_phys.utils.typing import Array, Flags
 
@@ -25,7 +25,7 @@ class _Repeated(NamedTuple):
     wrong_observation: Flags  # (N,), first rows whose observation is not their state's
 
 
-def foreign_differences(env: Env, physics: PhysicsState, rows: Mapping[str, Array]) -> dict[str, Flags]:
+def gymnasium_differences(env: Env, physics: PhysicsState, rows: Mapping[str, Array]) -> dict[str, Flags]:
     """What each row of whole episodes says wrongly, by kind, each (N,).
 
     Args:
@@ -37,7 +37,7 @@ def foreign_differences(env: Env, physics: PhysicsState, rows: Mapping[str, Arra
         Exception: whatever the environment raises on a state or an action that it does not know.
     """
     within = followed(rows)
-    with quietly(), np.errstate(all="ignore"):
+    with suppress_warnings(), np.errstate(all="ignore"):
         repeated = _repeat(env, physics, rows, elapsed(within))
     next_state = np.zeros(len(within), dtype=np.bool_)
     for name, states in repeated.states.items():

@@ -1,4 +1,4 @@
-"""Makes any Gymnasium environment, quietly, or says in one line why it cannot be made."""
+"""Makes any Gymnasium environment, suppress_warnings, or says in one line why it cannot be made."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gymnasium.envs.registration import EnvSpec
 from cartpole_phys.numeric.compiled import source_hash
 from cartpole_phys.system import CartPole
 from cartpole_phys.utils.choices import choices, nearest
-from cartpole_phys.utils.errors import InputError, one_line
+from cartpole_phys.utils.errors import InputError, error_summary
 
 Env = gym.Env[Any, Any]
 
@@ -34,7 +34,7 @@ _alone = threading.RLock()
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
+def suppress_warnings() -> Iterator[None]:
     """Keep warnings away: Gymnasium's about old ids, and MuJoCo's, which also go into a file.
 
     One thread at a time: Python's filters and MuJoCo's handler are everyone's, and a handler that is replaced
@@ -62,10 +62,10 @@ def find_spec(env_id: str) -> EnvSpec:
     """
     module, _, name = env_id.rpartition(":")
     if module:
-        with quietly():
-            imported(module, "MODULE:ID, with a module that can be imported")
+        with suppress_warnings():
+            import_user_module(module, "MODULE:ID, with a module that can be imported")
     try:
-        with quietly():
+        with suppress_warnings():
             return gym.spec(name)
     except (error.Error, ImportError, ValueError) as reason:
         own = CartPole.known_ids()
@@ -77,7 +77,7 @@ def find_spec(env_id: str) -> EnvSpec:
         ) from reason
 
 
-def imported(module: str, expected: str) -> ModuleType:
+def import_user_module(module: str, expected: str) -> ModuleType:
     """Somebody's module by its name.
 
     Raises:
@@ -87,7 +87,7 @@ def imported(module: str, expected: str) -> ModuleType:
         return importlib.import_module(module)
     except Exception as reason:  # it is not this package's code, so it may raise anything
         raise InputError(
-            f"Cannot import the module {module!r} ({one_line(reason)}); expected {expected}."
+            f"Cannot import the module {module!r} ({error_summary(reason)}); expected {expected}."
         ) from reason
 
 
@@ -120,7 +120,7 @@ def make(spec: EnvSpec, env_kwargs: Mapping[str, Any]) -> Env:
             raise InputError(f"Environment argument {name!r} changes no data; leave it out.")
     try:
         _import_entry_point(spec)
-        with quietly():
+        with suppress_warnings():
             return gym.make(spec, disable_env_checker=True, **env_kwargs)
     except error.DependencyNotInstalled as reason:
         of_mujoco = str(spec.entry_point).startswith(MUJOCO_MODULE)
@@ -138,7 +138,7 @@ def make(spec: EnvSpec, env_kwargs: Mapping[str, Any]) -> Env:
 def _import_entry_point(spec: EnvSpec) -> None:
     """Import what the environment is made of, MuJoCo included, which then can be kept quiet."""
     if isinstance(spec.entry_point, str):
-        with quietly():
+        with suppress_warnings():
             importlib.import_module(spec.entry_point.partition(":")[0])
 
 

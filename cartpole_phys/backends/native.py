@@ -18,8 +18,8 @@ from cartpole_phys.backends.workers import (
     batches,
     check_episodes,
     check_jobs,
-    counted,
-    nobody,
+    no_progress,
+    with_progress,
 )
 from cartpole_phys.episodes import CUT, Episodes, concatenate
 from cartpole_phys.numeric.philox import key_from_seed
@@ -85,7 +85,12 @@ class NativeBackend:
         return batches(NativePlayer(self.system, source, key, BATCH_SIZE), BATCH_SIZE, needed, jobs)
 
     def play(
-        self, source: PolicySource, episodes: int, seed: int, jobs: int = 1, told: OnEpisodes = nobody
+        self,
+        source: PolicySource,
+        episodes: int,
+        seed: int,
+        jobs: int = 1,
+        on_progress: OnEpisodes = no_progress,
     ) -> Episodes:
         """The first ``episodes`` episodes of a seed, in full, as ``rollout.play`` gives them.
 
@@ -101,7 +106,7 @@ class NativeBackend:
             size = min(BATCH_SIZE, episodes)
             player = NativePlayer(self.system, source, key, size)
             parts = batches(player, size, lambda *_: episodes, jobs, episodes)
-        return concatenate(list(counted(parts, episodes, told)))
+        return concatenate(list(with_progress(parts, episodes, on_progress)))
 
     def differences(self, rows: Mapping[str, Array], independent: bool = False) -> Mapping[str, Flags]:
         """What each row of whole episodes says wrongly, by kind, each (N,).

@@ -171,7 +171,7 @@ Needed = Callable[[int, int], int]  # episodes it takes in all, from how many th
 OnEpisodes = Callable[[int, int], None]  # is told how many episodes are finished, and of how many
 
 
-class _Here:
+class _InProcess:
     """Plays each batch in this process, when its result is asked for."""
 
     def __init__(self, player: Player) -> None:
@@ -184,7 +184,7 @@ class _Here:
     def result(self) -> Episodes:
         return self._player.play(*self._begun.popleft())
 
-    def __enter__(self) -> _Here:
+    def __enter__(self) -> _InProcess:
         return self
 
     def __exit__(
@@ -193,17 +193,19 @@ class _Here:
         self._player.close()
 
 
-def nobody(done: int, total: int) -> None:
-    """Tell nobody."""
+def no_progress(done: int, total: int) -> None:
+    """Tell no_progress."""
 
 
-def counted(parts: Iterable[Episodes], total: int, told: OnEpisodes) -> Generator[Episodes, None, None]:
-    """The same batches, of ``total`` episodes; ``told`` is called before the first and after each."""
+def with_progress(
+    parts: Iterable[Episodes], total: int, on_progress: OnEpisodes
+) -> Generator[Episodes, None, None]:
+    """The same batches, of ``total`` episodes; ``on_progress`` is called before the first and after each."""
     done = 0
-    told(done, total)
+    on_progress(done, total)
     for part in parts:
         done = min(done + len(part), total)
-        told(done, total)
+        on_progress(done, total)
         yield part
 
 
@@ -246,11 +248,11 @@ def batches(
     """
     check_jobs(jobs)
     begun = played = rows = waiting = 0
-    with _Here(player) if jobs == 1 else Workers(player, jobs) as hands:
+    with _InProcess(player) if jobs == 1 else Workers(player, jobs) as workers:
         while played < (wanted := needed(played, rows)):
             while begun < wanted and waiting <= jobs:
-                hands.begin(begun, size if last is None else min(size, last - begun))
+                workers.begin(begun, size if last is None else min(size, last - begun))
                 begun, waiting = begun + size, waiting + 1
-            part = hands.result()
+            part = workers.result()
             played, rows, waiting = played + len(part), rows + part.steps, waiting - 1
             yield part

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cartpole_phys.arguments import plain
+from cartpole_phys.arguments import json_value
 from cartpole_phys.backends.base import Backend
 from cartpole_phys.backends.make import spec_json
 from cartpole_phys.backends.resolve import make_backend
@@ -60,7 +60,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "env_id", self.backend.env_id)
-        object.__setattr__(self, "env_kwargs", plain(self.env_kwargs))
+        object.__setattr__(self, "env_kwargs", json_value(self.env_kwargs))
         spec_json(self.env_id, self.env_kwargs)  # which every file holds
         object.__setattr__(self, "tier", self.tier or default_tier(self.policy))
         check_combination(self.policy, self.tier, self.backend)
@@ -73,7 +73,7 @@ class Recipe:
         if not is_integer(self.seed) or self.seed < 0:
             raise InputError(f"Expected --seed of at least 0, got {self.seed}.")
         for name in ("steps", "train_steps", "seed", "shard_steps", "score_episodes"):
-            object.__setattr__(self, name, plain(getattr(self, name)))  # no file holds NumPy's integers
+            object.__setattr__(self, name, json_value(getattr(self, name)))  # no file holds NumPy's integers
         if self.steps is not None and self.steps < (parts := len(TIERS[self.tier].shares(self.steps))):
             raise InputError(f"Expected --steps of at least {parts} for this tier, got {self.steps}.")
         self._check_scoring()

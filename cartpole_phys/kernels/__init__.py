@@ -1,1 +1,1 @@
-"""The compiled step of one environment or many, from actions to observations."""
+"""Compiled cart-pole kernels: integrators, step, reset, observations, policies and closed-loop rollouts."""

@@ -1,4 +1,4 @@
-"""The compiled check of actions: all are good and kept, or none is kept."""
+"""Compiled validation of actions: all are stored, or none is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cartpole_phys.utils.typing import FloatArray, IntArray
 
 @kernel
 def set_continuous_actions(memory: FloatArray, actions: npt.NDArray[np.float32]) -> bool:
-    """Keep actions (n, 1), clipped; False, and nothing kept, if one is not finite."""
+    """Store actions (n, 1), clipped; return False and store nothing if any is not finite."""
     good = True
     for i in range(len(actions)):
         good &= actions[i, 0] - actions[i, 0] == 0.0  # neither NaN nor infinite
@@ -25,7 +25,7 @@ def set_continuous_actions(memory: FloatArray, actions: npt.NDArray[np.float32])
 
 @kernel
 def set_discrete_actions(memory: FloatArray, actions: IntArray) -> bool:
-    """Keep actions (n,) of 0 and 1 as shares −1 and 1; False, and nothing kept, if there is another."""
+    """Store actions (n,) of 0 and 1 as normalized −1 and 1; return False and store nothing on any other."""
     good = True
     for i in range(len(actions)):
         good &= (actions[i] == 0) | (actions[i] == 1)

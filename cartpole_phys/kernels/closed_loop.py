@@ -1,8 +1,8 @@
-"""The compiled closed loop: whole episodes under a policy that the kernel knows.
+"""Compiled closed-loop rollouts: whole episodes under a compiled policy.
 
-Many episodes run side by side in lanes, so that their steps can be vectorised; a lane whose episode is over
-takes the next one. What happens goes into a log of steps by lanes, from which ``gather_rows`` takes episode
-after episode.
+Many episodes run in parallel lanes, so that their steps can be vectorized; when an episode ends, its lane
+starts the next one. Steps are recorded in a log of steps × lanes, from which ``gather_rows`` extracts the
+episodes in order.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from cartpole_phys.task import START_BOUND
 from cartpole_phys.utils.typing import Flags, FloatArray, IntArray, Observations
 
 LANES = 128
-IDLE = -1  # in place of an episode's index
+IDLE = -1  # episode index of a lane without an episode
 
 
 class Law(NamedTuple):
-    """What a compiled policy does, as the kernel reads it."""
+    """A compiled policy in the kernel's format."""
 
     continuous: bool
     rule: int
@@ -42,10 +42,10 @@ class Law(NamedTuple):
 
 
 class Log(NamedTuple):
-    """What happened in T steps of LANES lanes, and where each of E episodes is in it.
+    """Log of T steps in LANES lanes, with the position of each of E episodes.
 
-    Memory traffic costs as much as the physics, so what follows from the rest has a T of 0: observations that
-    are the state in float32, rewards that are 1, pushes that are 0, and what only networks give.
+    Memory traffic costs as much as the physics, so arrays that can be derived have T = 0: observations equal
+    to the state in float32, rewards of 1, pushes of 0, and the infos of networks for other policies.
     """
 
     states: FloatArray  # (T, 4, LANES), before each step
@@ -56,20 +56,20 @@ class Log(NamedTuple):
     raw_actions: npt.NDArray[np.float32]  # (T or 0, LANES)
     log_probs: npt.NDArray[np.float32]  # (T or 0, LANES)
     lanes: IntArray  # (E,)
-    starts: IntArray  # (E,), the step in the log that is an episode's first
+    starts: IntArray  # (E,), index of an episode's first step in the log
 
 
 class Ends(NamedTuple):
-    """How each of E episodes ended, and with which parameters it was played."""
+    """Final observations, parameters, lengths and terminations of E episodes."""
 
-    observations: npt.NDArray[np.float32]  # (E, obs)
+    observations: npt.NDArray[np.float32]  # (E, obs), after the last step
     params: FloatArray  # (E, 8)
     lengths: IntArray  # (E,)
-    fallen: Flags  # (E,)
+    terminated: Flags  # (E,)
 
 
 class Lanes(NamedTuple):
-    """Episodes that run side by side."""
+    """The state of episodes running in parallel lanes."""
 
     memory: FloatArray  # (ROWS, lanes)
     seen: Observations  # (lanes, obs)
@@ -82,9 +82,9 @@ class Lanes(NamedTuple):
 
 @inlined
 def _act(lanes: Lanes, law: Law, log: Log, now: int) -> None:
-    """Choose every lane's action, and write what is known before the step."""
+    """Choose every lane's action, and log actions, states and observations before the step."""
     seen, count = lanes.seen, len(lanes.seen)
-    actions, shares = log.actions[now, :count], lanes.memory[m.ACTION]
+    actions, normalized = log.actions[now, :count], lanes.memory[m.ACTION]
     if law.rule == NETWORK:
         raw_actions, log_probs = log.raw_actions[now, :count], log.log_probs[now, :count]
         call_network(law.network_address, lanes.memory, law.network, seen, actions, raw_actions, log_probs)
@@ -93,7 +93,9 @@ def _act(lanes: Lanes, law: Law, log: Log, now: int) -> None:
             lanes.memory, law.continuous, law.rule, law.numbers, law.noise, seen, lanes.random, actions
         )
     for lane in range(count):
-        shares[lane] = np.float64(actions[lane]) if law.continuous else 2.0 * np.float64(actions[lane]) - 1.0
+        normalized[lane] = (
+            np.float64(actions[lane]) if law.continuous else 2.0 * np.float64(actions[lane]) - 1.0
+        )
     for j in range(4):
         row, states = lanes.memory[j], log.states[now, j]
         for lane in range(count):
@@ -104,7 +106,7 @@ def _act(lanes: Lanes, law: Law, log: Log, now: int) -> None:
 
 
 @inlined
-def _enter(
+def _start_episode(
     draw: Draw,
     lanes: Lanes,
     settings: Any,
@@ -115,7 +117,7 @@ def _enter(
     ends: Ends,
     now: int,
 ) -> None:
-    """Let a lane begin an episode, the one of this index among those to play."""
+    """Start the episode with index ``index`` in a lane."""
     lanes.index_of[lane] = index
     lanes.memory.view(np.int64)[m.EPISODE, lane] = first_episode + index
     begin_column(draw, lanes.memory, settings, lane, -START_BOUND, START_BOUND)
@@ -126,8 +128,8 @@ def _enter(
 
 
 @inlined
-def _leave(lanes: Lanes, any_done: bool, log: Log, ends: Ends, now: int) -> int:
-    """Write what the step gave, and how episodes ended; says how many did."""
+def _finish_step(lanes: Lanes, any_done: bool, log: Log, ends: Ends, now: int) -> int:
+    """Log the results of a step and the ends of episodes; return the number of ended episodes."""
     counters, pushes, left = lanes.memory.view(np.int64), lanes.memory[m.PUSH], 0
     for lane in range(len(pushes) if len(log.rewards) else 0):
         log.rewards[now, lane] = lanes.rewards[lane]
@@ -136,7 +138,7 @@ def _leave(lanes: Lanes, any_done: bool, log: Log, ends: Ends, now: int) -> int:
     for lane in range(len(lanes.rewards) if any_done else 0):
         index = lanes.index_of[lane]
         if counters[m.DONE, lane] and index >= 0:
-            ends.lengths[index], ends.fallen[index] = counters[m.ELAPSED, lane], lanes.terminated[lane]
+            ends.lengths[index], ends.terminated[index] = counters[m.ELAPSED, lane], lanes.terminated[lane]
             for j in range(lanes.seen.shape[1]):
                 ends.observations[index, j] = lanes.seen[lane, j]
             lanes.index_of[lane] = IDLE
@@ -174,24 +176,26 @@ def _simulate(
     log: Log,
     ends: Ends,
 ) -> None:
-    """Run one episode for each of ``ends``, from ``first_episode`` of a key on, and write what happens.
+    """Run one episode per entry of ``ends``, from ``first_episode`` of a key on; write ``log`` and ``ends``.
 
-    A lane with no episode left to play idles on, harmlessly.
+    A lane without remaining episodes keeps stepping; its steps are ignored.
     """
     count = min(LANES, len(ends.lengths))
     lanes = _empty_lanes(count, key, params, log.observations.shape[2])
     outputs = lanes.seen, lanes.rewards, lanes.terminated, lanes.truncated
     playing, entered, free = len(ends.lengths), 0, count
-    now = int(np.int64(0))  # typed, or the compiler would work for a constant 0 and then again
+    now = int(np.int64(0))  # typed, or numba would compile for a literal 0 and again for an integer
     while playing > 0:
         if free > 0 and entered < len(ends.lengths):
             for lane in range(count):
                 if lanes.index_of[lane] == IDLE and entered < len(ends.lengths):
-                    _enter(parts.draw, lanes, settings[0], lane, first_episode, entered, log, ends, now)
+                    _start_episode(
+                        parts.draw, lanes, settings[0], lane, first_episode, entered, log, ends, now
+                    )
                     entered += 1
         _act(lanes, law, log, now)
         any_done = step_range(parts, lanes.memory, settings, 0, count, NO_RESTART, outputs)
-        free = _leave(lanes, any_done, log, ends, now)
+        free = _finish_step(lanes, any_done, log, ends, now)
         playing -= free
         now += 1
 
@@ -229,9 +233,9 @@ def gather_rows(
     raw_actions: npt.NDArray[np.float32],
     log_probs: npt.NDArray[np.float32],
 ) -> None:
-    """Write the rows that were played, one episode after another: (N, obs), (N,), …, positions x and θ.
+    """Write the N logged rows in episode order: (N, obs), (N,), …; qpos is x and θ, qvel ẋ and θ̇.
 
-    ``raw_actions`` and ``log_probs`` have N rows, or none where they are not wanted.
+    ``raw_actions`` and ``log_probs`` have N rows, or none if they are not recorded.
     """
     row = 0
     for episode in range(len(lengths)):

@@ -1,4 +1,4 @@
-"""The laws that compiled policies act by: an observation and a random number in, an action out."""
+"""Control laws of compiled policies: from an observation and a random number to an action."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from cartpole_phys.numeric.philox import ACTION, uniforms
 from cartpole_phys.utils.typing import FloatArray, Observations
 
 UNIFORM = 0  # any action with equal probability
-PROPORTIONAL = 1  # u = gains · observation: as a force, or by its sign
+PROPORTIONAL = 1  # u = gains · observation: clipped (continuous), or its sign (discrete)
 BERNOULLI = 2  # discrete: to the right with probability clip(½ + ½ u, 0, 1)
 ENERGY_SHAPING = 3  # swings the pole up, then PROPORTIONAL
-NETWORK = 4  # no formula: what ``action_distributions.py`` does
+NETWORK = 4  # a policy network, see ``action_distributions.py``
 
-ENERGY_GAIN = 3.0  # full pumping until the energy is within 1/3 of m g l of its goal, then ever less
-CATCH_COSINE = 0.7  # the proportional law takes over above this cosθ …
-CATCH_ACTION = 3.5  # … once it asks for less than this many times the largest force
+ENERGY_GAIN = 3.0  # full pumping until the energy is within 1/3 of m g l of its target, then proportional
+CATCH_COSINE = 0.7  # switch to the proportional law above this cosθ …
+CATCH_ACTION = 3.5  # … if its unclipped normalized action is below this
 
 
 @inlined
-def takes_chances(rule: int, noise: float) -> bool:
-    """Whether the action of a compiled policy depends on the random number."""
+def is_stochastic(rule: int, noise: float) -> bool:
+    """Whether a control law depends on the random number."""
     return (rule != PROPORTIONAL and rule != ENERGY_SHAPING) or noise > 0.0
 
 
 @inlined
 def choose(rule: int, continuous: bool, law: FloatArray, noise: float, seen: Seen, random: float) -> float:
-    """The action of a compiled policy: in [−1, 1], or 0 or 1; ``random`` is uniform on (0, 1).
+    """The action of a control law: in [−1, 1], or 0 or 1; ``random`` is uniform on (0, 1).
 
     ``law`` holds four gains, and for ENERGY_SHAPING nine further numbers; ``noise`` is the half-width of
     uniform noise on continuous actions.
@@ -53,7 +53,7 @@ def choose(rule: int, continuous: bool, law: FloatArray, noise: float, seen: See
 
 @inlined
 def _probability_of_right(u: float) -> float:
-    """Of BERNOULLI."""
+    """The probability of action 1 under BERNOULLI."""
     return min(max(0.5 + 0.5 * u, 0.0), 1.0)
 
 
@@ -64,7 +64,7 @@ def bernoulli_log_probs(
     actions: npt.NDArray[np.float32],
     log_probs: npt.NDArray[np.float32],
 ) -> None:
-    """Write the logarithms of the probabilities (n,) that BERNOULLI gave the actions (n,) that it took."""
+    """Write the log-probabilities (n,) of actions (n,) under BERNOULLI."""
     for i in range(len(actions)):
         u = 0.0
         for j in range(4):
@@ -85,13 +85,13 @@ def choose_all(
     random: FloatArray,
     actions: npt.NDArray[np.float32],
 ) -> None:
-    """Write the actions (n,) of a compiled policy on observations (n, obs) of the memory's n columns.
+    """Write the actions (n,) of a control law for observations (n, obs) of the memory's n columns.
 
-    ``random`` (n,) is room for the random numbers, which follow from key, episode and step.
+    ``random`` (n,) is scratch space for the random numbers, which are keyed by key, episode and step.
     """
     keys, counters = memory.view(np.uint64)[m.KEY], memory.view(np.int64)
     episodes, elapsed = counters[m.EPISODE], counters[m.ELAPSED]
-    if takes_chances(rule, noise):
+    if is_stochastic(rule, noise):
         for i in range(len(actions)):
             random[i] = uniforms(keys[i], episodes[i], elapsed[i], ACTION)[0]
     last = observations.shape[1] - 1
@@ -108,7 +108,7 @@ def choose_all(
 
 @inlined
 def _swing_up(law: FloatArray, seen: Seen) -> float:
-    """Energy shaping, then proportional control near the top; ``policies.swing_up`` says what ``law`` is.
+    """Energy shaping, then proportional control near the top; see ``controllers.swing_up_law`` for ``law``.
 
     A cart that accelerates by a changes the pole's energy E = ⅔ m l² θ̇² + m g l (cosθ − 1) at the rate
     dE/dt = −m l cosθ θ̇ a, so the sign of θ̇ cosθ decides which way to push. Sources: K. Åström and K. Furuta,
@@ -123,10 +123,10 @@ def _swing_up(law: FloatArray, seen: Seen) -> float:
     energy_of_spin, steepness, pump, stiffness, damping = law[4], law[5], law[6], law[7], law[8]
     gravity, effective_length, total_mass, mass_length = law[9], law[10], law[11], law[12]
     missing = energy_of_spin * theta_dot * theta_dot - steepness * (1.0 - cosine)
-    share = min(max(ENERGY_GAIN * missing, -1.0), 1.0)
-    # Only the sign of θ̇ cosθ counts, and 0 counts as positive: so the law pushes with full strength even
-    # where the pole hangs exactly at rest, and the pole then moves so that the sign stays.
-    pumping = share * pump if theta_dot * cosine >= 0.0 else -share * pump
+    strength = min(max(ENERGY_GAIN * missing, -1.0), 1.0)
+    # Only the sign of θ̇ cosθ matters, and 0 counts as positive: the law pushes with full strength even if the
+    # pole hangs exactly at rest, and the pole then moves so that the sign persists.
+    pumping = strength * pump if theta_dot * cosine >= 0.0 else -strength * pump
     wanted = pumping - stiffness * x - damping * x_dot
     theta_acceleration = (gravity * sine - wanted * cosine) / effective_length
     inertia = mass_length * (theta_acceleration * cosine - theta_dot * theta_dot * sine)

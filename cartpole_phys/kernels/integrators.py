@@ -1,11 +1,10 @@
-"""Maps from one state to the next, with the force held constant.
+"""Integrators: maps from one state to the next, with the force held constant.
 
-Which to use: ``semi_implicit_euler`` (default) is cheap and stable for control; ``euler`` is CartPole-v1's
-and gains energy; ``symplectic_euler`` keeps the energy's error bounded over any time, where a heavy pole
-has enough substeps; ``rk4`` is the most accurate, with an error that grows slowly with time. The mass matrix
-depends on θ, so the semi-implicit map, which works with velocities, is not symplectic and slowly loses
-energy; the symplectic one works with momenta. What friction of the cart does within a step is the same with
-all (``friction.py``).
+How to choose: ``semi_implicit_euler`` (default) is cheap and stable for control; ``euler`` is that of
+CartPole-v1 and gains energy; ``symplectic_euler`` keeps the energy error bounded over any time, given enough
+substeps for a heavy pole; ``rk4`` is the most accurate, with an error that grows slowly with time. The mass
+matrix depends on θ, so the semi-implicit map, which uses velocities, is not symplectic and slowly loses
+energy; the symplectic one uses momenta. Cart friction is the same with all (``friction.py``).
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from cartpole_phys.utils.choices import unknown
 Integrator = Callable[[float, float, float, float, float, Constants], State]
 
 EULER, SEMI_IMPLICIT_EULER, SYMPLECTIC_EULER, RK4 = range(4)
-FIRST_ANGLE_ONLY = ("euler", "semi_implicit_euler")  # take no sine but that of the angle a step begins with
+FIRST_ANGLE_ONLY = ("euler", "semi_implicit_euler")  # evaluate sines only at the initial angle of a step
 INTEGRATORS = {
     "euler": EULER,
     "semi_implicit_euler": SEMI_IMPLICIT_EULER,
@@ -32,10 +31,10 @@ INTEGRATORS = {
 
 
 def integrator_code(name: str) -> int:
-    """The kernels' number for an integrator.
+    """The code of an integrator in kernels.
 
     Raises:
-        InputError: if there is no integrator of that name.
+        InputError: if no integrator has this name.
     """
     if not isinstance(name, str) or name not in INTEGRATORS:
         raise unknown("integrator", name, INTEGRATORS)
@@ -46,7 +45,7 @@ def integrator_code(name: str) -> int:
 def euler(
     x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
 ) -> State:
-    """Positions move with the old velocities."""
+    """Explicit Euler: positions are updated with the old velocities."""
     h = constants.time_step
     x_acceleration, theta_acceleration = acceleration(x_dot, theta, theta_dot, force, constants)
     return (
@@ -61,7 +60,7 @@ def euler(
 def semi_implicit_euler(
     x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
 ) -> State:
-    """Velocities first, then positions with the new velocities."""
+    """Semi-implicit Euler: velocities are updated first, then positions with the new velocities."""
     h = constants.time_step
     x_acceleration, theta_acceleration = acceleration(x_dot, theta, theta_dot, force, constants)
     new_x_dot, new_theta_dot = x_dot + h * x_acceleration, theta_dot + h * theta_acceleration
@@ -76,11 +75,11 @@ def symplectic_euler(
 
     With a = M+m, b = m l, d = (4/3) m l², D = a d − b² cos²θ, the momenta are p_x = a ẋ + b cosθ θ̇ and
     p_θ = b cosθ ẋ + d θ̇, and H = (d p_x² − 2 b cosθ p_x p_θ + a p_θ²) / (2 D) + b g cosθ. The new p_x is
-    explicit; the new p_θ solves A p_θ² − B p_θ + C = 0, of which the root that tends to C/B is taken.
-    Forces that are not in H (push, friction) act explicitly. Source: Hairer, Lubich and Wanner, "Geometric
-    Numerical Integration", section VI.3. Where there is no such root the step is
-    explicit, and the energy may drift: at a spin of about a turn a step with the default parameters, at a
-    few hundredths of a turn where the pole is heavy and the cart light. More substeps cure it.
+    explicit; the new p_θ solves A p_θ² − B p_θ + C = 0, with the root that tends to C/B. Forces that are not
+    in H (push, friction) act explicitly. Source: Hairer, Lubich and Wanner, "Geometric Numerical
+    Integration", section VI.3. Without such a root the step is explicit, and the energy may drift: at about
+    one revolution per step with the default parameters, at a few hundredths of a revolution with a heavy pole
+    on a light cart. More substeps prevent it.
     """
     h, a, b = constants.time_step, constants.total_mass, constants.mass_length
     d = (4.0 / 3.0) * b * constants.half_length
@@ -110,9 +109,9 @@ def symplectic_euler(
 def _outer_forces(
     x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
 ) -> tuple[float, float]:
-    """Generalised forces that no potential gives: on x (N) and on θ (N·m)."""
+    """Nonconservative generalized forces: on x (N) and on θ (N·m)."""
     pivot = -constants.spin_damping * constants.mass_length * theta_dot
-    if not constants.rubs:
+    if not constants.has_friction:
         return force, pivot
     sine, cosine = sin_cos(theta)
     x_acceleration, theta_acceleration = acceleration(x_dot, theta, theta_dot, force, constants)
@@ -124,8 +123,7 @@ def _outer_forces(
 def rk4(x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants) -> State:
     """The classical Runge-Kutta method of order 4.
 
-    All stages take the direction of friction from the ẋ that the step begins with, so that their equations
-    are smooth.
+    All stages use the friction direction of the initial ẋ, so that their equations are smooth.
     """
     h = constants.time_step
     half = 0.5 * h
@@ -146,7 +144,7 @@ def rk4(x: float, x_dot: float, theta: float, theta_dot: float, force: float, co
 
 
 def _without_friction(integrate: Integrator) -> Integrator:
-    """An integrator for carts without friction: the compiler is told so."""
+    """Specialize an integrator to carts without friction."""
 
     @inlined
     def smooth(
@@ -158,16 +156,16 @@ def _without_friction(integrate: Integrator) -> Integrator:
 
 
 def _with_friction(integrate: Integrator, integrate_held: Integrator) -> Integrator:
-    """An integrator for any cart; ``integrate_held`` moves the pole of a cart that friction holds."""
+    """Add cart friction to an integrator; ``integrate_held`` moves the pole of a cart held by friction."""
     same = integrate is integrate_held
 
     @inlined
-    def rubbing(
+    def braked(
         x: float, x_dot: float, theta: float, theta_dot: float, force: float, constants: Constants
     ) -> State:
         return with_friction(integrate, integrate_held, same, x, x_dot, theta, theta_dot, force, constants)
 
-    return rubbing
+    return braked
 
 
 WITHOUT_FRICTION = {
@@ -176,7 +174,7 @@ WITHOUT_FRICTION = {
     "symplectic_euler": _without_friction(symplectic_euler),
     "rk4": _without_friction(rk4),
 }
-# The pole's inertia is constant on a cart that is held, and both Euler methods are symplectic then.
+# On a held cart the pole's inertia is constant, and semi-implicit Euler is symplectic too.
 WITH_FRICTION = {
     "euler": _with_friction(euler, euler),
     "semi_implicit_euler": _with_friction(semi_implicit_euler, semi_implicit_euler),

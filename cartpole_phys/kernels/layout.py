@@ -1,8 +1,8 @@
-"""How kernels see environments: a column of 8-byte numbers for each, and settings that all share.
+"""Memory layout of environments in kernels: one column of 8-byte numbers each, and shared settings.
 
-One array of shape (ROWS, n) holds everything that decides how n environments go on, so that a snapshot is
-a copy of it, and a compiled call takes one argument for it. A row is contiguous over the environments, so
-that loops over them can be vectorised.
+One array of shape (ROWS, n) holds the full state of n environments, so that a snapshot is a copy of it, and
+kernels take it as one argument. A row is contiguous over the environments, so that loops over them can be
+vectorized.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from cartpole_phys.physics import ParamValues
 from cartpole_phys.utils.typing import FloatArray
 
 X, X_DOT, THETA, THETA_DOT = range(4)  # m, m/s, rad, rad/s
-ACTION = 4  # of the last step, as a share of the full force in [−1, 1]
+ACTION = 4  # of the last step, normalized to [−1, 1]
 PUSH = 5  # N, of the last step
 KEY = 6  # uint64, of all randomness inside the steps
 EPISODE = 7  # int64, counted from 0 since the key was drawn
 ELAPSED = 8  # int64, steps of the episode so far
 DONE = 9  # int64, 1 where the episode is over
-PARAMS = 10  # and the 7 rows after it: ``physics.Params`` in field order
+PARAMS = 10  # first of 8 rows: ``physics.Params`` in field order
 FORCE_MAG = PARAMS + 4
 CART_FRICTION = PARAMS + 6
 ROWS = PARAMS + 8
 
-LARGEST_INTEGER = int(np.iinfo(np.int64).max)  # that settings hold
+LARGEST_INTEGER = int(np.iinfo(np.int64).max)  # of integer settings
 _SETTINGS = np.dtype(
     [
         ("task", np.int64),
@@ -38,15 +38,15 @@ _SETTINGS = np.dtype(
         ("theta_threshold", np.float64),  # rad
         ("push_probability", np.float64),  # of a push during one time step
         ("push_size", np.float64),  # N, the largest
-        ("noisy", np.int64),  # 1 where sensors err
-        ("noise", np.float64, (4,)),  # half-widths of the errors of x, ẋ, θ, θ̇ in their units
-        ("randomized", np.int64),  # 1 where parameters are drawn for each episode
-        ("lowest", np.float64, (8,)),  # of the parameters that are drawn, NaN for the others
+        ("noisy", np.int64),  # 1 if observations have noise
+        ("noise", np.float64, (4,)),  # half-widths of the noise on x, ẋ, θ, θ̇ in their units
+        ("randomized", np.int64),  # 1 if parameters are drawn for each episode
+        ("lowest", np.float64, (8,)),  # of randomized parameters, NaN for the others
         ("highest", np.float64, (8,)),
     ],
     align=True,
 )
-SETTINGS = np.dtype((np.record, _SETTINGS))  # whose fields are attributes also where kernels run as Python
+SETTINGS = np.dtype((np.record, _SETTINGS))  # fields are attributes, also if kernels run as Python
 Settings = npt.NDArray[np.void]  # of shape (1,) and type SETTINGS
 ParamRows = tuple[
     FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray
@@ -76,10 +76,10 @@ def params_of(memory: FloatArray, i: int) -> ParamValues:
 
 @inlined
 def param_rows(memory: FloatArray, first: int, last: int) -> ParamRows:
-    """The rows of the physical parameters from column ``first`` to ``last``.
+    """The parameter rows, restricted to columns ``first`` to ``last``.
 
-    Loops over columns are vectorized where they index such rows from 0 on: an index into the memory itself
-    might be negative and count from the end.
+    Loops over these rows from index 0 can be vectorized: an index into the memory itself might be negative,
+    and count from the end.
     """
     return (
         memory[PARAMS, first:last],

@@ -1,8 +1,8 @@
-"""A policy network in kernels: two hidden layers and a head, float32, the same bits on every processor.
+"""Compiled policy network: two hidden layers and a head, float32, bit-for-bit equal on every processor.
 
-Rows go through the network in blocks of ``WIDTH``, whose lanes lie side by side in memory. A sum over inputs
-goes on in its own lane in a fixed order, so a row's outputs depend neither on the rows beside it nor on the
-processor, and the loops over lanes are vectorised.
+Rows are processed in blocks of ``WIDTH`` lanes, contiguous in memory. Each lane sums over inputs in a fixed
+order, so a row's outputs depend neither on other rows nor on the processor, and loops over lanes are
+vectorized.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from cartpole_phys.numeric.compiled import inlined
 from cartpole_phys.numeric.elementary import tanh
 from cartpole_phys.utils.typing import FloatArray, Matrix
 
-WIDTH = 64  # rows of a block: its activations stay in the processor's inner cache
-TILE = 4  # inputs and outputs that are worked on at once; layers are filled up to it with zeros
+WIDTH = 64  # rows per block: its activations fit the L1 cache
+TILE = 4  # inputs and outputs per tile; layers are padded to whole tiles with zeros
 
-TANH_GAUSSIAN, GAUSSIAN, CATEGORICAL = range(3)  # what the last layer's outputs stand for
+TANH_GAUSSIAN, GAUSSIAN, CATEGORICAL = range(3)  # action distributions
 LOG_STD_MIN, LOG_STD_MAX = np.float32(-20.0), np.float32(2.0)  # of a TANH_GAUSSIAN, as SAC clips it
 
 Weights4 = tuple[np.float32, np.float32, np.float32, np.float32]
 
 
 class Layer(NamedTuple):
-    """An affine map, padded with zeros to whole tiles."""
+    """An affine layer, padded with zeros to whole tiles."""
 
     weights: Matrix  # (outputs, inputs)
     biases: Matrix  # (outputs,)
 
 
 class Network(NamedTuple):
-    """A network and what its outputs stand for, as kernels read it."""
+    """A policy network with its action distribution, in the kernels' format."""
 
-    layers: tuple[Layer, Layer, Layer]  # the last one gives means over logarithms of deviations, or logits
-    squashed: bool  # whether the hidden layers' nonlinearity is tanh and not ReLU
+    layers: tuple[Layer, Layer, Layer]  # outputs of the last: means, then log standard deviations; or logits
+    tanh_hidden: bool  # whether the hidden activation is tanh instead of ReLU
     distribution: int
     deterministic: bool
     observation_size: int
@@ -44,7 +44,7 @@ class Network(NamedTuple):
     high: Matrix  # (dimensions,)
 
     def __eq__(self, other: object) -> bool:
-        return self is other  # a comparison of arrays has no one truth value
+        return self is other  # arrays have no single truth value
 
     def __hash__(self) -> int:
         return id(self)
@@ -64,28 +64,28 @@ NO_NETWORK = Network(
 
 
 class Block(NamedTuple):
-    """Room for ``WIDTH`` rows on their way from observations to actions."""
+    """Buffers for ``WIDTH`` rows, from observations to actions."""
 
     inputs: Matrix  # (units, WIDTH), of the first and the last layer
-    outputs: Matrix  # (units, WIDTH), of the same
+    outputs: Matrix  # (units, WIDTH), of the first and the last layer
     noise: FloatArray  # (dimensions, WIDTH)
-    acted: Matrix  # (dimensions, WIDTH), what the probability is of: raw actions, or choices
+    samples: Matrix  # (dimensions, WIDTH), of the distribution: raw actions, or choices
     actions: Matrix  # (dimensions, WIDTH)
     log_probs: FloatArray  # (WIDTH,)
-    tops: FloatArray  # (WIDTH,), largest logits
-    totals: FloatArray  # (WIDTH,), sums of e^(logit − largest), over all choices …
-    reached: FloatArray  # (WIDTH,), … and over those looked at so far
+    max_logits: FloatArray  # (WIDTH,), largest logits
+    exp_sums: FloatArray  # (WIDTH,), sums of e^(logit − largest) over all choices
+    cumulative: FloatArray  # (WIDTH,), partial sums of the same
 
 
 def recorded(network: Network | None) -> tuple[bool, bool]:
-    """Whether raw actions, and whether log-probabilities, are recorded of what a network does."""
+    """Whether raw actions, and whether log-probabilities, are recorded for a network."""
     if network is None or network.deterministic:
         return False, False
     return network.distribution != CATEGORICAL, True
 
 
 def infos_of(network: Network, raw_actions: Matrix, log_probs: Matrix) -> dict[str, Matrix]:
-    """What is recorded beside a network's actions, out of raw actions (n, dimensions) and (n,)."""
+    """The infos to record with a network's actions: raw actions (n, dimensions), log-probabilities (n,)."""
     raw, probable = recorded(network)
     return {
         **({"raw_actions": raw_actions} if raw else {}),
@@ -95,7 +95,7 @@ def infos_of(network: Network, raw_actions: Matrix, log_probs: Matrix) -> dict[s
 
 @inlined
 def empty_block(network: Network) -> Block:
-    """Room for a block."""
+    """Allocate the buffers of a block."""
     units, numbers = network.layers[0].weights.shape[1], len(network.low)
     for k in range(3):
         units = max(units, len(network.layers[k].biases))
@@ -125,7 +125,7 @@ def _four(weights: Matrix, output: int, first: int) -> Weights4:
 
 @inlined
 def _add(total: np.float32, weights: Weights4, inputs: Weights4) -> np.float32:
-    """``total`` and four products, one after another."""
+    """Add four products to ``total``, in order."""
     total += weights[0] * inputs[0]
     total += weights[1] * inputs[1]
     total += weights[2] * inputs[2]
@@ -153,10 +153,10 @@ def _affine(layer: Layer, inputs: Matrix, outputs: Matrix) -> None:
 
 
 @inlined
-def _bend(squashed: bool, hidden: Matrix, units: int) -> None:
-    """Apply the nonlinearity in place."""
+def _activate(tanh_hidden: bool, hidden: Matrix, units: int) -> None:
+    """Apply the activation function in place."""
     for row in range(units):
-        if squashed:
+        if tanh_hidden:
             for lane in range(WIDTH):
                 hidden[row, lane] = tanh(np.float64(hidden[row, lane]))
         else:
@@ -172,7 +172,7 @@ def forward(network: Network, block: Block) -> None:
         layer = network.layers[k]
         _affine(layer, inputs, outputs)
         if k < 2:
-            _bend(network.squashed, outputs, len(layer.biases))
+            _activate(network.tanh_hidden, outputs, len(layer.biases))
             inputs, outputs = outputs, inputs
     if network.distribution == TANH_GAUSSIAN:
         for row in range(network.size, 2 * network.size):

@@ -1,4 +1,4 @@
-"""The compiled view of the state: what a policy sees, and what only diagnostics tell."""
+"""Compiled observations and diagnostics of the state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cartpole_phys.kernels.layout import Settings
 from cartpole_phys.numeric.compiled import inlined, kernel
 from cartpole_phys.numeric.elementary import sin_cos
 from cartpole_phys.physics import State, constants_of, mechanical_energy
-from cartpole_phys.task import BALANCE, measured
+from cartpole_phys.task import BALANCE, noisy_state
 from cartpole_phys.utils.typing import FloatArray, Observations
 
 Seen = tuple[np.float32, np.float32, np.float32, np.float32, np.float32]
@@ -22,10 +22,10 @@ Observe = Callable[[FloatArray, Any, int, int, Observations], None]
 
 @inlined
 def observation_of(settings: Any, state: State, key: np.uint64, episode: int, elapsed: int) -> Seen:
-    """What a policy sees of a state: four numbers and a 0, or (swing-up) five."""
+    """The observation of a state: four numbers and a 0, or (swing-up) five numbers."""
     if settings.noisy:
         noise = settings.noise[0], settings.noise[1], settings.noise[2], settings.noise[3]
-        state = measured(state, key, episode, elapsed, noise)
+        state = noisy_state(state, key, episode, elapsed, noise)
     x, x_dot, theta, theta_dot = state
     if settings.task == BALANCE:
         return np.float32(x), np.float32(x_dot), np.float32(theta), np.float32(theta_dot), np.float32(0.0)
@@ -35,7 +35,7 @@ def observation_of(settings: Any, state: State, key: np.uint64, episode: int, el
 
 @inlined
 def observation_in(memory: FloatArray, settings: Any, i: int) -> Seen:
-    """What a policy sees of column ``i``."""
+    """The observation of column ``i``."""
     counters = memory.view(np.int64)
     state = memory[m.X, i], memory[m.X_DOT, i], memory[m.THETA, i], memory[m.THETA_DOT, i]
     return observation_of(
@@ -55,13 +55,13 @@ def _state_in(memory: FloatArray, settings: Any, i: int) -> tuple[np.float32, ..
 
 
 def see_of(plain: bool) -> See:
-    """What gives the observation of a column."""
+    """The function that returns the observation of a column."""
     return _state_in if plain else observation_in
 
 
 @inlined
 def is_state(settings: Any) -> bool:
-    """Whether what a policy sees is the state itself, in float32."""
+    """Whether observations are the state itself, in float32."""
     return settings.task == BALANCE and not settings.noisy
 
 
@@ -69,9 +69,9 @@ def is_state(settings: Any) -> bool:
 def observe_column(
     memory: FloatArray, settings: Any, i: int, observations: Observations, sees_state: bool
 ) -> None:
-    """Write what a policy sees of column ``i`` into the same row of ``observations`` (n, obs).
+    """Write the observation of column ``i`` into row ``i`` of ``observations`` (n, obs).
 
-    ``sees_state`` is ``is_state`` of the settings, asked once and not for every column.
+    ``sees_state`` is ``is_state`` of the settings, computed once for all columns.
     """
     if sees_state:
         observations[i, 0], observations[i, 1] = memory[m.X, i], memory[m.X_DOT, i]
@@ -93,7 +93,7 @@ def _observe_states(
         memory[m.THETA, first:last],
         memory[m.THETA_DOT, first:last],
     )
-    flat = observations[first:last].reshape(-1)  # (rows, 4) -> (rows × 4,): so the stores are vectorised
+    flat = observations[first:last].reshape(-1)  # (rows, 4) -> (rows × 4,), to vectorize the stores
     for i in range(len(x)):
         flat[4 * i], flat[4 * i + 1], flat[4 * i + 2], flat[4 * i + 3] = (
             x[i],
@@ -107,7 +107,7 @@ def _observe_states(
 def _observe_any(
     memory: FloatArray, settings: Any, first: int, last: int, observations: Observations
 ) -> None:
-    """Write what a policy sees of columns ``first`` to ``last`` into the same rows of ``observations``."""
+    """Write the observations of columns ``first`` to ``last`` into the same rows of ``observations``."""
     if is_state(settings):
         _observe_states(memory, settings, first, last, observations)
     else:
@@ -116,19 +116,19 @@ def _observe_any(
 
 
 def observe_of(plain: bool) -> Observe:
-    """What writes observations of a block of columns."""
+    """The function that writes the observations of a block of columns."""
     return _observe_states if plain else _observe_any
 
 
 @kernel
 def observe_columns(memory: FloatArray, settings: Settings, observations: Observations) -> None:
-    """Write what a policy sees of every column into ``observations`` (n, obs)."""
+    """Write the observations (n, obs) of all columns."""
     _observe_any(memory, settings[0], 0, memory.shape[1], observations)
 
 
 @kernel
 def diagnose_columns(memory: FloatArray, settings: Settings, diagnostics: FloatArray) -> None:
-    """Write energy (J) and distances to the episode's end in x (m) and θ (rad), shape (3, n)."""
+    """Write energy (J) and margins to the termination thresholds in x (m) and θ (rad), shape (3, n)."""
     own = settings[0]
     for i in range(memory.shape[1]):
         constants = constants_of(m.params_of(memory, i), 1, False)

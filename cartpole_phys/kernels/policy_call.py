@@ -1,8 +1,8 @@
-"""What a network does for environments in memory: one function, called by its address.
+"""Policy networks in rollout kernels: one compiled function, called by its address.
 
-A kernel that calls another by its name gets a copy of its code, which is then optimised again: some seconds
-for each integrator, also in rollouts without a network. So the rollout kernels of all integrators are told,
-when a rollout begins, where the machine code of this one function lies.
+A kernel that calls another by name inlines a copy of its code, which is optimized again: some seconds for
+each integrator, even for rollouts without a network. Therefore rollout kernels take the address of this
+function's machine code as an argument.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def act_columns(
 ) -> None:
     """Write actions, raw actions and log-probabilities, each (n,), for the memory's n columns.
 
-    The noise follows from key, episode and step. An action is one number.
+    The noise is keyed by key, episode and step. An action is one number.
     """
     keys, counters = memory.view(np.uint64)[m.KEY], memory.view(np.int64)
     episodes, elapsed = counters[m.EPISODE], counters[m.ELAPSED]
@@ -53,7 +53,7 @@ def act_columns(
 
 
 def network_address() -> int:
-    """Where the machine code of ``act_columns`` lies in this process; it is compiled first if need be."""
+    """The address of the machine code of ``act_columns`` in this process, compiled on first use."""
     if DISABLED:
         return 0
     function: Any = act_columns
@@ -71,7 +71,7 @@ def _call(
     raw_actions: Any,
     log_probs: Any,
 ) -> Any:
-    """Types and code of a call; a kernel with other types of arguments does not compile."""
+    """Type signature and code generator of the call; other argument types are a compile error."""
     if (memory, network, observations, actions, raw_actions, log_probs) != SIGNATURE.args:
         return None
 

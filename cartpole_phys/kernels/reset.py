@@ -1,4 +1,4 @@
-"""The compiled start of episodes: states, and parameters where they are randomised."""
+"""Compiled episode starts: start states and randomized parameters."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from cartpole_phys.utils.typing import FloatArray
 
 Draw = Callable[[FloatArray, Any, int], None]
 
-BLOCK = 2_048  # columns that are worked on together, so that they stay in the processor's own cache
-VECTOR = 8  # numbers that a processor may work on at once
-WHO, KEYS, EPISODES, STATES, FORCES = 0, 1, 2, 3, 7  # rows of the scratch memory; four of states
+BLOCK = 2_048  # columns per block: they fit the L2 cache
+VECTOR = 8  # doubles in a SIMD vector, at most
+RESTARTED, KEYS, EPISODES, STATES, FORCES = 0, 1, 2, 3, 7  # rows of the scratch memory; four of states
 
 
 @inlined
 def draw_params(memory: FloatArray, settings: Any, i: int) -> None:
-    """Draw the randomised parameters of the episode whose key and number stand in column ``i``."""
+    """Draw the randomized parameters of the episode in column ``i``, from its key and episode number."""
     key, episode = m.key_of(memory, i), memory.view(np.int64)[m.EPISODE, i]
     draws = uniforms(key, episode, 0, PARAMS_DRAW), uniforms(key, episode, 1, PARAMS_DRAW)
     for half in range(2):
         for j in range(4):
             p = 4 * half + j
-            if settings.lowest[p] == settings.lowest[p]:  # not NaN: this one is drawn
+            if settings.lowest[p] == settings.lowest[p]:  # not NaN: randomized
                 span = settings.highest[p] - settings.lowest[p]
                 memory[m.PARAMS + p, i] = settings.lowest[p] + span * draws[half][j]
 
 
 @inlined
 def keep_params(memory: FloatArray, settings: Any, i: int) -> None:
-    """In place of ``draw_params`` where none is randomized: the compiler has less to do."""
+    """Replace ``draw_params`` if no parameter is randomized, to save compile time."""
 
 
 @inlined
 def begin_column(draw: Draw, memory: FloatArray, settings: Any, i: int, low: float, high: float) -> None:
-    """Start the episode whose key and number stand in column ``i``."""
+    """Start the episode with the key and number in column ``i``."""
     counters = memory.view(np.int64)
     key, episode = m.key_of(memory, i), counters[m.EPISODE, i]
     counters[m.ELAPSED, i], counters[m.DONE, i] = 0, 0
@@ -59,7 +59,7 @@ def begin_column(draw: Draw, memory: FloatArray, settings: Any, i: int, low: flo
 
 @inlined
 def empty_scratch(columns: int) -> FloatArray:
-    """Room to work on a block of columns: a row each for who restarts, keys, episodes, states and forces."""
+    """Scratch memory for a block of columns: restarted columns, keys, episodes, states and forces."""
     return np.empty((FORCES + 1, columns + VECTOR))
 
 
@@ -74,10 +74,10 @@ def _begin_block(
     high: float,
     scratch: FloatArray,
 ) -> None:
-    """Begin episodes in the columns that the first ``count`` numbers in the row WHO of ``scratch`` name.
+    """Start episodes in ``count`` columns, whose indices are in the row RESTARTED of ``scratch``.
 
-    All start states are drawn first, which so can be vectorized, and then placed as ``begin_column`` does
-    (through a shared function a step took a tenth longer). The episodes are ``ahead`` of those in the memory.
+    All start states are drawn first, in a vectorized loop, and then stored as ``begin_column`` does (a shared
+    function made the step 10 % slower). The episode numbers are ``ahead`` of those in memory.
     """
     counters, numbers = memory.view(np.int64), scratch.view(np.int64)
     keys, episodes, elapsed, done = (
@@ -86,17 +86,17 @@ def _begin_block(
         counters[m.ELAPSED],
         counters[m.DONE],
     )
-    who, key, episode = numbers[WHO], numbers[KEYS], numbers[EPISODES]
+    restarted, key, episode = numbers[RESTARTED], numbers[KEYS], numbers[EPISODES]
     x, x_dot = scratch[STATES], scratch[STATES + 1]
     theta, theta_dot = scratch[STATES + 2], scratch[STATES + 3]
     for k in range(count):
-        key[k], episode[k] = keys[who[k]], episodes[who[k]] + ahead
-    for k in range((count + VECTOR - 1) // VECTOR * VECTOR):  # what is beyond the last is not used
+        key[k], episode[k] = keys[restarted[k]], episodes[restarted[k]] + ahead
+    for k in range((count + VECTOR - 1) // VECTOR * VECTOR):  # lanes beyond the last are unused
         x[k], x_dot[k], theta[k], theta_dot[k] = start_state(
             np.uint64(key[k]), episode[k], settings.start_angle, low, high
         )
     for k in range(count):
-        i = who[k]
+        i = restarted[k]
         episodes[i], elapsed[i], done[i] = episode[k], 0, 0
         memory[m.ACTION, i], memory[m.PUSH, i] = 0.0, 0.0
         memory[m.X, i], memory[m.X_DOT, i] = x[k], x_dot[k]
@@ -109,21 +109,21 @@ def _begin_block(
 def restart_block(
     draw: Draw, memory: FloatArray, settings: Any, first: int, last: int, bound: float, scratch: FloatArray
 ) -> int:
-    """Begin the next episode of those columns from ``first`` to ``last`` that are done.
+    """Start the next episode of every finished column from ``first`` to ``last``.
 
     Returns:
-        how many they are; the row WHO of ``scratch`` names them
+        their number; their indices are in the row RESTARTED of ``scratch``
     """
-    done, who, count = memory.view(np.int64)[m.DONE], scratch.view(np.int64)[WHO], 0
+    done, restarted, count = memory.view(np.int64)[m.DONE], scratch.view(np.int64)[RESTARTED], 0
     for i in range(first, last):
-        who[count] = i  # without a branch, which the processor would often guess wrongly
+        restarted[count] = i  # no branch, which would often be mispredicted
         count += done[i]
     _begin_block(draw, memory, settings, count, 1, -bound, bound, scratch)
     return count
 
 
 def draw_of(randomized: bool) -> Draw:
-    """What draws the parameters of an episode."""
+    """The function that draws the parameters of an episode."""
     return draw_params if randomized else keep_params
 
 
@@ -137,11 +137,11 @@ def begin_kernel(randomized: bool) -> Callable[..., None]:
         memory: FloatArray, settings: Settings, mask: npt.NDArray[np.bool_], low: float, high: float
     ) -> None:
         scratch = empty_scratch(min(BLOCK, len(mask)))
-        who = scratch.view(np.int64)[WHO]
+        restarted = scratch.view(np.int64)[RESTARTED]
         for first in range(0, len(mask), BLOCK):
             count = 0
             for i in range(first, min(first + BLOCK, len(mask))):
-                who[count] = i
+                restarted[count] = i
                 count += mask[i]
             _begin_block(draw, memory, settings[0], count, 0, low, high, scratch)
 
@@ -150,10 +150,10 @@ def begin_kernel(randomized: bool) -> Callable[..., None]:
 
 @cache
 def restart_kernel(randomized: bool) -> Callable[..., None]:
-    """The kernel that starts the next episodes of the k columns that are done.
+    """The kernel that starts the next episodes of the k finished columns.
 
-    It writes what is seen of them into their rows of the observations (n, obs), and what stood there before
-    into ``replaced`` (k, obs).
+    It writes their observations into their rows of ``observations`` (n, obs), and the replaced rows into
+    ``replaced`` (k, obs).
     """
     draw = draw_of(randomized)
 
@@ -167,13 +167,13 @@ def restart_kernel(randomized: bool) -> Callable[..., None]:
     ) -> None:
         columns, row, sees_state = memory.shape[1], 0, is_state(settings[0])
         scratch = empty_scratch(min(BLOCK, columns))
-        who = scratch.view(np.int64)[WHO]
+        restarted = scratch.view(np.int64)[RESTARTED]
         for block in range(0, columns, BLOCK):
             count = restart_block(
                 draw, memory, settings[0], block, min(block + BLOCK, columns), bound, scratch
             )
             for k in range(count):
-                i = who[k]
+                i = restarted[k]
                 for j in range(observations.shape[1]):
                     replaced[row, j] = observations[i, j]
                 row += 1

@@ -1,7 +1,7 @@
-"""The compiled step and start of one environment alone, in one call with few arguments each.
+"""Compiled step and start of a single environment, each one call with few arguments.
 
-They do what ``step.py`` and ``reset.py`` do for many, from the same pieces and to the same bits, to which
-tests/env/test_contract.py holds them; a call of those costs more than the whole step.
+They equal ``step.py`` and ``reset.py`` bit for bit and share their parts (tests/env/test_contract.py verifies
+it); the call overhead of those would exceed the cost of the whole step.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from cartpole_phys.kernels.step import Push, push_of
 from cartpole_phys.numeric.compiled import inlined, quick_kernel
 from cartpole_phys.numeric.elementary import QUARTER_PI
 from cartpole_phys.physics import constants_of
-from cartpole_phys.task import has_fallen, reward_of
+from cartpole_phys.task import is_terminal, reward_of
 from cartpole_phys.utils.typing import FloatArray
 
 
 @inlined
 def _observe(see: See, memory: FloatArray, settings: Any, observation: npt.NDArray[np.float32]) -> None:
-    """Write what a policy sees of a single column into ``observation`` (obs,)."""
+    """Write the observation of a single column into ``observation`` (obs,)."""
     seen = see(memory, settings, 0)
     for j in range(len(observation)):
         observation[j] = seen[j]
@@ -52,7 +52,7 @@ def begin_one_kernel(randomized: bool, plain: bool) -> Callable[..., None]:
 
 @inlined
 def _force(push: Push, memory: FloatArray, settings: Any, action: float) -> float:
-    """The force (N) on the cart in this step: the action's, and a push."""
+    """The force (N) on the cart in this step, from the action and the push."""
     memory[m.ACTION, 0] = action
     push(memory, settings, 0, 1)
     memory.view(np.int64)[m.ELAPSED, 0] += 1
@@ -63,8 +63,8 @@ def _force(push: Push, memory: FloatArray, settings: Any, action: float) -> floa
 def step_one_kernel(integrator: str, friction: bool, plain: bool) -> Callable[..., tuple[float, bool]]:
     """The kernel that advances a single column under an action, and writes its observation.
 
-    It takes the memory, the settings, the action as a share of the full force and the observation (obs,) to
-    write. It returns the reward, and whether the episode terminated.
+    It takes the memory, the settings, the normalized action and the observation (obs,) to write. It returns
+    the reward, and whether the state is terminal.
     """
     integrate = (WITH_FRICTION if friction else WITHOUT_FRICTION)[integrator]
     one_angle, push, see = integrator in FIRST_ANGLE_ONLY, push_of(plain), see_of(plain)
@@ -91,8 +91,8 @@ def step_one_kernel(integrator: str, friction: bool, plain: bool) -> Callable[..
             theta_dot,
         )
         _observe(see, memory, own, observation)
-        fallen = has_fallen(x, theta, own.x_threshold, own.theta_threshold)
+        terminated = is_terminal(x, theta, own.x_threshold, own.theta_threshold)
         reward = 1.0 if plain else float(reward_of(own.task, x, theta, theta_dot, action))
-        return reward, bool(fallen)
+        return reward, bool(terminated)
 
     return step_one

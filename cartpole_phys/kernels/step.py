@@ -1,9 +1,9 @@
-"""The compiled step: actions in, everything that an environment returns out.
+"""Compiled step of many environments: from actions to observations, rewards and flags.
 
-Every kernel works on columns ``first`` to ``last`` of the memory (``layout.py``), so that threads can
-share the work; no column depends on another. There is a kernel for each integrator and ``Kind``, compiled
-when it is first used: one for all takes as long to compile as all of them, and its branches cost 8 to 19 % of
-the speed.
+Every kernel works on columns ``first`` to ``last`` of the memory (``layout.py``), so that threads can share
+the work; columns are independent. Each combination of integrator and ``Kind`` has its own kernel, compiled on
+first use: one kernel for all would take as long to compile as all of them, and be 8 to 19 % slower because of
+its branches.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from cartpole_phys.kernels import layout as m
 from cartpole_phys.kernels.integrators import FIRST_ANGLE_ONLY, WITH_FRICTION, WITHOUT_FRICTION, Integrator
 from cartpole_phys.kernels.layout import Settings
 from cartpole_phys.kernels.observe import Observe, observe_of
-from cartpole_phys.kernels.reset import BLOCK, FORCES, WHO, Draw, draw_of, empty_scratch, restart_block
+from cartpole_phys.kernels.reset import BLOCK, FORCES, RESTARTED, Draw, draw_of, empty_scratch, restart_block
 from cartpole_phys.numeric.compiled import inlined, inlined_once, kernel
 from cartpole_phys.numeric.elementary import QUARTER_PI
 from cartpole_phys.physics import Constants, constants_of
-from cartpole_phys.task import BALANCE, has_fallen, push_force, reward_of
+from cartpole_phys.task import BALANCE, is_terminal, push_force, reward_of
 from cartpole_phys.utils.typing import Flags, FloatArray, Observations
 
-NO_RESTART = -1.0  # in place of a bound of start variables
+NO_RESTART = -1.0  # passed instead of a bound of start variables
 
-Outputs = tuple[Observations, FloatArray, Flags, Flags]  # and rewards, terminated, truncated
+Outputs = tuple[Observations, FloatArray, Flags, Flags]  # observations, rewards, terminated, truncated
 Rows = tuple[FloatArray, FloatArray, FloatArray, FloatArray]  # x, ẋ, θ, θ̇ of a block
 Move = Callable[[Integrator, bool, FloatArray, FloatArray, int, int, Any], None]
 Push = Callable[[FloatArray, Any, int, int], None]
@@ -36,7 +36,7 @@ Reward = Callable[[FloatArray, Any, int, int, FloatArray], None]
 
 
 class Kind(NamedTuple):
-    """What a kernel is compiled for; code for what its environments do not have costs time."""
+    """The variant of a kernel; code for features that its environments do not have would make it slower."""
 
     alike: bool  # all carts have the same parameters in every episode
     friction: bool  # a cart may have friction
@@ -95,7 +95,7 @@ def _move_alike(
     last: int,
     settings: Any,
 ) -> None:
-    """Advance a block of equal carts by one time step, and write the forces (N) on them."""
+    """Advance a block of equal carts by one time step, and write their forces (N)."""
     rows, params = _rows_of(memory, first, last), m.params_of(memory, 0)
     magnitude, actions, pushes = (
         memory[m.FORCE_MAG, 0],
@@ -121,7 +121,7 @@ def _move_each(
     last: int,
     settings: Any,
 ) -> None:
-    """Advance a block of carts that may differ by one time step, and write the forces (N) on them."""
+    """Advance a block of carts with different parameters by one time step, and write their forces (N)."""
     magnitudes, actions, pushes = (
         memory[m.FORCE_MAG, first:last],
         memory[m.ACTION, first:last],
@@ -213,7 +213,7 @@ def _finish_block(
     fell, late = terminated[first:last], truncated[first:last]
     for i in range(len(elapsed)):
         elapsed[i] += 1
-        fell[i] = has_fallen(x[i], theta[i], x_threshold, theta_threshold)
+        fell[i] = is_terminal(x[i], theta[i], x_threshold, theta_threshold)
         late[i] = elapsed[i] >= limit
 
 
@@ -227,16 +227,16 @@ def step_range(
     restart_bound: float,
     outputs: Outputs,
 ) -> bool:
-    """Advance columns ``first`` to ``last`` by one time step, and say whether any episode is over.
+    """Advance columns ``first`` to ``last`` by one time step, and return whether any episode is over.
 
-    Pushes are drawn where there are random ones and else taken as they stand in the memory.
-    ``restart_bound``: the bound of start variables where episodes that were over begin anew instead of
-    stepping; NO_RESTART where none do. ``outputs`` are written.
+    Pushes are drawn if the settings have random pushes, and otherwise read from memory.
+    ``restart_bound``: the bound of start variables if finished columns start their next episode instead of
+    stepping, else NO_RESTART. ``outputs`` are written.
     """
     observations, rewards, terminated, truncated = outputs
     counters = memory.view(np.int64)
     scratch = empty_scratch(min(BLOCK, last - first))
-    forces, who = scratch[FORCES], scratch.view(np.int64)[WHO]
+    forces, restarted = scratch[FORCES], scratch.view(np.int64)[RESTARTED]
     any_done = False
     for block in range(first, last, BLOCK):
         end = min(block + BLOCK, last)
@@ -244,12 +244,12 @@ def step_range(
         parts.move(parts.integrate, parts.one_angle, memory, forces, block, end, settings[0])
         parts.reward(memory, settings[0], block, end, rewards)
         _finish_block(memory, settings[0], block, end, terminated, truncated)
-        # What was done before this step begins anew, and the step counts for nothing.
+        # Columns that were finished before this step restart, and their step is discarded.
         if restart_bound >= 0.0:
             for k in range(
                 restart_block(parts.draw, memory, settings[0], block, end, restart_bound, scratch)
             ):
-                i = who[k]
+                i = restarted[k]
                 rewards[i], terminated[i], truncated[i] = 0.0, False, False
         done, fell, late = counters[m.DONE, block:end], terminated[block:end], truncated[block:end]
         for i in range(len(done)):
@@ -261,17 +261,17 @@ def step_range(
 
 @kernel
 def draw_pushes(memory: FloatArray, settings: Settings) -> None:
-    """Write the random push of the next step on every cart, for callers who add pushes of their own."""
+    """Write the random push of the next step on every cart, for callers that add further pushes."""
     _push_block(memory, settings[0], 0, memory.shape[1])
 
 
 def push_of(plain: bool) -> Push:
-    """What draws the random pushes on a block of columns."""
+    """The function that draws the random pushes on a block of columns."""
     return _keep_pushes if plain else _push_block
 
 
 def parts_of(integrator: str, kind: Kind) -> Parts:
-    """The functions that ``step_range`` consists of."""
+    """The functions of ``step_range`` for an integrator and a kind."""
     return Parts(
         push_of(kind.plain),
         _move_alike if kind.alike else _move_each,

@@ -1,7 +1,7 @@
-"""Compiles the numeric kernels with numba, and keeps their machine code between processes.
+"""Numba decorators of kernels, with an on-disk cache of their machine code.
 
-The cache folder (``kernel_cache.py``) is named after a hash of every file that defines kernels: an edit of a
-function that a kernel calls from another file gives a new folder.
+The cache folder (``kernel_cache.py``) is named after a hash of every file that defines kernels, so that an
+edit in any of them invalidates the cache.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ def source_hash(package: Path = PACKAGE) -> str:
 
 
 CACHE_FOLDER = Path(platformdirs.user_cache_dir("cartpole-phys")) / "kernels" / source_hash()
-# By NUMBA_DISABLE_JIT=1, for debuggers: kernels run as Python.
+# Set by NUMBA_DISABLE_JIT=1: kernels run as Python, for debugging.
 DISABLED = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": False}
 _INTERNAL: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # only kernels call it
 
 
 def _cached(function: Function, **options: Any) -> Function:
-    """Compile a function with these options, and keep its machine code."""
+    """Compile a function with these options, and cache its machine code."""
     dispatcher: Any = numba.njit(**_OPTIONS, **options)(function)
     if not DISABLED:
         dispatcher._cache = KernelCache(dispatcher.py_func, CACHE_FOLDER)
@@ -57,18 +57,18 @@ def _cached(function: Function, **options: Any) -> Function:
 
 
 def kernel(function: Function) -> Function:
-    """Compile a function that Python calls: cached on disk, without the interpreter lock.
+    """Compile a function that Python calls: cached on disk, releasing the interpreter lock.
 
-    No fast-math: every operation rounds as IEEE 754 says, so the bits do not depend on the processor.
+    No fast-math: every operation rounds according to IEEE 754, so the bits do not depend on the processor.
     """
     return _cached(function, nogil=True)
 
 
 def quick_kernel(function: Function) -> Function:
-    """Compile a function that works for less than a microsecond, so that what surrounds a call counts.
+    """Compile a function that runs for less than a microsecond, with a lower call overhead.
 
-    It keeps the interpreter lock and counts no references to its arguments, which together takes a third off
-    a call; so it must not make arrays.
+    It holds the interpreter lock and does no reference counting, which makes a call a third faster; therefore
+    it must not allocate arrays.
     """
     return _cached(function, _nrt=False)
 
@@ -82,18 +82,18 @@ def _fragment(function: Function, compiler: type[FragmentCompiler]) -> Function:
 
 
 def _template(template: Callable[..., Any], args: Sequence[Any], kws: dict[str, Any]) -> Any:
-    """Compile for an integer, not again for each constant: LLVM propagates constants after inlining."""
+    """Compile for the type of a literal, not for each value: LLVM propagates constants after inlining."""
     return template([types.unliteral(arg) for arg in args], kws)
 
 
 def inlined(function: Function) -> Function:
-    """Compile a function that only kernels call: always inlined, so that their loops can be vectorized."""
+    """Compile a function for use in kernels: always inlined, so that their loops can be vectorized."""
     return _fragment(function, FragmentCompiler)
 
 
 def inlined_once(function: Function) -> Function:
-    """Compile a function that is most of a kernel: always inlined, and optimized as part of the kernel only.
+    """Compile the main function of a kernel: always inlined, and optimized only as part of the kernel.
 
-    Functions with loops to vectorize are ``inlined``: inside a large function LLVM vectorizes fewer of them.
+    Use ``inlined`` for functions with loops to vectorize: in a large function LLVM vectorizes fewer of them.
     """
     return _fragment(function, RawFragmentCompiler)

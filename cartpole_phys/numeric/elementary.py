@@ -1,7 +1,7 @@
-"""Sine and cosine from polynomials, the same bits on every processor.
+"""Elementary functions from polynomials, bit-for-bit equal on every processor.
 
-The C library picks its sine by the processor at hand, so its last bit can differ between machines; these
-use only IEEE 754 additions and multiplications and have no branch, so compilers can vectorise them.
+The C library selects its implementation by processor, so its last bit can differ between machines; these
+functions use only IEEE 754 arithmetic without branches, so compilers can vectorize them.
 Coefficients: fdlibm (Sun Microsystems, 1993), ``k_sin.c``, ``k_cos.c`` and ``e_rem_pio2.c``.
 """
 
@@ -72,8 +72,8 @@ def sin_cos_near_zero(angle: float) -> tuple[float, float]:
 def sin_cos(angle: float) -> tuple[float, float]:
     """Sine and cosine of an angle in radians, within 1 ulp for |angle| up to 10⁶.
 
-    Where the reduction of a larger angle leaves nothing of it they are 0 and 1, so that neither is ever
-    beyond ±1; of what is not finite they are NaN.
+    They are 0 and 1 for angles so large that the reduction loses all precision, so that results are always
+    within ±1, and NaN for angles that are not finite.
     """
     x, tail, quadrant = _reduce(angle)
     sine, cosine = _polynomials(x, tail)
@@ -90,7 +90,7 @@ def sin_cos(angle: float) -> tuple[float, float]:
 ONE_OVER_LN_2 = 1.44269504088896338700e00
 LN_2_HIGH = 6.93147180369123816490e-01  # 33 bits, so that its products with an exponent are exact
 LN_2_LOW = 1.90821492927058770002e-10
-LARGEST = 708.0  # e^±708 are the last whole powers that are neither subnormal nor infinite
+LARGEST = 708.0  # largest integer n for which e^±n is neither subnormal nor infinite
 
 P1, P2, P3 = 1.66666666666666019037e-01, -2.77777777770155933842e-03, 6.61375632143793436117e-05
 P4, P5 = -1.65339022054652515390e-06, 4.13813679705723846039e-08
@@ -103,7 +103,7 @@ _MANTISSA = np.uint64(0x000FFFFFFFFFFFFF)
 _BIAS = np.uint64(1023)  # of the exponent
 _ROOT_HALF = np.uint64(0x3FE6A09E00000000)  # the bits of √½, rounded to 21 bits
 _ONE_OVER_ROOT_HALF = np.uint64(0x3FF0000000000000 - 0x3FE6A09E00000000)  # adds bits as if it multiplied
-_TWO_52 = np.uint64(0x4330000000000000)  # the bits of 2⁵²: an integer put below them is that much more
+_TWO_52 = np.uint64(0x4330000000000000)  # the bits of 2⁵²: OR with an integer n gives 2⁵² + n
 _TWO_52_AND_BIAS = 2.0**52 + 1023.0
 
 
@@ -115,15 +115,15 @@ def _bits(x: float) -> np.uint64:
 
 @inlined
 def _double(bits: np.uint64) -> float:
-    """The double of these bits."""
+    """The double with these bits."""
     return np.uint64(bits).view(np.float64)
 
 
 @inlined
 def _exp_parts(x: float) -> tuple[float, float]:
-    """e^x as ``(part + 1) × power``, with a power of 2 and |part| below 0.42; |x| is at most 708.
+    """e^x as ``(part + 1) × power``, with a power of 2 and |part| below 0.42, for |x| at most 708.
 
-    Only where the power is 1 is ``part`` small, and then it is e^x − 1 within 1 ulp.
+    If the power is 1, ``part`` is e^x − 1 within 1 ulp.
     """
     shifted = x * ONE_OVER_LN_2 + ROUND_TO_INTEGER  # its lowest bits are the exponent
     exponent = shifted - ROUND_TO_INTEGER
@@ -137,7 +137,7 @@ def _exp_parts(x: float) -> tuple[float, float]:
 
 @inlined
 def exp(x: float) -> float:
-    """e^x within 1 ulp; beyond |x| = 708 it stays what it is there."""
+    """e^x within 1 ulp; x is clipped to ±708."""
     above = -LARGEST if x < -LARGEST else x
     part, power = _exp_parts(LARGEST if above > LARGEST else above)
     return (1.0 + part) * power

@@ -1,7 +1,7 @@
-"""Machine code on disk: a cache that is full, damaged or out of reach costs time, and never raises.
+"""On-disk cache of kernels' machine code; a full, damaged or unreachable cache never raises.
 
 Numba's own cache raises an ``OSError`` on a full disk, an ``EOFError`` or ``UnpicklingError`` on a truncated
-file, and does not notice a changed byte of machine code.
+file, and does not detect a changed byte of machine code.
 """
 
 from __future__ import annotations
@@ -26,33 +26,32 @@ from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 from numba.core.sigutils import normalize_signature
 
-_DIGEST = hashlib.sha256().digest_size  # bytes that each file begins with
+_DIGEST = hashlib.sha256().digest_size  # bytes at the start of each file
 NOTICE_AFTER = 1.0  # s of compiling
 _VERSIONS = numba.__version__, llvmlite.__version__, sys.version
 
 
 class KernelCache(NullCache):
-    """The machine code of one kernel: a file for each signature, processor and version of the compiler.
+    """Cache of one kernel's machine code: one file per signature, processor and compiler version.
 
-    A file is a SHA-256 checksum and a pickle. Processes that write it at the same time replace each other's
-    whole files.
+    A file is a SHA-256 checksum and a pickle, written atomically, so concurrent writers do no harm.
     """
 
     def __init__(self, function: Any, folder: Path) -> None:
-        """Keep the machine code of ``function`` in ``folder``, which is made when the first file is written.
+        """Cache the machine code of ``function`` in ``folder``, created when the first file is written.
 
-        An edit of what the function calls must give another folder.
+        The caller must choose another folder if a function that it calls has changed.
         """
         self._name, self._folder = f"{function.__module__}.{function.__qualname__}", folder
         self._code = _described(function)
 
     @property
     def cache_path(self) -> str:
-        """The folder."""
+        """The folder of the cache."""
         return str(self._folder)
 
     def load_overload(self, sig: Any, target_context: Any) -> CompileResult | None:
-        """The kernel for a signature, or None where it is to be compiled."""
+        """The cached kernel for a signature, or None."""
         target_context.refresh()
         with _warning_once(self._folder):
             data = self._read(self._path(sig, target_context))
@@ -62,7 +61,7 @@ class KernelCache(NullCache):
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep what was compiled for a signature."""
+        """Store the kernel compiled for a signature."""
         _notice.end()
         with _warning_once(self._folder):
             if data.library.has_dynamic_globals:
@@ -98,7 +97,7 @@ class KernelCache(NullCache):
 
 
 def _described(value: Any) -> str:
-    """What decides the code of a function: its own, and that of the functions in its closure."""
+    """A text that identifies a function's code, including functions in its closure."""
     if isinstance(value, tuple):
         return repr([_described(item) for item in value])
     function = getattr(value, "py_func", value)
@@ -123,10 +122,10 @@ _warned: set[Path] = set()  # folders
 
 @contextmanager
 def _warning_once(folder: Path) -> Iterator[None]:
-    """Turn what goes wrong with the cache into one warning per folder and process."""
+    """Convert cache failures into one warning per folder and process."""
     try:
         yield
-    except Exception as error:  # damaged data fails in many ways: there is no list of them
+    except Exception as error:  # damaged data can raise any exception
         if folder not in _warned:
             _warned.add(folder)
             warnings.warn(
@@ -138,7 +137,7 @@ def _warning_once(folder: Path) -> Iterator[None]:
 
 
 class _Notice:
-    """One line on stderr per process, once compiling has taken a second."""
+    """Notice on stderr, once per process, when compilation has taken a second."""
 
     def __init__(self) -> None:
         self._seconds, self._begun = 0.0, 0.0
@@ -146,7 +145,7 @@ class _Notice:
         self._told = False
 
     def begin(self) -> None:
-        """A kernel is about to be compiled, under numba's lock."""
+        """Start timing the compilation of a kernel, under numba's lock."""
         if not self._told:
             self._begun = time.monotonic()
             self._timer = Timer(max(0.0, NOTICE_AFTER - self._seconds), self._tell)
@@ -154,10 +153,10 @@ class _Notice:
             self._timer.start()
 
     def end(self) -> None:
-        """It was compiled."""
+        """Stop timing."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer.join()  # a fork after this must find no other thread
+            self._timer.join()  # no other thread may exist at a later fork
             self._timer = None
             self._seconds += time.monotonic() - self._begun
 

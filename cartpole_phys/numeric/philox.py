@@ -1,7 +1,8 @@
-"""Random numbers that are a pure function of who asks: environment key, episode, step and purpose.
+"""Counter-based random number generator (Philox4x32-10), stateless: keyed by environment, episode and step.
 
-A counter-based generator (Philox4x32-10: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
-SC 2011) has no state to carry along, so any episode can be made again alone, in any order, on any thread.
+Numbers are a pure function of environment key, episode, step and purpose, so any single episode can be
+reproduced, in any order and on any thread. Source: Salmon et al., "Parallel random numbers: as easy as 1, 2,
+3", SC 2011.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ START = 0  # purposes: the start state of an episode
 ACTION = 1  # the randomness of a policy
 PUSH = 2  # random pushes on the cart
 PARAMS = 3  # physical parameters drawn for an episode
-NOISE = 4  # errors of the sensors
+NOISE = 4  # observation noise
 
 _MASK = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
@@ -87,7 +88,7 @@ def normals(first: FloatArray, second: FloatArray) -> FloatArray:
 
 @kernel
 def philox_block(counter: np.ndarray, key: np.uint64) -> np.ndarray:
-    """Philox4x32-10 of one counter, four words of 32 bits (to compare with published test vectors)."""
+    """Philox4x32-10 of one counter, four words of 32 bits (for comparison with published test vectors)."""
     words = philox(counter[0], counter[1], counter[2], counter[3], key)
     return np.array(words, dtype=np.uint64)
 
@@ -98,25 +99,25 @@ def key_from_generator(generator: np.random.Generator) -> np.uint64:
 
 
 def keys_from_generator(generator: np.random.Generator, count: int) -> npt.NDArray[np.uint64]:
-    """Draw the keys of several environments, (count,): those that as many single draws give."""
+    """Draw the keys of several environments, (count,), equal to ``count`` single draws."""
     return generator.integers(0, 2**64, count, dtype=np.uint64)
 
 
 def check_seed(seed: int) -> None:
-    """Refuse what is no seed.
+    """Check a seed.
 
     Raises:
-        InputError: if it is no integer of at least 0.
+        InputError: unless it is an integer of at least 0.
     """
     if not is_integer(seed) or seed < 0:
         raise InputError(f"Expected a seed as an integer of at least 0, got {seed!r}.")
 
 
 def key_from_seed(seed: int) -> np.uint64:
-    """The key of an environment that was reset with ``seed``: ``env.reset(seed=seed)`` draws the same.
+    """The key that ``env.reset(seed=seed)`` draws.
 
     Raises:
-        InputError: if the seed is no integer of at least 0.
+        InputError: unless the seed is an integer of at least 0.
     """
     check_seed(seed)
     return key_from_generator(np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed))))

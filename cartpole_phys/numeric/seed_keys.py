@@ -1,6 +1,6 @@
-"""The keys of many seeds at once: NumPy's ``SeedSequence`` and ``PCG64``, compiled for seeds below 2**64.
+"""Keys of many seeds at once: NumPy's ``SeedSequence`` and ``PCG64``, compiled for seeds below 2**64.
 
-``key_from_seed`` makes a generator for every seed, which takes 40 times as long as starting the episode.
+``key_from_seed`` creates a generator for every seed, which takes 40 times as long as starting the episode.
 Sources: NumPy's ``bit_generator.pyx`` (M. O'Neill's ``seed_seq``, 2015) and M. O'Neill, "PCG: a family of
 simple fast space-efficient statistically good algorithms for random number generation" (2014).
 """
@@ -19,9 +19,9 @@ Keys = npt.NDArray[np.uint64]
 Pool = tuple[np.uint32, np.uint32, np.uint32, np.uint32]  # of entropy
 Wide = tuple[np.uint64, np.uint64]  # a 128-bit number: its high and its low half
 
-_END = 2**64  # of the seeds that kernels take
-_INIT_A, _MULTIPLIER_A = np.uint32(0x43B0D7E5), np.uint32(0x931E8875)  # ``SeedSequence``: of the pool
-_INIT_B, _MULTIPLIER_B = np.uint32(0x8B51F9DD), np.uint32(0x58F38DED)  # and of its output
+_END = 2**64  # compiled code takes seeds below this
+_INIT_A, _MULTIPLIER_A = np.uint32(0x43B0D7E5), np.uint32(0x931E8875)  # ``SeedSequence``: pool
+_INIT_B, _MULTIPLIER_B = np.uint32(0x8B51F9DD), np.uint32(0x58F38DED)  # ``SeedSequence``: output
 _MIX_LEFT, _MIX_RIGHT = np.uint32(0xCA01F9DD), np.uint32(0x4973F715)
 _HALF_WORD = np.uint32(16)
 _MULTIPLIER: Wide = (np.uint64(2549297995355413924), np.uint64(4865540595714422341))  # ``PCG64``
@@ -54,7 +54,7 @@ def _power(initial: np.uint32, multiplier: np.uint32, exponent: int) -> np.uint3
 def _spread(
     source: np.uint32, a: np.uint32, b: np.uint32, c: np.uint32, used: int
 ) -> tuple[np.uint32, np.uint32, np.uint32]:
-    """The three other words of a pool, with one mixed into them; ``used`` constants were used before."""
+    """Mix one word of a pool into the three others; ``used`` constants were used before."""
     first = _power(_INIT_A, _MULTIPLIER_A, used)
     second = np.uint32(first * _MULTIPLIER_A)
     third = np.uint32(second * _MULTIPLIER_A)
@@ -114,7 +114,7 @@ def _next_state(state: Wide, increment: Wide) -> Wide:
 
 @inlined
 def _first_output(start: Wide, sequence: Wide) -> np.uint64:
-    """The first 64 bits of a ``PCG64`` that was seeded with these two numbers."""
+    """The first 64 bits of a ``PCG64`` seeded with these two numbers."""
     increment = (sequence[0] << _ONE) | (sequence[1] >> _BITS), (sequence[1] << _ONE) | _ONE
     high, low = _next_state(_next_state(_sum(increment, start), increment), increment)
     folded, turn = high ^ low, high >> _ROTATION
@@ -125,7 +125,7 @@ def _first_output(start: Wide, sequence: Wide) -> np.uint64:
 def _hash_seeds(seeds: Keys) -> Keys:
     keys, words = np.empty_like(seeds), np.empty((4, len(seeds)), np.uint64)
     high, low, sequence_high, sequence_low = words[0], words[1], words[2], words[3]
-    for i in range(len(seeds)):  # apart from the generators, so that the hashes are vectorized
+    for i in range(len(seeds)):  # a separate loop, so that the hashes are vectorized
         a, b, c, d = _pool_of(seeds[i])
         high[i], low[i] = _output(a, b, 0), _output(c, d, 2)
         sequence_high[i], sequence_low[i] = _output(a, b, 4), _output(c, d, 6)
@@ -135,7 +135,7 @@ def _hash_seeds(seeds: Keys) -> Keys:
 
 
 def keys_from_seeds(seeds: Sequence[int]) -> Keys:
-    """``key_from_seed`` of n seeds, (n,); quickly for seeds below 2**64, and quicker still for a range."""
+    """``key_from_seed`` of n seeds, (n,); fast for seeds below 2**64, and faster for a range."""
     if isinstance(seeds, range) and seeds.step == 1 and seeds.stop <= _END:
         numbers = np.uint64(seeds.start) + np.arange(len(seeds), dtype=np.uint64)
     else:
@@ -143,5 +143,5 @@ def keys_from_seeds(seeds: Sequence[int]) -> Keys:
             numbers = np.array(seeds, dtype=np.uint64)
         except OverflowError:
             return np.array([key_from_seed(seed) for seed in seeds], dtype=np.uint64)
-    with np.errstate(over="ignore"):  # 64-bit numbers wrap around, also without the compiler
+    with np.errstate(over="ignore"):  # 64-bit numbers wrap around, also with disabled JIT
         return _hash_seeds(numbers)

@@ -31,13 +31,13 @@ def compiled_network(description: Description, weights: Weights) -> CompiledPoli
     low, high = network.low.tolist(), network.high.tolist()
     if network.distribution == CATEGORICAL and network.size != 2:
         raise InputError(
-            f"Expected a network with a cart-pole's 2 choices, got one with {network.size}; let it act "
+            f"Expected a network with a cart-pole's 2 choices, got one with {network.size}; use it "
             "in the environment that it was trained in."
         )
     if network.distribution != CATEGORICAL and (low, high) != ([-1.0], [1.0]):
         raise InputError(
             "Expected a network whose action is one number in [-1, 1], as a cart-pole's is, got the bounds "
-            f"{low} and {high}; let it act in the environment that it was trained in."
+            f"{low} and {high}; use it in the environment that it was trained in."
         )
     return CompiledPolicy(NETWORK, network=network)
 
@@ -176,7 +176,7 @@ def network_of(description: Description, weights: Weights) -> Network:
             _padded(second, second_biases),
             _padded(last, last_biases),
         ),
-        squashed=nonlinearity == "tanh",
+        tanh_hidden=nonlinearity == "tanh",
         distribution=distribution,
         deterministic=deterministic,
         observation_size=first.shape[1],

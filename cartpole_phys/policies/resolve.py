@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cartpole_phys.backends.base import Backend
-from cartpole_phys.backends.make import imported
+from cartpole_phys.backends.make import import_user_module
 from cartpole_phys.policies.controllers import proportional, regulator, swing_up, uniform
 from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy, Policy
 from cartpole_phys.system import CartPole
 from cartpole_phys.task import SWING_UP
 from cartpole_phys.utils.choices import choices
-from cartpole_phys.utils.errors import InputError, one_line
+from cartpole_phys.utils.errors import InputError, error_summary
 from cartpole_phys.utils.typing import Array, FloatArray
 
 
@@ -135,7 +135,9 @@ def _module(name: str) -> Any:
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
-    return imported(name, "MODULE:FACTORY, with a module that can be imported from the working directory")
+    return import_user_module(
+        name, "MODULE:FACTORY, with a module that can be imported from the working directory"
+    )
 
 
 def _needs_nothing(factory: Callable[..., Any]) -> bool:
@@ -200,7 +202,8 @@ class FunctionPolicy:
         except Exception as error:  # it is not this package's code, so it may raise anything
             raise InputError(
                 "Expected a function that takes a batch of observations, here of shape "
-                f"{observations.shape}, and returns an action for each row, but it raised {one_line(error)}."
+                f"{observations.shape}, and returns an action for each row, but it raised "
+                f"{error_summary(error)}."
             ) from error
         return ActionBatch(np.asarray(actions), {})
 

@@ -15,14 +15,14 @@ from cartpole_phys.rendering.window import load_pygame
 from cartpole_phys.system import PARAM_NAMES, CartPole
 from cartpole_phys.task import SWING_UP
 
-# All lengths are in pixels of a picture at its full size, unless they say otherwise.
+# All lengths are in pixels of a frame at its full size, unless they say otherwise.
 WIDTH = 600
 BALANCE_HEIGHT, SWING_UP_HEIGHT = 300, 360
 BALANCE_PIVOT, SWING_UP_PIVOT = 208, 187  # below the upper edge: a hanging pole needs room below
-MARGIN = 60  # between the track's end and the picture's edge
+MARGIN = 60  # between the track's end and the frame's edge
 EDGE = 8  # what stays free at the upper and lower edge
 OVERSAMPLING = 2  # drawn this much larger, then scaled down: smooth edges
-MOSAIC = 64  # pictures; more would not be legible
+MOSAIC = 64  # frames; more would not be legible
 MOSAIC_WIDTH = 1200
 
 USUAL_SCALE = 100.0  # pixels per metre at which cart and arrows have their full size
@@ -32,7 +32,7 @@ REFERENCE = 1.16  # length of the vertical and of the limits, in poles; the numb
 ARC_UPRIGHT, ARC_AROUND = 0.78, 0.42  # radius of the angle's arc, in poles: small angles need a large one
 LONGEST_ARROW = 2.5  # in full forces
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Point = tuple[float, float]
 
 SKY, GROUND, TRACK, GRID = (250, 250, 247), (226, 224, 217), (120, 118, 112), (160, 158, 152)
@@ -44,7 +44,7 @@ INK = (70, 68, 64)
 
 @dataclass(frozen=True)
 class _Scene:
-    """Where things are on a surface; its pixels are ``zoom`` to one of a picture at full size."""
+    """Where things are on a surface; its pixels are ``zoom`` to one of a frame at full size."""
 
     pygame: Any
     surface: Any
@@ -52,7 +52,7 @@ class _Scene:
     scale: float  # pixels per metre
     pivot: float  # pixels below the upper edge
     text: int  # pixels
-    camera: float = 0.0  # m, what is in the middle of the picture
+    camera: float = 0.0  # m, what is in the middle of the frame
 
     @property
     def size(self) -> float:
@@ -70,7 +70,7 @@ class _Scene:
         return float(self.surface.get_width()) / 2 - self.camera * self.scale
 
     def stroke(self, width: float) -> int:
-        """The width of a line, at least one pixel of the picture."""
+        """The width of a line, at least one pixel of the frame."""
         return max(OVERSAMPLING, round(width * self.zoom))
 
 
@@ -147,18 +147,18 @@ def _draw_one(pygame: Any, surface: Any, columns: Columns, index: int) -> _Scene
     _draw_track(scene, system)
     if not np.isfinite(state).all():  # the numbers overflowed: there is no place to draw the cart at
         return scene
-    centre = scene.middle + x * scene.scale
+    center = scene.middle + x * scene.scale
     angle = math.remainder(float(state[2]), 2 * math.pi)
-    base, length = (centre, scene.pivot), 2 * params.half_length * scene.scale
+    base, length = (center, scene.pivot), 2 * params.half_length * scene.scale
     _draw_angle(scene, system, base, angle, length)
-    _draw_cart(scene, centre)
+    _draw_cart(scene, center)
     _draw_pole(scene, base, angle, length)
     share = float(columns.actions[index])
-    for colour, height, shown in (
+    for color, height, shown in (
         (FORCE, 28, share),
         (PUSH, 13, float(columns.pushes[index]) / params.force_mag),
     ):
-        _draw_arrow(scene, colour, (centre, scene.rail - height * scene.size), shown)
+        _draw_arrow(scene, color, (center, scene.rail - height * scene.size), shown)
     return scene
 
 
@@ -210,13 +210,13 @@ def _draw_angle(scene: _Scene, system: CartPole, base: Point, angle: float, leng
     _write(scene, number, scene.text, ARC, midbottom=(top[0], top[1] - 2 * scene.zoom))
 
 
-def _draw_cart(scene: _Scene, centre: float) -> None:
+def _draw_cart(scene: _Scene, center: float) -> None:
     pygame, size = scene.pygame, scene.size
     body = pygame.Rect(0, 0, round(76 * size), round(28 * size))
-    body.midbottom = (round(centre), round(scene.rail - 8 * size))
+    body.midbottom = (round(center), round(scene.rail - 8 * size))
     pygame.draw.rect(scene.surface, CART, body, border_radius=round(5 * size))
     for side in (-1, 1):
-        pygame.draw.circle(scene.surface, WHEEL, (centre + side * 24 * size, scene.rail - 8 * size), 8 * size)
+        pygame.draw.circle(scene.surface, WHEEL, (center + side * 24 * size, scene.rail - 8 * size), 8 * size)
 
 
 def _draw_pole(scene: _Scene, base: Point, angle: float, length: float) -> None:
@@ -233,7 +233,7 @@ def _draw_pole(scene: _Scene, base: Point, angle: float, length: float) -> None:
     pygame.draw.circle(surface, PIVOT, base, 3 * scene.size)
 
 
-def _draw_arrow(scene: _Scene, colour: Colour, origin: Point, share: float) -> None:
+def _draw_arrow(scene: _Scene, color: Color, origin: Point, share: float) -> None:
     """An arrow away from the cart, as long as its share of the full force."""
     if abs(share) < 0.02:
         return
@@ -242,12 +242,12 @@ def _draw_arrow(scene: _Scene, colour: Colour, origin: Point, share: float) -> N
     start = origin[0] + direction * 41 * size
     end = start + min(max(share, -LONGEST_ARROW), LONGEST_ARROW) * 60 * size
     thick = max(OVERSAMPLING, round(4 * size))
-    scene.pygame.draw.line(scene.surface, colour, (start, y), (end, y), thick)
+    scene.pygame.draw.line(scene.surface, color, (start, y), (end, y), thick)
     head = [(end + direction * 9 * size, y), (end, y - 6.5 * size), (end, y + 6.5 * size)]
-    scene.pygame.draw.polygon(scene.surface, colour, head)
+    scene.pygame.draw.polygon(scene.surface, color, head)
 
 
-def _draw_dashes(scene: _Scene, colour: Colour, start: Point, end: Point) -> None:
+def _draw_dashes(scene: _Scene, color: Color, start: Point, end: Point) -> None:
     """A dashed line."""
     length = math.dist(start, end)
     dashes = max(1, round(length / (10 * scene.zoom)))
@@ -256,16 +256,16 @@ def _draw_dashes(scene: _Scene, colour: Colour, start: Point, end: Point) -> Non
             tuple(a + (b - a) * share for a, b in zip(start, end, strict=True))
             for share in (i / dashes, (i + 0.6) / dashes)
         )
-        scene.pygame.draw.line(scene.surface, colour, low, high, scene.stroke(1.5))
+        scene.pygame.draw.line(scene.surface, color, low, high, scene.stroke(1.5))
 
 
-def _write(scene: _Scene, text: str, height: int, colour: Colour, **place: Sequence[float]) -> None:
+def _write(scene: _Scene, text: str, height: int, color: Color, **place: Sequence[float]) -> None:
     """Write a line with one of its rectangle's points at ``place``, inside the surface.
 
     The font is made anew each time, in less than 0.1 ms: one that outlives ``pygame.quit()``, which other
     environments call, would end the process.
     """
-    letters = scene.pygame.font.Font(None, height).render(text, True, colour)
+    letters = scene.pygame.font.Font(None, height).render(text, True, color)
     box = letters.get_rect(**{name: (round(x), round(y)) for name, (x, y) in place.items()})
     scene.surface.blit(letters, box.clamp(scene.surface.get_rect()))
 

@@ -1,4 +1,4 @@
-"""A window that shows pictures at the pace of real time, with pygame."""
+"""A window that shows frames at the pace of real time, with pygame."""
 
 from __future__ import annotations
 
@@ -36,25 +36,25 @@ def load_pygame() -> Any:
 
 
 class Window:
-    """A window that shows one picture after another; it opens with the first one.
+    """A window that shows one frame after another; it opens with the first one.
 
     A process has one such window at a time, as SDL has it: two environments in human mode share it. A pickle
     or a copy is a window that is not open.
     """
 
-    def __init__(self, pictures_a_second: float, must_be_seen: bool = False) -> None:
-        """A window for that many pictures in a second of real time.
+    def __init__(self, frames_per_second: float, must_be_seen: bool = False) -> None:
+        """A window for that many frames in a second of real time.
 
         Args:
-            pictures_a_second: the pace that ``show`` and ``present`` keep.
-            must_be_seen: refuse to open where there is no display, instead of showing the pictures to
+            frames_per_second: the pace that ``show`` and ``present`` keep.
+            must_be_seen: refuse to open where there is no display, instead of showing the frames to
                 nobody, which suits tests.
 
         Raises:
             DependencyNotInstalled: without pygame.
         """
         self._pygame = load_pygame()
-        self._rate, self._must_be_seen = pictures_a_second, must_be_seen
+        self._rate, self._must_be_seen = frames_per_second, must_be_seen
         self._clock = self._pygame.time.Clock()
         self._screen: Any = None
         self._dismissed = False
@@ -62,10 +62,10 @@ class Window:
     def __reduce__(self) -> tuple[type[Window], tuple[float, bool]]:
         return Window, (self._rate, self._must_be_seen)
 
-    def show(self, picture: npt.NDArray[np.uint8]) -> None:
-        """Show a picture (H, W, 3), and wait until it is time for the next one.
+    def show(self, frame: npt.NDArray[np.uint8]) -> None:
+        """Show a frame (H, W, 3), and wait until it is time for the next one.
 
-        Closing the window by its X button ends the showing, not the program: later pictures are not shown
+        Closing the window by its X button ends the showing, not the program: later frames are not shown
         and nothing waits, until ``close``.
 
         Raises:
@@ -73,29 +73,29 @@ class Window:
         """
         if self._dismissed:
             return
-        self.present(picture)
+        self.present(frame)
         self._pygame.event.pump()
         if self._pygame.event.get(self._pygame.QUIT):
             self.close()
             self._dismissed = True
 
-    def present(self, picture: npt.NDArray[np.uint8], title: str = TITLE) -> None:
-        """Show a picture (H, W, 3) and wait; whoever calls this reads the events of keys and X button.
+    def present(self, frame: npt.NDArray[np.uint8], title: str = TITLE) -> None:
+        """Show a frame (H, W, 3) and wait; whoever calls this reads the events of keys and X button.
 
         Raises:
             InputError: if no window can be opened.
         """
         pygame = self._pygame
-        height, width, _ = picture.shape
+        height, width, _ = frame.shape
         self._open((width, height), title)
         self._screen.blit(
-            pygame.image.frombuffer(np.ascontiguousarray(picture), (width, height), "RGB"), (0, 0)
+            pygame.image.frombuffer(np.ascontiguousarray(frame), (width, height), "RGB"), (0, 0)
         )
         pygame.display.flip()
         self._clock.tick(self._rate)
 
     def close(self) -> None:
-        """Close the window; a later picture opens it again."""
+        """Close the window; a later frame opens it again."""
         self._screen, self._dismissed = None, False
         self._pygame.display.quit()
 
@@ -118,7 +118,7 @@ class Window:
             display.quit()
             raise InputError(
                 f"Cannot open a window: {error}. Run this where there is a display; without one, "
-                'environments give pictures with render_mode="rgb_array".'
+                'environments give frames with render_mode="rgb_array".'
             ) from error
 
 
@@ -131,5 +131,5 @@ def _require_display() -> None:
     if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY", DRIVER} & set(os.environ):
         raise InputError(
             "Cannot open a window: there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set). Run "
-            'this where there is one; without one, environments give pictures with render_mode="rgb_array".'
+            'this where there is one; without one, environments give frames with render_mode="rgb_array".'
         )

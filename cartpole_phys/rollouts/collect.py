@@ -1,14 +1,13 @@
-"""Closed-loop rollouts: a policy and a system in, episodes out.
+"""Closed-loop rollouts of a policy in a system: ``collect`` for a number of steps, ``play`` for episodes.
 
-Collecting data and evaluating a policy are the same thing, so both are done here. Episode number e of
-seed s is the e-th episode of ``env.reset(seed=s)`` followed by plain resets: its start state, parameters,
-pushes and sensor errors do not depend on how the work is batched.
+Episode number e of seed s is the e-th episode of ``env.reset(seed=s)`` followed by resets without a seed: its
+start state, parameters, pushes and observation noise do not depend on batching.
 
-Nor does the randomness of a compiled policy. A policy in Python has one generator for each batch that it
-plays, so its random actions do depend on the batches. ``collect`` always runs it in batches of
-``BATCH_SIZE`` episodes: its rows are the same however many are asked for. ``play`` does so from
-``BATCH_SIZE`` episodes on; fewer are a single batch of just that size, so the episodes of a policy that
-samples then depend on how many are played. Either gives the same again for the same arguments.
+Neither does the randomness of a compiled policy. A Python policy has one generator per batch, so its random
+actions depend on the batches. ``collect`` always runs it in batches of ``BATCH_SIZE`` episodes, so that its
+rows do not depend on the number of steps. ``play`` does the same for at least ``BATCH_SIZE`` episodes; fewer
+are a single batch of exactly that size, so the episodes of a stochastic policy then depend on their number.
+Both are reproducible for equal arguments.
 """
 
 from __future__ import annotations
@@ -42,21 +41,21 @@ from cartpole_phys.task import BALANCE
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.parallel import processors
 
-COMPILED_BATCH_SIZE = 512  # episodes; their log still fits the processor's outer cache
+COMPILED_BATCH_SIZE = 512  # episodes; their log fits the L3 cache
 
-_Kind = tuple[CartPole, int, bool]  # of a log: for which system, how many episodes, under a network or not
-_spare: list[tuple[_Kind, Log]] = []  # logs to write again: fresh memory would cost more than the steps
+_Kind = tuple[CartPole, int, bool]  # of a log: system, number of episodes, whether the policy is a network
+_spare: list[tuple[_Kind, Log]] = []  # logs for reuse: allocating memory would cost more than the steps
 
 
 @contextmanager
 def _log(system: CartPole, episodes: int, under_network: bool) -> Generator[Log, None, None]:
-    """A log with room for so many episodes, which is this thread's own until the end of the block.
+    """A log for this many episodes, used exclusively by this thread until the end of the block.
 
-    It has room for a full batch at least, so that batches of all sizes share it: what is never written
-    takes no memory.
+    It has room for at least a full batch, so that batches of all sizes can reuse it: memory that is never
+    written is not allocated.
     """
     kind, log = (system, max(episodes, COMPILED_BATCH_SIZE), under_network), None
-    with suppress(IndexError):  # there is none, or another thread took the last
+    with suppress(IndexError):  # there is no spare log, or another thread took the last one
         while log is None:
             found, spare = _spare.pop()
             log = spare if found == kind else None
@@ -68,12 +67,12 @@ def _log(system: CartPole, episodes: int, under_network: bool) -> Generator[Log,
 def run_compiled(
     system: CartPole, policy: CompiledPolicy, key: np.uint64, first: int, count: int
 ) -> Episodes:
-    """Episodes ``first`` to ``first + count`` under a policy that the kernel knows.
+    """Play episodes ``first`` to ``first + count`` under a compiled policy.
 
     Raises:
         InputError: if the policy is a network for other observations or actions.
     """
-    policy.check_fits(system)
+    policy.check_compatible(system)
     ends = Ends(
         np.empty((count, system.task.observation_size), np.float32),
         np.empty((count, 8)),
@@ -89,7 +88,7 @@ def run_compiled(
 
 
 def _law(system: CartPole, policy: CompiledPolicy) -> Law:
-    """What a policy does, as kernels read it."""
+    """A compiled policy in the kernels' format."""
     network, address = NO_NETWORK, 0
     if policy.network is not None:
         network, address = policy.network, network_address()
@@ -97,7 +96,7 @@ def _law(system: CartPole, policy: CompiledPolicy) -> Law:
 
 
 def _recording(system: CartPole, policy: CompiledPolicy, log: Log, ends: Ends) -> Recording:
-    """The rows that a log holds, episode after episode."""
+    """The rows of a log, in episode order."""
     rows, size = int(ends.lengths.sum()), system.task.observation_size
     observations, actions = np.empty((rows, size), np.float32), np.empty(rows, np.float32)
     rewards, pushes = np.empty(rows, np.float32), np.empty(rows)
@@ -118,7 +117,7 @@ def _recording(system: CartPole, policy: CompiledPolicy, log: Log, ends: Ends) -
         final_observations=ends.observations,
         episode_params=ends.params,
         lengths=ends.lengths,
-        fallen=ends.fallen,
+        terminated=ends.terminated,
         infos=policy.infos(observations, actions, raw_actions, log_probs),
     )
 
@@ -130,10 +129,10 @@ def compiled_batches(
     needed: Callable[[int, int], int],
     jobs: int | None = None,
 ) -> Generator[Episodes, None, None]:
-    """Episodes of a compiled policy, in order, from ``jobs`` threads or all processors, a batch at a time.
+    """Episodes of a compiled policy, in order, batch by batch, from ``jobs`` threads or all processors.
 
-    ``needed`` says how many episodes it takes in all, from how many there are and their steps. It is asked
-    again after each batch, and no more than it says is begun.
+    ``needed`` returns the total number of episodes to play, given the number and the steps of those played so
+    far. It is called again after each batch, and no further batch is started than it requires.
     """
     workers = processors() if jobs is None else jobs
     pool, running = ThreadPoolExecutor(workers), deque[Future[Episodes]]()
@@ -154,9 +153,9 @@ def compiled_batches(
 def _lockstep_batches(
     system: CartPole, policy: Policy, key: np.uint64, episodes: int | None
 ) -> Generator[Episodes, None, None]:
-    """So many episodes of a Python policy, or all without end, in order, a batch at a time.
+    """Episodes of a Python policy, in order, batch by batch; without end if ``episodes`` is None.
 
-    The policy has a memory of its own, so it plays one batch after another.
+    Batches run sequentially, because the policy may be stateful.
     """
     size = BATCH_SIZE if episodes is None else min(BATCH_SIZE, episodes)
     for first in count_from(0, size) if episodes is None else range(0, episodes, size):
@@ -165,18 +164,18 @@ def _lockstep_batches(
 
 
 def episodes_for(steps: int, max_episode_steps: int, played: int, rows: int) -> int:
-    """How many episodes so many steps will take, seen that the first ``played`` took ``rows``.
+    """Estimate the number of episodes for ``steps`` steps, given that the first ``played`` took ``rows``.
 
-    At first it is the fewest that can do. Kernels have whole sets of lanes, so whole sets are asked for.
+    The first estimate is the minimum. It is rounded up to a multiple of LANES, so that no lane idles.
     """
     episodes = -(-steps * played // rows) if rows else -(-steps // max_episode_steps)
     return -(-episodes // LANES) * LANES
 
 
 def cut(batches: Generator[Episodes, None, None], steps: int) -> Generator[Episodes, None, None]:
-    """Exactly ``steps`` transitions of a stream; the last episode is marked as cut where it does not fit."""
+    """Exactly ``steps`` transitions of a stream; an episode that does not fit is cut and marked as cut."""
     missing = steps
-    with closing(batches):  # at once, also where an exception's traceback would keep them
+    with closing(batches):  # closes at once, even if an exception's traceback keeps a reference
         for batch in batches:
             part = batch.head(missing)
             missing -= part.steps
@@ -187,10 +186,10 @@ def cut(batches: Generator[Episodes, None, None], steps: int) -> Generator[Episo
 
 
 def collect(system: CartPole, policy: Policy | CompiledPolicy, steps: int, seed: int) -> Episodes:
-    """Exactly ``steps`` transitions; the last episode is cut where it does not fit and marked as cut.
+    """Collect exactly ``steps`` transitions; a last episode that does not fit is cut and marked as cut.
 
     Raises:
-        InputError: if ``steps`` is below 1, or the seed no integer of at least 0.
+        InputError: if ``steps`` is below 1, or the seed is not an integer of at least 0.
     """
     if steps < 1:
         raise InputError(f"Expected at least 1 step, got {steps}.")
@@ -202,10 +201,10 @@ def collect(system: CartPole, policy: Policy | CompiledPolicy, steps: int, seed:
 
 
 def play(system: CartPole, policy: Policy | CompiledPolicy, episodes: int, seed: int) -> Episodes:
-    """The first ``episodes`` episodes of a seed, in full: what an evaluation needs.
+    """Play the first ``episodes`` episodes of a seed to their ends, as for an evaluation.
 
     Raises:
-        InputError: if ``episodes`` is below 1, or the seed no integer of at least 0.
+        InputError: if ``episodes`` is below 1, or the seed is not an integer of at least 0.
     """
     if episodes < 1:
         raise InputError(f"Expected at least 1 episode, got {episodes}.")
@@ -216,7 +215,7 @@ def play(system: CartPole, policy: Policy | CompiledPolicy, episodes: int, seed:
 
 
 def empty_log(system: CartPole, episodes: int, under_network: bool) -> Log:
-    """A log with room for any course of episodes, since no lane waits while there are episodes to play."""
+    """Allocate a log that is large enough for any episode lengths: no lane idles before the last episode."""
     limit, size = system.task.max_episode_steps, system.task.observation_size
     plain = system.task.code == BALANCE
     steps = episodes * limit // LANES + 2 * limit
@@ -234,6 +233,6 @@ def empty_log(system: CartPole, episodes: int, under_network: bool) -> Log:
 
 
 def simulation_of(system: CartPole) -> Callable[..., None]:
-    """The kernel that runs episodes of a system."""
+    """The kernel that runs closed-loop episodes of a system."""
     friction = system.randomizes(FRICTION) or system.params.cart_friction > 0.0
     return simulate_kernel(system.integrator, Kind(not system.randomize, friction))

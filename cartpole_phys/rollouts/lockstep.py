@@ -1,9 +1,9 @@
-"""The closed loop with a policy in Python: a batch of episodes that run step by step together.
+"""Closed-loop rollouts of a Python policy: a batch of episodes in lockstep.
 
-What a batch gives depends on its first episode, which keys the policy's generator, and on its size: a policy
-draws for the whole batch at once, and a matrix product's bits depend on its shape. ``collect`` therefore
-always runs batches of ``BATCH_SIZE``, and so does ``play`` from that many episodes on, its last batch padded;
-fewer episodes it plays in one batch of just their number.
+The results of a batch depend on its first episode, which keys the policy's generator, and on its size: a
+policy draws for the whole batch at once, and the bits of a matrix product depend on its shape. Therefore
+``collect`` always runs batches of ``BATCH_SIZE``, and so does ``play`` for at least that many episodes, with
+the last batch padded; it plays fewer episodes in one batch of exactly their number.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from cartpole_phys.arguments import PLAIN_START, Start
+from cartpole_phys.arguments import DEFAULT_START, Start
 from cartpole_phys.batch import Columns, Stepped
 from cartpole_phys.episodes import CUT, Episodes
 from cartpole_phys.rollouts.policy import ActionBatch, Policy
@@ -26,13 +26,13 @@ BATCH_SIZE = 256  # episodes in lockstep; data sets depend on it
 
 
 class _Recorder:
-    """What happened to a batch of B episodes, put into episode order at the end."""
+    """Records the steps of a batch of B episodes, and arranges them in episode order."""
 
     def __init__(self) -> None:
         self.steps: list[dict[str, Array]] = []  # each array (B, …)
 
     def add(self, columns: Columns, observations: Array, batch: ActionBatch) -> None:
-        """Keep what is known before a step."""
+        """Record observations, actions and states before a step."""
         step = {
             "observations": observations,
             "actions": batch.actions,
@@ -42,16 +42,16 @@ class _Recorder:
         self.steps.append({**step, **{f"infos/{name}": values for name, values in batch.infos.items()}})
 
     def finish(self, columns: Columns, stepped: Stepped) -> None:
-        """Keep what a step gave."""
+        """Record the results of the step."""
         self.steps[-1].update(
             pushes=columns.pushes.copy(),
             rewards=stepped.rewards,
-            fallen=stepped.terminated,
-            seen=stepped.observations,
+            terminated=stepped.terminated,
+            next_observations=stepped.observations,
         )
 
     def recording(self, columns: Columns, lengths: IntArray) -> Recording:
-        """The first ``len(lengths)`` episodes of the batch."""
+        """The recording of the first ``len(lengths)`` episodes of the batch."""
         count = len(lengths)
         played = np.arange(len(self.steps))[None, :] < lengths[:, None]  # (count, T)
 
@@ -67,16 +67,16 @@ class _Recorder:
             qpos=rows("qpos"),
             qvel=rows("qvel"),
             pushes=rows("pushes"),
-            final_observations=rows("seen")[last],
+            final_observations=rows("next_observations")[last],
             episode_params=columns.params.T[:count],  # (8, B) -> (E, 8)
             lengths=lengths,
-            fallen=rows("fallen")[last],
+            terminated=rows("terminated")[last],
             infos={name.removeprefix("infos/"): rows(name) for name in self.steps[0] if "infos/" in name},
         )
 
 
 def policy_generator(key: np.uint64, first: int) -> np.random.Generator:
-    """What a policy in Python draws from, in a batch whose first episode is ``first``."""
+    """The random generator of a Python policy, in a batch whose first episode is ``first``."""
     return np.random.Generator(np.random.Philox(key=np.array([key, first], dtype=np.uint64)))
 
 
@@ -87,12 +87,12 @@ def run_lockstep(
     first: int,
     count: int,
     batch_size: int = BATCH_SIZE,
-    start: Start = PLAIN_START,
+    start: Start = DEFAULT_START,
 ) -> Episodes:
-    """Episodes ``first`` to ``first + count`` under a Python policy, in a batch padded to ``batch_size``.
+    """Play episodes ``first`` to ``first + count`` under a Python policy in a batch of ``batch_size``.
 
-    The policy acts for all of ``batch_size``, also where only ``count`` are kept; ``start`` says where all of
-    them begin. Of an episode that is over it goes on seeing the last observation, and a reward of 0.
+    The policy acts for all ``batch_size`` episodes, even if only ``count`` are kept; ``start`` is their start
+    distribution. In a finished episode the policy keeps observing the final observation and a reward of 0.
     """
     columns = Columns(system, batch_size)
     columns.keys[:], columns.episodes[:] = key, np.arange(first, first + batch_size)
@@ -119,7 +119,7 @@ def run_lockstep(
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """N steps in E consecutive episodes of one key, each row as it was before its step."""
+    """N recorded steps in E consecutive episodes of one key; states are those before each step."""
 
     observations: npt.NDArray[np.float32]  # (N, obs)
     actions: Array  # (N, 1) float32 or (N,) int64
@@ -130,17 +130,17 @@ class Recording:
     final_observations: npt.NDArray[np.float32]  # (E, obs)
     episode_params: FloatArray  # (E, 8)
     lengths: IntArray  # (E,)
-    fallen: Flags  # (E,)
+    terminated: Flags  # (E,)
     infos: Mapping[str, Array] = field(default_factory=dict)  # of the policy, each (N, …)
 
 
 def episodes_of(recording: Recording, system: CartPole, key: np.uint64, first: int) -> Episodes:
-    """The episodes ``first`` to ``first + E`` of a key, with everything that their replay needs."""
+    """The episodes ``first`` to ``first + E`` of a key, with all infos needed for replay."""
     offsets = np.concatenate([[0], np.cumsum(recording.lengths)])
     rows = len(recording.rewards)
     terminations, truncations = np.zeros(rows, dtype=np.bool_), np.zeros(rows, dtype=np.bool_)
-    terminations[offsets[1:] - 1] = recording.fallen
-    truncations[offsets[1:] - 1] = ~recording.fallen
+    terminations[offsets[1:] - 1] = recording.terminated
+    truncations[offsets[1:] - 1] = ~recording.terminated
     infos = {
         "qpos": recording.qpos,
         "qvel": recording.qvel,
@@ -165,6 +165,6 @@ def episodes_of(recording: Recording, system: CartPole, key: np.uint64, first: i
 
 
 def _stream(key: np.uint64, first: int, count: int) -> npt.NDArray[np.uint64]:
-    """What the sensors' errors are drawn from, (E, 2): key and episode number."""
+    """The RNG key of the observation noise, (E, 2): environment key and episode number."""
     numbers = np.arange(first, first + count, dtype=np.uint64)
     return np.stack([np.full(count, key, dtype=np.uint64), numbers], axis=1)  # (E,), (E,) -> (E, 2)

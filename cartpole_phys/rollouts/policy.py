@@ -1,4 +1,4 @@
-"""What can act: policies in Python that see a batch, and laws that the rollout kernel knows itself."""
+"""Policy interfaces: Python policies that act on batches, and compiled policies that run in kernels."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from cartpole_phys.utils.typing import Array, FloatArray, Matrix, Observations
 
 
 class ActionBatch(NamedTuple):
-    """Actions of n environments, and what else is to be recorded with them."""
+    """Actions of n environments, and infos to record with them."""
 
     actions: Array  # (n, act) float32 or (n,) int64
     infos: dict[str, Array]  # each (n, …), for example the log-probabilities of the actions
 
 
 class Policy(Protocol):
-    """Chooses actions for a batch of episodes that run in lockstep from their first step on."""
+    """Protocol of Python policies: actions for a batch of episodes in lockstep, from their first step on."""
 
     def begin(self, batch_size: int, generator: np.random.Generator) -> None:
-        """Forget all earlier episodes; draw whatever is random from ``generator``."""
+        """Start new episodes: clear all state, and use ``generator`` for all randomness."""
         ...
 
     def act(self, observations: npt.NDArray[np.float32], rewards: FloatArray) -> ActionBatch:
@@ -39,13 +39,13 @@ class Policy(Protocol):
 
 @dataclass(frozen=True)
 class CompiledPolicy:
-    """A policy that the rollout kernel runs itself, without a call to Python."""
+    """A policy that runs inside the rollout kernel, without calls to Python."""
 
-    rule: int  # one of ``kernels/control_laws.py``
+    rule: int  # a control law of ``kernels/control_laws.py``
     gains: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # on x, ẋ, θ, θ̇; dimensionless output
     swing_up: tuple[float, ...] = ()  # nine numbers, for ENERGY_SHAPING
-    noise: float = 0.0  # half-width of the uniform noise on continuous actions, a share of the full force
-    log_prob: float | None = None  # of every action, where it is the same for all
+    noise: float = 0.0  # half-width of the uniform noise on continuous (normalized) actions
+    log_prob: float | None = None  # of every action, if it is the same for all
     network: Network | None = None  # for NETWORK
 
     def __post_init__(self) -> None:
@@ -53,16 +53,16 @@ class CompiledPolicy:
 
     @property
     def law(self) -> FloatArray:
-        """Gains and further numbers as the kernel reads them, (4,) or (13,)."""
+        """Gains and further numbers in the kernels' format, (4,) or (13,)."""
         return np.array(self.gains + self.swing_up)
 
     def infos(
         self, observations: Matrix, actions: Matrix, raw_actions: Matrix, log_probs: Matrix
     ) -> dict[str, Matrix]:
-        """What is recorded beside actions (n,) on observations (n, obs).
+        """The infos to record with actions (n,) for observations (n, obs).
 
-        A network has written its raw actions (n,) and log-probabilities (n,); for any law the latter are
-        room for its own.
+        For a network, ``raw_actions`` (n,) and ``log_probs`` (n,) are its outputs; for a control law,
+        ``log_probs`` is overwritten.
         """
         if self.network is not None:
             return infos_of(self.network, raw_actions[:, None], log_probs)  # (n,) -> (n, 1)
@@ -74,11 +74,11 @@ class CompiledPolicy:
             log_probs[:] = self.log_prob
         return {"action_log_probs": log_probs}
 
-    def check_fits(self, system: CartPole) -> None:
-        """Make sure that a network was made for a system like this one.
+    def check_compatible(self, system: CartPole) -> None:
+        """Check that a network has the observations and actions of a system.
 
         Raises:
-            InputError: if its observations or actions are others.
+            InputError: if its observations or actions differ.
         """
         if self.network is None:
             return
@@ -86,7 +86,7 @@ class CompiledPolicy:
         here = system.task.observation_size, system.continuous
         if made_for != here:
             raise InputError(
-                f"Expected a network for {_kind(*here)}, got one for {_kind(*made_for)}; let it act in the "
+                f"Expected a network for {_kind(*here)}, got one for {_kind(*made_for)}; use it in the "
                 "environment that it was trained in."
             )
 
@@ -106,27 +106,27 @@ def choose_columns(
     observations: Observations,
     actions: npt.NDArray[np.float32],
 ) -> None:
-    """Write the actions (n,) of a compiled policy on observations (n, obs)."""
+    """Write the actions (n,) of a control law for observations (n, obs)."""
     choose_all(memory, continuous, rule, law, noise, observations, np.zeros(len(actions)), actions)
 
 
 class StepwisePolicy:
-    """A compiled policy behind the ``Policy`` protocol, bound to the environments that it acts in."""
+    """A compiled policy as a Python ``Policy``, bound to the environments in which it acts."""
 
     def __init__(self, policy: CompiledPolicy, columns: Columns) -> None:
-        """Act in ``columns``; whoever steps them also keeps their keys, episode numbers and step counts.
+        """Act in ``columns``; the caller steps them and updates their keys and episode numbers.
 
         Raises:
             InputError: if the policy is a network for other observations or actions.
         """
-        policy.check_fits(columns.system)
+        policy.check_compatible(columns.system)
         self.policy, self._columns = policy, columns
 
     def begin(self, batch_size: int, generator: np.random.Generator) -> None:
-        """Nothing to forget, and nothing to draw from ``generator``: chances follow from the memory."""
+        """Do nothing: random numbers are keyed by the environments' memory, not drawn from ``generator``."""
 
     def act(self, observations: Observations, rewards: FloatArray) -> ActionBatch:
-        """Actions for the observations (n, obs) of the environments as they stand."""
+        """Actions for the current observations (n, obs) of the environments."""
         policy, columns, count = self.policy, self._columns, len(observations)
         actions, raw_actions, log_probs = (np.empty(count, np.float32) for _ in range(3))
         continuous = columns.system.continuous

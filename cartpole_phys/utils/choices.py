@@ -1,4 +1,4 @@
-"""What an error says after a name that is not in a list: the nearest ones that are."""
+"""Suggestions in errors about unknown names: the known names, or the most similar ones."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from difflib import SequenceMatcher
 
 from cartpole_phys.utils.errors import InputError
 
-SIMILAR = 0.65  # share of matching characters from which on a name may have been meant
-AS_SIMILAR = 0.05  # below the most similar name: still suggested
+SIMILAR = 0.65  # minimum similarity ratio of a suggestion
+AS_SIMILAR = 0.05  # a second suggestion may be this much less similar than the first
 MOST = 2  # suggestions
-LONG_LIST = 20  # names, which an error lists only where none is similar
-LONGEST = 200  # characters of what was given that are compared, which takes quadratic time
+LONG_LIST = 20  # names; an error lists more than this only if none is similar
+LONGEST = 200  # compared characters of the given name: comparison takes quadratic time
 NO_TITLES: Mapping[str, str] = {}
 
 
 def nearest(
     given: object, known: Collection[str], titles: Mapping[str, str] = NO_TITLES, similar: float = SIMILAR
 ) -> list[str]:
-    """The one or two known names most similar to a given one, the most similar first; none if none is.
+    """The one or two known names most similar to a given one, most similar first; empty if none is similar.
 
     Args:
-        given: what the user named; capitals do not matter.
-        known: the names that there are.
-        titles: other names of some of them, which may be given in full or by their initials.
-        similar: share of matching characters, from 0 to 1, from which on a name counts as similar.
+        given: the name from the user; case-insensitive.
+        known: the known names.
+        titles: alternative names of some of them, matched in full or by their initials.
+        similar: minimum similarity ratio, from 0 to 1.
     """
     if not isinstance(given, str):
         return []
@@ -51,16 +51,16 @@ def _share(matcher: SequenceMatcher[str], text: str) -> float:
 def choices(
     given: object, known: Collection[str], others: str = "", titles: Mapping[str, str] = NO_TITLES
 ) -> str:
-    """What a user may choose instead of an unknown name: all names, or of a long list the nearest ones.
+    """The alternatives to an unknown name: all known names, or the nearest ones of a long list.
 
     Args:
-        given: what the user named.
-        known: the names that there are.
-        others: what else may be chosen, such as `` or MODULE:FACTORY``.
-        titles: other names of some of them, see ``nearest``.
+        given: the name from the user.
+        known: the known names.
+        others: further alternatives, such as `` or MODULE:FACTORY``.
+        titles: alternative names of some of them, see ``nearest``.
 
     Returns:
-        the end of an error's message.
+        the end of an error message.
     """
     meant = " or ".join(nearest(given, known, titles))
     if meant and len(known) > LONG_LIST:

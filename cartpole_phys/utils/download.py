@@ -1,4 +1,4 @@
-"""Downloads a file over HTTP within a time that its size decides, or says why not."""
+"""Download of a file over HTTP, with a minimum speed and a checksum."""
 
 from __future__ import annotations
 
@@ -13,19 +13,16 @@ from pathlib import Path
 from typing import Any
 
 TIMEOUT = (10.0, 20.0)  # s, to connect, and without a byte
-GRACE = 30.0  # s until headers are there, and before the mean speed counts
-SLOWEST = 10_000  # bytes per second, on average after the grace period
-LONGEST_WAIT = 60.0  # s that a server may ask for before it is asked again
+GRACE = 30.0  # s, limit for the headers, and grace period before the speed limit
+SLOWEST = 10_000  # bytes per second, mean after the grace period
+LONGEST_WAIT = 60.0  # s, longest Retry-After that is respected
 CHUNK = 1 << 20  # bytes
-OTHER_HASH = "the file has another hash than the released one"
-BUSY = (429, 503)  # answers that say when to ask again, in Retry-After
+OTHER_HASH = "checksum mismatch: the file differs from the released one"
+BUSY = (429, 503)  # status codes with a Retry-After header
 
 
 class DownloadError(Exception):
-    """A server has not given the file.
-
-    The message says why, and ``wait`` for how many seconds it asks to be left alone.
-    """
+    """A failed download; the message is the reason, and ``wait`` the server's Retry-After in seconds."""
 
     def __init__(self, reason: str, wait: float = 0.0) -> None:
         super().__init__(reason)
@@ -33,20 +30,20 @@ class DownloadError(Exception):
 
 
 def download(url: str, path: Path, size: int, sha256: str, report: Callable[[int, int], None]) -> None:
-    """Bring a file of ``size`` bytes to its path, whole or not at all.
+    """Download a file of ``size`` bytes, atomically.
 
-    A server that sends more bytes is given up, and one that sends fewer than ``SLOWEST`` per second after
-    ``GRACE``: a limit on silence alone is none for a server that sends a byte now and then.
+    The download is aborted if the server sends more bytes, or fewer than ``SLOWEST`` per second after
+    ``GRACE`` (a timeout between bytes alone would not stop a server that sends single bytes).
 
     Args:
-        url: where the file is.
-        path: where it goes.
-        size: of the file.
+        url: of the file.
+        path: of the downloaded file.
+        size: of the file, bytes.
         sha256: of the file.
-        report: is told how many bytes of how many have come.
+        report: called with the number of bytes received and ``size``.
 
     Raises:
-        DownloadError: if it cannot be had.
+        DownloadError: if the download fails.
     """
     import pooch
     from requests import RequestException
@@ -72,11 +69,11 @@ def download(url: str, path: Path, size: int, sha256: str, report: Callable[[int
 
 
 def _answer(url: str) -> Any:
-    """A server's answer, of which only the headers are read; these come in a thread, for they have no limit.
+    """Request a file and read the response headers, in a thread because ``requests`` has no limit on them.
 
     Raises:
-        RequestException: if there is none, or not the file.
-        DownloadError: if it takes too long, or is busy.
+        RequestException: if there is no response, or an error status.
+        DownloadError: if the response takes too long, or the server is busy.
     """
     import requests
 
@@ -106,7 +103,7 @@ def _too_slow() -> DownloadError:
 
 
 def _wait(text: str) -> float:
-    """The seconds that Retry-After asks for, as a number or a date; 0 if it is neither."""
+    """The seconds in a Retry-After header, given as a number or a date; 0 if it is neither."""
     try:
         if text.isdecimal():
             return float(text)
@@ -116,7 +113,7 @@ def _wait(text: str) -> float:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, without the layers around it."""
+    """The innermost reason of an error, without wrapping exceptions."""
     if "hash" in str(error):
         return OTHER_HASH
     if isinstance(error, OSError) and error.strerror:

@@ -1,4 +1,4 @@
-"""The one exception type for what a user can mend, what most often raises it, and how it is shown."""
+"""``InputError``, the exception for invalid user input, with common checks and text formatting."""
 
 from __future__ import annotations
 
@@ -12,27 +12,26 @@ import numpy as np
 
 
 class InputError(ValueError):
-    """Something the caller gave cannot be used.
+    """Invalid input from the caller.
 
-    The message says what was expected, what was got and what to do next; the commands print it on one
-    line and end with exit code 2.
+    The message has the form "Expected X, got Y; do Z". Commands print it on one line and exit with code 2.
     """
 
 
 class UnexpectedArgumentError(InputError, TypeError):
-    """An unknown keyword argument, also a ``TypeError`` in Python's wording.
+    """An unknown keyword argument: also a ``TypeError``, with Python's wording.
 
-    Libraries probe with keyword arguments and withdraw the one that a ``TypeError`` names: TorchRL's
-    ``GymEnv`` does so with ``frameskip``, Stable-Baselines3's ``make_vec_env`` with ``render_mode``.
+    Libraries try keyword arguments and drop those rejected with a ``TypeError``: TorchRL's ``GymEnv`` does so
+    with ``frameskip``, Stable-Baselines3's ``make_vec_env`` with ``render_mode``.
     """
 
 
 @contextmanager
-def needing(extra: str) -> Iterator[None]:
-    """Say which extra of this package installs what is imported here.
+def require_extra(extra: str) -> Iterator[None]:
+    """Convert a failed import into an error that names the extra of this package to install.
 
     Raises:
-        InputError: if it is not installed.
+        InputError: if a module imported in the block is not installed.
     """
     try:
         yield
@@ -43,11 +42,11 @@ def needing(extra: str) -> Iterator[None]:
         ) from error
 
 
-def require_ending(option: str, path: Path | None, ending: str) -> None:
-    """Refuse a file to write whose name does not say what it will hold: it may be something else's.
+def require_suffix(option: str, path: Path | None, ending: str) -> None:
+    """Check the suffix of an output file, so that a file of another type is not overwritten by mistake.
 
     Raises:
-        InputError: if there is a path and it ends otherwise.
+        InputError: if there is a path, and it has another suffix.
     """
     if path is not None and path.suffix.lower() != ending:
         raise InputError(
@@ -56,22 +55,22 @@ def require_ending(option: str, path: Path | None, ending: str) -> None:
 
 
 def is_integer(value: Any) -> TypeGuard[int]:
-    """Whether something is an integer, and no truth value."""
+    """Whether a value is an integer and not a bool."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def is_number(value: Any) -> bool:
-    """Whether something is a real number that a float can hold, and no truth value."""
+    """Whether a value is a real number in the range of float, and not a bool."""
     if is_integer(value):
         return abs(int(value)) <= sys.float_info.max  # JSON has integers of any length
     return isinstance(value, (float, np.floating))
 
 
-def one_line(error: Exception) -> str:
-    """What kind of exception someone's code has raised, and what it says."""
+def error_summary(error: Exception) -> str:
+    """Type and message of an exception on one line, at most 300 characters."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
 
 
 def printable(text: str) -> str:
-    """A text from a file without what would command a terminal, or cannot be encoded."""
+    """Replace control characters and unencodable characters of untrusted text, for output on a terminal."""
     return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -1,4 +1,4 @@
-"""Work spread over a Ray cluster."""
+"""Parallel work: tasks on a Ray cluster, and the number of available processors."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from cartpole_phys.utils.errors import InputError, needing
+from cartpole_phys.utils.errors import InputError, require_extra
 
-RETRIES = 5  # of a task whose worker or machine was lost
-PATIENCE = 5.0  # seconds to reach the cluster
-AHEAD = 2  # tasks that are asked for, to each processor of the cluster
+RETRIES = 5  # of a task after the loss of its worker or machine
+CONNECT_TIMEOUT = 5.0  # s
+AHEAD = 2  # submitted tasks per processor of the cluster
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -21,19 +21,19 @@ Result = TypeVar("Result")
 def spread(
     work: Callable[[Task], Result], tasks: Sequence[Task], address: str
 ) -> Iterator[tuple[Task, Result]]:
-    """Every task with its result, as they are finished, each on one processor of a cluster.
+    """Run tasks on a cluster, one processor each, and yield each with its result on completion.
 
-    A task whose worker dies is done again elsewhere.
+    A task is rerun elsewhere if its worker dies.
 
     Args:
         work: a function of a module that the cluster's machines can import.
-        tasks: begun in this order.
-        address: of the cluster, such as ``auto`` for the one that this machine is in.
+        tasks: submitted in this order.
+        address: of the cluster, such as ``auto`` for the cluster of this machine.
 
     Raises:
-        InputError: if Ray is missing, or there is no such cluster.
+        InputError: if Ray is not installed, or there is no such cluster.
     """
-    with needing("ray"):
+    with require_extra("ray"):
         import ray
 
     started = not ray.is_initialized()
@@ -51,24 +51,24 @@ def spread(
             (ready,), _ = ray.wait(list(running), num_returns=1)
             task = running.pop(ready)
             yield task, ray.get(ready)
-            del ready  # so that the cluster can forget the result
+            del ready  # so that the cluster can free the result
     finally:
         if started:
             ray.shutdown()
 
 
 def _connect(address: str) -> None:
-    """Join a cluster.
+    """Connect to a cluster.
 
     Raises:
-        InputError: if there is none at this address.
+        InputError: if there is no cluster at this address.
     """
     import ray
 
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         if host:  # Ray itself would wait for minutes
-            socket.create_connection((host, int(port)), PATIENCE).close()
+            socket.create_connection((host, int(port)), CONNECT_TIMEOUT).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(
@@ -78,7 +78,7 @@ def _connect(address: str) -> None:
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """The number of processors available to this process."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

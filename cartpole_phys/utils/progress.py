@@ -1,4 +1,4 @@
-"""Who is told how far a build has come."""
+"""Progress reports of long-running work."""
 
 from __future__ import annotations
 
@@ -6,50 +6,50 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Is told how far a build has come."""
+    """Receives progress reports."""
 
     def stage(self, text: str) -> None:
-        """A new stage has begun."""
+        """Report the start of a new stage."""
         ...
 
     def training(self, steps: int, mean_return: float) -> None:
-        """The agent was trained for ``steps`` steps and its latest checkpoint has this mean return."""
+        """Report the agent's training steps so far and the mean return of its latest checkpoint."""
         ...
 
     def rows(self, done: int, total: int) -> None:
-        """``done`` of ``total`` transitions are collected, or checked."""
+        """Report that ``done`` of ``total`` transitions are collected or checked."""
         ...
 
     def episodes(self, done: int, total: int) -> None:
-        """The score has been measured on ``done`` of ``total`` episodes."""
+        """Report that ``done`` of ``total`` evaluation episodes are finished."""
         ...
 
     def shards(self, done: int, total: int) -> None:
-        """``done`` of ``total`` files are finished."""
+        """Report that ``done`` of ``total`` files are finished."""
         ...
 
     def fetched(self, done: int, total: int) -> None:
-        """``done`` of ``total`` bytes have come."""
+        """Report that ``done`` of ``total`` bytes are downloaded."""
         ...
 
 
 class Silent:
-    """Tells nobody."""
+    """Progress that is not reported."""
 
     def stage(self, text: str) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def training(self, steps: int, mean_return: float) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def rows(self, done: int, total: int) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def episodes(self, done: int, total: int) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def shards(self, done: int, total: int) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def fetched(self, done: int, total: int) -> None:
-        """Say nothing."""
+        """Do nothing."""

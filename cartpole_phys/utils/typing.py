@@ -1,4 +1,4 @@
-"""Types of arrays that many modules share."""
+"""Shared array types."""
 
 from typing import Any
 

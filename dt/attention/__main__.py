@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cartpole_phys import commands
-from cartpole_phys.utils.errors import printable, require_ending
+from cartpole_phys.utils.errors import printable, require_suffix
 from dt.attention.figures import save_maps
 from dt.attention.maps import attention_maps, rollout_windows, untrained
 from dt.attention.measures import Measure, measure
@@ -34,7 +34,7 @@ def attention(
     quiet: commands.QuietOption = False,
 ) -> None:
     """Play a trained model and measure what it looks at, beside the same model untrained."""
-    require_ending("--plot", plot, ".png")
+    require_suffix("--plot", plot, ".png")
     if plot is not None:
         pyplot()  # rather than miss it once all is played
     loaded = checkpoints.load(checkpoint)

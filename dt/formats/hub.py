@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cartpole_phys.utils.errors import InputError, needing
+from cartpole_phys.utils.errors import InputError, require_extra
 from cartpole_phys.utils.files import parse_json
 
 SETTINGS = "config.json"
@@ -20,7 +20,7 @@ def resolve_folder(source: str) -> Path:
     """
     if Path(source).is_dir():
         return Path(source)
-    with needing("hf"):
+    with require_extra("hf"):
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 

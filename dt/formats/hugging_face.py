@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cartpole_phys.data.declared_env import declared_backend
-from cartpole_phys.utils.errors import InputError, needing
+from cartpole_phys.utils.errors import InputError, require_extra
 from cartpole_phys.utils.files import atomic_folder
 from dt.data.source import UNKNOWN, Eligible, Source, spaces_of
 from dt.data.windows import Normalization
@@ -55,7 +55,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
         InputError: if transformers has no such model, or the folder has something in it.
         OSError: if the folder cannot be written.
     """
-    with needing("hf"):
+    with require_extra("hf"):
         from transformers import DecisionTransformerModel
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -221,7 +221,7 @@ def _opened(folder: Path) -> DecisionTransformerModel:
     Raises:
         InputError: if it is of another kind, damaged or incomplete.
     """
-    with needing("hf"):
+    with require_extra("hf"):
         from transformers import DecisionTransformerModel
 
     try:

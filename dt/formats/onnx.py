@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from cartpole_phys.utils.errors import InputError, needing
+from cartpole_phys.utils.errors import InputError, require_extra
 from cartpole_phys.utils.files import atomic_file
 from dt.data.windows import Batch, Normalization
 from dt.models.history import HistoryModel
@@ -67,7 +67,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
             f"Expected a model that acts on a window of history, got {checkpoint.recipe.kind}, which plans; "
             "ONNX has no place for that."
         )
-    with needing("onnx"):
+    with require_extra("onnx"):
         import onnx  # noqa: F401 - what PyTorch's exporter needs
         import onnxscript  # noqa: F401
     example = _example(model)

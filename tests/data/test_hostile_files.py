@@ -99,8 +99,8 @@ def _faults(answer: dict[str, Any] | str, expected: dict[str, str]) -> list[str]
         faults.append("passed though it is not what was written")
     for name, look in answer["looks"].items():
         words, refused = look["words"], look["code"] == 2
-        one_line = words.startswith("error: ") and words.count("\n") == 1
-        if look["trace"] or look["code"] not in (0, 1, 2) or (not one_line if refused else words):
+        error_summary = words.startswith("error: ") and words.count("\n") == 1
+        if look["trace"] or look["code"] not in (0, 1, 2) or (not error_summary if refused else words):
             faults.append(f"{name}: {look['code']} {words} {look['trace'][-500:]}")
         if look["seconds"] > LIMIT:
             faults.append(f"{name} took {look['seconds']:.0f} s")

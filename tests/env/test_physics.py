@@ -21,10 +21,10 @@ def test_discrete_euler_is_cartpole_v1_step_by_step() -> None:
         for _ in range(500):
             action = int(rng.integers(2))
             states = np.array(peer.state, dtype=np.float64).reshape(4, 1)
-            fallen = move(system, states, np.array([10.0 if action else -10.0]))
+            terminated = move(system, states, np.array([10.0 if action else -10.0]))
             _, _, terminated, _, _ = peer.step(action)
             np.testing.assert_allclose(states[:, 0], peer.state, rtol=0, atol=1e-12)
-            assert bool(fallen[0]) == terminated
+            assert bool(terminated[0]) == terminated
             if terminated:
                 break
 

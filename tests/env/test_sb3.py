@@ -62,7 +62,7 @@ def test_each_environment_starts_in_its_own_state() -> None:
     assert (adapter.reset() >= 0.01).all()
     for options in ([{"low": 0.0}, {}, {}, {}], [{"state": [0.0, 0.0, 0.0, 0.0]}, {}, {}, {}]):
         adapter.set_options(options)
-        with pytest.raises(InputError, match="the same for all 4 environments but for 'state'"):
+        with pytest.raises(InputError, match="equal options for all 4 environments except 'state'"):
             adapter.reset()
 
 
@@ -212,7 +212,7 @@ def test_single_environments_are_within_reach() -> None:
 def test_only_own_vector_environments_are_wrapped() -> None:
     envs = gym.make_vec("PhysCartPole-v0", num_envs=2, autoreset_mode="SameStep")
     for other in (gym.make("PhysCartPole-v0"), gym.wrappers.vector.RecordEpisodeStatistics(envs)):
-        with pytest.raises(InputError, match=r'as gym.make_vec\(.*"SameStep"\) makes it, without wrappers'):
+        with pytest.raises(InputError, match=r'from gym.make_vec\(.*"SameStep"\), without wrappers'):
             PhysCartPoleVecEnv(other)  # type: ignore[arg-type]
 
 

@@ -48,7 +48,7 @@ def _with(integrator: str, params: FloatArray, states: FloatArray) -> Columns:
     columns = Columns(CartPole(integrator=integrator, task=TASKS["swing_up"]), params.shape[1])
     columns.begin()
     columns.params[:], columns.states[:] = params, states
-    columns.look_for_differences()
+    columns.select_kernels()
     return columns
 
 
@@ -252,7 +252,7 @@ def test_energy_of_a_cart_left_to_itself_only_falls(integrator: str) -> None:
     columns = Columns(system, params.shape[1])
     columns.begin()
     columns.params[:], columns.states[:] = params, states
-    columns.look_for_differences()
+    columns.select_kernels()
     before, size = _energies(params, states)
     largest = size.copy()
     for _ in range(20):

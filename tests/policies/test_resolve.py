@@ -8,7 +8,7 @@ import pytest
 from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.data.building.build import build_dataset
 from cartpole_phys.data.hdf5.file import Contents, read, write
-from cartpole_phys.play import cast_for
+from cartpole_phys.play import setup_for
 from cartpole_phys.policies.controllers import proportional, regulator, swing_up, uniform
 from cartpole_phys.policies.resolve import named_policy, names_for
 from cartpole_phys.rollouts.policy import CompiledPolicy
@@ -83,7 +83,7 @@ def test_policies_from_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 )
 def test_policies_that_are_none_are_refused(name: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        cast_for(name, None, {})
+        setup_for(name, None, {})
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def test_what_is_wrong_with_a_module_is_told(
 def test_a_folder_of_shards_is_no_policy(tmp_path: Path) -> None:
     folder = build_dataset(policy="random", steps=20, shard_steps=10, out=tmp_path)
     with pytest.raises(InputError, match="is a folder; name one of the shards in it"):
-        cast_for(str(folder), None, {})
-    assert cast_for(str(folder / "shard-00000-of-00002.hdf5"), None, {}).policy == uniform()
+        setup_for(str(folder), None, {})
+    assert setup_for(str(folder / "shard-00000-of-00002.hdf5"), None, {}).policy == uniform()
 
 
 def test_interrupting_a_factory_is_no_bad_input() -> None:
@@ -115,18 +115,18 @@ def test_interrupting_a_factory_is_no_bad_input() -> None:
 
 
 def test_policy_and_environment_of_a_data_set(tmp_path: Path, medium_file: Path) -> None:
-    cast = cast_for(str(medium_file), None, {"push_rate": 1.0})
+    cast = setup_for(str(medium_file), None, {"push_rate": 1.0})
     assert cast.system == CartPole(push_rate=1.0)
     assert isinstance(cast.policy, CompiledPolicy)
     assert cast.name == medium_file.stem
     env_id, kwargs = "PhysCartPoleDiscrete-v0", {"push_rate": 1.0}
     mixed = build_dataset(env_id, "heuristic", "mixed", 900, env_kwargs=kwargs, out=tmp_path)
-    cast = cast_for(str(mixed), None, {})
+    cast = setup_for(str(mixed), None, {})
     assert cast.system == CartPole(continuous=False, push_rate=1.0)
     assert cast.policy == proportional(1.0, False, 0.1)  # the last part is the expert
-    assert cast_for(str(mixed), env_id, {}).system == cast.system
+    assert setup_for(str(mixed), env_id, {}).system == cast.system
     with pytest.raises(InputError, match=f"acts in {env_id}, which differs from PhysCartPole-v0"):
-        cast_for(str(mixed), "PhysCartPole-v0", {})
+        setup_for(str(mixed), "PhysCartPole-v0", {})
 
 
 def test_data_set_of_others_is_refused(tmp_path: Path, medium_file: Path) -> None:
@@ -134,7 +134,7 @@ def test_data_set_of_others_is_refused(tmp_path: Path, medium_file: Path) -> Non
     path = tmp_path / "bare.hdf5"
     write(path, Contents(contents.arrays, {}, {}))
     with pytest.raises(InputError, match="does not say what acted"):
-        cast_for(str(path), None, {})
+        setup_for(str(path), None, {})
 
 
 def test_arguments_of_a_data_set_are_merged_by_name(tmp_path: Path) -> None:
@@ -156,6 +156,6 @@ def test_arguments_of_a_data_set_are_merged_by_name(tmp_path: Path) -> None:
         "push_rate": 2.0,
         "substeps": 2,
     }
-    assert cast_for(built, None, given).system == CartPole.from_id("PhysCartPole-v0", together)
-    assert cast_for(built, "PhysCartPole-v0", given) == cast_for(built, None, given)
-    assert cast_for(built, None, {"params": None}).system.params == CartPole().params
+    assert setup_for(built, None, given).system == CartPole.from_id("PhysCartPole-v0", together)
+    assert setup_for(built, "PhysCartPole-v0", given) == setup_for(built, None, given)
+    assert setup_for(built, None, {"params": None}).system.params == CartPole().params

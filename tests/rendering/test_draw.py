@@ -1,4 +1,4 @@
-"""The picture says what the state is."""
+"""The frame says what the state is."""
 
 import math
 
@@ -10,14 +10,14 @@ from cartpole_phys.rendering.draw import ARC, CART, FALL, FORCE, GRID, POLE, PUS
 from cartpole_phys.system import CartPole
 
 
-def _where(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+def _where(frame: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     """Columns and rows (2, n) of the pixels of a colour."""
-    rows, columns = np.nonzero((np.abs(picture.astype(int) - colour) < 10).all(axis=2))
+    rows, columns = np.nonzero((np.abs(frame.astype(int) - colour) < 10).all(axis=2))
     return np.array([columns, rows])
 
 
-def _centre_of(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    return _where(picture, colour).mean(axis=1)
+def _centre_of(frame: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    return _where(frame, colour).mean(axis=1)
 
 
 def _columns(task: str, states: list[list[float]], half_length: float = 0.5) -> Columns:
@@ -49,16 +49,16 @@ def test_cart_moves_right_with_x_and_pole_leans_with_theta() -> None:
 def test_arrows_point_along_what_acts(colour: tuple[int, int, int]) -> None:
     for sign in (-1.0, 1.0):
         share, push = (sign * 0.8, 0.0) if colour == FORCE else (0.0, sign * 8.0)
-        picture = _picture([0.0] * 4, share, push)
-        assert sign * (_where(picture, colour)[0] - 300).min() > -50
-        assert sign * (_centre_of(picture, colour)[0] - 300) > 30
+        frame = _picture([0.0] * 4, share, push)
+        assert sign * (_where(frame, colour)[0] - 300).min() > -50
+        assert sign * (_centre_of(frame, colour)[0] - 300) > 30
     assert not _where(_picture([0.0] * 4), colour).size
 
 
 def test_arc_lies_between_the_vertical_and_the_pole() -> None:
     for angle in (-0.2, 0.2):
-        picture = _picture([0.0, 0.0, angle, 0.0])
-        arc = _where(picture[110:], ARC)[0] - 300  # below the number
+        frame = _picture([0.0, 0.0, angle, 0.0])
+        arc = _where(frame[110:], ARC)[0] - 300  # below the number
         assert arc.size
         assert (np.sign(angle) * arc >= -2).all()
         assert abs(arc).max() <= 1.05 * 78 * math.sin(0.2) + 2
@@ -88,18 +88,18 @@ def test_fall_limits_stand_at_twelve_degrees_in_the_balance_task_only() -> None:
     ("task", "angle"), [("balance", 0.0), ("balance", 0.2), *(("swing_up", a) for a in (0.0, 1.6, 3.14))]
 )
 def test_the_whole_pole_is_in_the_picture(task: str, angle: float, half_length: float) -> None:
-    picture = _picture([0.0, 0.0, angle, 0.0], task=task, half_length=half_length)
-    x, y = _where(picture, POLE)
-    height, width, _ = picture.shape
+    frame = _picture([0.0, 0.0, angle, 0.0], task=task, half_length=half_length)
+    x, y = _where(frame, POLE)
+    height, width, _ = frame.shape
     assert 4 < x.min() <= x.max() < width - 5
     assert 4 < y.min() <= y.max() < height - 5
-    assert _where(picture, ARC)[1].min() > 2  # the number above it
+    assert _where(frame, ARC)[1].min() > 2  # the number above it
 
 
 def test_hanging_pole_is_below_the_cart() -> None:
-    picture = _picture([0.0, 0.0, math.pi, 0.0], task="swing_up")
-    assert picture.shape == (360, 600, 3)
-    assert _where(picture, POLE)[1].max() > _where(picture, CART)[1].max() + 40
+    frame = _picture([0.0, 0.0, math.pi, 0.0], task="swing_up")
+    assert frame.shape == (360, 600, 3)
+    assert _where(frame, POLE)[1].max() > _where(frame, CART)[1].max() + 40
 
 
 def test_scale_does_not_change_between_random_poles() -> None:

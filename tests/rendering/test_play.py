@@ -12,7 +12,7 @@ import pytest
 from gymnasium.error import ResetNeeded
 
 from cartpole_phys.batch import move
-from cartpole_phys.play import Game, Keys, Playing, play_in_window
+from cartpole_phys.play import Game, Keys, PlaySession, play_in_window
 from cartpole_phys.policies.controllers import proportional, uniform
 from cartpole_phys.policies.network import NetworkPolicy, compiled_network
 from cartpole_phys.policies.resolve import named_policy
@@ -68,7 +68,7 @@ def test_without_shoves_episodes_are_those_of_a_rollout(
             game.step()
             assert game.columns.pushes[0] == next(pushes)
         assert game.over
-        assert game.fallen == recorded.terminated
+        assert game.terminated == recorded.terminated
         assert game.total == recorded.rewards.sum()
         assert game.elapsed == len(recorded.rewards)
         with pytest.raises(ResetNeeded):
@@ -137,10 +137,10 @@ def test_keys_are_read(pygame: Any) -> None:
         assert keys.quit
 
 
-def _after(game: Game, playing: Playing, keys: Keys, pictures: int) -> list[int]:
-    """Step counts of the pictures to come."""
+def _after(game: Game, playing: PlaySession, keys: Keys, frames: int) -> list[int]:
+    """Step counts of the frames to come."""
     steps = []
-    for _ in range(pictures):
+    for _ in range(frames):
         assert playing.advance(keys)
         steps.append(game.elapsed)
     return steps
@@ -149,8 +149,8 @@ def _after(game: Game, playing: Playing, keys: Keys, pictures: int) -> list[int]
 def test_playing_pauses_restarts_and_ends(pygame: Any) -> None:
     game = Game(CartPole(), uniform(), seed=0)
     told: list[str] = []
-    playing, keys = Playing(game, 5.0, 2, told.append), Keys()
-    assert playing.pictures_a_second == pytest.approx(50)
+    playing, keys = PlaySession(game, 5.0, 2, told.append), Keys()
+    assert playing.frames_per_second == pytest.approx(50)
     assert _after(game, playing, keys, 3) == [1, 2, 3]
     keys.paused = True
     assert _after(game, playing, keys, 3) == [3, 3, 3]
@@ -158,13 +158,13 @@ def test_playing_pauses_restarts_and_ends(pygame: Any) -> None:
     assert _after(game, playing, keys, 1) == [0]
     assert game.episode == 1
     keys.restart = False
-    pictures = 0
+    frames = 0
     while playing.advance(keys):
-        pictures += 1
-        assert pictures < 1_100
+        frames += 1
+        assert frames < 1_100
     assert len(told) == 2  # the episode that was given up does not count
     assert told[0].startswith("episode 1: return ")
-    assert told[0].endswith("ended early")
+    assert told[0].endswith("terminated")
     assert game.episode == 2
     keys.quit = True
     assert not playing.advance(keys)
@@ -172,8 +172,8 @@ def test_playing_pauses_restarts_and_ends(pygame: Any) -> None:
 
 def test_short_time_steps_share_a_picture() -> None:
     game = Game(CartPole.from_arguments("balance", True, {"params": {"time_step": 0.001}}), uniform(), 0)
-    playing = Playing(game, 5.0, None)
-    assert playing.pictures_a_second == pytest.approx(62.5)
+    playing = PlaySession(game, 5.0, None)
+    assert playing.frames_per_second == pytest.approx(62.5)
     playing.advance(Keys())
     assert game.elapsed == 16
 
@@ -197,7 +197,7 @@ def test_window_shoves_while_a_key_is_held(pygame: Any, monkeypatch: pytest.Monk
             pygame.event.post(pygame.event.Event(getattr(pygame, kind), key=getattr(pygame, f"K_{key}")))
 
     monkeypatch.setattr(game, "step", step)
-    play_in_window(game, Playing(game, 4.0, None), "still")
+    play_in_window(game, PlaySession(game, 4.0, None), "still")
     assert pushes == [0, 0, 4, 4, 0, 0, -4, -4]
     assert not pygame.display.get_init()  # closed
 
@@ -206,9 +206,9 @@ def test_window_shoves_while_a_key_is_held(pygame: Any, monkeypatch: pytest.Monk
 def test_bad_numbers_are_refused(shove: float) -> None:
     game = Game(CartPole(), uniform(), 0)
     with pytest.raises(InputError, match="--shove"):
-        Playing(game, shove, None)
+        PlaySession(game, shove, None)
     with pytest.raises(InputError, match="--episodes"):
-        Playing(game, 1.0, 0)
+        PlaySession(game, 1.0, 0)
     with pytest.raises(InputError, match="seed"):
         Game(CartPole(), uniform(), -1)
 
@@ -232,7 +232,7 @@ def test_command_plays_to_the_end() -> None:
     assert without_notice(result.stderr) == ""
     expected = play(CartPole(), uniform(), 1, seed=1)
     assert result.stdout == (
-        f"episode 0: return {expected.returns[0]:.1f} after {expected.steps} steps, ended early\n"
+        f"episode 0: return {expected.returns[0]:.1f} after {expected.steps} steps, terminated\n"
     )
 
 

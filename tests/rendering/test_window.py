@@ -108,7 +108,7 @@ def test_list_mode_collects_pictures() -> None:
     env: Any = gym.make(IDS[0], render_mode="rgb_array_list")
     env.reset(seed=0)
     env.step(np.zeros(1, np.float32))
-    assert [picture.shape for picture in env.render()] == [(300, 600, 3)] * 2
+    assert [frame.shape for frame in env.render()] == [(300, 600, 3)] * 2
 
 
 def test_unknown_mode_is_refused_with_those_there_are() -> None:

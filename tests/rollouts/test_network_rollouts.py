@@ -108,9 +108,9 @@ def test_networks_act_only_where_they_fit() -> None:
             compiled_network(*what)
     policy = compiled_network(*GOOD)
     for system in (CartPole(continuous=False), CartPole.from_arguments("swing_up", True, {})):
-        with pytest.raises(InputError, match="let it act in the environment"):
+        with pytest.raises(InputError, match="use it in the environment"):
             play(system, policy, 1, seed=0)
-        with pytest.raises(InputError, match="let it act in the environment"):
+        with pytest.raises(InputError, match="use it in the environment"):
             StepwisePolicy(policy, Columns(system, 1))
     with pytest.raises(InputError, match=r"shape \(n, 4\)"):
         act(GOOD, np.zeros((3, 5), np.float32))

@@ -60,4 +60,4 @@ def score_of_returns(returns: Any, references: Mapping[str, Any]) -> dict[str, f
 
 def _returns(recipe: Recipe, source: PolicySource, told: OnEpisodes) -> Any:
     backend: Backend = recipe.backend
-    return backend.play(source, **evaluation_of(recipe), told=told).returns
+    return backend.play(source, **evaluation_of(recipe), on_progress=told).returns

@@ -25,7 +25,7 @@ from cartpole_phys.data.score import all_references, are_references
 from cartpole_phys.data.shards import WHOLE
 from cartpole_phys.data.tiers import TIERS
 from cartpole_phys.policies.behavior import HEURISTIC, PPO, SAC, USER_SUPPLIED, PolicyKind
-from cartpole_phys.utils.errors import InputError, is_integer, one_line
+from cartpole_phys.utils.errors import InputError, error_summary, is_integer
 
 IMPLIED = (
     "schema_version", "env_id", "env_kwargs", "env_spec", "params", "algorithm", "tier", "evaluation",
@@ -213,7 +213,7 @@ def _require_v2_metadata(claims: Claims) -> None:
         try:
             expected = v2_metadata(claims.metadata, claims.header.weights)
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-            raise CannotTell(f"the metadata describe no policy: {one_line(error)}") from error
+            raise CannotTell(f"the metadata describe no policy: {error_summary(error)}") from error
     for name in sorted({*found, *expected}):
         if not _are_equal(found.get(name), expected.get(name)):
             raise GateFailure(f"metadata/{name:.80} of D4RL's groups is not what the attributes mean")

@@ -20,7 +20,7 @@ from cartpole_phys.data.declared_env import declared_backend
 from cartpole_phys.data.hdf5.write_errors import hdf5_file
 from cartpole_phys.data.score import are_references
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.utils.errors import InputError, is_integer, needing
+from cartpole_phys.utils.errors import InputError, is_integer, require_extra
 from cartpole_phys.utils.files import atomic_file, synchronize
 from cartpole_phys.utils.typing import Array
 
@@ -44,7 +44,7 @@ def datasets_folder() -> Path:
     Raises:
         InputError: if Minari is missing, or the folder cannot be made.
     """
-    with needing("minari"):
+    with require_extra("minari"):
         from minari.storage import get_dataset_path
     try:
         return Path(get_dataset_path())

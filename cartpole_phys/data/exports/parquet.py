@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.utils.errors import needing
+from cartpole_phys.utils.errors import require_extra
 from cartpole_phys.utils.typing import Array
 
 METADATA = b"cartpole_phys"  # the file's metadata, as JSON, under this key
@@ -27,7 +27,7 @@ def write(data: Episodes, path: Path) -> None:
     Raises:
         InputError: if pyarrow is missing.
     """
-    with needing("hf"):
+    with require_extra("hf"):
         import pyarrow as pa
         import pyarrow.parquet
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cartpole_phys.utils.choices import unknown
-from cartpole_phys.utils.errors import InputError, needing
+from cartpole_phys.utils.errors import InputError, require_extra
 
 ALGORITHMS = ("sac", "ppo")
 PACKAGES = ("cartpole-phys", "stable-baselines3", "torch", "gymnasium", "numpy", "safetensors")
@@ -94,7 +94,7 @@ def training_versions() -> dict[str, str]:
     Raises:
         InputError: if Stable-Baselines3 is not installed.
     """
-    with needing("sb3"):
+    with require_extra("sb3"):
         packages = {name: metadata.version(name) for name in PACKAGES}
         from cartpole_phys.policies.training.cpu_arithmetic import arithmetic, cpu_capability
     sources = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cartpole_phys.episodes import Episodes
-from cartpole_phys.utils.errors import InputError, needing
+from cartpole_phys.utils.errors import InputError, require_extra
 from dt.data.source import Spaces
 from dt.data.transitions import TransitionBatch, Transitions
 from dt.data.windows import Batch, Normalization
@@ -57,7 +57,7 @@ class ValueBased(HistoryModel):
             raise InputError(
                 "Expected continuous actions, which value-based methods here are for; train decision or bc."
             )
-        with needing("dt"):
+        with require_extra("dt"):
             from torchrl.objectives import SoftUpdate, ValueEstimators
 
         self.config, self.hidden, self.spaces = config, list(config.hidden), spaces

@@ -235,7 +235,7 @@ def test_interrupt_leaves_nothing(tmp_path: Path, delay: float) -> None:
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert errors == "Interrupted; nothing half-written was left.\n"
+    assert errors == "Interrupted; partial files were removed.\n"
     assert list(tmp_path.iterdir()) == []
 
 
