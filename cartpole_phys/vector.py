@@ -38,11 +38,10 @@ from cartpole_phys.env import (
     changed_params,
     check_render_mode,
     frames_per_second,
-    observation_space,
 )
 from cartpole_phys.numeric.philox import keys_from_generator
 from cartpole_phys.numeric.seed_keys import keys_from_seeds
-from cartpole_phys.spaces import action_space
+from cartpole_phys.spaces import action_space, observation_space
 from cartpole_phys.system import Arguments, CartPole
 from cartpole_phys.utils.errors import InputError, is_integer
 from cartpole_phys.utils.typing import Array, Flags, FloatArray, Observations
