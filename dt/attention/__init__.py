@@ -1,1 +1,1 @@
-"""What models look at."""
+"""Attention analysis of trained models."""

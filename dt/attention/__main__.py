@@ -1,4 +1,4 @@
-"""Show what a trained model looks at when it decides: ``python -m dt.attention CHECKPOINT``."""
+"""Command-line attention analysis of a trained model: ``python -m dt.attention CHECKPOINT``."""
 
 from __future__ import annotations
 
@@ -27,16 +27,18 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def attention(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint folder, from python -m dt.train.")],
-    episodes: Annotated[int, typer.Option(help="How many to play; a window of each is looked at.")] = 50,
-    seed: Annotated[int, typer.Option(help="Decides start states and windows.")] = 0,
-    plot: Annotated[Path | None, typer.Option(help="Draw each layer and head into this PNG.")] = None,
+    episodes: Annotated[int, typer.Option(help="Number of episodes; one window of each is analyzed.")] = 50,
+    seed: Annotated[int, typer.Option(help="Random seed of start states and windows.")] = 0,
+    plot: Annotated[
+        Path | None, typer.Option(help="Plot the map of each layer and head to this PNG file.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the measures as JSON.")] = False,
     quiet: commands.QuietOption = False,
 ) -> None:
-    """Play a trained model and measure what it looks at, beside the same model untrained."""
+    """Measure the attention of a trained model in its own episodes, compared with the untrained model."""
     require_suffix("--plot", plot, ".png")
     if plot is not None:
-        pyplot()  # rather than miss it once all is played
+        pyplot()  # fail before the rollouts if Matplotlib is missing
     loaded = checkpoints.load(checkpoint)
     with Console(stderr=True, quiet=quiet or as_json).status(f"Playing {episodes} episodes …"):
         windows = rollout_windows(loaded, episodes, seed)
@@ -56,7 +58,7 @@ def attention(
 
 
 def _table(title: str, measures: Sequence[Measure]) -> Table:
-    table = Table(title=Text(title))  # the name is the file's, and no markup
+    table = Table(title=Text(title))  # untrusted name: must not be read as Rich markup
     table.add_column("attention to")
     for heading in ("trained", "95 % interval", "untrained", "uniform"):
         table.add_column(heading, justify="right")

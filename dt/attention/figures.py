@@ -1,4 +1,4 @@
-"""Attention as a picture: a panel for each layer and head."""
+"""Figure of attention maps, with a panel per layer and head."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ COLORS = {
     VALUE: "#999999",
     "step": "#777777",
 }
-PANEL, NARROWEST = 2.4, 6.0  # inches, of a panel and of the whole
+PANEL, NARROWEST = 2.4, 6.0  # inches: panel size, minimum figure width
 
 
 def save_maps(maps: AttentionMaps, title: str, path: Path) -> None:
-    """Draw what each head looks at, in the mean over episodes, above a strip with the kinds of tokens.
+    """Plot the mean attention map of each head, above a strip that shows the kinds of tokens.
 
-    Brightness is attention in units of even attention, so that rows of few and of many tokens compare.
+    Brightness is attention relative to uniform attention, so that rows with few and many tokens compare.
 
     Raises:
         InputError: if Matplotlib is not installed.
@@ -44,11 +44,11 @@ def save_maps(maps: AttentionMaps, title: str, path: Path) -> None:
             panel.add_patch(Rectangle((first - 0.5, queries - 0.5), last - first, strip, color=COLORS[kind]))
         panel.set(ylim=(queries + strip - 0.5, -0.5), yticks=[], xticks=[])
         panel.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=8)
-    figure.supylabel("deciding tokens, oldest first", fontsize=9)
+    figure.supylabel("query tokens, oldest first", fontsize=9)
     figure.suptitle(title, fontsize=10)
     figure.legend(
         handles=[Patch(color=COLORS[kind], label=kind) for kind in dict.fromkeys(maps.kinds)],
-        title="tokens that are looked at, oldest first; black is nothing, white the most",
+        title="key tokens, oldest first; attention from black (0) to white (maximum)",
         loc="outside lower center",
         ncols=len(COLORS),
         fontsize=8,
@@ -60,7 +60,7 @@ def save_maps(maps: AttentionMaps, title: str, path: Path) -> None:
 
 
 def _runs(kinds: tuple[str, ...]) -> list[tuple[str, int, int]]:
-    """Tokens of one kind beside each other: the kind, the first one's place, and the place after the last."""
+    """Runs of adjacent tokens of one kind: kind, first position, and position after the last."""
     names = [(kind, len(list(run))) for kind, run in groupby(kinds)]
     ends = [sum(count for _, count in names[:number]) for number in range(len(names) + 1)]
     return [(kind, *ends) for (kind, _), ends in zip(names, pairwise(ends), strict=True)]

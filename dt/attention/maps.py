@@ -1,7 +1,7 @@
-"""What a transformer looks at when it decides, layer by layer and head by head.
+"""Attention maps of a transformer, per layer and head.
 
-A map has a row for each token that an action is predicted from and a column for each token that it may look
-at, in windows of episodes that the model itself has played, one an episode.
+A map has a row for each token that an action is predicted from (query) and a column for each token of the
+window (key). Windows are taken from the model's own episodes, one per episode.
 """
 
 from __future__ import annotations
@@ -37,50 +37,51 @@ OBSERVATION, ACTION, REWARD, VALUE = "observation", "action", "reward", "value"
 
 @dataclass(frozen=True)
 class AttentionMaps:
-    """The attention of E windows in L layers of H heads, from Q tokens to T tokens."""
+    """Attention weights of E windows in L layers of H heads, from Q query tokens to T key tokens."""
 
-    weights: Tensor  # (E, L, H, Q, T) float32, each row of sum 1
-    allowed: Tensor  # (Q, T) bool, who may look at whom
-    kinds: tuple[str, ...]  # of the T tokens
-    query_steps: Tensor  # (Q,) int64, steps since the window's first
+    weights: Tensor  # (E, L, H, Q, T) float32, each row sums to 1
+    allowed: Tensor  # (Q, T) bool attention mask
+    kinds: tuple[str, ...]  # of the T key tokens
+    query_steps: Tensor  # (Q,) int64, steps since the start of the window
     key_steps: Tensor  # (T,) int64
 
     @property
     def uniform(self) -> Tensor:
-        """The same attention (Q, T) to all tokens that one may look at."""
+        """Uniform attention (Q, T) over all tokens that the mask allows."""
         return self.allowed / self.allowed.sum(dim=1, keepdim=True)
 
 
 def rollout_windows(checkpoint: Checkpoint, episodes: int, seed: int) -> Any:
-    """A window out of the middle of each episode that the model plays, as its loss takes them.
+    """Run the model, and sample one full window per episode, in the format of the model's loss.
 
     Raises:
-        InputError: if no episode is as long as a window, the model is no transformer, or a number impossible.
+        InputError: if no episode is as long as a window, the model is not a transformer, or a number is out
+            of range.
     """
     model, source = checkpoint.model.eval(), checkpoint.source
     if not hasattr(model, "transformer"):
         raise InputError(f"Expected a transformer, got a model of kind {checkpoint.recipe.kind!r}.")
     backend = declared_backend({"env_id": source.env_id, "env_kwargs": source.env_kwargs})
-    wanted = default_targets(checkpoint)[0] if np.isnan(source.max_return) else None  # None: as in its data
-    played = backend.play(load(checkpoint, wanted), episodes, seed)
+    target = default_targets(checkpoint)[0] if np.isnan(source.max_return) else None  # None: highest in data
+    played = backend.play(load(checkpoint, target), episodes, seed)
     sampler = model.sampler(played, checkpoint.normalization, next(model.parameters()).device)
     return sampler.at(_starts(played, model.window, seed))  # type: ignore[attr-defined]
 
 
 def _starts(episodes: Episodes, window: int, seed: int) -> Tensor:
-    """A row of each episode that is long enough, from which a whole window follows."""
+    """Random start row of a full window in each episode that is long enough."""
     room = episodes.lengths - window + 1
     if not (room > 0).any():
         raise InputError(
-            f"Expected an episode of at least {window} steps, a window of the model, got at most "
-            f"{episodes.lengths.max()}; train it longer, or play more episodes."
+            f"Expected an episode of at least {window} steps (the model's window), got at most "
+            f"{episodes.lengths.max()}; train the model longer or use more episodes."
         )
     drawn = np.random.default_rng(seed).integers(np.maximum(room, 1))
     return torch.as_tensor((episodes.offsets[:-1] + drawn)[room > 0])
 
 
 def untrained(checkpoint: Checkpoint) -> Model:
-    """The model as it was before its first step, with what it took from the data besides gradients."""
+    """Recreate the model before its first gradient step, with the statistics fitted to the data."""
     with torch.random.fork_rng():
         torch.manual_seed(seeds(checkpoint.recipe.train.seed)[0])
         model = create(checkpoint.recipe.kind, checkpoint.recipe.model, checkpoint.source.spaces)
@@ -91,15 +92,15 @@ def untrained(checkpoint: Checkpoint) -> Model:
 
 @singledispatch
 def attention_maps(model: Model, batch: Any) -> AttentionMaps:
-    """What a model looks at in whole windows, as its sampler gives them."""
-    raise NotImplementedError(f"how {type(model).__name__} lays out its tokens")
+    """Compute the attention maps of a model for full windows from its sampler."""
+    raise NotImplementedError(f"attention maps of {type(model).__name__}")
 
 
 @attention_maps.register(DecisionTransformer)
 @attention_maps.register(Reinformer)
 def _(model: DecisionTransformer | Reinformer, batch: Any) -> AttentionMaps:
     tokens: Tokens = model.tokens
-    with _watched(model.transformer) as seen:
+    with _recorded_attention(model.transformer) as seen:
         model.features(batch, ALL)
     weights = torch.stack(seen, dim=1)  # L × (E, H, T, T) -> (E, L, H, T, T)
     steps = torch.arange(weights.shape[4]) // tokens.per_step
@@ -113,14 +114,14 @@ def _(model: DecisionTransformer | Reinformer, batch: Any) -> AttentionMaps:
 
 @attention_maps.register
 def _(model: TrajectoryTransformer, batch: Any) -> AttentionMaps:
-    with _watched(model.transformer) as seen:
+    with _recorded_attention(model.transformer) as seen:
         model.logits(batch.tokens.flatten(1))
     weights = torch.stack(seen, dim=1)  # L × (E, H, T, T) -> (E, L, H, T, T)
     places = torch.arange(weights.shape[4])
     first = model.spaces.observation_size
     step = (*[OBSERVATION] * first, *[ACTION] * model.action_tokens, REWARD, VALUE)
     following = (places + 1) % model.per_step
-    read = (following >= first) & (following < first + model.action_tokens)  # an action's token comes next
+    read = (following >= first) & (following < first + model.action_tokens)  # the next token is an action's
     steps = places // model.per_step
     kinds = step * model.window
     return AttentionMaps(weights[:, :, :, read], model.mask[0, 0].cpu()[read], kinds, steps[read], steps)
@@ -130,7 +131,7 @@ def _(model: TrajectoryTransformer, batch: Any) -> AttentionMaps:
 def _(model: EnergyModel, batch: Any) -> AttentionMaps:
     batch = left_aligned(batch)
     plans = model.tokens(batch.actions)
-    with _watched(model.transformer) as seen:
+    with _recorded_attention(model.transformer) as seen:
         model.energies(batch.observations[:, 0], plans)
     rows = [one[:, :, 0].unflatten(0, plans.shape) for one in seen]  # L × (E, T, H, T + 1)
     weights = torch.stack(rows, dim=1).transpose(2, 3)  # -> (E, L, H, T, T + 1)
@@ -149,8 +150,8 @@ def _(model: EnergyModel, batch: Any) -> AttentionMaps:
 
 
 @contextmanager
-def _watched(transformer: Transformer) -> Iterator[list[Tensor]]:
-    """The attention of each layer (B, H, Q, T), in a list that fills while the transformer works."""
+def _recorded_attention(transformer: Transformer) -> Iterator[list[Tensor]]:
+    """Record the attention weights (B, H, Q, T) of each layer in a list during forward passes."""
     seen: list[Tensor] = []
 
     def note(attention: nn.Module, inputs: tuple[Any, ...]) -> None:

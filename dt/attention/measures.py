@@ -1,4 +1,4 @@
-"""How much attention goes to which kind of token, how far back, and to how many tokens."""
+"""Attention measures: shares by token kind and by distance in steps, and spread."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ RETURN = "return"
 
 @dataclass(frozen=True)
 class Measure:
-    """A share of the attention, in the mean over layers, heads and deciding tokens."""
+    """Attention measure, averaged over layers, heads and query tokens."""
 
     name: str
     trained: float  # mean over episodes
     low: float  # ends of its 95 % bootstrap interval
     high: float
-    untrained: float  # the same model before its first step, in the mean
-    uniform: float  # the same attention to all tokens that may be looked at
+    untrained: float  # mean for the model before its first gradient step
+    uniform: float  # for uniform attention over all tokens that the mask allows
 
 
 def measure(trained: AttentionMaps, untrained: AttentionMaps) -> list[Measure]:
-    """Shares by kind of token, of recent steps and by distance in steps, and how evenly it is spread."""
-    begun, even = per_episode(untrained), uniform_attention(trained)
+    """Compute shares by token kind, of recent steps and by distance in steps, and the spread."""
+    baseline, uniform = per_episode(untrained), uniform_attention(trained)
     return [
-        Measure(name, *mean_interval(values), float(begun[name].mean()), even[name])
+        Measure(name, *mean_interval(values), float(baseline[name].mean()), uniform[name])
         for name, values in per_episode(trained).items()
     ]
 
 
 def per_episode(maps: AttentionMaps) -> dict[str, FloatArray]:
-    """Every measure (E,), in the mean over layers and heads."""
+    """Compute every measure (E,) per episode, averaged over layers and heads."""
     return {
         name: values.double().mean(dim=(1, 2)).cpu().numpy()  # (E, L, H) -> (E,)
         for name, values in shares(maps.weights, maps)
@@ -47,12 +47,12 @@ def per_episode(maps: AttentionMaps) -> dict[str, FloatArray]:
 
 
 def uniform_attention(maps: AttentionMaps) -> dict[str, float]:
-    """Every measure of the same attention to all tokens that may be looked at."""
+    """Compute every measure for uniform attention over all tokens that the mask allows."""
     return {name: float(value) for name, value in shares(maps.uniform, maps)}
 
 
 def shares(weights: Tensor, maps: AttentionMaps) -> Iterator[tuple[str, Tensor]]:
-    """Names and values (…) of all measures of ``weights`` (…, Q, T), in the mean over the Q tokens."""
+    """Yield names and values (…) of all measures of ``weights`` (…, Q, T), averaged over the Q queries."""
     for kind in dict.fromkeys(maps.kinds):
         yield kind, _mass(weights, torch.tensor([one == kind for one in maps.kinds]))
     apart = (maps.query_steps[:, None] - maps.key_steps).abs()  # (Q, T)
@@ -63,11 +63,11 @@ def shares(weights: Tensor, maps: AttentionMaps) -> Iterator[tuple[str, Tensor]]
 
 
 def _mass(weights: Tensor, on: Tensor) -> Tensor:
-    """Of weights (…, Q, T), what goes to the tokens (T,) or (Q, T) that are ``on``."""
+    """Sum weights (…, Q, T) over the selected tokens ``on`` (T,) or (Q, T), averaged over queries."""
     return torch.where(on.to(weights.device), weights, 0.0).sum(dim=-1).mean(dim=-1)
 
 
 def _spread(weights: Tensor, allowed: Tensor) -> Tensor:
-    """e^entropy as a share of the tokens that may be looked at: 1 if all get the same."""
+    """Perplexity of the attention divided by the number of allowed tokens: 1 if uniform."""
     entropy = -torch.xlogy(weights, weights).sum(dim=-1)
     return (entropy.exp() / allowed.sum(dim=1).to(weights.device)).mean(dim=-1)

@@ -1,1 +1,1 @@
-"""Data sets as models read them."""
+"""Training data: description, normalization, discretization and batch sampling."""

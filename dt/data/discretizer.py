@@ -1,4 +1,4 @@
-"""Numbers as tokens: every dimension cut into bins, by quantiles of the data or evenly."""
+"""Discretization of continuous values into tokens, with quantile or uniform bins per dimension."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ QUANTILE, UNIFORM = "quantile", "uniform"
 
 
 class Discretizer(nn.Module):
-    """Cuts each of P dimensions into at most N bins.
+    """Discretizer of P dimensions into at most N bins each.
 
     ::
 
-        edges    e₁   e₂   e₃  ∞  …        between the bins; a dimension of fewer bins has none further on
-        token   0   1    2    3            how many edges are at most the value
-        value   v₀  v₁   v₂   v₃           what a token stands for: the mean of its data
+        edges    e₁   e₂   e₃  ∞  …        between the bins; unused edges are infinite
+        token   0   1    2    3            number of edges less than or equal to the value
+        value   v₀  v₁   v₂   v₃           decoded value: the mean of the bin's data
 
-    A dimension of at most N different values has a bin for each, so that constants, choices and sparse
-    rewards come back exactly. Quantiles follow Janner et al. (2021), where a token stands for the middle of
-    its bin, and a dimension with equal quantiles is refused.
+    A dimension with at most N distinct values gets a bin for each, so that constants, discrete actions and
+    sparse rewards are decoded exactly. Quantiles follow Janner et al. (2021), who decode a token as the
+    middle of its bin and reject a dimension with equal quantiles.
     """
 
     edges: Tensor  # (P, N − 1) float32, ascending
@@ -42,10 +42,10 @@ class Discretizer(nn.Module):
         self.register_buffer("used", torch.zeros(dimensions, bins, dtype=torch.bool))
 
     def fit(self, data: FloatArray, binning: str = QUANTILE) -> None:
-        """Cut dimensions as suits ``data`` (N, P).
+        """Fit the bins of all dimensions to ``data`` (N, P).
 
         Raises:
-            InputError: if there is no such way to cut.
+            InputError: if ``binning`` is unknown.
         """
         if binning not in (QUANTILE, UNIFORM):
             raise unknown("binning", binning, (QUANTILE, UNIFORM))
@@ -59,33 +59,31 @@ class Discretizer(nn.Module):
             self.used[dimension] = torch.arange(self.bins, device=self.used.device) < count
 
     def encode(self, numbers: Tensor, first: int = 0) -> Tensor:
-        """Tokens (…, n) int64 of the numbers (…, n) of the n dimensions from ``first`` on."""
+        """Encode numbers (…, n) of n dimensions, starting at ``first``, as tokens (…, n) int64."""
         edges = self.edges[first : first + numbers.shape[-1]]
         columns = numbers.float().flatten(0, -2).T.contiguous()  # (…, n) -> (M, n) -> (n, M)
         return torch.searchsorted(edges, columns, right=True).T.reshape(numbers.shape)  # -> (…, n)
 
     def decode(self, tokens: Tensor, first: int = 0) -> Tensor:
-        """The numbers (…, n) float32 that tokens (…, n) stand for."""
+        """Decode tokens (…, n) of n dimensions, starting at ``first``, as numbers (…, n) float32."""
         dimensions = torch.arange(first, first + tokens.shape[-1], device=tokens.device)  # (n,)
         return self.values[dimensions, tokens]
 
 
 def _edges(column: npt.NDArray[np.float32], bins: int, binning: str) -> FloatArray:
-    """Where the bins of one dimension meet, strictly ascending."""
-    different = np.unique(column)
-    if len(different) <= bins:
-        return (different[1:].astype(np.float64) + different[:-1]) / 2
+    """Bin edges of one dimension, strictly ascending."""
+    distinct = np.unique(column)
+    if len(distinct) <= bins:
+        return (distinct[1:].astype(np.float64) + distinct[:-1]) / 2
     if binning == UNIFORM:
-        return np.linspace(different[0], different[-1], bins + 1)[1:-1]
+        return np.linspace(distinct[0], distinct[-1], bins + 1)[1:-1]
     ranks = np.linspace(0, len(column) - 1, bins + 1).astype(int)
     edges = np.unique(np.sort(column)[ranks[1:-1]])
-    return edges[edges > different[0]].astype(
-        np.float64
-    )  # at most the smallest, an edge would leave a bin empty
+    return edges[edges > distinct[0]].astype(np.float64)  # an edge at the minimum would leave bin 0 empty
 
 
 def _means(column: npt.NDArray[np.float32], edges: FloatArray) -> FloatArray:
-    """The mean of the data of each bin, or its middle where it has none."""
+    """Mean of the data in each bin, or the bin's middle if it is empty."""
     tokens = np.searchsorted(edges.astype(np.float32), column, side="right")
     counts = np.bincount(tokens, minlength=len(edges) + 1)
     sums = np.bincount(tokens, weights=column, minlength=len(edges) + 1)

@@ -1,4 +1,4 @@
-"""What a data set says about itself, checked before any training starts."""
+"""Description of the training data set, validated before training."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from cartpole_phys.utils.errors import InputError
 
 @dataclass(frozen=True)
 class Spaces:
-    """What a model reads and writes."""
+    """Observation and action spaces of a model."""
 
     observation_size: int
-    action_size: int  # components of a continuous action, or number of discrete ones
-    continuous: bool  # or one of 0, 1, …
-    max_episode_steps: int  # an episode's time steps are 0 to this − 1
-    action_low: tuple[float, ...]  # smallest continuous action by component
-    action_high: tuple[float, ...]  # largest
+    action_size: int  # components of a continuous action, or number of discrete actions
+    continuous: bool  # False: discrete actions 0, 1, …
+    max_episode_steps: int  # timesteps are 0 to max_episode_steps − 1
+    action_low: tuple[float, ...]  # lower bound of continuous actions per component
+    action_high: tuple[float, ...]  # upper bound
 
 
 ENDED = "ended by termination or time limit"
 ALL = "all, since none ended by termination or time limit"
-UNKNOWN = "unknown"  # of models that other programs trained
+UNKNOWN = "unknown"  # for imported models
 
 
 @dataclass(frozen=True)
 class Eligible:
-    """The episodes of a data set that train, rank and score: ``Episodes.eligible``."""
+    """Summary of the episodes used for training and statistics: ``Episodes.eligible``."""
 
     rule: str  # ENDED, ALL or UNKNOWN
     episodes: int
     rows: int
-    sha256: str  # as of ``Source``, of these episodes alone
+    sha256: str  # as in ``Source``, of these episodes only
 
 
 @dataclass(frozen=True)
 class Source:
-    """The data set that a model was trained on."""
+    """Provenance of a model: its training data set and environment."""
 
     env_id: str
     env_kwargs: Mapping[str, Any]
@@ -60,10 +60,10 @@ class Source:
 
 
 def describe(episodes: Episodes) -> Source:
-    """Everything about ``episodes`` that goes into a checkpoint.
+    """Validate ``episodes``, and describe them for a checkpoint.
 
     Raises:
-        InputError: if the data are empty, not finite, without an environment or not possible in it.
+        InputError: if the data are empty, contain NaN or Inf, name no environment or do not fit it.
     """
     _check_values(episodes)
     backend = declared_backend(episodes.metadata)
@@ -98,15 +98,15 @@ def _check_values(episodes: Episodes) -> None:
             of = "of episode" if name == "final_observations" else "in row"
             raise InputError(
                 f"Expected finite {name.replace('_', ' ')}, got {getattr(episodes, name)[row]} {of} {row}; "
-                "`cartpole-phys check` names every fault of a data set."
+                "run `cartpole-phys check` to list all faults of the data set."
             )
 
 
 def spaces_of(backend: Backend) -> Spaces:
-    """What an environment lets a model read and write.
+    """Return the spaces of a model for an environment.
 
     Raises:
-        InputError: if choices are not counted from 0.
+        InputError: if discrete actions do not start at 0.
     """
     low, high = _bounds(backend.action_space)
     return Spaces(
@@ -120,16 +120,16 @@ def spaces_of(backend: Backend) -> Spaces:
 
 
 def _check_fit(episodes: Episodes, backend: Backend) -> None:
-    """Make sure that data are possible in an environment.
+    """Check that the data fit the environment.
 
     Raises:
-        InputError: if they are not.
+        InputError: if episodes are too long, or shapes or actions do not match the spaces.
     """
     longest = int(episodes.lengths.max())
     if longest > backend.max_episode_steps:
         raise InputError(
             f"Expected episodes of at most {backend.max_episode_steps} steps, as {backend.env_id} has, got "
-            f"one of {longest}; cut it or register the environment with more steps."
+            f"one of {longest}; shorten it or register the environment with more steps."
         )
     rows, space = episodes.steps, backend.action_space
     _check_shape("observations", episodes.observations, (rows, *(backend.observation_space.shape or ())))
@@ -149,15 +149,15 @@ def _check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
 
 
 def _bounds(space: ActionSpace) -> tuple[np.ndarray, np.ndarray]:
-    """The smallest and the largest action.
+    """Lower and upper bounds of actions.
 
     Raises:
-        InputError: if choices are not counted from 0.
+        InputError: if discrete actions do not start at 0.
     """
     if isinstance(space, Box):
         return space.low, space.high
     if space.start != 0:
-        raise InputError(f"Expected choices that are counted from 0, got {space}.")
+        raise InputError(f"Expected discrete actions that start at 0, got {space}.")
     return np.zeros(()), np.asarray(space.n - 1)
 
 

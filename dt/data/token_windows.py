@@ -1,14 +1,14 @@
-"""The data set as tokens on the device, one a number, and windows of it gathered by index.
+"""Tokenized data set on the device, with windows gathered by index.
 
 ::
 
-    a step           s⁰ s¹ … a⁰ … r V      observation, action, reward, discounted return after it
+    one step         s⁰ s¹ … a⁰ … r V      observation, action, reward, discounted future rewards
     start row 8      [ step 8  step 9  stop  stop ]      a window of 4 steps; the episode ends with row 9
-    counts           [    ✓       ✓      ✓     ✓  ]      what a model is to predict
+    valid            [    ✓       ✓      ✓     ✓  ]      steps that enter the loss
 
-What comes after a true end is the stop token, again and again, and counts as long as an episode could have
-lasted; what comes after a time limit is not known and does not count. Source: Janner et al. (2021) and
-github.com/jannerm/trajectory-transformer, ``trajectory/datasets/sequence.py``.
+Steps after termination are stop tokens, and valid up to the maximum episode length. Steps after truncation
+are unknown, and not valid. Source: Janner et al. (2021) and github.com/jannerm/trajectory-transformer,
+``trajectory/datasets/sequence.py``.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from dt.data.windows import Normalization, eligible_rows
 
 
 class TokenBatch(NamedTuple):
-    """B windows of K steps of P tokens each."""
+    """Batch of B windows of K steps of P tokens each."""
 
     tokens: Tensor  # (B, K, P) int64
-    valid: Tensor  # (B, K) bool: steps that count
+    valid: Tensor  # (B, K) bool: steps that enter the loss
 
 
 def step_numbers(
     episodes: Episodes, normalization: Normalization, discount: float, end_reward: float | None
 ) -> FloatArray:
-    """A step as numbers (N, P): observation, action, reward, and what comes after it.
+    """Return steps as numbers (N, P): observation, action, reward, discounted future rewards.
 
     Args:
         episodes: N steps.
         normalization: of observations and actions.
-        discount: of the reward a step later.
-        end_reward: in place of the reward with which an episode truly ends, or None to leave it.
+        discount: discount factor γ.
+        end_reward: replacement for the reward of terminal steps, or None to keep it.
     """
     rewards = episodes.rewards.astype(np.float64)
     if end_reward is not None:
@@ -56,9 +56,9 @@ def step_numbers(
 
 
 def discounted_future_rewards(rewards: FloatArray, offsets: IntArray, discount: float) -> FloatArray:
-    """V = r' + γ r'' + …, the discounted return (N,) of the steps that follow each step in its episode."""
+    """Return V = r' + γ r'' + … (N,), the discounted sum of rewards after each step in its episode."""
     lengths = np.diff(offsets)
-    order = np.argsort(-lengths, kind="stable")  # long episodes first: those that still run are in front
+    order = np.argsort(-lengths, kind="stable")  # longest first, so that running episodes are a prefix
     descending, ends, after = -lengths[order], offsets[1:][order] - 1, np.zeros(len(rewards))
     for back in range(1, int(lengths.max(initial=1))):
         rows = ends[: np.searchsorted(descending, -back)] - back
@@ -67,7 +67,7 @@ def discounted_future_rewards(rewards: FloatArray, offsets: IntArray, discount: 
 
 
 class TokenWindows:
-    """All rows of a data set as tokens, from which windows of so many steps are drawn.
+    """Sampler of token windows of a fixed number of steps.
 
     Every row of an eligible episode is an equally likely start.
     """
@@ -80,30 +80,30 @@ class TokenWindows:
         window: int,
         spaces: Spaces,
     ) -> None:
-        """Put ``episodes``, as ``numbers`` (N, P), on the discretizer's device."""
+        """Tokenize ``episodes``, given as ``numbers`` (N, P), on the discretizer's device."""
         device = discretizer.edges.device
         lengths = episodes.lengths
         rows = np.arange(episodes.steps)
         starts = np.repeat(episodes.offsets[:-1], lengths)  # (E,) -> (N,)
         ends = np.repeat(episodes.offsets[1:], lengths)
-        ended = np.repeat(episodes.terminations[episodes.offsets[1:] - 1], lengths)  # whether by a true end
+        ended = np.repeat(episodes.terminations[episodes.offsets[1:] - 1], lengths)  # by termination
         counted = np.where(ended, starts + spaces.max_episode_steps, ends)
         self.tokens = discretizer.encode(torch.as_tensor(numbers, device=device))  # (N, P)
         self.left = torch.as_tensor(ends - rows, device=device)  # (N,) steps, the row itself included
-        self.counted = torch.as_tensor(counted - rows, device=device)  # (N,) steps that count, likewise
+        self.counted = torch.as_tensor(counted - rows, device=device)  # (N,) valid steps, likewise
         self.slots = torch.arange(window, device=device)  # (K,)
         self.start_rows = eligible_rows(episodes)  # (R,)
         self.stop, self.device = discretizer.bins, device
 
     def sample(self, batch_size: int, generator: torch.Generator) -> TokenBatch:
-        """Windows from rows that ``generator`` (of the CPU, so that devices agree) draws uniformly."""
+        """Sample windows that start at uniformly random rows; a CPU ``generator`` makes devices agree."""
         drawn = torch.randint(len(self.start_rows), (batch_size,), generator=generator)  # (B,)
         return self.at(self.start_rows[drawn].to(self.device))
 
     def at(self, start_rows: Tensor) -> TokenBatch:
-        """The windows that begin at ``start_rows`` (B,)."""
-        there = self.slots < self.left[start_rows, None]  # (K,) < (B, 1) -> (B, K)
-        rows = torch.where(there, start_rows[:, None] + self.slots, start_rows[:, None])
+        """Gather the windows that start at ``start_rows`` (B,)."""
+        inside = self.slots < self.left[start_rows, None]  # (K,) < (B, 1) -> (B, K)
+        rows = torch.where(inside, start_rows[:, None] + self.slots, start_rows[:, None])
         tokens = self.tokens[rows]  # (B, K, P)
-        tokens = torch.where(there[:, :, None], tokens, self.stop)
+        tokens = torch.where(inside[:, :, None], tokens, self.stop)
         return TokenBatch(tokens, self.slots < self.counted[start_rows, None])

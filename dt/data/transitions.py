@@ -1,4 +1,4 @@
-"""The data set as single transitions on the device, drawn at random: what value-based methods learn from."""
+"""Sampler of single transitions on the device, for value-based methods."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from dt.data.windows import Normalization, eligible_rows
 
 
 class TransitionBatch(NamedTuple):
-    """B transitions."""
+    """Batch of B transitions."""
 
-    observations: Tensor  # (B, obs) float32, normalised
+    observations: Tensor  # (B, obs) float32, normalized
     actions: Tensor  # (B, act) float32 in [−1, 1] or (B,) int64
     rewards: Tensor  # (B,) float32, scaled
-    next_observations: Tensor  # (B, obs) float32, normalised
-    terminated: Tensor  # (B,) bool: there is nothing to come
+    next_observations: Tensor  # (B, obs) float32, normalized
+    terminated: Tensor  # (B,) bool: the next state is terminal
 
 
 class Transitions:
-    """All rows of a data set; those of eligible episodes are drawn uniformly."""
+    """Uniform sampler of the transitions of eligible episodes."""
 
     def __init__(
         self,
@@ -33,14 +33,14 @@ class Transitions:
         return_span: float | None = None,
         action_limit: float = 1.0,
     ) -> None:
-        """Put ``episodes`` on ``device``.
+        """Copy ``episodes`` to ``device``.
 
         Args:
             episodes: the data.
             normalization: of observations and actions.
-            device: where the data go.
-            return_span: of the returns after rewards are scaled, where returns differ; None: not scaled.
-            action_limit: to which the magnitude of normalized continuous actions is clipped.
+            device: device of the tensors.
+            return_span: range of returns after reward scaling, if returns differ; None for no scaling.
+            action_limit: magnitude to which normalized continuous actions are clipped.
         """
         span = _span(episodes)
         scale = return_span / span if return_span and span else 1.0
@@ -56,7 +56,7 @@ class Transitions:
         self.device = device
 
     def sample(self, batch_size: int, generator: torch.Generator) -> TransitionBatch:
-        """Rows that ``generator`` (of the CPU, so that devices agree) draws uniformly."""
+        """Sample transitions uniformly; a CPU ``generator`` makes devices agree."""
         drawn = torch.randint(len(self.start_rows), (batch_size,), generator=generator)  # (B,)
         rows = self.start_rows[drawn].to(self.device)
         return TransitionBatch(
@@ -69,5 +69,5 @@ class Transitions:
 
 
 def _span(episodes: Episodes) -> float:
-    """From the worst to the best return of the eligible episodes."""
+    """Difference between the highest and lowest return of the eligible episodes."""
     return float(np.ptp(episodes.returns[episodes.eligible]))

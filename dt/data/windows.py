@@ -1,4 +1,4 @@
-"""The data set as flat tensors on the device, and windows of it gathered by index.
+"""Sampler of training windows, gathered by index from flat tensors on the device.
 
 ::
 
@@ -6,8 +6,8 @@
     start row 3      window of K = 4:  [  ·    ·   s₃   s₄ ]     short at an episode's end: padded
     valid                              [  ✗    ✗    ✓    ✓ ]
 
-As in Chen et al. (2021), an episode is drawn with probability ∝ its length and the start within it
-uniformly: together, every row of an eligible episode is an equally likely start.
+As in Chen et al. (2021), an episode is sampled with probability proportional to its length and the start
+uniformly within it: every row of an eligible episode is an equally likely start.
 """
 
 from __future__ import annotations
@@ -26,31 +26,28 @@ SMALLEST_STD = 1e-6  # an observation that varies less than this is a constant a
 
 
 class Batch(NamedTuple):
-    """B windows of K steps; what lies on padded steps is never looked at."""
+    """Batch of B windows of K steps; padded steps are masked in attention and loss."""
 
-    observations: Tensor  # (B, K, obs) float32, normalised
+    observations: Tensor  # (B, K, obs) float32, normalized
     actions: Tensor  # (B, K, act) float32 in [−1, 1] or (B, K) int64
     returns_to_go: Tensor  # (B, K) float32, in units of the return scale
-    timesteps: Tensor  # (B, K) int64, steps since the episode began
+    timesteps: Tensor  # (B, K) int64, steps since the start of the episode
     valid: Tensor  # (B, K) bool, False on padding
 
 
 @dataclass(frozen=True)
 class Normalization:
-    """How raw observations and returns become the numbers that models see."""
+    """Normalization of observations, returns and actions for model inputs."""
 
     observation_mean: tuple[float, ...]
     observation_std: tuple[float, ...]
     return_scale: float  # the largest |return-to-go| of the data
-    action_center: tuple[float, ...] = ()  # by component; of continuous actions only
-    action_reach: tuple[float, ...] = ()  # from the center to either end
+    action_center: tuple[float, ...] = ()  # midpoint of the bounds per component; continuous actions only
+    action_reach: tuple[float, ...] = ()  # half the distance between the bounds
 
     @classmethod
     def of(cls, episodes: Episodes, spaces: Spaces) -> Normalization:
-        """Mean and standard deviation of the observations, return scale, bounds of the actions.
-
-        Statistics are those of eligible episodes.
-        """
+        """Compute the normalization of ``episodes`` from the eligible ones and the bounds of actions."""
         episodes = episodes.filter(episodes.eligible)
         observations = episodes.observations.astype(np.float64)
         std = observations.std(axis=0)
@@ -65,27 +62,27 @@ class Normalization:
     def between(
         cls, mean: tuple[float, ...], std: tuple[float, ...], return_scale: float, spaces: Spaces
     ) -> Normalization:
-        """With these numbers, and actions between the ends of ``spaces``."""
+        """Create a normalization with given statistics and the action bounds of ``spaces``."""
         ends = list(zip(spaces.action_low, spaces.action_high, strict=True))
         center = tuple((low + high) / 2 for low, high in ends)
         return cls(mean, std, return_scale, center, tuple((high - low) / 2 for low, high in ends))
 
     def observations(self, raw: Tensor) -> Tensor:
-        """Raw observations (…, obs) as float32 of mean 0 and standard deviation 1."""
+        """Normalize raw observations (…, obs) to mean 0 and standard deviation 1, as float32."""
         mean = torch.tensor(self.observation_mean, dtype=torch.float64, device=raw.device)
         std = torch.tensor(self.observation_std, dtype=torch.float64, device=raw.device)
         return ((raw - mean) / std).float()  # (…, obs)
 
     def actions(self, raw: Tensor) -> Tensor:
-        """Continuous actions (…, act) as float32 in [−1, 1]; choices as int64."""
+        """Normalize continuous actions (…, act) to [−1, 1] as float32; cast discrete actions to int64."""
         if not self.action_center:
             return raw.long()
         center = raw.new_tensor(self.action_center)
-        reach = raw.new_tensor([one or 1.0 for one in self.action_reach])  # a constant's is 0
+        reach = raw.new_tensor([one or 1.0 for one in self.action_reach])  # 0 for a constant
         return ((raw - center) / reach).float()
 
     def raw_actions(self, normalized: Tensor) -> Tensor:
-        """The way back from ``actions``."""
+        """Invert ``actions``."""
         if not self.action_center:
             return normalized
         return normalized * normalized.new_tensor(self.action_reach) + normalized.new_tensor(
@@ -93,22 +90,22 @@ class Normalization:
         )
 
     def returns(self, raw: Tensor) -> Tensor:
-        """Raw returns, float64, in units of the return scale, float32."""
+        """Divide raw float64 returns by the return scale, as float32."""
         return (raw / self.return_scale).float()
 
 
 def eligible_rows(episodes: Episodes) -> Tensor:
-    """Rows (R,) int64 of the eligible episodes: those from which every sampler draws."""
+    """Row indices (R,) int64 of the eligible episodes, from which all samplers draw."""
     return torch.as_tensor(np.flatnonzero(np.repeat(episodes.eligible, episodes.lengths)))
 
 
 class Windows:
-    """All rows of a data set, from which windows are drawn."""
+    """Sampler of windows of a fixed number of steps."""
 
     def __init__(
         self, episodes: Episodes, normalization: Normalization, context: int, device: torch.device
     ) -> None:
-        """Put ``episodes`` on ``device``, to be read in windows of ``context`` steps."""
+        """Copy ``episodes`` to ``device``, for windows of ``context`` steps."""
         lengths = episodes.lengths
         starts = np.repeat(episodes.offsets[:-1], lengths)  # (E,) -> (N,)
         ends = np.repeat(episodes.offsets[1:], lengths)  # (E,) -> (N,)
@@ -118,22 +115,22 @@ class Windows:
         returns_to_go = normalization.returns(torch.as_tensor(episodes.returns_to_go))[:, None]  # (N, 1)
         numbers = [observations, returns_to_go, *([actions] if actions.is_floating_point() else [])]
         self.widths = [part.shape[1] for part in numbers]
-        self.numbers = torch.cat(numbers, dim=1).to(device)  # (N, obs + 1 + act): gathered at once
+        self.numbers = torch.cat(numbers, dim=1).to(device)  # (N, obs + 1 + act), for a single gather
         self.choices = None if actions.is_floating_point() else actions.to(device)  # (N,)
         self.timesteps = torch.as_tensor(rows - starts).to(device)  # (N,)
         remaining = torch.as_tensor(ends - rows)  # (N,), the row itself included
-        self.padding = (context - remaining).clamp(min=0).to(device)  # (N,), of a window that begins there
+        self.padding = (context - remaining).clamp(min=0).to(device)  # (N,), of a window that starts there
         self.start_rows = eligible_rows(episodes)  # (R,)
         self.slots = torch.arange(context, device=device)  # (K,)
         self.device = device
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
-        """Windows from rows that ``generator`` (of the CPU, so that devices agree) draws uniformly."""
+        """Sample windows that start at uniformly random rows; a CPU ``generator`` makes devices agree."""
         drawn = torch.randint(len(self.start_rows), (batch_size,), generator=generator)  # (B,)
         return self.at(self.start_rows[drawn].to(self.device))
 
     def at(self, start_rows: Tensor) -> Batch:
-        """The windows that begin at ``start_rows`` (B,)."""
+        """Gather the windows that start at ``start_rows`` (B,)."""
         step = self.slots - self.padding[start_rows, None]  # (K,) − (B, 1) -> (B, K)
         after = step.clamp(min=0)
         rows = (start_rows[:, None] + after).flatten()  # (B, K) -> (B × K,)

@@ -1,1 +1,1 @@
-"""Models to and from other programs: Hugging Face's transformers, and ONNX."""
+"""Export and import of models: Hugging Face transformers and ONNX."""

@@ -1,4 +1,4 @@
-"""Checkpoints as Hugging Face's libraries keep them: folders, and names on its hub."""
+"""Access to Hugging Face checkpoints: local folders and models on the Hub."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ FILES = [SETTINGS, "*.safetensors", "*.bin", "README.md"]
 
 
 def resolve_folder(source: str) -> Path:
-    """The folder itself, or what the hub has under a name.
+    """Return the folder ``source``, or download the Hub model of that name.
 
     Raises:
-        InputError: if there is neither, or Hugging Face's library is not installed.
+        InputError: if neither exists, or huggingface_hub is not installed.
     """
     if Path(source).is_dir():
         return Path(source)
@@ -28,25 +28,25 @@ def resolve_folder(source: str) -> Path:
         return Path(snapshot_download(source, allow_patterns=FILES))
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
         raise InputError(
-            f"Expected a folder that transformers wrote, or a name on its hub, but {source!r} is no folder "
-            f"and could not be fetched ({' '.join(str(error).split())[:200]})."
+            f"Expected a transformers folder or a name on the Hub, got {source!r}, which is not a folder "
+            f"and cannot be downloaded ({' '.join(str(error).split())[:200]})."
         ) from error
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What a checkpoint's config.json says.
+    """Read a checkpoint's config.json.
 
     Raises:
-        InputError: if there is none, or it is damaged.
+        InputError: if it is missing or corrupt.
     """
     path = folder / SETTINGS
     try:
-        said = parse_json(path.read_text("utf-8"))
+        config = parse_json(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
-            f"Expected a checkpoint of transformers in {str(folder)!r}, but its {SETTINGS} cannot be read "
+            f"Expected a transformers checkpoint in {str(folder)!r}, but its {SETTINGS} cannot be read "
             f"({' '.join(str(error).split())[:200]})."
         ) from error
-    if not isinstance(said, dict):
-        raise InputError(f"Expected settings by name in {str(path)!r}, got {type(said).__name__}.")
-    return said
+    if not isinstance(config, dict):
+        raise InputError(f"Expected a JSON object in {str(path)!r}, got {type(config).__name__}.")
+    return config

@@ -1,4 +1,4 @@
-"""Decision Transformers to and from Hugging Face's ``transformers``: folders, and names on its hub."""
+"""Export and import of Decision Transformers for Hugging Face ``transformers``."""
 
 from __future__ import annotations
 
@@ -27,20 +27,21 @@ from dt.training.optimizer import TrainConfig
 if TYPE_CHECKING:
     from transformers import DecisionTransformerConfig, DecisionTransformerModel
 
-OWN = "cartpole_phys"  # in config.json: what transformers has no place for
+OWN = "cartpole_phys"  # key in config.json of the metadata that transformers does not store
 RETURN_SCALE = 1_000.0  # of the authors' own gym checkpoints
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 CARD = """---
 library_name: transformers
 tags: [decision-transformer, offline-rl]
 ---
-A Decision Transformer trained on `{dataset}` ({env_id}). Observations are to be normalised with
+A Decision Transformer trained on `{dataset}` ({env_id}). Normalize observations with
 
 mean = {mean}
 
 std = {std}
 
-and returns-to-go to be divided by {scale}. Actions that it reads and gives are (action - center) / reach with
+and divide returns-to-go by {scale}. Actions are normalized as (action - center) / reach, in input and output,
+with
 
 center = {center}
 
@@ -49,29 +50,27 @@ reach = {reach}
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write a folder that ``DecisionTransformerModel.from_pretrained`` opens.
+    """Write a folder that ``DecisionTransformerModel.from_pretrained`` loads.
 
     Raises:
-        InputError: if transformers has no such model, or the folder has something in it.
-        OSError: if the folder cannot be written.
+        InputError: if transformers does not support the model, or the folder is not empty.
+        OSError: if the folder is not writable.
     """
     with require_extra("hf"):
         from transformers import DecisionTransformerModel
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(
-            f"Expected a new or empty folder, got {str(folder)!r}; remove it, or choose another."
-        )
+        raise InputError(f"Expected a new or empty folder, got {str(folder)!r}; remove it or choose another.")
     model = checkpoint.model
-    if not isinstance(model, DecisionTransformer) or not _is_theirs(model):
+    if not isinstance(model, DecisionTransformer) or not _is_supported(model):
         raise InputError(
             "Expected a Decision Transformer with interleaved tokens, pre-norm blocks, continuous actions "
-            "and without sliding attention, which is what transformers has; this is another model."
+            "and no sliding-window attention, as transformers supports, got another model; export it to ONNX."
         )
     theirs = DecisionTransformerModel(_config(model))
     untrained = {name: torch.zeros_like(value) for name, value in theirs.state_dict().items()}
     theirs.load_state_dict(untrained | to_transformers(model))
-    own = _Own(model.context, checkpoint.source, checkpoint.normalization)
+    own = _Metadata(model.context, checkpoint.source, checkpoint.normalization)
     theirs.config.update({OWN: asdict(own)})
     with atomic_folder(folder) as partial, safetensors_errors():
         theirs.save_pretrained(partial)
@@ -81,44 +80,42 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
 def load(
     source: str | os.PathLike[str], env_id: str | None = None, return_scale: float | None = None
 ) -> Checkpoint:
-    """A checkpoint from a folder that transformers wrote, or a name on its hub.
+    """Load a checkpoint from a transformers folder or a Hugging Face Hub name.
 
-    Normalisation and environment are those that ``save`` wrote; else mean and std are read from the card, as
-    the ``edbeeching/decision-transformer-gym-*`` have them, actions are raw, and the caller names the
-    environment.
+    Normalization and environment are those written by ``save``. Other checkpoints get mean and std from their
+    model card, as in ``edbeeching/decision-transformer-gym-*``, and raw actions, and need ``env_id``.
 
     Args:
         source: a folder, or a name such as ``"edbeeching/decision-transformer-gym-hopper-medium"``.
-        env_id: the environment; may be left out where the checkpoint says it.
-        return_scale: what returns are divided by, whatever is stated; by default that, or 1,000 as the
-            authors have it.
+        env_id: the environment; optional if the checkpoint contains it.
+        return_scale: divisor of returns; by default that of the checkpoint, or 1,000 as in the authors' code.
 
     Raises:
-        InputError: if there is no such checkpoint, or it is damaged, of another kind, or does not fit the
-            environment, or a scale is not above 0.
+        InputError: if the checkpoint is missing, corrupt, of another kind or does not fit the environment, or
+            the scale is not positive.
     """
     if return_scale is not None and not 0.0 < return_scale < math.inf:
         raise InputError(f"Expected a return scale above 0, got {return_scale}.")
     folder = hub.resolve_folder(os.fspath(source))
     theirs = _opened(folder)
-    own = _own_part(theirs.config, folder)
-    origin = own.source if own and env_id is None else _origin(os.fspath(source), env_id, theirs.config)
+    own = _metadata_of(theirs.config, folder)
+    origin = own.source if own and env_id is None else _provenance(os.fspath(source), env_id, theirs.config)
     normalization = own.normalization if own else _normalization(folder, origin)
     if return_scale is not None:
         normalization = replace(normalization, return_scale=return_scale)
-    config = _our_config(theirs.config, own.context if own else DecisionConfig.context)
+    config = _decision_config(theirs.config, own.context if own else DecisionConfig.context)
     try:
         model = create("decision", config, origin.spaces)
         model.load_state_dict(from_transformers(theirs.state_dict(), config.transformer))
     except RuntimeError as error:  # of PyTorch, about sizes
         raise InputError(
             f"Expected weights in {str(folder)!r} that fit the spaces in its {hub.SETTINGS}, but they are "
-            f"damaged ({' '.join(str(error).split())[:200]}); export the checkpoint again."
+            f"corrupt ({' '.join(str(error).split())[:200]}); export the checkpoint again."
         ) from error
     return Checkpoint(Recipe("decision", config, TrainConfig()), origin, normalization, 0, model.eval(), {})
 
 
-def _is_theirs(model: DecisionTransformer) -> bool:
+def _is_supported(model: DecisionTransformer) -> bool:
     config = model.config
     plain = config.tokens == "interleaved" and config.attention_window is None
     return plain and config.transformer.norm == "pre" and model.spaces.continuous
@@ -145,11 +142,11 @@ def _config(model: DecisionTransformer) -> DecisionTransformerConfig:
     )
 
 
-def _our_config(theirs: DecisionTransformerConfig, context: int) -> DecisionConfig:
-    """The shape of their model as ours.
+def _decision_config(theirs: DecisionTransformerConfig, context: int) -> DecisionConfig:
+    """Convert a transformers config to a ``DecisionConfig``.
 
     Raises:
-        InputError: if it has something that ours has not.
+        InputError: if the model uses an unsupported option.
     """
     expected = {
         "action_tanh": (True,),
@@ -163,7 +160,7 @@ def _our_config(theirs: DecisionTransformerConfig, context: int) -> DecisionConf
         if getattr(theirs, name) not in allowed:
             raise InputError(
                 f"Expected {name} to be {' or '.join(map(str, allowed))}, got {getattr(theirs, name)!r}; "
-                "such a model cannot be taken over."
+                "import a model with this option."
             )
     shape = TransformerConfig(
         theirs.n_layer,
@@ -176,29 +173,29 @@ def _our_config(theirs: DecisionTransformerConfig, context: int) -> DecisionConf
 
 
 @dataclass(frozen=True)
-class _Own:
-    """What only we know of a checkpoint."""
+class _Metadata:
+    """Checkpoint metadata that transformers does not store."""
 
     context: int
     source: Source
     normalization: Normalization
 
 
-def _own_part(theirs: DecisionTransformerConfig, folder: Path) -> _Own | None:
-    """What ``save`` wrote beside their own settings; nothing in others' checkpoints.
+def _metadata_of(theirs: DecisionTransformerConfig, folder: Path) -> _Metadata | None:
+    """Read the metadata written by ``save``; None in other checkpoints.
 
     Raises:
-        InputError: if it is not as ``save`` writes it.
+        InputError: if the metadata are corrupt.
     """
     stated = getattr(theirs, OWN, None)
     if stated is None:
         return None
     try:
-        return restore(_Own, stated)
+        return restore(_Metadata, stated)
     except ValueError as error:
         raise InputError(
             f"Expected context, source and normalization under {OWN!r} in {str(folder / hub.SETTINGS)!r}, "
-            f"but they are damaged ({error!s:.200}); export the checkpoint again."
+            f"but they are corrupt ({error!s:.200}); export the checkpoint again."
         ) from error
 
 
@@ -216,10 +213,10 @@ def _card(checkpoint: Checkpoint) -> str:
 
 
 def _opened(folder: Path) -> DecisionTransformerModel:
-    """Their model, every weight of it from the folder; pickled ones are read as tensors only.
+    """Load the transformers model with all weights from the folder; pickles are restricted to tensors.
 
     Raises:
-        InputError: if it is of another kind, damaged or incomplete.
+        InputError: if it is of another kind, corrupt or incomplete.
     """
     with require_extra("hf"):
         from transformers import DecisionTransformerModel
@@ -230,28 +227,29 @@ def _opened(folder: Path) -> DecisionTransformerModel:
         opened: Any = DecisionTransformerModel.from_pretrained(
             folder, output_loading_info=True, local_files_only=True
         )
-        model, told = opened
-    except Exception as error:  # of transformers, torch and safetensors, which raise many kinds
+        model, info = opened
+    except Exception as error:  # transformers, torch and safetensors raise many types
         raise InputError(
-            f"Expected a Decision Transformer of transformers in {str(folder)!r}, but it cannot be opened "
+            f"Expected a transformers Decision Transformer in {str(folder)!r}, but it cannot be loaded "
             f"({' '.join(str(error).split())[:200]})."
         ) from error
-    wrong = sorted({*told["missing_keys"], *(str(key) for key in told["mismatched_keys"])})
+    wrong = sorted({*info["missing_keys"], *(str(key) for key in info["mismatched_keys"])})
     if wrong:
         raise InputError(
-            f"Expected {wrong[0]} among the weights in {str(folder)!r}, but it is not, or another."
+            f"Expected {wrong[0]} among the weights in {str(folder)!r}, but it is missing or has another "
+            "shape; export the checkpoint again."
         )
     return model
 
 
-def _origin(source: str, env_id: str | None, theirs: DecisionTransformerConfig) -> Source:
-    """Where a checkpoint is from that says little about it.
+def _provenance(source: str, env_id: str | None, theirs: DecisionTransformerConfig) -> Source:
+    """Provenance of a checkpoint without metadata.
 
     Raises:
-        InputError: if nobody names its environment, or it does not fit that.
+        InputError: if ``env_id`` is None, or the checkpoint does not fit the environment.
     """
     if env_id is None:
-        raise InputError(f"The checkpoint {source!r} does not say its environment; name it.")
+        raise InputError(f"Expected the environment of checkpoint {source!r}, got none; pass it (--env).")
     spaces = spaces_of(declared_backend({"env_id": env_id}))
     expected = (spaces.observation_size, spaces.action_size if spaces.continuous else 0)
     if (theirs.state_dim, theirs.act_dim) != expected:
@@ -266,10 +264,10 @@ def _origin(source: str, env_id: str | None, theirs: DecisionTransformerConfig) 
 
 
 def _normalization(folder: Path, origin: Source) -> Normalization:
-    """Mean and std as a card tells them; returns and actions as others' models have them.
+    """Parse mean and std from a model card, with the default return scale and raw actions.
 
     Raises:
-        InputError: if it does not, or tells too many or too few.
+        InputError: if one is missing, has the wrong length or is not positive.
     """
     card = folder / "README.md"
     text = card.read_text("utf-8", "replace") if card.is_file() else ""
@@ -283,7 +281,7 @@ def _normalization(folder: Path, origin: Source) -> Normalization:
             got = f"{min(numbers[name])} among them" if fits else len(numbers[name])
             raise InputError(
                 f"Expected {name} of {origin.spaces.observation_size} numbers{positive} in the card of "
-                f"{origin.dataset_name!r}, got {got}; put the right ones into its README.md."
+                f"{origin.dataset_name!r}, got {got}; correct its README.md."
             )
     size = origin.spaces.action_size
     return Normalization(numbers["mean"], numbers["std"], RETURN_SCALE, (0.0,) * size, (1.0,) * size)

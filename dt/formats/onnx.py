@@ -1,4 +1,4 @@
-"""A model as one ONNX file: raw histories in, raw actions out, with normalisation and padding inside."""
+"""ONNX export of models: raw histories in, raw actions out, with normalization and padding inside."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ OUTPUTS = ("action", "return_to_go")
 OPSET = 18  # what PyTorch's exporter writes
 
 
-class _Acting(nn.Module):
-    """What is exported."""
+class _ExportedPolicy(nn.Module):
+    """Exported module: normalization, model and its inverse."""
 
     def __init__(self, model: HistoryModel, normalization: Normalization) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class _Acting(nn.Module):
     def forward(
         self, observations: Tensor, actions: Tensor, returns_to_go: Tensor, timesteps: Tensor, valid: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """For the last step of each history: the action, and the return-to-go that it goes for."""
+        """Return the action of the last step of each history, and the return-to-go it is conditioned on."""
         history = Batch(
             self.normalization.observations(observations),
             self.normalization.actions(actions),
@@ -41,8 +41,8 @@ class _Acting(nn.Module):
             valid,
         )
         history = self.model.with_predicted_return(history)
-        wanted = history.returns_to_go[:, -1].double() * self.normalization.return_scale  # (B, K) -> (B,)
-        return self.normalization.raw_actions(self.model.act(history)), wanted
+        target = history.returns_to_go[:, -1].double() * self.normalization.return_scale  # (B, K) -> (B,)
+        return self.normalization.raw_actions(self.model.act(history)), target
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
@@ -64,8 +64,8 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     model = checkpoint.model
     if not isinstance(model, HistoryModel):
         raise InputError(
-            f"Expected a model that acts on a window of history, got {checkpoint.recipe.kind}, which plans; "
-            "ONNX has no place for that."
+            f"Expected a model that acts on a window of history, got {checkpoint.recipe.kind}, a planner; "
+            "planners cannot be exported to ONNX."
         )
     with require_extra("onnx"):
         import onnx  # noqa: F401 - what PyTorch's exporter needs
@@ -74,7 +74,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     batch = torch.export.Dim("batch", min=1)
     with _silent_exporter():
         program = torch.onnx.export(
-            _Acting(model, checkpoint.normalization),
+            _ExportedPolicy(model, checkpoint.normalization),
             example,
             input_names=INPUTS,
             output_names=OUTPUTS,
@@ -90,7 +90,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
 
 @contextmanager
 def _silent_exporter() -> Iterator[None]:
-    """Without PyTorch's warnings about parts of its own exporter, and packages that no model here needs."""
+    """Suppress PyTorch's warnings about its exporter's internals and about optional packages."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -103,7 +103,7 @@ def _silent_exporter() -> Iterator[None]:
 
 
 def _example(model: HistoryModel) -> tuple[Tensor, ...]:
-    """Two histories of nothing."""
+    """Example inputs: two histories of zeros."""
     spaces, steps = model.spaces, model.context
     actions = torch.zeros(2, steps, spaces.action_size) if spaces.continuous else torch.zeros(2, steps).long()
     return (

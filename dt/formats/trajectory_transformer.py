@@ -1,7 +1,6 @@
-"""Trajectory Transformers as transformers had them until version 4: ``CarlCochet/trajectory-transformer-*``.
+"""Import of Trajectory Transformers of transformers 4, such as ``CarlCochet/trajectory-transformer-*``.
 
-Such a checkpoint has weights, but not the bins that its numbers were cut into: they are cut anew, from the
-data set that it was trained on.
+These checkpoints contain weights but no bin edges, which are recomputed from the training data set.
 """
 
 from __future__ import annotations
@@ -39,43 +38,43 @@ NAMES = {  # theirs -> ours, in each block
 }
 SIZES = ("observation_dim", "action_dim", "transition_dim")
 COUNTS = (*SIZES, "block_size", "vocab_size", "n_layer", "n_head", "n_embd")
-CONTEXT = 5  # steps before now that plans look at, as the authors have it
+CONTEXT = 5  # past steps in a plan's history, as in the authors' code
 
 
 def load(source: str, episodes: Episodes) -> Checkpoint:
-    """A checkpoint that acts.
+    """Load a checkpoint from a transformers folder or a Hugging Face Hub name.
 
     Args:
         source: a folder, or a name such as ``"CarlCochet/trajectory-transformer-halfcheetah-medium-v2"``.
-        episodes: the data that it was trained on.
+        episodes: the training data of the model.
 
     Raises:
-        InputError: if there is no such checkpoint, or it is damaged, of another kind, or not for these data.
+        InputError: if the checkpoint is missing, corrupt, of another kind or does not fit the data.
     """
     folder = hub.resolve_folder(source)
-    said, origin = hub.read_config(folder), describe(episodes)
-    config = _config(said, origin.spaces, folder)
+    settings, origin = hub.read_config(folder), describe(episodes)
+    config = _config(settings, origin.spaces, folder)
     model = create("trajectory", config, origin.spaces)
     normalization = Normalization.of(episodes, origin.spaces)
     model.prepare(episodes, normalization)
     theirs = _weights(folder)
     try:
         ours = from_transformers(theirs, config, model.get_parameter("embed_place"))
-        model.load_state_dict(ours, strict=False)  # bins are no weights of theirs
+        model.load_state_dict(ours, strict=False)  # bins are not among their weights
     except (KeyError, RuntimeError) as error:
-        raise _damaged(folder, error) from error
+        raise _corrupt(folder, error) from error
     return Checkpoint(Recipe("trajectory", config, TrainConfig()), origin, normalization, 0, model.eval(), {})
 
 
 def from_transformers(
     theirs: Mapping[str, Tensor], config: TrajectoryConfig, places: Tensor
 ) -> dict[str, Tensor]:
-    """Their weights under our names.
+    """Convert transformers weights to the names of this package.
 
     Args:
-        theirs: by their names.
-        config: the model's shape.
-        places: our embeddings of places (T, D), of which they have all but the last one.
+        theirs: weights by their names in transformers.
+        config: the model's architecture.
+        places: position embeddings (T, D) of this package; theirs lack the last position.
     """
     ours = {
         "embed_token.weight": theirs["tok_emb.weight"],
@@ -92,45 +91,49 @@ def from_transformers(
     return ours
 
 
-def _config(said: Mapping[str, Any], spaces: Spaces, folder: Path) -> TrajectoryConfig:
-    """The shape of their model as ours.
+def _config(settings: Mapping[str, Any], spaces: Spaces, folder: Path) -> TrajectoryConfig:
+    """Convert a transformers config to a ``TrajectoryConfig``.
 
     Raises:
         InputError: if it is of another kind, or for other observations or actions.
     """
-    if said.get("model_type") != MODEL_TYPE:
-        raise InputError(f"Expected a {MODEL_TYPE} in {str(folder)!r}, got {said.get('model_type')!r}.")
+    if settings.get("model_type") != MODEL_TYPE:
+        raise InputError(f"Expected a {MODEL_TYPE} in {str(folder)!r}, got {settings.get('model_type')!r}.")
     per_step = spaces.observation_size + (spaces.action_size if spaces.continuous else 1) + 2
     sizes = (spaces.observation_size, per_step - spaces.observation_size - 2, per_step)
     try:
-        wrong = [name for name in COUNTS if type(said[name]) is not int]
+        wrong = [name for name in COUNTS if type(settings[name]) is not int]
         if wrong:
-            raise TypeError(f"{wrong[0]} is {said[wrong[0]]!r}")
-        told = tuple(said[name] for name in SIZES)
-        context = -(-said["block_size"] // per_step)
+            raise TypeError(f"{wrong[0]} is {settings[wrong[0]]!r}")
+        told = tuple(settings[name] for name in SIZES)
+        context = -(-settings["block_size"] // per_step)
         config = TrajectoryConfig(
             context=context,
-            bins=said["vocab_size"],
+            bins=settings["vocab_size"],
             transformer=TransformerConfig(
-                said["n_layer"], said["n_head"], said["n_embd"], "gelu", dropout=said["resid_pdrop"]
+                settings["n_layer"],
+                settings["n_head"],
+                settings["n_embd"],
+                "gelu",
+                dropout=settings["resid_pdrop"],
             ),
             plan=PlanConfig(horizon=max(context - CONTEXT, 1), context=min(CONTEXT, context - 1)),
         )
     except (KeyError, TypeError) as error:
-        raise _damaged(folder, error) from error
+        raise _corrupt(folder, error) from error
     if told != sizes:
         raise InputError(
-            f"Expected a checkpoint for observations, actions and steps of {sizes} numbers, as the data "
-            f"have, got {told}; name the data that it was trained on."
+            f"Expected a checkpoint for observations, actions and steps of {sizes} numbers, as in the data, "
+            f"got {told}; pass the data that it was trained on."
         )
     return config
 
 
 def _weights(folder: Path) -> dict[str, Tensor]:
-    """All weights, by their names; pickled ones are read as tensors only.
+    """Load all weights by name; pickles are restricted to tensors.
 
     Raises:
-        InputError: if there are none, or they are damaged.
+        InputError: if they are missing or corrupt.
     """
     path = folder / "model.safetensors"
     try:
@@ -138,11 +141,11 @@ def _weights(folder: Path) -> dict[str, Tensor]:
             return load_file(path)
         return untrusted_weights.load(folder / "pytorch_model.bin")
     except (SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
-        raise _damaged(folder, error) from error
+        raise _corrupt(folder, error) from error
 
 
-def _damaged(folder: Path, error: Exception) -> InputError:
+def _corrupt(folder: Path, error: Exception) -> InputError:
     return InputError(
-        f"Expected a Trajectory Transformer of transformers in {str(folder)!r}, but it cannot be read "
+        f"Expected a transformers Trajectory Transformer in {str(folder)!r}, but it cannot be read "
         f"({type(error).__name__}: {' '.join(str(error).split())[:200]})."
     )

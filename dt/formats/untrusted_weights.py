@@ -1,7 +1,7 @@
-"""PyTorch's pickled weights, looked through before PyTorch reads them.
+"""Validation of untrusted pickled PyTorch weights before ``torch.load``.
 
-``torch.load(weights_only=True)`` makes tensors and containers only, but hashes any key: a deep tuple ends the
-interpreter.
+``torch.load(weights_only=True)`` creates only tensors and containers, but hashes any dictionary key: a deeply
+nested tuple as a key crashes the interpreter.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from torch import Tensor
 from cartpole_phys.data.exports.restricted_unpickler import PlainUnpickler
 
 
-class _Anything:
-    """Stands for whatever a pickle asks for, and keeps nothing of it."""
+class _StandIn:
+    """Inert stand-in for any class in a pickle, which discards its state."""
 
     __slots__ = ()
 
     def __init__(self, *_: Any) -> None:
-        """Take any arguments."""
+        """Accept any arguments."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Take an entry, as an ordered dictionary does."""
+        """Accept an entry, as an ordered dictionary does."""
 
     def __setstate__(self, state: Any) -> None:
-        """Take a state."""
+        """Accept a state."""
 
 
-class _Looking(PlainUnpickler):
-    """Walks through a pickle, and makes nothing but containers."""
+class _CheckingUnpickler(PlainUnpickler):
+    """Unpickler that creates only containers and inert stand-ins."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Stand in for every name; PyTorch decides which it admits."""
-        return _Anything
+        """Return the stand-in for every name; ``torch.load`` restricts the names later."""
+        return _StandIn
 
     def persistent_load(self, pid: Any) -> Any:
-        """Stand in for a tensor's numbers."""
-        return _Anything()
+        """Return the stand-in for a tensor's storage."""
+        return _StandIn()
 
     dispatch: ClassVar[dict[int, Any]] = {
         **PlainUnpickler.dispatch,
@@ -51,12 +51,12 @@ class _Looking(PlainUnpickler):
 
 
 def load(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file, by their names.
+    """Load the tensors of a file by name.
 
     Raises:
-        OSError: if there is none.
-        ValueError: if ``require_safe`` refuses it.
-        UnpicklingError, RuntimeError, EOFError: if it is damaged otherwise, or asks for code.
+        OSError: if the file does not exist.
+        ValueError: if ``require_safe`` rejects it.
+        UnpicklingError, RuntimeError, EOFError: if it is otherwise corrupt, or contains code.
     """
     require_safe(path)
     pickled: dict[str, Tensor] = torch.load(path, "cpu", weights_only=True)
@@ -64,30 +64,32 @@ def load(path: Path) -> dict[str, Tensor]:
 
 
 def require_safe(path: Path) -> None:
-    """Refuse a file that PyTorch could not read safely.
+    """Check that PyTorch can load a file safely.
 
     Raises:
-        OSError: if there is none.
-        ValueError: if it is older than PyTorch 1.6, packed, or holds other keys than texts and numbers.
+        OSError: if the file does not exist.
+        ValueError: if it predates PyTorch 1.6, is compressed, or has keys other than strings and numbers.
     """
     path.stat()
     if not zipfile.is_zipfile(path):
-        raise ValueError("it is no zip archive, as PyTorch writes since 1.6; save it again with that")
+        raise ValueError(
+            "expected a zip archive as of PyTorch 1.6, got another file; save it with 1.6 or later"
+        )
     with zipfile.ZipFile(path) as archive:
         for item in archive.infolist():
             if item.compress_type != zipfile.ZIP_STORED:
-                raise ValueError(f"{item.filename} is packed, which PyTorch's files are not")
+                raise ValueError(f"expected an uncompressed archive, got compressed {item.filename}")
             if item.filename.endswith("data.pkl"):
-                _look_through(archive.read(item))
+                _check_pickle(archive.read(item))
 
 
-def _look_through(content: bytes) -> None:
-    """Walk through a pickle.
+def _check_pickle(content: bytes) -> None:
+    """Unpickle with stand-ins, as a check.
 
     Raises:
-        ValueError: if it cannot be walked through, or holds other keys than texts and numbers.
+        ValueError: if unpickling fails, or keys are not strings or numbers.
     """
     try:
-        _Looking(io.BytesIO(content)).load()
+        _CheckingUnpickler(io.BytesIO(content)).load()
     except Exception as error:  # a damaged pickle may raise anything
         raise ValueError(f"its pickle cannot be read ({error})") from error

@@ -1,7 +1,7 @@
-"""The weights of a Decision Transformer by the names of Hugging Face's transformers, and by ours.
+"""Conversion of Decision Transformer weights between Hugging Face transformers and this package.
 
-Its model is GPT-2 with position embeddings that are always those of position 0: a constant, which lies in the
-bias of the LayerNorm before them here. Its heads for states and returns are trained neither here nor there.
+The transformers model is GPT-2 with the position embedding of position 0 for all tokens: a constant, which is
+merged into the preceding LayerNorm bias here. Its heads for states and returns are untrained in both.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 from dt.models.decision import DecisionTransformer
 from dt.models.gpt import TransformerConfig
 
-# theirs -> ours, of what is the same in both
+# theirs -> ours, for weights with equal layout
 OUTSIDE = {
     "embed_timestep.weight": "tokens.embed_timestep.weight",
     "embed_ln.weight": "tokens.norm.weight",
@@ -30,7 +30,7 @@ POSITIONS, NORM_BIAS = "encoder.wpe.weight", "embed_ln.bias"
 
 
 def from_transformers(theirs: Mapping[str, Tensor], shape: TransformerConfig) -> dict[str, Tensor]:
-    """Their weights under our names; theirs multiply from the other side."""
+    """Convert transformers weights to this package's names; its linear layers are transposed."""
     ours = {own: theirs[name] for name, own in OUTSIDE.items()}
     ours["tokens.norm.bias"] = theirs[NORM_BIAS] + theirs[POSITIONS][0]
     for i in range(shape.layers):
@@ -47,7 +47,7 @@ def from_transformers(theirs: Mapping[str, Tensor], shape: TransformerConfig) ->
 
 
 def to_transformers(model: DecisionTransformer) -> dict[str, Tensor]:
-    """Our weights under their names, all but those that nobody trains; positions are 0."""
+    """Convert weights to transformers names, without untrained heads and with zero position embeddings."""
     ours, width = model.state_dict(), model.config.transformer.width
     theirs = {name: ours[own] for name, own in OUTSIDE.items()}
     theirs[NORM_BIAS] = ours["tokens.norm.bias"]

@@ -100,5 +100,5 @@ def test_names_on_the_hub_are_fetched(hub: str, tmp_path: Path) -> None:
     assert mean == "(0.5, -0.25, 0.01, 0.0)"
     for name, told in zip(("nobody/nothing", "no/such/name"), refused, strict=True):
         assert name in told
-        assert "is no folder and could not be fetched" in told
-    assert "is no folder and could not be fetched" in said("http://127.0.0.1:9", "other/model")[0]
+        assert "is not a folder and cannot be downloaded" in told
+    assert "is not a folder and cannot be downloaded" in said("http://127.0.0.1:9", "other/model")[0]

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of ONNX and what it imports
 
 
 def test_onnx_has_no_place_for_plans(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="got trajectory, which plans; ONNX has no place for that"):
+    with pytest.raises(InputError, match="got trajectory, a planner; planners cannot be exported"):
         onnx.save(train(make_episodes(), small_recipe("trajectory", steps=1)), tmp_path / "model.onnx")
 
 

@@ -216,7 +216,7 @@ def test_planning_acts_in_episodes_as_its_seed_says(env_id: str) -> None:
 
 
 def test_impossible_settings_are_told() -> None:
-    with pytest.raises(InputError, match=r"at most 6 steps .the training window., got 5 and 3"):
+    with pytest.raises(InputError, match=r"at most 6 steps \(the training window\), got 5 and 3"):
         replace(CONFIG, plan=replace(PLAN, context=5))
     with pytest.raises(InputError, match="beam_width"):
         PlanConfig(beam_width=0)

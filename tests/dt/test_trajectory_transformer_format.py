@@ -153,7 +153,7 @@ def test_options_that_say_nothing_to_a_model_are_refused(
     ("changes", "message"),
     [
         ({"model_type": "gpt2"}, "Expected a trajectory_transformer in .*, got 'gpt2'"),
-        ({"observation_dim": 17}, r"steps of \(4, 1, 7\) numbers, as the data have, got \(17, 1, 7\)"),
+        ({"observation_dim": 17}, r"steps of \(4, 1, 7\) numbers, as in the data, got \(17, 1, 7\)"),
         ({"n_layer": 3}, "cannot be read"),
         ({"n_embd": 32}, "cannot be read"),
         ({"vocab_size": "many"}, "cannot be read"),
@@ -177,7 +177,7 @@ def test_damage_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         trajectory_transformer.load(str(tmp_path), make_episodes())
     (tmp_path / "config.json").write_text("[]")
-    with pytest.raises(InputError, match="Expected settings by name"):
+    with pytest.raises(InputError, match="Expected a JSON object"):
         trajectory_transformer.load(str(tmp_path), make_episodes())
     (tmp_path / "config.json").unlink()
     with pytest.raises(InputError, match=r"its config\.json cannot be read"):

@@ -1,4 +1,4 @@
-"""What value-based methods share: a policy, critics and their slow copies, in a loss module of TorchRL."""
+"""Base class of value-based methods: policy, critics and target networks in a TorchRL loss module."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from dt.models.history import HistoryModel
 
 @dataclass(frozen=True)
 class ValueConfig:
-    """What the methods share.
+    """Hyperparameters shared by value-based methods.
 
     Raises:
-        InputError: if a value is not possible.
+        InputError: if a value is out of range.
     """
 
     hidden: tuple[int, ...] = (256, 256)  # units of each hidden layer of every network
-    discount: float = 0.99  # of the reward a step later
-    target_update: float = 0.005  # share of the networks that the slow copies of them take over at a time
-    return_span: float | None = None  # of the data's returns, to which rewards are scaled; None: as they are
+    discount: float = 0.99  # γ
+    target_update: float = 0.005  # Polyak coefficient τ of the target networks
+    return_span: float | None = None  # range of the data's returns after reward scaling; None: no scaling
 
     def __post_init__(self) -> None:
         if min(self.hidden, default=0) < 1:
@@ -43,19 +43,19 @@ class ValueConfig:
 
 
 class ValueBased(HistoryModel):
-    """A policy, critics and their slow copies, all inside a loss module of TorchRL."""
+    """Policy, critics and target networks, all inside a TorchRL loss module."""
 
     window = context = 1
     return_conditioned = compiles = False
-    action_limit = 1.0  # to which data actions are clipped; below 1 where a loss takes their log-density
+    action_limit = 1.0  # magnitude to which data actions are clipped; < 1 if a loss uses their log-density
     config: ValueConfig
-    updates: Tensor  # int64, optimisation steps done
+    updates: Tensor  # int64, completed gradient steps
 
     def __init__(self, config: ValueConfig, spaces: Spaces) -> None:
         super().__init__()
         if not spaces.continuous:
             raise InputError(
-                "Expected continuous actions, which value-based methods here are for; train decision or bc."
+                "Expected continuous actions for a value-based method, got discrete; train decision or bc."
             )
         with require_extra("dt"):
             from torchrl.objectives import SoftUpdate, ValueEstimators
@@ -64,62 +64,62 @@ class ValueBased(HistoryModel):
         actor = self.actor()
         self.losses = self.loss_module(actor)
         self.losses.make_value_estimator(ValueEstimators.TD0, gamma=config.discount)
-        # Not modules of this one: the parameters are those of ``losses``.
+        # In a dict, so that they are not registered as submodules: ``losses`` holds their parameters.
         self._shared = {"actor": actor, "updater": SoftUpdate(self.losses, tau=config.target_update)}
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
     @abstractmethod
     def actor(self) -> Any:
-        """The policy as TorchRL has it; ``loc`` or ``action`` is what it does."""
+        """Build the policy as a TorchRL module with output ``loc`` or ``action``."""
 
     @abstractmethod
     def loss_module(self, actor: Any) -> Any:
-        """The method's losses."""
+        """Build the TorchRL loss module of the method."""
 
     def network(self, inputs: int, outputs: int) -> nn.Module:
-        """A multilayer perceptron."""
+        """Build a multilayer perceptron."""
         from torchrl.modules import MLP
 
         return MLP(in_features=inputs, out_features=outputs, num_cells=self.hidden, activation_class=nn.ReLU)
 
     def critic(self) -> Any:
-        """Q(s, a)."""
+        """Build a critic Q(s, a)."""
         from torchrl.modules import ValueOperator
 
         inputs = self.spaces.observation_size + self.spaces.action_size
         return ValueOperator(self.network(inputs, 1), in_keys=["observation", "action"])
 
     def sampler(self, episodes: Episodes, normalization: Normalization, device: torch.device) -> Transitions:
-        """Single transitions."""
+        """Return a sampler of single transitions."""
         return Transitions(episodes, normalization, device, self.config.return_span, self.action_limit)
 
     def loss(self, batch: Any) -> Tensor:
-        """The sum of the method's losses, each of which has gradients for its own networks only."""
+        """Compute the sum of the method's losses, each with gradients for its own networks only."""
         losses = dict(self.losses(_as_tensordict(batch)).items())
         counted = [loss for name, loss in losses.items() if self.is_active(name)]
         return torch.stack([loss.reshape(()) for loss in counted]).sum()
 
     def is_active(self, name: str) -> bool:
-        """Whether a loss of this name is minimised at this step."""
+        """Whether the loss ``name`` is minimized at this step."""
         return name.startswith("loss_")
 
     def after_step(self) -> None:
-        """Let the slow copies follow."""
+        """Update the target networks."""
         self._shared["updater"].step()
         self.updates += 1
 
     def act(self, history: Batch) -> Tensor:
-        """The mean action for the last step."""
+        """Return the mean action for the last step."""
         observation = history.observations[:, -1]  # (B, K, obs) -> (B, obs)
         return self.mean_action(observation).clamp(-1.0, 1.0)
 
     @abstractmethod
     def mean_action(self, observation: Tensor) -> Tensor:
-        """What the policy does for observations (B, obs), without chance."""
+        """Return the policy's deterministic action for observations (B, obs)."""
 
 
 def _as_tensordict(batch: TransitionBatch) -> Any:
-    """Transitions under TorchRL's names; episodes that time ended go on, so only true ends are told."""
+    """Convert transitions to TorchRL's names; ``done`` excludes truncation, where values bootstrap."""
     from tensordict import TensorDict
 
     ends = batch.terminated[:, None]  # (B,) -> (B, 1)

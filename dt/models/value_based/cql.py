@@ -1,4 +1,4 @@
-"""Conservative Q-learning: values of actions that are not in the data are pushed down."""
+"""Conservative Q-learning (CQL): penalizes Q-values of out-of-distribution actions."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ class CQLConfig(ValueConfig):
     """Conservative Q-learning (Kumar et al., 2020); the defaults are the authors' for locomotion."""
 
     hidden: tuple[int, ...] = (256, 256, 256)
-    conservative_weight: float = 5.0  # of the penalty on values of actions that are not in the data
-    sampled_actions: int = 10  # of each kind, random, of now and of next, that the penalty sums over
-    cloning_steps: int = 40_000  # at the beginning, in which the policy clones the data's actions
+    conservative_weight: float = 5.0  # of the penalty on Q-values of out-of-distribution actions
+    sampled_actions: int = 10  # per source in the penalty: uniform, policy at s, policy at s'
+    cloning_steps: int = 40_000  # initial gradient steps in which the policy is trained by behavior cloning
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.sampled_actions < 1 or self.cloning_steps < 0:
             raise InputError(
-                "Expected at least 1 of sampled_actions and 0 of cloning_steps, got "
+                "Expected sampled_actions of at least 1 and cloning_steps of at least 0, got "
                 f"{self.sampled_actions} and {self.cloning_steps}."
             )
 
 
 class ConservativeQLearning(ValueBased):
-    """CQL: soft actor-critic whose values of actions that are not in the data are pushed down."""
+    """CQL: soft actor-critic with a penalty on Q-values of out-of-distribution actions."""
 
-    # The policy is a normal distribution through tanh, whose inverse is infinite at ±1. As in
+    # The policy is a tanh-squashed normal distribution; atanh is infinite at ±1. Limit as in
     # github.com/young-geng/CQL.
     action_limit = 0.999
     config: CQLConfig
 
     def actor(self) -> Any:
-        """A normal distribution through tanh."""
+        """Build a tanh-squashed Gaussian policy."""
         from tensordict.nn import NormalParamExtractor, TensorDictModule
         from torchrl.modules import ProbabilisticActor, TanhNormal
 
@@ -54,7 +54,7 @@ class ConservativeQLearning(ValueBased):
         )
 
     def loss_module(self, actor: Any) -> Any:
-        """The losses of policy, two critics, their penalty and the entropy's weight."""
+        """Build the losses of policy, two critics, CQL penalty and entropy coefficient."""
         from torchrl.data import Bounded
 
         from dt.models.value_based.cql_loss import ConservativeLoss
@@ -70,10 +70,10 @@ class ConservativeQLearning(ValueBased):
         )
 
     def is_active(self, name: str) -> bool:
-        """The policy clones at first, and does what has value afterwards."""
+        """Whether the loss is minimized: behavior cloning first, then the actor loss."""
         cloning = int(self.updates) < self.config.cloning_steps
         return super().is_active(name) and name != ("loss_actor" if cloning else "loss_actor_bc")
 
     def mean_action(self, observation: Tensor) -> Tensor:
-        """Tanh of the middle of the distribution."""
+        """Return tanh of the Gaussian mean."""
         return torch.tanh(self._shared["actor"].module[0](observation)[0])

@@ -1,4 +1,4 @@
-"""Implicit Q-learning: values of actions in the data only, and the policy by weighted cloning."""
+"""Implicit Q-learning (IQL): expectile values of data actions, advantage-weighted behavior cloning."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ LOWEST_LOG_STD, HIGHEST_LOG_STD = -20.0, 2.0
 class IQLConfig(ValueConfig):
     """Implicit Q-learning (Kostrikov et al., 2022); the defaults are the authors' for locomotion."""
 
-    expectile: float = 0.7  # of the values of the data's actions that stands for the best of them
-    temperature: float = 3.0  # how much more an action counts that is better than expected
+    expectile: float = 0.7  # τ of the value function
+    temperature: float = 3.0  # β, inverse temperature of the advantage weights exp(β A)
     return_span: float | None = 1_000.0
 
 
 class ImplicitQLearning(ValueBased):
-    """IQL: values of actions in the data only, and the policy by weighted cloning."""
+    """IQL: expectile regression on values of data actions, and advantage-weighted behavior cloning."""
 
     action_limit = 1.0 - 1e-5  # as in github.com/ikostrikov/implicit_q_learning
     config: IQLConfig
 
     def actor(self) -> Any:
-        """A normal distribution around tanh of the network, of a width that is the same everywhere."""
+        """Build a Gaussian policy with tanh mean and state-independent standard deviation."""
         from tensordict.nn import TensorDictModule
         from torchrl.modules import IndependentNormal, ProbabilisticActor
 
@@ -42,7 +42,7 @@ class ImplicitQLearning(ValueBased):
         )
 
     def loss_module(self, actor: Any) -> Any:
-        """The losses of policy, value and two critics."""
+        """Build the losses of policy, value function and two critics."""
         from torchrl.modules import ValueOperator
         from torchrl.objectives import IQLLoss
 
@@ -57,12 +57,12 @@ class ImplicitQLearning(ValueBased):
         )
 
     def mean_action(self, observation: Tensor) -> Tensor:
-        """The middle of the distribution."""
+        """Return the Gaussian mean."""
         return torch.as_tensor(self._shared["actor"].module[0](observation)[0])
 
 
 class _Gaussian(nn.Module):
-    """Mean and standard deviation of actions."""
+    """Mean and standard deviation of a Gaussian policy."""
 
     def __init__(self, network: nn.Module, spaces: Spaces) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""TD3 with behaviour cloning: a policy of high value and small cloning error."""
+"""TD3+BC: TD3 with a behavior-cloning term in the policy loss."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from dt.models.value_based.base import ValueBased, ValueConfig
 
 @dataclass(frozen=True)
 class TD3BCConfig(ValueConfig):
-    """TD3 with behaviour cloning (Fujimoto and Gu, 2021), the defaults as theirs."""
+    """TD3+BC (Fujimoto and Gu, 2021); the defaults are the authors'."""
 
-    value_weight: float = 2.5  # α: of the value beside the cloning error
-    policy_noise: float = 0.2  # of the action whose value is the target
+    value_weight: float = 2.5  # α, weight of the Q-value relative to the cloning error
+    policy_noise: float = 0.2  # standard deviation of the target policy's noise
     noise_clip: float = 0.5
-    actor_every: int = 2  # steps
+    actor_every: int = 2  # gradient steps per update of policy and target networks
 
 
 class TwinDelayedCloning(ValueBased):
-    """TD3+BC: a deterministic policy of high value and small cloning error."""
+    """TD3+BC: deterministic policy that maximizes Q minus a behavior-cloning error."""
 
     config: TD3BCConfig
 
     def actor(self) -> Any:
-        """Tanh of the network."""
+        """Build a deterministic policy with tanh output."""
         from tensordict.nn import TensorDictModule
 
         network = self.network(self.spaces.observation_size, self.spaces.action_size)
         return TensorDictModule(nn.Sequential(network, nn.Tanh()), ["observation"], ["action"])
 
     def loss_module(self, actor: Any) -> Any:
-        """The losses of policy and two critics."""
+        """Build the losses of policy and two critics."""
         from torchrl.objectives import TD3BCLoss
 
         return TD3BCLoss(
@@ -49,20 +49,20 @@ class TwinDelayedCloning(ValueBased):
 
     @property
     def _is_delayed(self) -> bool:
-        """Whether policy and slow copies leave this step to the critics."""
+        """Whether only the critics are updated at this step."""
         return int(self.updates) % self.config.actor_every != 0
 
     def is_active(self, name: str) -> bool:
-        """The policy waits for the critics."""
+        """Whether the loss is minimized: the policy loss is delayed."""
         return super().is_active(name) and not (name == "loss_actor" and self._is_delayed)
 
     def after_step(self) -> None:
-        """Let the slow copies follow whenever the policy moves."""
+        """Update the target networks whenever the policy is updated."""
         if self._is_delayed:
             self.updates += 1
         else:
             super().after_step()
 
     def mean_action(self, observation: Tensor) -> Tensor:
-        """The action."""
+        """Return the policy's action."""
         return torch.as_tensor(self._shared["actor"].module(observation))
