@@ -1,4 +1,4 @@
-"""Attention maps show what the models compute, and their measures are shares of it."""
+"""Attention maps equal the models' attention weights, and measures are shares of them."""
 
 import json
 from dataclasses import replace
@@ -49,7 +49,7 @@ def trained(request: pytest.FixtureRequest) -> Checkpoint:
     return train(make_episodes(), RECIPES[request.param])
 
 
-def test_weights_are_those_that_values_are_mixed_by() -> None:
+def test_attention_weights_reproduce_the_layer_output() -> None:
     torch.manual_seed(0)
     attention = Attention(TransformerConfig(heads=2, width=16)).eval()
     queries, tokens = torch.randn(3, 4, 16), torch.randn(3, 6, 16)
@@ -61,7 +61,7 @@ def test_weights_are_those_that_values_are_mixed_by() -> None:
     torch.testing.assert_close(mixed, attention(queries, tokens, mask), atol=EXACT, rtol=EXACT)
 
 
-def test_maps_have_a_row_for_each_decision_and_look_only_where_they_may(trained: Checkpoint) -> None:
+def test_maps_have_a_row_per_query_and_respect_the_mask(trained: Checkpoint) -> None:
     windows = rollout_windows(trained, episodes=4, seed=0)
     maps = attention_maps(trained.model, windows)
     shape = trained.recipe.model.transformer  # type: ignore[union-attr]
@@ -78,8 +78,8 @@ def test_maps_have_a_row_for_each_decision_and_look_only_where_they_may(trained:
     assert dict(shares(maps.uniform, maps)).keys() == dict(shares(maps.weights, maps)).keys()
 
 
-def test_a_plan_is_shown_in_the_order_of_time() -> None:
-    """Beside the same model on tokens that were never turned."""
+def test_energy_maps_are_in_temporal_order() -> None:
+    """Compared with the same model on tokens in temporal order."""
     checkpoint = train(make_episodes(), RECIPES["energy"])
     model = checkpoint.model.eval()
     assert isinstance(model, EnergyModel)
@@ -98,8 +98,8 @@ def test_a_plan_is_shown_in_the_order_of_time() -> None:
             hidden = block(hidden, everyone)
 
 
-def test_measures_of_a_map_that_is_known() -> None:
-    """Two decisions over tokens of steps 0, 0, 1: one looks at the first token alone, one at all alike."""
+def test_measures_of_a_known_map() -> None:
+    """Two queries over tokens of steps 0, 0, 1: one attends to the first token only, one uniformly."""
     third = 1.0 / 3.0
     maps = AttentionMaps(
         torch.tensor([[1.0, 0.0, 0.0], [third, third, third]])[None, None, None],
@@ -119,7 +119,7 @@ def test_measures_of_a_map_that_is_known() -> None:
     assert even[SPREAD] == pytest.approx(1.0)
 
 
-def test_untrained_models_are_their_own_beginning(trained: Checkpoint) -> None:
+def test_untrained_recreates_the_initial_model(trained: Checkpoint) -> None:
     begun, again, model = untrained(trained), untrained(trained), trained.model
     same = [torch.equal(one, model.get_parameter(name)) for name, one in begun.named_parameters()]
     assert not all(same)

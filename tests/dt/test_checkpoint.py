@@ -43,7 +43,7 @@ def assert_same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> No
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_everything_comes_back(trained: Checkpoint, saved: Path) -> None:
+def test_save_and_load_round_trip(trained: Checkpoint, saved: Path) -> None:
     assert sorted(path.name for path in saved.parent.rglob("*")) == sorted((*FILES, "run"))
     loaded = checkpoints.load(saved)
     for name in ("recipe", "source", "normalization", "step"):
@@ -100,7 +100,7 @@ def _leaves(values: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path]
 
 
-def test_no_value_of_another_type_is_taken(saved: Path) -> None:
+def test_values_of_another_type_are_rejected(saved: Path) -> None:
     description = json.loads((saved / "config.json").read_text())
     places = _leaves(description)
     assert len(places) > 30
@@ -122,7 +122,7 @@ def test_weights_of_another_shape_are_refused(saved: Path) -> None:
         checkpoints.load(saved)
 
 
-def test_foreign_things_are_refused_and_never_destroyed(trained: Checkpoint, tmp_path: Path) -> None:
+def test_other_files_and_folders_are_rejected_and_kept(trained: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Expected a checkpoint in"):
         checkpoints.load(tmp_path / "nowhere")
     folder, file = tmp_path / "photos", tmp_path / "file"
@@ -148,7 +148,7 @@ def test_foreign_things_are_refused_and_never_destroyed(trained: Checkpoint, tmp
 
 @pytest.mark.skipif(os.name != "posix", reason="files are limited as on POSIX systems")
 @pytest.mark.parametrize("trained", ["decision"], indirect=True)
-def test_a_full_disk_leaves_the_old_checkpoint_and_nothing_else(trained: Checkpoint, saved: Path) -> None:
+def test_a_full_disk_keeps_the_old_checkpoint_and_no_partial_file(trained: Checkpoint, saved: Path) -> None:
     import resource
 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -185,7 +185,7 @@ def crash_at(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("trained", ["bc"], indirect=True)
-def test_wherever_a_replacement_dies_a_whole_checkpoint_is_left(trained: Checkpoint, tmp_path: Path) -> None:
+def test_an_interrupted_replacement_leaves_a_complete_checkpoint(trained: Checkpoint, tmp_path: Path) -> None:
     path, deaths = tmp_path / "run", 0
     checkpoints.save(path, trained)
     for call in range(1_000):
@@ -219,7 +219,7 @@ for step in range(3, 1_000_000):
 
 
 @pytest.mark.parametrize("trained", ["decision"], indirect=True)
-def test_a_killed_process_leaves_a_whole_checkpoint(saved: Path) -> None:
+def test_a_killed_process_leaves_a_complete_checkpoint(saved: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", SAVE_FOREVER, str(saved)])
     try:
         deadline = time.monotonic() + 60
@@ -238,7 +238,7 @@ def _step(path: Path) -> int:
         return 0
 
 
-def test_settings_too_deep_to_walk_through_are_refused(saved: Path) -> None:
+def test_deeply_nested_json_is_rejected(saved: Path) -> None:
     (saved / CONFIG).write_text("[" * 100_000 + "]" * 100_000)
     for read in (checkpoints.load, hub.read_config):
         with pytest.raises(InputError, match=r"nested too deep|nested deeper than"):

@@ -48,7 +48,7 @@ def test_train_then_evaluate(medium_file: Path, tmp_path: Path) -> None:
     assert f"{report['results'][0]['score']:.1f}" in output
 
 
-def test_curves_and_plots_show_what_was_done(medium_file: Path, tmp_path: Path) -> None:
+def test_learning_curves_and_plots_are_written(medium_file: Path, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     out, curves, plot = tmp_path / "run", tmp_path / "curves", tmp_path / "sweep.png"
@@ -70,7 +70,7 @@ def test_curves_and_plots_show_what_was_done(medium_file: Path, tmp_path: Path) 
     )
 
 
-def test_a_checkpoint_is_a_policy_for_data_sets(medium_file: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_is_a_policy_for_build(medium_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert run("train", medium_file, "--size", "sliding", "--steps", 2, "--out", out)[0] == 0
     policy = f"dt.policy:load({str(out)!r}, score=50)"
@@ -92,7 +92,7 @@ def test_a_checkpoint_is_a_policy_for_data_sets(medium_file: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_model_becomes_an_onnx_file(medium_file: Path, tmp_path: Path) -> None:
+def test_export_to_onnx(medium_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert run("train", medium_file, "--steps", 2, "--out", out)[0] == 0
     _exported(out, "onnx", f"{out}.onnx")
@@ -106,7 +106,7 @@ def _exported(checkpoint: Path, to: str, path: str) -> None:
     assert (code, errors) == (BAD_INPUT, f"error: '{path}' exists; remove it, or choose another --out.\n")
 
 
-def test_a_model_goes_to_other_programs_and_comes_back(medium_file: Path, tmp_path: Path) -> None:
+def test_export_and_import_round_trip(medium_file: Path, tmp_path: Path) -> None:
     out, back = tmp_path / "run", tmp_path / "back"
     assert run("train", medium_file, "--steps", 2, "--out", out)[0] == 0
     _exported(out, "hugging-face", f"{out}-hf")
@@ -124,14 +124,16 @@ def test_a_model_goes_to_other_programs_and_comes_back(medium_file: Path, tmp_pa
 
 
 @pytest.mark.filterwarnings("ignore")  # of transformers
-def test_the_folder_one_is_in_is_exported_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exporting_the_working_directory_writes_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     train(make_episodes(), small_recipe(steps=1), tmp_path / "run")
     monkeypatch.chdir(tmp_path / "run")
     export_command(Path(), "hugging-face", None)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["run", "run-hf"]
 
 
-def test_a_model_of_other_environments(tmp_path: Path) -> None:
+def test_a_model_of_a_gymnasium_environment(tmp_path: Path) -> None:
     path = build_dataset("Pendulum-v1", policy="random", steps=400, out=tmp_path)
     assert run("train", path, "--steps", 2, "--out", tmp_path / "run")[0] == 0
     code, output, errors = run("evaluate", tmp_path / "run", "--target", -200, "--episodes", 2, "--json")
@@ -163,7 +165,7 @@ def test_bad_input_ends_with_one_line(arguments: tuple[str, ...], message: str) 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as on POSIX systems")
-def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(medium_file: Path, tmp_path: Path) -> None:
+def test_ctrl_c_saves_a_checkpoint_to_resume_from(medium_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     training = Command(
         "dt.train", medium_file, "--steps", 1_000_000, "--save-every", 5, "--out", out, "--quiet"

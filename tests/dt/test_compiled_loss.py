@@ -1,4 +1,4 @@
-"""A compiled loss trains the same model; what cannot be compiled is told in one line."""
+"""A compiled loss trains the same model; compile errors print one line."""
 
 import shutil
 from dataclasses import replace
@@ -44,12 +44,12 @@ def _without_dropout(recipe: Recipe) -> Recipe:
     return replace(recipe, model=replace(recipe.model, transformer=shape))
 
 
-def test_processors_compile_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compilation_on_a_cpu_is_opt_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda *_, **__: pytest.fail("compiled"))
     assert len(_losses(small_recipe(steps=2), None, monkeypatch)) == 2
 
 
-def test_what_cannot_be_compiled_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_compile_errors_name_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Expected a compilable model, got iql; leave out --compile"):
         train(make_episodes(), small_recipe("iql"), tmp_path / "run", compiled=True)
 

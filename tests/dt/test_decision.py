@@ -73,20 +73,18 @@ def sees_the_future(model: DecisionTransformer, continuous: bool, padding: int) 
 @pytest.mark.parametrize("padding", [0, 2])
 @pytest.mark.parametrize("continuous", [True, False])
 @variants
-def test_predictions_are_causal_to_the_last_bit(
-    config: DecisionConfig, continuous: bool, padding: int
-) -> None:
+def test_predictions_are_causal_bit_for_bit(config: DecisionConfig, continuous: bool, padding: int) -> None:
     assert not sees_the_future(make_model(continuous, config), continuous, padding)
 
 
 def shifted_mask(valid: Tensor, *arguments: Any) -> Tensor:
-    """The mistake of one token: each query also sees the key after it."""
+    """Off-by-one mask: each query also attends to the next key."""
     mask = causal_mask(valid, *arguments)
     return mask | torch.roll(mask, -1, dims=2)
 
 
 def no_mask(valid: Tensor, *arguments: Any) -> Tensor:
-    """Everyone sees everyone, as in an encoder."""
+    """Bidirectional mask, as in an encoder."""
     return torch.ones_like(causal_mask(valid))
 
 
@@ -100,7 +98,7 @@ def test_the_causality_check_finds_a_planted_leak(
 
 
 @pytest.mark.parametrize("continuous", [True, False])
-def test_a_sum_with_its_own_action_and_no_mask_reads_its_target(
+def test_summed_tokens_without_a_causal_mask_leak_the_target(
     continuous: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As some wire it: tokens hold their own actions, and the encoder lets them look ahead.
@@ -140,7 +138,7 @@ def test_each_prediction_depends_on_everything_before_it(config: DecisionConfig,
         assert (predictions(model, changed)[:, -1] != before[:, -1]).any(), name
 
 
-def test_sliding_attention_looks_back_as_far_as_it_says() -> None:
+def test_receptive_field_of_sliding_window_attention() -> None:
     """With 3 layers and a window of 2 steps, 3 further steps."""
     model, batch, other = make_model(True, VARIANTS[2]), random_batch(True), random_batch(True, seed=1)
     assert model.context == 4
@@ -153,8 +151,8 @@ def test_sliding_attention_looks_back_as_far_as_it_says() -> None:
 
 @pytest.mark.parametrize("continuous", [True, False])
 @pytest.mark.parametrize("config", [VARIANTS[2], VARIANTS[4]], ids=["interleaved", "summed"])
-def test_a_stream_acts_as_on_the_whole_history(config: DecisionConfig, continuous: bool) -> None:
-    """Over several turns of the ring, and on just the context as well."""
+def test_the_key_value_cache_equals_the_whole_history(config: DecisionConfig, continuous: bool) -> None:
+    """Over several cycles of the ring buffer, and within one context."""
     model, steps = make_model(continuous, config), 4 * CONTEXT
     parts = [random_batch(continuous, seed=seed) for seed in range(4)]
     whole = Batch(*(torch.cat(fields, dim=1) for fields in zip(*parts, strict=True)))
@@ -170,7 +168,7 @@ def test_a_stream_acts_as_on_the_whole_history(config: DecisionConfig, continuou
             torch.testing.assert_close(model.act(history), acted, atol=1e-6, rtol=0)
 
 
-def test_only_sliding_attention_streams() -> None:
+def test_only_sliding_window_attention_uses_the_cache() -> None:
     for model in (make_model(True), BehaviorCloning(CloningConfig((8,)), make_spaces(True))):
         assert isinstance(model.stream(1, torch.Generator()), History)
 
@@ -199,7 +197,7 @@ def test_reading_some_tokens_equals_reading_all(config: DecisionConfig) -> None:
     torch.testing.assert_close(model.act(batch), torch.tanh(model.head.linear(every[:, -1])))
 
 
-def test_the_head_counts_only_valid_steps() -> None:
+def test_the_action_loss_ignores_padding() -> None:
     features, valid = torch.randn(2, 3, 8), torch.tensor([[0, 1, 1], [0, 0, 1]], dtype=torch.bool)
     head = ActionHead(8, make_spaces(True))
     actions = torch.rand(2, 3, 1)
@@ -212,7 +210,7 @@ def test_the_head_counts_only_valid_steps() -> None:
     assert torch.equal(head.decide(features[:, 0]), head(features[:, 0]).argmax(dim=1))
 
 
-def test_cloning_sees_only_the_current_observation() -> None:
+def test_behavior_cloning_uses_only_the_current_observation() -> None:
     model = BehaviorCloning(CloningConfig((8, 8)), make_spaces(True))
     batch, other = random_batch(True), random_batch(True, seed=1)
     history = other._replace(observations=replaced(other.observations, batch.observations, slice(-1, None)))
@@ -230,7 +228,7 @@ def test_cloning_sees_only_the_current_observation() -> None:
         {"dropout": 1.0},
     ],
 )
-def test_impossible_transformers_are_refused(wrong: dict[str, object]) -> None:
+def test_invalid_transformer_configs_are_rejected(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError):
         TransformerConfig(**wrong)  # type: ignore[arg-type]
     with pytest.raises(InputError):

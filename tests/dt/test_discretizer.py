@@ -1,4 +1,4 @@
-"""Numbers become tokens and come back as near as their bins are wide."""
+"""Discretization round trips within the bin width."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def fitted(binning: str) -> Discretizer:
 
 
 @pytest.mark.parametrize("binning", [QUANTILE, UNIFORM])
-def test_tokens_come_back_as_themselves(binning: str) -> None:
+def test_decoding_then_encoding_is_the_identity(binning: str) -> None:
     discretizer = fitted(binning)
     every = torch.arange(BINS)[:, None].expand(BINS, DATA.shape[1])
     again = discretizer.encode(discretizer.decode(every))
@@ -36,7 +36,7 @@ def test_tokens_come_back_as_themselves(binning: str) -> None:
 
 
 @pytest.mark.parametrize("binning", [QUANTILE, UNIFORM])
-def test_numbers_come_back_as_near_as_bins_are_wide(binning: str) -> None:
+def test_round_trip_error_is_at_most_the_bin_width(binning: str) -> None:
     discretizer = fitted(binning)
     numbers = torch.as_tensor(DATA)
     tokens = discretizer.encode(numbers)
@@ -52,7 +52,7 @@ def test_numbers_come_back_as_near_as_bins_are_wide(binning: str) -> None:
     assert discretizer.used.sum(dim=1)[1:3].tolist() == [1, 3]
 
 
-def test_quantiles_hold_equally_many_and_even_bins_are_equally_wide() -> None:
+def test_quantile_bins_have_equal_counts_and_uniform_bins_equal_width() -> None:
     tokens = fitted(QUANTILE).encode(torch.as_tensor(DATA))[:, 0]
     counts = torch.bincount(tokens, minlength=BINS)
     assert counts.min() >= 5_000 // BINS - 2
@@ -61,7 +61,7 @@ def test_quantiles_hold_equally_many_and_even_bins_are_equally_wide() -> None:
     torch.testing.assert_close(widths, widths[:1].expand_as(widths), atol=1e-4, rtol=0)
 
 
-def test_values_at_the_ends_stay_there() -> None:
+def test_repeated_extreme_values_keep_their_bins() -> None:
     """Of a dimension whose ends many data share, as those of clipped actions are."""
     discretizer = fitted(QUANTILE)
     ends = torch.full((2, 5), 0.5)
@@ -70,14 +70,14 @@ def test_values_at_the_ends_stay_there() -> None:
     torch.testing.assert_close(again, torch.tensor([-0.5, 0.5]), atol=0.03, rtol=0)
 
 
-def test_what_lies_beyond_the_data_is_at_its_ends() -> None:
+def test_out_of_range_values_map_to_the_outer_bins() -> None:
     discretizer = fitted(QUANTILE)
     far = discretizer.encode(torch.tensor([[-1e9] * 5, [1e9] * 5]))
     assert far[0].tolist() == [0] * 5
     assert far[1].tolist() == (discretizer.used.sum(dim=1) - 1).tolist()
 
 
-def test_some_dimensions_alone() -> None:
+def test_encoding_a_subset_of_dimensions() -> None:
     discretizer = fitted(QUANTILE)
     numbers = torch.as_tensor(DATA[:7])
     tokens = discretizer.encode(numbers)
@@ -86,7 +86,7 @@ def test_some_dimensions_alone() -> None:
     assert torch.equal(discretizer.decode(part, first=2)[:, 0], discretizer.decode(tokens)[:, 2:4])
 
 
-def test_impossible_settings_are_told() -> None:
+def test_invalid_settings_are_rejected() -> None:
     with pytest.raises(InputError, match="at least 2 bins, got 1"):
         Discretizer(3, 1)
     with pytest.raises(InputError, match="Unknown binning 'odd'; choose from quantile, uniform"):

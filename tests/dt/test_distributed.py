@@ -1,4 +1,4 @@
-"""Several processes train the model that one would."""
+"""Data-parallel training equals training by one process."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def _losses(processes: int, out: Path, steps: int, dropout: float) -> list[list[
     return told
 
 
-def test_two_processes_have_the_losses_of_one(tmp_path: Path) -> None:
+def test_two_processes_match_the_losses_of_one(tmp_path: Path) -> None:
     """Windows are padded differently, so that a mean of means would differ."""
     found = {}
     for processes in (1, 2):
@@ -64,7 +64,7 @@ def test_two_processes_have_the_losses_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_go_on_as_if_they_had_not_stopped(tmp_path: Path) -> None:
+def test_two_processes_resume_bit_for_bit(tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for out in (whole, parts):
         out.mkdir()
@@ -75,7 +75,7 @@ def test_two_processes_go_on_as_if_they_had_not_stopped(tmp_path: Path) -> None:
     assert weights[0] == weights[1]
 
 
-def test_every_process_and_step_has_dropout_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dropout_differs_per_process_and_step(monkeypatch: pytest.MonkeyPatch) -> None:
     episodes = make_episodes()
     recipe, source = small_recipe(), describe(episodes)
     found: list[list[int]] = []
@@ -92,7 +92,7 @@ def test_every_process_and_step_has_dropout_of_its_own(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("kind", ["decision", "reinformer", "trajectory", "energy", "bc"])
-def test_losses_of_shares_add_up_to_that_of_the_batch(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shard_losses_sum_to_the_batch_loss(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     episodes, recipe = make_episodes(), small_recipe(kind)
     source = describe(episodes)
     model = create(recipe.kind, recipe.model, source.spaces).eval()
@@ -114,7 +114,7 @@ def test_losses_of_shares_add_up_to_that_of_the_batch(kind: str, monkeypatch: py
     assert total == pytest.approx(float(whole), rel=1e-5)
 
 
-def test_shares_of_a_batch_are_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shards_partition_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     batch = random_batch(True, windows=5, padding=2)
     batch.valid.data = torch.arange(25).reshape(5, 5) % 3 != 0
     assert distributed.local_shard(batch) == (batch, 1.0)
@@ -134,7 +134,7 @@ def test_shares_of_a_batch_are_all_of_it(monkeypatch: pytest.MonkeyPatch) -> Non
         distributed.local_shard(TransitionBatch(*[torch.zeros(1)] * 5))
 
 
-def test_the_command_saves_and_speaks_once(medium_file: Path, tmp_path: Path) -> None:
+def test_only_rank_0_saves_and_prints(medium_file: Path, tmp_path: Path) -> None:
     arguments = ("-m", "dt.train", medium_file, "--steps", 3, "--out", tmp_path / "run", "--quiet")
     ran = _torchrun(2, *arguments)
     assert ran.returncode == 0, ran.stderr

@@ -55,7 +55,7 @@ def assert_same(first: Checkpoint, second: Checkpoint) -> None:
 
 @pytest.mark.parametrize("share", [1.0, 0.1])
 @pytest.mark.parametrize("kind", KINDS)
-def test_training_takes_nothing_from_episodes_that_collection_cut(kind: str, share: float) -> None:
+def test_training_ignores_episodes_cut_by_the_end_of_collection(kind: str, share: float) -> None:
     data, chosen = with_cuts(), small_recipe(kind, steps=3, best_share=share)
     assert_same(train(data, chosen), train(data.filter(data.complete), chosen))
 

@@ -1,4 +1,4 @@
-"""The energy of a plan is what its actions say of each other, and refinement makes it fall."""
+"""Energies of plans equal their formula, and refinement lowers them."""
 
 from dataclasses import replace
 from itertools import pairwise, product
@@ -61,7 +61,7 @@ def _one_by_one(model: EnergyModel, observation: Tensor, plan: Tensor, known: Te
 
 
 @pytest.mark.parametrize("env_id", ENVS)
-def test_all_places_in_one_batch_give_the_energy_of_one_after_another(env_id: str) -> None:
+def test_batched_energy_equals_sequential_energy(env_id: str) -> None:
     model, windows, episodes = make_model(env_id)
     ends = torch.tensor([0, 40, episodes.offsets[1] - 2])  # the last one reaches over the end of an episode
     batch = left_aligned(windows.at(ends))
@@ -76,7 +76,7 @@ def test_all_places_in_one_batch_give_the_energy_of_one_after_another(env_id: st
     torch.testing.assert_close(model.loss(windows.at(ends)), expected.sum() / 10, atol=EXACT, rtol=EXACT)
 
 
-def test_several_components_are_tokens_of_their_own() -> None:
+def test_each_action_component_has_its_own_token() -> None:
     torch.manual_seed(0)
     model = EnergyModel(CONFIG, Spaces(3, 2, True, 10, (-1.0, -1.0), (1.0, 1.0))).eval()
     model.discretizer.fit(np.random.default_rng(0).normal(size=(200, 2)))
@@ -89,7 +89,7 @@ def test_several_components_are_tokens_of_their_own() -> None:
     torch.testing.assert_close(model.energies(observations, plans).detach(), expected, atol=EXACT, rtol=EXACT)
 
 
-def test_nothing_is_read_from_the_action_that_is_predicted() -> None:
+def test_the_predicted_action_is_masked() -> None:
     model, windows, _ = make_model()
     batch = windows.at(torch.tensor([0]))
     observation, plans = batch.observations[:, 0], model.tokens(batch.actions)
@@ -102,7 +102,7 @@ def test_nothing_is_read_from_the_action_that_is_predicted() -> None:
         assert same.tolist() == [other == place for other in range(model.size)]
 
 
-def test_padding_goes_behind_and_is_not_seen() -> None:
+def test_padding_is_moved_to_the_end_and_masked() -> None:
     model, windows, episodes = make_model()
     start = int(episodes.offsets[1]) - 2
     batch = windows.at(torch.tensor([start]))
@@ -116,7 +116,7 @@ def test_padding_goes_behind_and_is_not_seen() -> None:
     assert torch.equal(model.loss(batch), before)
 
 
-def test_descent_never_climbs_and_ends_where_no_single_change_helps() -> None:
+def test_descent_is_monotone_and_ends_in_a_local_minimum() -> None:
     model, windows, _ = make_model()
     observations = windows.at(torch.arange(0, 800, 100)).observations[:, 0]
     descent = RefinementConfig(iterations=60, descend=True)
@@ -132,7 +132,7 @@ def test_descent_never_climbs_and_ends_where_no_single_change_helps() -> None:
             assert (model.energies(observations, changed).sum(dim=1) >= energies[-1] - EXACT).all()
 
 
-def test_each_iteration_makes_one_action_the_likeliest_beside_the_others() -> None:
+def test_each_iteration_maximizes_one_conditional_probability() -> None:
     model, windows, _ = make_model()
     observations = windows.at(torch.arange(0, 800, 100)).observations[:, 0]
     plans = list(refine(model, observations, RefinementConfig(10), torch.Generator().manual_seed(0)))
@@ -169,7 +169,7 @@ def test_plans_of_the_data_have_lower_energy_than_random_ones(trained: tuple[Ene
 
 
 @torch.no_grad()
-def test_refined_plans_come_close_to_the_best_of_all(trained: tuple[EnergyModel, Windows]) -> None:
+def test_refined_plans_are_near_the_exhaustive_optimum(trained: tuple[EnergyModel, Windows]) -> None:
     model, windows = trained
     observations = windows.sample(8, torch.Generator().manual_seed(3)).observations[:, -1]
     every = torch.tensor(list(product(range(model.bins), repeat=model.size)))
@@ -183,7 +183,7 @@ def test_refined_plans_come_close_to_the_best_of_all(trained: tuple[EnergyModel,
     assert last - best.mean() < 0.5 * (first - best.mean())
 
 
-def test_continuous_actions_are_cut_evenly() -> None:
+def test_continuous_actions_have_uniform_bins() -> None:
     """So that the likeliest bin is where actions are densest."""
     model, *_ = make_model()
     widths = model.discretizer.edges[0].diff()
@@ -192,7 +192,7 @@ def test_continuous_actions_are_cut_evenly() -> None:
 
 @pytest.mark.parametrize("env_id", ENVS)
 @pytest.mark.parametrize("executed", [1, 3])
-def test_so_many_steps_of_a_plan_are_done(env_id: str, executed: int) -> None:
+def test_the_executed_number_of_steps_is_taken_before_replanning(env_id: str, executed: int) -> None:
     model, windows, _ = make_model(env_id, replace(CONFIG, refinement=RefinementConfig(5, executed)))
     observations = windows.at(torch.arange(0, 70, 10)).observations[:, 0]  # (7, obs)
     stream = model.stream(2, torch.Generator().manual_seed(0))
@@ -207,7 +207,7 @@ def test_so_many_steps_of_a_plan_are_done(env_id: str, executed: int) -> None:
 
 
 @pytest.mark.parametrize("env_id", ENVS)
-def test_an_energy_model_acts_in_episodes_as_its_seed_says(env_id: str) -> None:
+def test_energy_rollouts_are_reproducible_by_seed(env_id: str) -> None:
     checkpoint = train(make_episodes(env_id), small_recipe("energy", steps=3))
     first, again = (play(CartPole.from_id(env_id), load(checkpoint), 3, seed=0) for _ in range(2))
     assert np.array_equal(first.actions, again.actions)
@@ -215,7 +215,7 @@ def test_an_energy_model_acts_in_episodes_as_its_seed_says(env_id: str) -> None:
     assert set(first.actions.ravel().tolist()) <= set(checkpoint.model.discretizer.values[0].tolist())
 
 
-def test_impossible_settings_are_told() -> None:
+def test_invalid_settings_are_rejected() -> None:
     with pytest.raises(InputError, match="at most 4 steps of a plan, its horizon, got 5"):
         replace(CONFIG, refinement=RefinementConfig(executed=5))
     with pytest.raises(InputError, match="executed of at least 1, got 6 and 0"):

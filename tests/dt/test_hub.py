@@ -1,4 +1,4 @@
-"""Models are fetched from a hub by their names."""
+"""Models are downloaded from the Hub by name."""
 
 import json
 import subprocess
@@ -82,7 +82,7 @@ for name in sys.argv[1:]:
 """
 
 
-def test_names_on_the_hub_are_fetched(hub: str, tmp_path: Path) -> None:
+def test_hub_models_are_downloaded(hub: str, tmp_path: Path) -> None:
     def said(address: str, *names: str) -> list[str]:
         environment = {
             "HF_ENDPOINT": address,

@@ -1,4 +1,4 @@
-"""What other programs make of our models, and we of theirs, is the same."""
+"""Export and import of Decision Transformers preserve predictions."""
 
 import json
 import pickle
@@ -73,7 +73,7 @@ def _our_actions(model: Any, batch: Batch) -> Tensor:
         return torch.as_tensor(model.head(model.features(batch)))
 
 
-def test_weights_are_turned_without_a_warning(trained: Checkpoint) -> None:
+def test_weights_are_converted_without_warnings(trained: Checkpoint) -> None:
     assert isinstance(trained.model, DecisionTransformer)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -84,7 +84,7 @@ def test_weights_are_turned_without_a_warning(trained: Checkpoint) -> None:
 
 @pytest.mark.parametrize("padding", [0, 2])
 @pytest.mark.parametrize("activation", ["relu", "gelu", "gelu_new"])
-def test_transformers_opens_what_we_save(activation: str, padding: int, tmp_path: Path) -> None:
+def test_transformers_loads_exported_models(activation: str, padding: int, tmp_path: Path) -> None:
     from transformers import DecisionTransformerModel
 
     shape = TransformerConfig(layers=2, heads=2, width=16, activation=activation)
@@ -99,7 +99,7 @@ def test_transformers_opens_what_we_save(activation: str, padding: int, tmp_path
     torch.testing.assert_close(ours[:, padding:], others[:, padding:], atol=1e-5, rtol=0)
 
 
-def test_what_we_save_comes_back(trained: Checkpoint, tmp_path: Path) -> None:
+def test_export_round_trip(trained: Checkpoint, tmp_path: Path) -> None:
     hugging_face.save(trained, tmp_path)
     back = hugging_face.load(tmp_path)
     assert (back.source, back.normalization) == (trained.source, trained.normalization)
@@ -128,9 +128,7 @@ def _told(card: Path, name: str) -> Tensor:
     return torch.tensor(json.loads(found[1]))
 
 
-def test_a_card_tells_how_to_act_where_actions_are_not_between_1_and_minus_1(
-    pendulum: Checkpoint, tmp_path: Path
-) -> None:
+def test_the_model_card_documents_action_normalization(pendulum: Checkpoint, tmp_path: Path) -> None:
     from transformers import DecisionTransformerModel
 
     hugging_face.save(pendulum, tmp_path)
@@ -150,7 +148,7 @@ def test_a_card_tells_how_to_act_where_actions_are_not_between_1_and_minus_1(
     assert np.abs(actions).min() > 1e-3
 
 
-def test_actions_of_others_are_raw(tmp_path: Path) -> None:
+def test_imported_models_use_raw_actions(tmp_path: Path) -> None:
     theirs = _theirs(state_dim=3, max_ep_len=200)
     loaded = hugging_face.load(
         _saved(tmp_path, theirs, card=CARD.replace("1e-2, ", "").replace("0.125, ", "")), "Pendulum-v1"
@@ -172,7 +170,7 @@ def _saved(folder: Path, theirs: Any, pickled: bool = False, card: str = CARD) -
 
 
 @pytest.mark.parametrize("pickled", [False, True])
-def test_we_open_what_transformers_saves(pickled: bool, tmp_path: Path) -> None:
+def test_transformers_checkpoints_are_imported(pickled: bool, tmp_path: Path) -> None:
     theirs = _theirs()
     loaded = hugging_face.load(_saved(tmp_path, theirs, pickled), CONTINUOUS)
     batch = random_batch(True)
@@ -199,7 +197,7 @@ class Dangerous:
         return subprocess.check_output, (["touch", "ran"],)
 
 
-def test_what_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mismatched_checkpoints_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     good = _saved(tmp_path / "good", _theirs())
     # file -> what it holds instead, None for nothing, and what is said of that
@@ -234,7 +232,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not (tmp_path / "ran").exists()
 
 
-def test_nothing_is_written_over_and_nothing_half_written_stays(
+def test_export_never_overwrites_and_removes_partial_files(
     trained: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = tmp_path / "full"
@@ -266,7 +264,7 @@ def _of_spaces(own: Any, **changes: Any) -> Any:
     ],
     ids=["list", "context", "mean", "source", "observations", "steps", "choices", "actions"],
 )
-def test_a_damaged_part_of_our_own_is_told(damage: Any, trained: Checkpoint, tmp_path: Path) -> None:
+def test_corrupt_metadata_is_reported(damage: Any, trained: Checkpoint, tmp_path: Path) -> None:
     hugging_face.save(trained, tmp_path / "run")
     config = tmp_path / "run" / "config.json"
     told = json.loads(config.read_text())
@@ -284,7 +282,7 @@ def test_a_damaged_part_of_our_own_is_told(damage: Any, trained: Checkpoint, tmp
     ],
     ids=["sliding", "summed", "post"],
 )
-def test_what_transformers_has_not_is_refused(config: DecisionConfig, tmp_path: Path) -> None:
+def test_unsupported_models_are_rejected(config: DecisionConfig, tmp_path: Path) -> None:
     recipe = small_recipe(steps=1)
     for env_id, other in ((CONTINUOUS, Recipe("decision", config, recipe.train)), (DISCRETE, recipe)):
         with pytest.raises(InputError, match="as transformers supports"):
@@ -293,6 +291,6 @@ def test_what_transformers_has_not_is_refused(config: DecisionConfig, tmp_path: 
 
 
 @pytest.mark.parametrize("scale", [0.0, -5.0, float("nan"), float("inf")])
-def test_return_scales_that_are_none_are_refused(scale: float, tmp_path: Path) -> None:
+def test_invalid_return_scales_are_rejected(scale: float, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"Expected a return scale above 0, got {scale}"):
         hugging_face.load(tmp_path, CONTINUOUS, scale)

@@ -1,4 +1,4 @@
-"""A model as ONNX acts as it does here."""
+"""ONNX export preserves actions."""
 
 import logging
 from dataclasses import replace
@@ -20,7 +20,7 @@ from tests.support.small_models import CONTINUOUS, DISCRETE, make_episodes, smal
 pytestmark = pytest.mark.filterwarnings("ignore")  # of ONNX and what it imports
 
 
-def test_onnx_has_no_place_for_plans(tmp_path: Path) -> None:
+def test_planners_cannot_be_exported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="got trajectory, a planner; planners cannot be exported"):
         onnx.save(train(make_episodes(), small_recipe("trajectory", steps=1)), tmp_path / "model.onnx")
 
@@ -39,7 +39,7 @@ def _padded(array: np.ndarray, steps: int) -> np.ndarray:
     ],
     ids=["continuous", "discrete and sliding", "reinformer"],
 )
-def test_onnx_acts_as_we_do(
+def test_onnx_actions_match(
     env_id: str,
     kind: str,
     config: DecisionConfig | None,

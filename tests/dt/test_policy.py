@@ -58,7 +58,7 @@ def actions_of(
     return [policy.act(now, rewards + (reward if step else 0.0)) for step, now in enumerate(observations)]
 
 
-def test_the_wanted_return_falls_by_the_rewards_and_nothing_carries_over() -> None:
+def test_return_to_go_decreases_by_rewards_and_resets() -> None:
     checkpoint = trained_on(CONTINUOUS)
     observations = np.random.default_rng(0).normal(size=(7, 2, 4)).astype(np.float32)
     policy = load(checkpoint, 300.0)
@@ -106,7 +106,7 @@ def test_an_environment_with_other_observations_is_refused() -> None:
         make_backend("Pendulum-v1").play(policy, 2, 0)
 
 
-def test_evaluation_plays_each_target_on_the_same_episodes() -> None:
+def test_evaluation_uses_the_same_start_states_for_all_targets() -> None:
     checkpoint = trained_on(CONTINUOUS)
     targets = default_targets(checkpoint)
     assert (targets[0], targets[-1]) == (checkpoint.source.mean_return, checkpoint.source.max_return)
@@ -123,7 +123,7 @@ def test_evaluation_plays_each_target_on_the_same_episodes() -> None:
         evaluate(checkpoint, [None], seed=-1)
 
 
-def test_where_nobody_measured_references_returns_are_told_alone() -> None:
+def test_scores_are_none_without_reference_returns() -> None:
     """As of others' checkpoints, whose data are not known, in environments that this package has not."""
     checkpoint = trained_on(DISCRETE)
     nowhere = replace(checkpoint.source, env_id="CartPole-v1", mean_return=math.nan, max_return=math.nan)

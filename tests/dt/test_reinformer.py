@@ -1,4 +1,4 @@
-"""A Reinformer wants the highest return that its data reach, and does what leads there."""
+"""A Reinformer predicts a high return-to-go and acts conditioned on it."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ def changed_at(batch: Batch, name: str, step: int) -> Batch:
 
 
 @CONTINUOUS_OR_NOT
-def test_returns_are_read_before_they_are_seen_and_actions_after(continuous: bool) -> None:
+def test_returns_are_predicted_before_they_are_attended_to(continuous: bool) -> None:
     model, batch = make_model(continuous), random_batch(continuous)
     features = model.features(batch)
     returns, actions = features[:, model.tokens.read_returns], features[:, model.tokens.read]
@@ -55,7 +55,7 @@ def test_returns_are_read_before_they_are_seen_and_actions_after(continuous: boo
 
 
 @pytest.mark.parametrize("expectile", [0.5, 0.9, 0.99])
-def test_the_loss_is_least_at_the_expectile(expectile: float) -> None:
+def test_the_loss_is_minimal_at_the_expectile(expectile: float) -> None:
     """One return in ten is 1, the others 0: then τ 0.1 (1 − e) = (1 − τ) 0.9 e."""
     model = make_model(True, replace(CONFIG, expectile=expectile))
     batch = random_batch(True, windows=10)
@@ -71,7 +71,7 @@ def test_the_loss_is_least_at_the_expectile(expectile: float) -> None:
 
 
 @CONTINUOUS_OR_NOT
-def test_it_does_what_leads_to_the_highest_return(continuous: bool) -> None:
+def test_actions_lead_to_the_highest_return(continuous: bool) -> None:
     """Nine times in ten something else is done, which leads to less."""
     torch.manual_seed(0)
     model = Reinformer(replace(CONFIG, context=1), make_spaces(continuous)).train()
@@ -100,7 +100,7 @@ def test_it_does_what_leads_to_the_highest_return(continuous: bool) -> None:
 
 
 @CONTINUOUS_OR_NOT
-def test_predicted_returns_are_its_history_and_wanted_ones_are_not(continuous: bool) -> None:
+def test_history_contains_predicted_returns_not_targets(continuous: bool) -> None:
     model, batch = make_model(continuous), random_batch(continuous)
     stream = model.stream(3, torch.Generator())
     returns = torch.zeros(3, 0)
@@ -117,14 +117,14 @@ def test_predicted_returns_are_its_history_and_wanted_ones_are_not(continuous: b
             batch.actions[:, step] = actions
 
 
-def test_it_learns_where_all_returns_are_zero() -> None:
+def test_training_with_zero_returns() -> None:
     episodes, losses = make_episodes(steps=300), []
     nothing = replace(episodes, rewards=np.zeros_like(episodes.rewards))
     train(nothing, small_recipe("reinformer"), on_progress=lambda step, loss: losses.append(loss))
     assert losses[1] < losses[0] < 10.0
 
 
-def test_padding_does_not_count() -> None:
+def test_padding_is_excluded_from_the_loss() -> None:
     model, batch = make_model(True), random_batch(True, padding=2)
     before = model.loss(batch)
     other = random_batch(True, padding=2, seed=1)
@@ -137,7 +137,7 @@ def test_padding_does_not_count() -> None:
     assert torch.equal(model.loss(mixed), before)
 
 
-def test_impossible_settings_are_told() -> None:
+def test_invalid_settings_are_rejected() -> None:
     with pytest.raises(InputError, match=r"0 < expectile < 1, got 1\.0"):
         ReinformerConfig(expectile=1.0)
     with pytest.raises(InputError, match="at least 1 step, got 0"):

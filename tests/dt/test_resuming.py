@@ -1,4 +1,4 @@
-"""Training into a folder replaces nothing unasked, and goes on only with what is there."""
+"""Resuming: a checkpoint is neither overwritten by default nor resumed with other settings."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +39,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_any_step(tmp_path: Path)
     assert reported == []
 
 
-def test_what_another_process_trains_is_left_alone(tmp_path: Path) -> None:
+def test_a_checkpoint_locked_by_another_process_is_kept(tmp_path: Path) -> None:
     episodes, out = make_episodes(), tmp_path / "run"
     train(episodes, small_recipe(steps=2), out)
     (tmp_path / "link").symlink_to(out)
@@ -54,7 +54,7 @@ def test_what_another_process_trains_is_left_alone(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link", "run"]
 
 
-def test_a_checkpoint_may_be_the_folder_one_is_in_or_behind_a_link(
+def test_a_checkpoint_may_be_the_working_directory_or_a_symlink(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     episodes, run, link = make_episodes(), tmp_path / "run", tmp_path / "link"
@@ -95,7 +95,7 @@ def test_resuming_needs_the_same_data_and_recipe(tmp_path: Path) -> None:
         train(episodes, chosen, resume=True)
 
 
-def test_resuming_tells_settings_of_one_name_apart(tmp_path: Path) -> None:
+def test_resuming_distinguishes_nested_settings(tmp_path: Path) -> None:
     """A plan has a context, and so has the model that makes it."""
     chosen, out = small_recipe("trajectory", steps=2), tmp_path / "run"
     assert isinstance(chosen.model, TrajectoryConfig)

@@ -1,4 +1,4 @@
-"""Training gives the same bits however it is stopped, and learns."""
+"""Training is bit-for-bit resumable, and learns."""
 
 import math
 from dataclasses import replace
@@ -55,7 +55,7 @@ def test_stopping_and_resuming_changes_no_bit(kind: str, dtype: str, schedule: s
     assert_same(straight, checkpoints.load(tmp_path / "run"))
 
 
-def test_more_steps_can_be_asked_for_and_a_finished_run_is_left_alone(tmp_path: Path) -> None:
+def test_a_finished_run_can_be_extended_and_is_otherwise_unchanged(tmp_path: Path) -> None:
     episodes = make_episodes()
     train(episodes, small_recipe(steps=10), tmp_path / "run", save_every=4)
     longer = train(episodes, small_recipe(steps=20), tmp_path / "run", resume=True)
@@ -91,7 +91,7 @@ def test_the_loss_falls(env_id: str, kind: str) -> None:
     assert np.mean(losses[-3:]) < limit
 
 
-def test_a_trajectory_transformer_learns_what_comes_next() -> None:
+def test_a_trajectory_transformer_learns_to_predict() -> None:
     losses: list[float] = []
     recipe = small_recipe("trajectory", steps=150, batch_size=32)
     train(make_episodes(), recipe, on_progress=lambda step, loss: losses.append(loss))
@@ -99,7 +99,7 @@ def test_a_trajectory_transformer_learns_what_comes_next() -> None:
 
 
 @pytest.mark.parametrize("decaying", ["all", "matrices"])
-def test_only_matrices_decay_where_they_alone_are_to(decaying: str) -> None:
+def test_weight_decay_applies_to_the_configured_parameters(decaying: str) -> None:
     """By a rate that is too small for gradients to move anything far."""
 
     def trained(decay: float) -> dict[str, Tensor]:
@@ -116,7 +116,7 @@ def test_only_matrices_decay_where_they_alone_are_to(decaying: str) -> None:
 
 
 @pytest.mark.parametrize("clip", [1e9, 1e-2])
-def test_the_optimizer_is_adam_of_these_betas_on_gradients_of_at_most_this_norm(clip: float) -> None:
+def test_the_optimizer_is_adam_with_configured_betas_and_clipping(clip: float) -> None:
     episodes, betas = make_episodes(steps=300), (0.7, 0.96)
     chosen, source = small_recipe("bc", betas=betas, clip=clip), describe(episodes)
     model = create("bc", chosen.model, source.spaces)
@@ -151,7 +151,7 @@ def test_the_dtype_that_was_used_is_recorded() -> None:
     assert faster_dtype(large, CPU) in (FLOAT32, BFLOAT16)
 
 
-def test_values_are_learned_in_full_precision_unless_told() -> None:
+def test_value_based_methods_default_to_float32() -> None:
     assert {recipe(kind, "tiny").train.dtype for kind in ("iql", "cql", "td3bc")} == {FLOAT32}
     assert recipe("iql", "tiny", dtype=BFLOAT16).train.dtype == BFLOAT16
     assert recipe("decision", "tiny").train.dtype == "auto"
@@ -178,7 +178,7 @@ def test_recipes_are_known_by_name() -> None:
             TrainConfig(**{name: value})  # type: ignore[arg-type]
 
 
-def test_every_recipe_makes_a_model_that_learns_and_comes_back(tmp_path: Path) -> None:
+def test_every_recipe_trains_saves_and_loads(tmp_path: Path) -> None:
     episodes = make_episodes(steps=400)
     for kind, size in RECIPES:
         chosen = replace(RECIPES[kind, size], train=replace(RECIPES[kind, size].train, batch_size=2))
@@ -187,7 +187,7 @@ def test_every_recipe_makes_a_model_that_learns_and_comes_back(tmp_path: Path) -
         assert_same(checkpoints.load(tmp_path / f"{kind}-{size}"), trained)
 
 
-def test_epochs_are_as_many_rows_as_the_data_have() -> None:
+def test_epochs_are_converted_to_gradient_steps() -> None:
     epochs = TrainConfig(epochs=3, batch_size=8)
     assert with_steps(epochs, 801) == replace(epochs, epochs=None, steps=301)
     assert with_steps(TrainConfig(steps=5), 801).steps == 5
@@ -197,7 +197,7 @@ def test_epochs_are_as_many_rows_as_the_data_have() -> None:
     assert (trained.recipe.train.steps, trained.recipe.train.epochs, trained.step) == (steps, None, steps)
 
 
-def test_the_best_episodes_are_as_few_as_hold_their_share() -> None:
+def test_best_selects_the_fewest_episodes_for_its_share() -> None:
     episodes = make_episodes()
     episodes = episodes.filter(episodes.eligible)
     for share in (0.01, 0.1, 0.5, 0.99):
@@ -209,7 +209,7 @@ def test_the_best_episodes_are_as_few_as_hold_their_share() -> None:
     assert len(best(episodes, 1.0, seed=0)) == len(episodes)
 
 
-def test_of_equally_good_episodes_a_lot_decides_and_not_their_place_in_the_file() -> None:
+def test_ties_between_episodes_are_broken_at_random() -> None:
     """As in a mixed file, where a time limit makes the best of every agent equally good."""
     episodes = make_episodes()
     episodes = episodes.filter(episodes.complete)
@@ -220,7 +220,7 @@ def test_of_equally_good_episodes_a_lot_decides_and_not_their_place_in_the_file(
     assert np.array_equal(best(equal, 0.3, 7).observations, best(equal, 0.3, 7).observations)
 
 
-def test_learning_from_the_best_is_learning_from_them_alone() -> None:
+def test_best_share_equals_training_on_the_selected_episodes() -> None:
     episodes = make_episodes()
     share = train(episodes, small_recipe("bc", best_share=0.3))
     alone = train(best(episodes, 0.3, seed=0), small_recipe("bc"))

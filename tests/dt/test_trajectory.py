@@ -1,4 +1,4 @@
-"""A Trajectory Transformer predicts numbers from those before them, and its search finds the best plan."""
+"""A Trajectory Transformer is autoregressive, and its beam search finds the best plan."""
 
 import itertools
 import math
@@ -58,7 +58,7 @@ def test_returns_after_a_step_are_discounted_within_its_episode() -> None:
             assert found[row] == pytest.approx(after @ 0.9 ** np.arange(len(after)))
 
 
-def test_windows_are_steps_of_an_episode_and_then_stop() -> None:
+def test_windows_end_with_stop_tokens_after_termination() -> None:
     model, windows, episodes = make_model()
     normalization = Normalization.of(episodes, model.spaces)
     numbers = torch.as_tensor(step_numbers(episodes, normalization, 0.99, -100.0))
@@ -73,7 +73,7 @@ def test_windows_are_steps_of_an_episode_and_then_stop() -> None:
     assert numbers[fallen, -1] == 0.0
 
 
-def test_what_comes_after_a_time_limit_does_not_count() -> None:
+def test_steps_after_truncation_are_not_valid() -> None:
     model, _, episodes = make_model()
     limited = replace(
         episodes,
@@ -89,7 +89,7 @@ def test_what_comes_after_a_time_limit_does_not_count() -> None:
     assert torch.equal(before, model.loss(TokenBatch(tokens, valid)))
 
 
-def test_errors_in_actions_count_by_their_weight() -> None:
+def test_action_tokens_have_their_loss_weight() -> None:
     model, windows, episodes = make_model(config=replace(CONFIG, action_weight=3.0))
     batch = windows.at(torch.tensor([episodes.steps - 3, 0, 40]))
     batch = batch._replace(valid=batch.valid & (torch.arange(6) < torch.tensor([[2], [6], [6]])))
@@ -104,7 +104,7 @@ def test_errors_in_actions_count_by_their_weight() -> None:
     assert float(model.loss(batch).detach()) == pytest.approx(expected, rel=1e-5)
 
 
-def test_nothing_looks_ahead_and_nobody_looks_at_values() -> None:
+def test_the_mask_is_causal_and_excludes_values() -> None:
     model, windows, _ = make_model()
     tokens = windows.at(torch.tensor([0])).tokens.flatten(1)
     before = model.logits(tokens)
@@ -120,7 +120,7 @@ def test_nothing_looks_ahead_and_nobody_looks_at_values() -> None:
 
 @torch.no_grad()
 def _uncached_worth(model: TrajectoryTransformer, history: Tensor, plan: Tensor, steps: int) -> Tensor:
-    """What a plan (steps, P) promises, each token predicted from all before it, anew."""
+    """Score of a plan (steps, P), with all tokens recomputed."""
     seen, worth = model.spaces.observation_size, torch.zeros(())
     values = model.discretizer.values
     whole = torch.cat([history[0], plan[0, seen:], plan[1:].flatten()])[None]
@@ -135,7 +135,7 @@ def _uncached_worth(model: TrajectoryTransformer, history: Tensor, plan: Tensor,
 
 @pytest.mark.parametrize("env_id", [CONTINUOUS, DISCRETE])
 @pytest.mark.parametrize("steps_before", [0, 2])
-def test_kept_keys_and_values_give_what_computing_anew_gives(env_id: str, steps_before: int) -> None:
+def test_the_key_value_cache_matches_recomputation(env_id: str, steps_before: int) -> None:
     model, windows, _ = make_model(env_id)
     history = windows.at(torch.tensor([0, 40, 200])).tokens.flatten(1)
     history = history[:, : steps_before * model.per_step + model.spaces.observation_size]
@@ -146,7 +146,7 @@ def test_kept_keys_and_values_give_what_computing_anew_gives(env_id: str, steps_
         torch.testing.assert_close(plans.score[episode], anew, atol=EXACT, rtol=EXACT)
 
 
-def test_a_wide_search_finds_the_best_of_all_plans() -> None:
+def test_a_wide_beam_finds_the_optimal_plan() -> None:
     """Beside every sequence of actions, with what the model finds likeliest in between."""
     wide = PlanConfig(horizon=3, beam_width=27, expansions=24, context=0, action_share=None)
     config, missed = TrajectoryConfig(context=3, bins=3, transformer=SHAPE, plan=wide), 0
@@ -174,7 +174,7 @@ def test_a_wide_search_finds_the_best_of_all_plans() -> None:
 
 @torch.no_grad()
 def _exhaustive(model: TrajectoryTransformer, history: Tensor, actions: tuple[int, ...]) -> Tensor:
-    """What the model expects of a sequence of actions."""
+    """Score of a sequence of actions."""
     tokens, seen = history, model.spaces.observation_size
     for step, action in enumerate(actions):
         tokens = torch.cat([tokens, torch.tensor([[action]])], dim=1)
@@ -194,7 +194,7 @@ def test_only_likely_tokens_are_drawn() -> None:
     assert filter_logits(shares.log(), None, 9).isfinite().all()
 
 
-def test_equal_tokens_of_other_dimensions_differ_and_stop_is_the_same_everywhere() -> None:
+def test_embeddings_differ_by_dimension_except_for_stop() -> None:
     model, _, _ = make_model()
     places = model.embed_place[: model.per_step]
     alike = (model.embed(torch.zeros(1, model.per_step, dtype=torch.int64))[0] - places).unique(dim=0)
@@ -204,7 +204,7 @@ def test_equal_tokens_of_other_dimensions_differ_and_stop_is_the_same_everywhere
 
 
 @pytest.mark.parametrize("env_id", [CONTINUOUS, DISCRETE])
-def test_planning_acts_in_episodes_as_its_seed_says(env_id: str) -> None:
+def test_planning_rollouts_are_reproducible_by_seed(env_id: str) -> None:
     checkpoint = train(make_episodes(env_id), small_recipe("trajectory", steps=3))
     first, again, other = (
         play(CartPole.from_id(env_id), load(checkpoint), 3, seed=seed) for seed in (0, 0, 1)
@@ -215,7 +215,7 @@ def test_planning_acts_in_episodes_as_its_seed_says(env_id: str) -> None:
     assert set(first.actions.ravel().tolist()) <= set(values.tolist())
 
 
-def test_impossible_settings_are_told() -> None:
+def test_invalid_settings_are_rejected() -> None:
     with pytest.raises(InputError, match=r"at most 6 steps \(the training window\), got 5 and 3"):
         replace(CONFIG, plan=replace(PLAN, context=5))
     with pytest.raises(InputError, match="beam_width"):
@@ -226,7 +226,7 @@ def test_impossible_settings_are_told() -> None:
         PlanConfig(action_share=1.0)
 
 
-def test_every_choice_needs_a_bin_of_its_own() -> None:
+def test_every_discrete_action_needs_its_own_bin() -> None:
     model, _, episodes = make_model(DISCRETE)
     normalization = Normalization.of(episodes, model.spaces)
     eight, nine = (replace(episodes, actions=np.arange(episodes.steps) % count) for count in (8, 9))

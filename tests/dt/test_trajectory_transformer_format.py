@@ -1,4 +1,4 @@
-"""Trajectory Transformers as transformers once had them give here what they gave there."""
+"""Imported Trajectory Transformers match the published architecture."""
 
 import json
 import math
@@ -116,7 +116,7 @@ def test_predictions_are_those_of_the_published_architecture(pickled: bool, tmp_
         torch.testing.assert_close(ours.logits(tokens), theirs(tokens), atol=EXACT, rtol=EXACT)
 
 
-def test_it_acts_from_the_command_on(medium_file: Path, tmp_path: Path) -> None:
+def test_import_then_evaluate(medium_file: Path, tmp_path: Path) -> None:
     published(tmp_path / "theirs")
     arguments = ("dt.exchange", "import", tmp_path / "theirs", "--out", tmp_path / "ours")
     code, output, errors = Command(*arguments).finish()
@@ -139,7 +139,7 @@ def test_it_acts_from_the_command_on(medium_file: Path, tmp_path: Path) -> None:
         ("decision_transformer", ("--data", "d.hdf5"), "leave out --data."),
     ],
 )
-def test_options_that_say_nothing_to_a_model_are_refused(
+def test_irrelevant_options_are_rejected(
     kind: str, options: tuple[object, ...], message: str, tmp_path: Path
 ) -> None:
     published(tmp_path / "theirs", model_type=kind)
@@ -160,13 +160,13 @@ def test_options_that_say_nothing_to_a_model_are_refused(
         ({"n_head": 5}, "a width divisible by heads"),
     ],
 )
-def test_others_are_told(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_mismatched_configs_are_rejected(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     published(tmp_path, **changes)
     with pytest.raises(InputError, match=message):
         trajectory_transformer.load(str(tmp_path), make_episodes())
 
 
-def test_damage_is_told(tmp_path: Path) -> None:
+def test_corrupt_files_are_rejected(tmp_path: Path) -> None:
     published(tmp_path)
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-10])
@@ -184,7 +184,7 @@ def test_damage_is_told(tmp_path: Path) -> None:
         trajectory_transformer.load(str(tmp_path), make_episodes())
 
 
-def test_models_that_do_not_say_their_returns_are_asked_for_what_their_authors_ask_for() -> None:
+def test_imported_models_use_published_target_returns() -> None:
     checkpoint = train(make_episodes(), small_recipe(steps=1))
     unknown = replace(checkpoint.source, env_id="HalfCheetah-v5", max_return=math.nan)
     assert default_targets(replace(checkpoint, source=unknown)) == [12_000.0, 6_000.0]

@@ -1,4 +1,4 @@
-"""Weights from elsewhere: no truth value that is neither, no model larger than its file, no crash."""
+"""Untrusted weights: Booleans are 0 or 1, no model exceeds its file, no crash."""
 
 import json
 import subprocess
@@ -33,13 +33,13 @@ except InputError as error:
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trained Trajectory Transformer, which has truth values among its buffers."""
+    """A trained Trajectory Transformer, which has Boolean buffers."""
     path = tmp_path_factory.mktemp("models") / "run"
     train(make_episodes(steps=300), small_recipe("trajectory", steps=1), path)
     return path
 
 
-def test_truth_values_of_a_checkpoint_are_0_or_1(saved: Path) -> None:
+def test_booleans_of_a_checkpoint_are_0_or_1(saved: Path) -> None:
     content = (saved / MODEL).read_bytes()
     weights = safetensors.torch.load(content)
     name = next(name for name, weight in weights.items() if weight.dtype == torch.bool)
@@ -87,7 +87,7 @@ def test_a_deep_key_among_pickled_weights_is_refused(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stderr[:8]) == (1, "refused:"), ended
 
 
-def test_truth_values_of_an_attribute_are_0_or_1(medium_file: Path, tmp_path: Path) -> None:
+def test_booleans_of_an_attribute_are_0_or_1(medium_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "set.hdf5"
     path.write_bytes(medium_file.read_bytes())
     with h5py.File(path, "r+") as file:

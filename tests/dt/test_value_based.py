@@ -1,4 +1,4 @@
-"""Value-based methods learn what is better than the data, from single transitions."""
+"""Value-based methods improve on the data from single transitions."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_stopping_and_resuming_changes_no_bit(kind: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("kind", METHODS)
-def test_slow_copies_follow_and_gradients_stay_apart(kind: str) -> None:
+def test_target_networks_follow_and_gradients_are_separate(kind: str) -> None:
     trained = train(make_episodes(steps=300), small_recipe(kind, steps=4))
     weights = trained.model.state_dict()
     targets = [name for name in weights if "target_qvalue" in name]
@@ -116,7 +116,7 @@ def test_the_actions_of_the_penalty_are_where_the_data_are() -> None:
 
 
 @pytest.mark.parametrize("part", ["actor_network_params", "target_qvalue_network_params"])
-def test_policy_and_slow_copies_of_td3bc_move_every_other_step(part: str) -> None:
+def test_td3bc_updates_policy_and_target_networks_every_other_step(part: str) -> None:
     episodes = make_episodes(steps=300)
     parts = []
     for steps in (1, 2, 3):
@@ -127,7 +127,7 @@ def test_policy_and_slow_copies_of_td3bc_move_every_other_step(part: str) -> Non
     assert not torch.equal(parts[1], parts[2])
 
 
-def test_the_policy_of_cql_clones_first_and_then_does_what_has_value() -> None:
+def test_the_policy_of_cql_starts_with_behavior_cloning() -> None:
     episodes = make_episodes(steps=300)
     model = train(episodes, small_recipe("cql", steps=2)).model
     assert isinstance(model, ConservativeQLearning)
@@ -141,7 +141,7 @@ def test_the_policy_of_cql_clones_first_and_then_does_what_has_value() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", METHODS)
-def test_learning_from_chance_beats_it(kind: str) -> None:
+def test_training_on_random_data_beats_the_random_policy(kind: str) -> None:
     """On uniformly random actions, whose returns are near 26 of 500."""
     system = CartPole()
     metadata = {"env_id": "PhysCartPole-v0", "env_kwargs": {}}
@@ -154,7 +154,7 @@ def test_learning_from_chance_beats_it(kind: str) -> None:
     assert returns.mean() > 2.0 * data.returns.mean()
 
 
-def test_choices_are_refused() -> None:
+def test_discrete_actions_are_rejected() -> None:
     for kind in METHODS:
         with pytest.raises(InputError, match="continuous actions"):
             train(make_episodes(DISCRETE), small_recipe(kind))

@@ -1,4 +1,4 @@
-"""Losses of value-based methods are those of their papers, with parameters that are nobody's defaults."""
+"""Losses of value-based methods equal those of their papers, with non-default parameters."""
 
 import math
 from typing import Any
@@ -35,7 +35,7 @@ class Networks:
 
 
 def make_model(kind: str, config: ValueConfig) -> ValueBased:
-    """An untrained model whose networks and slow copies all differ, and much."""
+    """An untrained model whose networks and target networks all differ."""
     torch.manual_seed(0)
     model = create(kind, config, make_spaces(True))
     assert isinstance(model, ValueBased)
@@ -124,7 +124,7 @@ def test_td3_with_cloning_is_as_published() -> None:
         ("td3bc", TD3BCConfig((8,), target_update=0.3)),
     ],
 )
-def test_slow_copies_take_over_their_share(kind: str, config: ValueConfig) -> None:
+def test_target_networks_follow_the_polyak_coefficient(kind: str, config: ValueConfig) -> None:
     model = make_model(kind, config)
     before = {name: one.clone() for name, one in model.state_dict().items()}
     model.after_step()

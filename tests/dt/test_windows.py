@@ -52,7 +52,7 @@ def test_windows_equal_slices_of_episodes(env_id: str) -> None:
         )
 
 
-def test_sampling_draws_all_complete_rows_alike_and_can_go_on() -> None:
+def test_sampling_is_uniform_over_eligible_rows_and_resumable() -> None:
     episodes = make_episodes(steps=700)
     complete = int(episodes.offsets[np.flatnonzero(episodes.complete)[-1] + 1])
     assert 0 < complete < episodes.steps
@@ -92,7 +92,7 @@ def test_normalization_standardizes_and_leaves_constants_alone() -> None:
     assert normalization_of(no_rewards).return_scale == 1.0
 
 
-def test_a_source_tells_what_the_data_are() -> None:
+def test_describe_records_the_data_set() -> None:
     episodes = make_episodes(DISCRETE)
     source = describe(episodes)
     assert (source.env_id, source.dataset_name) == (DISCRETE, "small")
@@ -138,7 +138,7 @@ def test_data_that_cannot_be_used_are_refused() -> None:
             describe(episodes)
 
 
-def test_actions_of_any_size_are_seen_between_minus_one_and_one() -> None:
+def test_actions_are_normalized_to_minus_one_and_one() -> None:
     backend = make_backend("Pendulum-v1")
     played = backend.play(uniform(), 2, seed=0)
     episodes = replace(played, metadata={"env_id": "Pendulum-v1", "env_kwargs": {}})
@@ -154,7 +154,7 @@ def test_actions_of_any_size_are_seen_between_minus_one_and_one() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float16])
-def test_continuous_actions_are_seen_as_float32(dtype: type) -> None:
+def test_continuous_actions_become_float32(dtype: type) -> None:
     episodes = make_episodes()
     spaces = describe(episodes).spaces
     seen = Normalization.of(episodes, spaces).actions(torch.as_tensor(episodes.actions.astype(dtype)))
@@ -162,14 +162,14 @@ def test_continuous_actions_are_seen_as_float32(dtype: type) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int32])
-def test_choices_are_seen_as_int64(dtype: type) -> None:
+def test_discrete_actions_become_int64(dtype: type) -> None:
     episodes = make_episodes(DISCRETE)
     seen = normalization_of(episodes).actions(torch.as_tensor(episodes.actions.astype(dtype)))
     assert seen.dtype == torch.int64
     np.testing.assert_array_equal(seen, episodes.actions)
 
 
-def test_a_component_that_can_only_be_one_value_stays_it() -> None:
+def test_constant_action_components_are_kept() -> None:
     spaces = Spaces(4, 2, True, 500, (-1.0, 3.0), (1.0, 3.0))
     normalization = Normalization.between((0.0,) * 4, (1.0,) * 4, 1.0, spaces)
     seen = normalization.actions(torch.tensor([[0.5, 3.0]]))
