@@ -1,16 +1,16 @@
-# Every target makes .venv by itself the first time, and again only when the requirements change.
+# Every target creates .venv on first use, and again only when the requirements change.
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-# Test processes, of one thread each.
+# Number of test processes, with one thread each.
 JOBS ?= 2
 
-# EnvPool brings half a gigabyte of other simulators' assets, so it stays out of .venv.
+# EnvPool installs half a gigabyte of other simulators' assets, so it has its own environment.
 ENVPOOL := .venv-envpool/.installed
 ENVPOOL_CONSTRAINTS := benchmarks/speeds/peers/envpool-constraints.txt
 
-# D4RL's own functions need none of the simulators that D4RL asks for, and neither installs beside the rest.
+# The D4RL functions in use need none of the simulators that D4RL requires, and D4RL conflicts with .venv.
 D4RL := .venv-d4rl/.installed
 D4RL_REQUIREMENTS := benchmarks/speeds/peers/d4rl-requirements.txt
 
@@ -18,14 +18,14 @@ D4RL_REQUIREMENTS := benchmarks/speeds/peers/d4rl-requirements.txt
 D3RLPY := .venv-d3rlpy/.installed
 D3RLPY_REQUIREMENTS := tests/support/d3rlpy-requirements.txt
 
-# The page of a data set is tested in a real browser, from Debian's packages.
+# HTML pages of data sets are tested in Chromium, from Debian's packages.
 CHROMIUM := $(if $(shell command -v chromedriver),,chromium)
 
 .PHONY: chromium demo test test-full test-clients lint bench bench-gpu scores robustness cost page pendulum attention halfcheetah endurance figures readme catalogue references wheel clean help
 
 help:
-	@echo "make demo          SAC agent, data set, Decision Transformer and its score, in 2 to 3 minutes"
-	@echo "make test          the test suite"
+	@echo "make demo          SAC agent, data set, Decision Transformer and scores, in 2 to 3 minutes"
+	@echo "make test          the default test suite"
 	@echo "make test-full     all tests, with 100 killed builds, every trained agent and 10,000 damaged files, in 40 minutes"
 	@echo "make test-clients  tests against D4RL and d3rlpy in their own environments, and in Chromium"
 	@echo "make lint          style, types and import layers"
@@ -38,7 +38,7 @@ help:
 	@echo "make pendulum      replicate Bahri's Decision Transformers on Pendulum; resumes"
 	@echo "make attention     attention analysis of three claims, in a quarter of an hour; resumes"
 	@echo "make halfcheetah   model error by horizon and returns by beam width, in an hour; resumes"
-	@echo "make endurance     a billion random steps with random parameters, in a minute"
+	@echo "make endurance     10⁹ random steps with random parameters, in a minute"
 	@echo "make figures       energy drift, random pushes and the GIF of README.md, in half a minute"
 	@echo "make readme        generate the tables of docs/ from the committed results"
 	@echo "make catalogue     add a built release to the catalog: make catalogue RELEASE=DIR"
@@ -48,37 +48,37 @@ help:
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: expected Python 3.11 or newer, got " + sys.version.split()[0] + "; name another with: make PYTHON=python3.11")'
-	@echo "Installing into .venv; this happens once and takes a few minutes."
+	@echo "Installing into .venv, once; this takes a few minutes."
 	$(PYTHON) -m venv .venv
 	@echo "  1 of 2: PyTorch"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	@echo "  2 of 2: cartpole-phys and everything that the demo and the tests use"
+	@echo "  2 of 2: cartpole-phys and all dependencies of the demo and the tests"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
-# A peer of the benchmark, not a requirement: where it cannot be installed, the benchmark says so.
+# Optional: without EnvPool the benchmark leaves its rows out.
 $(ENVPOOL): $(ENVPOOL_CONSTRAINTS)
 	@echo "Installing EnvPool into .venv-envpool for comparison: 300 MB, once."
 	@$(PYTHON) -m venv --clear .venv-envpool \
 		&& .venv-envpool/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< envpool \
 		&& touch $@ \
-		|| echo "EnvPool could not be installed; the benchmark goes on without it."
+		|| echo "EnvPool could not be installed; its rows are left out."
 
 $(D4RL): $(D4RL_REQUIREMENTS)
 	@echo "Installing D4RL into .venv-d4rl for comparison: 160 MB, once."
 	@$(PYTHON) -m venv --clear .venv-d4rl \
 		&& .venv-d4rl/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $< \
 		&& touch $@ \
-		|| echo "D4RL could not be installed; what compares with it says so."
+		|| echo "D4RL could not be installed; comparisons with it are left out."
 
 $(D3RLPY): $(D3RLPY_REQUIREMENTS)
-	@echo "Installing d3rlpy into .venv-d3rlpy for its own example: 900 MB, once."
+	@echo "Installing d3rlpy into .venv-d3rlpy for its example: 900 MB, once."
 	@$(PYTHON) -m venv --clear .venv-d3rlpy
 	@.venv-d3rlpy/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 chromium:
-	@echo "Installing Chromium and its driver, to look at pages with."
+	@echo "Installing Chromium and its driver, to test HTML pages."
 	@apt-get update -qq && apt-get install -y -qq chromium chromium-driver > /dev/null \
 		|| { echo "error: expected chromium and chromedriver on the path; install them, then run this again."; exit 2; }
 
@@ -147,7 +147,7 @@ figures: $(INSTALLED)
 readme: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.readme
 
-# RELEASE is a folder from: cartpole-phys release
+# RELEASE is a folder written by: cartpole-phys release
 catalogue: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.catalogue $(RELEASE)
 	@$(BIN)/python -m benchmarks.readme

@@ -1,1 +1,1 @@
-"""Measurements: each module prints a table and writes JSON."""
+"""Benchmarks and studies: each module prints a table and writes JSON."""

@@ -1,6 +1,6 @@
-"""Three claims about what sequence models look at, measured: ``python -m benchmarks.attention``.
+"""Attention analysis of three claims about sequence models: ``python -m benchmarks.attention``.
 
-Each model is trained on the same data with several seeds, and plays. What is done already stays.
+Each model is trained on the same data with several training seeds, then evaluated. Existing results are kept.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ HALF = 0.5
 
 
 class Claim(NamedTuple):
-    """What somebody says that a model looks at."""
+    """A claim about the attention of a model."""
 
     words: str
     kind: str
@@ -56,7 +56,7 @@ CLAIMS = (
 
 
 def claims_table() -> str:
-    """The claims, each with its measure and whether it holds."""
+    """Table of the claims, each with its measure and whether it holds."""
     rows = []
     for words, kind, measure in CLAIMS:
         trained, begun, even = _measured(kind, measure)
@@ -68,7 +68,7 @@ def claims_table() -> str:
 
 
 def measures_table() -> str:
-    """The same measures of all models."""
+    """Table of the same measures for all models."""
     names = dict.fromkeys(name for kind in KINDS for name in _results(kind)[0]["trained"])
     kinds = [name for name in names if not name.endswith("away") and name not in (RECENT, SPREAD)]
     rows = [[name, *(_told(kind, name) for kind in KINDS)] for name in (*kinds, RECENT, SPREAD)]
@@ -91,7 +91,7 @@ def _told(kind: str, measure: str) -> str:
 
 
 def _measured(kind: str, measure: str) -> tuple[tuple[float, float, float], float, float]:
-    """Of all seeds: trained with its 95 % interval over episodes, untrained, and uniform."""
+    """A measure over all seeds: trained (95 % interval over episodes), untrained, and uniform attention."""
     results = _results(kind)
     trained, begun = (
         np.concatenate([one[state][measure] for one in results]) for state in ("trained", "untrained")
@@ -100,10 +100,10 @@ def _measured(kind: str, measure: str) -> tuple[tuple[float, float, float], floa
 
 
 def _results(kind: str) -> list[dict[str, Any]]:
-    """The results of a kind of model, of each seed.
+    """Results of a model, one for each training seed.
 
     Raises:
-        InputError: if they are of other recipes, or of models that were trained on different episodes.
+        InputError: if they come from other recipes, or from models trained on different episodes.
     """
     results = [read_of(_path(kind, seed), _recipe(kind, seed)) for seed in range(SEEDS)]
     require_same_eligible({f"{kind}, seed {seed}": result for seed, result in enumerate(results)})
@@ -124,7 +124,7 @@ def _path(kind: str, seed: int) -> Path:
 
 
 def measure_model(kind: str, seed: int, data: Episodes) -> dict[str, Any]:
-    """Train a model, let it play, and see what it looks at."""
+    """Train a model, roll it out, and measure its attention."""
     checkpoint = train(data, _recipe(kind, seed))
     windows = rollout_windows(checkpoint, EPISODES, seed)
     maps, begun = attention_maps(checkpoint.model, windows), attention_maps(untrained(checkpoint), windows)
@@ -145,7 +145,7 @@ def measure_model(kind: str, seed: int, data: Episodes) -> dict[str, Any]:
 
 
 def draw(kind: str) -> None:
-    """What the first seed's model looks at, as a picture."""
+    """Draw the attention maps of the first seed's model."""
     shown = _results(kind)[0]["map"]
     steps = torch.zeros(0)  # not drawn
     weights, allowed = torch.tensor(shown["weights"])[None], torch.tensor(shown["allowed"])
@@ -158,7 +158,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def attention(data: DataOption = DATA) -> None:
-    """Train what is claimed about, and measure what it looks at; what is done already stays."""
+    """Train the models and measure their attention; existing results are kept."""
     episodes = load_file(ready(DATASET, QUESTION.results, data))
     RESULTS.mkdir(parents=True, exist_ok=True)
     for seed in range(SEEDS):

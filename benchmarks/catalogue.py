@@ -1,8 +1,8 @@
-"""Takes a built release into the repository: ``make catalogue RELEASE=DIR``.
+"""Add a built release to the repository: ``make catalogue RELEASE=DIR``.
 
-The data stay outside. What comes in is the registry that ``fetch`` proves downloads with, and a folder
-``datasets/<version>/`` with manifest, hashes, cards, licence, citation, errata and ``reproduce.sh``.
-A version that is there already is never changed.
+The data are not added. Added are the registry, against which ``fetch`` verifies downloads, and a folder
+``datasets/<version>/`` with manifest, hashes, cards, license, citation, errata and ``reproduce.sh``.
+An existing version is never changed.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ fi
 
 
 def take_in(release: Path, datasets: Path = DATASETS, registry: Path = REGISTRY) -> Path:
-    """Copy what the repository keeps of a release.
+    """Copy the files of a release that belong in the repository.
 
     Raises:
-        InputError: if the folder holds no release of one clean commit, or its version is there already.
+        InputError: if the folder holds no release of one clean commit, or the version exists.
     """
     manifest = _manifest(release)
     version, commit = manifest["version"], _commit(manifest["files"])
@@ -88,7 +88,7 @@ def _manifest(release: Path) -> dict[str, Any]:
 
 
 def _commit(files: Mapping[str, Any]) -> str:
-    """The one commit that made all files."""
+    """The commit at which all files were built."""
     commits = {file["git_commit"] for file in files.values()}
     (commit, *others) = commits
     if others or not commit or commit.endswith("-dirty"):
@@ -97,7 +97,7 @@ def _commit(files: Mapping[str, Any]) -> str:
 
 
 def table() -> str:
-    """The catalogue: every released data set with its card, size, score and command."""
+    """The catalog: every released data set with its card, size, score and command."""
     newest = max(DATASETS.glob(f"v*/{MANIFEST}"), key=lambda path: int(path.parent.name[1:]))
     manifest = json.loads(newest.read_text("utf-8"))
     version = manifest["version"]
@@ -118,7 +118,7 @@ def table() -> str:
 
 
 def main() -> None:
-    """Take in the release whose folder is named."""
+    """Add the release in the given folder."""
     print(take_in(Path(*sys.argv[1:2])))
 
 

@@ -1,7 +1,7 @@
-"""What each method costs, side by side on one thread: ``python -m benchmarks.cost``.
+"""Training and inference time of each method on one thread: ``python -m benchmarks.cost``.
 
-Training is measured over some of its steps. Acting is one episode at a time, as a robot would: how long the
-slowest of a hundred actions takes says which control loop a method can hold.
+Training is timed over some gradient steps. Inference is timed in one episode at a time, as on a robot: the
+99th percentile of an action's time decides which control frequency a method supports.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks.studies.answer import Answer
 from benchmarks.studies.cell import WANTED_SCORE, Cell, Method, is_of, read, trained, write
 from benchmarks.studies.question import BALANCE, QUESTION
 from benchmarks.studies.running import DATA, DataOption, console, ready
-from benchmarks.studies.score_pictures import COLOURS, MARKS, SMALL, draw_intervals, save
+from benchmarks.studies.score_pictures import COLORS, MARKS, SMALL, draw_intervals, save
 from benchmarks.studies.statistics import CUT, FEWEST, mean
 from benchmarks.studies.tables import listed, table
 from cartpole_phys import commands
@@ -45,9 +45,9 @@ PLOT = RESULT.with_suffix(".png")
 TIER = QUESTION.tier(BALANCE, "medium-expert")
 METHODS = (*QUESTION.methods, *QUESTION.planners)
 LOOPS = (50, 500, 1_000)  # Hz
-ROUNDS = 5  # in which all methods take turns, since machines have slow minutes
-STEPS, WARM = 20, 3  # of optimisation in a round, and those before that are not counted
-ACTIONS, SLOW_ACTIONS = 2_000, 200  # in a round, of one episode after another; fewer where they take LONG
+ROUNDS = 5  # in which all methods take turns, since load varies by the minute
+STEPS, WARM = 20, 3  # gradient steps in a round, and uncounted ones before
+ACTIONS, SLOW_ACTIONS = 2_000, 200  # in a round, in consecutive episodes; fewer if they take LONG
 LONG = 0.05  # s
 AXES = {
     "training, s": (10, 20, 50, 100, 200),
@@ -56,10 +56,10 @@ AXES = {
 
 
 class _Contender:
-    """A method that is timed."""
+    """A method to be timed."""
 
     def __init__(self, method: Method, episodes: Episodes, folder: Path) -> None:
-        """With a trained model that acts, and one that goes on learning, past any first phase."""
+        """Load a trained model for inference, and one to continue training, past any warm-up phase."""
         checkpoint, learner = (trained(Cell(TIER, method, 0), folder) for _ in range(2))
         self.method, self.policy = method, load(checkpoint, score=WANTED_SCORE)
         self.parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
@@ -70,7 +70,7 @@ class _Contender:
         self.count = SLOW_ACTIONS if slow else ACTIONS
 
     def take_turn(self) -> None:
-        """Act and learn for a while."""
+        """Time some actions and some gradient steps."""
         self.actions += action_seconds(self.policy, self.count)
         for _ in range(WARM):
             self.trainer.advance()
@@ -84,7 +84,7 @@ class _Contender:
         return {
             "recipe": asdict(self.method.recipe),
             "parameters": self.parameters,
-            "step_seconds": float(trim_mean(self.steps, CUT)),  # of optimisation
+            "step_seconds": float(trim_mean(self.steps, CUT)),  # per gradient step
             "actions": len(self.actions),
             "mean_action_seconds": float(np.mean(self.actions)),
             "median_action_seconds": float(np.median(self.actions)),
@@ -93,14 +93,14 @@ class _Contender:
 
 
 def _trainer_of(checkpoint: Checkpoint, episodes: Episodes) -> Trainer:
-    """Goes on with a model, on what it has learned from."""
+    """A trainer that continues a checkpoint on its own data."""
     model, train = checkpoint.model, checkpoint.recipe.train
     chosen = best(episodes, train.best_share, train.seed)
     return Trainer(model, model.sampler(chosen, checkpoint.normalization, torch.device("cpu")), train)
 
 
 def action_seconds(policy: CheckpointPolicy, count: int) -> list[float]:
-    """How long each of so many actions takes, in one episode after another."""
+    """Seconds of each of ``count`` actions, in consecutive episodes."""
     env = gym.make(TIER.env_id)
     seconds: list[float] = []
     while len(seconds) < count:
@@ -120,7 +120,7 @@ def _result() -> dict[str, Any]:
     """The result.
 
     Raises:
-        InputError: if it is of other methods or recipes than the study has now.
+        InputError: if it has other methods or recipes than the current study.
     """
     result, recipes = read(RESULT), {method.name: method.recipe for method in METHODS}
     for name, own in result["methods"].items():
@@ -133,7 +133,7 @@ def _result() -> dict[str, Any]:
 
 
 def cost_table() -> str:
-    """Training, acting, and the control loops that acting is fast enough for."""
+    """Table of training time, inference time, and the control frequencies that each method supports."""
     result = _result()
     rows = []
     for name, own in result["methods"].items():
@@ -155,22 +155,22 @@ def cost_table() -> str:
 
 
 def _training_seconds(own: dict[str, Any]) -> float:
-    """Of all optimisation steps that a method's recipe has."""
+    """Training time of all gradient steps in a method's recipe."""
     return float(own["step_seconds"] * own["recipe"]["train"]["steps"])
 
 
 def draw() -> None:
-    """Score against training and against acting."""
+    """Draw the score against training time and against inference time."""
     result, answer = _result(), Answer(QUESTION)
     figure, panels = plt.subplots(1, 2, figsize=(9, 4.2), sharey=True, layout="constrained")
-    for method, colour, mark in zip(QUESTION.methods, COLOURS, MARKS, strict=True):
+    for method, color, mark in zip(QUESTION.methods, COLORS, MARKS, strict=True):
         scores = answer.together(answer.tiers[BALANCE], method)
         if len(scores) < FEWEST:
             continue
         own = result["methods"][method.name]
         places = _training_seconds(own), 1e3 * own["slow_action_seconds"]
         for panel, place in zip(panels, places, strict=True):
-            draw_intervals(panel, [place], [mean(scores)], mark, colour, method.name)
+            draw_intervals(panel, [place], [mean(scores)], mark, color, method.name)
     for rate in LOOPS:
         panels[1].axvline(1e3 / rate, color="#bbbbbb", linewidth=0.8)
         panels[1].text(1e3 / rate, 101, f"{rate:,} Hz", fontsize=SMALL, ha="right", rotation=90, va="top")
@@ -189,7 +189,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def cost(data: DataOption = DATA) -> None:
-    """Measure all methods in turns, on an otherwise idle machine; models that are not there are trained."""
+    """Time all methods in turns, on an otherwise idle machine; missing models are trained first."""
     torch.set_num_threads(1)
     episodes = load_file(ready(TIER, QUESTION.results, data))
     contenders = [_Contender(method, episodes, data) for method in METHODS]

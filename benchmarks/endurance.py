@@ -1,8 +1,8 @@
-"""A billion random steps with random parameters, without a NaN: ``python -m benchmarks.endurance``.
+"""Endurance test: 10⁹ random steps with random parameters, without a NaN: ``python -m benchmarks.endurance``.
 
-Every environment has parameters of its own within the ranges that ``physics.RANGES`` documents: half of them
+Every environment has its own parameters within the ranges that ``physics.RANGES`` documents: half of them
 log-uniform, a quarter uniform and a quarter at the corners; new ones every ``STEPS_A_DRAW`` steps. Actions
-are uniform, at the corners the full force to either side. All tasks and integrators take turns.
+are uniform, at the corners the full force in either direction. All tasks and integrators take turns.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ def draw_actions(generator: np.random.Generator, count: int) -> npt.NDArray[np.f
 
 
 def endure(task: str, integrator: str, steps: int, seed: int) -> dict[str, Any]:
-    """Random steps of one task with one integrator: what became of them.
+    """Take random steps in one task with one integrator, and count episodes and non-finite steps.
 
-    A step counts as not finite where its state or observation is not, or its reward is outside [0, 1].
+    A step counts as non-finite if its state or observation is, or if its reward is outside [0, 1].
     """
     generator = np.random.default_rng(seed)
     columns = Columns(CartPole(integrator=integrator, task=TASKS[task]), NUM_ENVS)
@@ -96,13 +96,13 @@ def endure(task: str, integrator: str, steps: int, seed: int) -> dict[str, Any]:
 
 
 def measure(total: int) -> list[dict[str, Any]]:
-    """All tasks with all integrators, with an equal share of the steps each."""
+    """Run all tasks with all integrators, with an equal share of the steps each."""
     cases = list(product(TASKS, INTEGRATORS))
     return [endure(*case, steps=total // len(cases), seed=seed) for seed, case in enumerate(cases)]
 
 
 def table(rows: list[dict[str, Any]]) -> Table:
-    """The result for the terminal."""
+    """The result as a table for the terminal."""
     drawn = Table(title=f"{sum(row['steps'] for row in rows):,} random steps with random parameters")
     for heading in ("task", "integrator", "steps", "episodes", "not finite", "largest |θ̇|, rad/s", "seconds"):
         drawn.add_column(heading)
@@ -117,8 +117,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
-def endurance(steps: Annotated[int, typer.Option(min=1, help="In all.")] = TOTAL_STEPS) -> None:
-    """Take random steps with random parameters, and write what became of them if they are all."""
+def endurance(
+    steps: Annotated[int, typer.Option(min=1, help="Total number of steps.")] = TOTAL_STEPS,
+) -> None:
+    """Take random steps with random parameters, and write the result if all steps were taken."""
     rows = measure(steps)
     if steps == TOTAL_STEPS:
         RESULT.write_text(json.dumps({**describe(), "rows": rows}, indent=2) + "\n", "utf-8")

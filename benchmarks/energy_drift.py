@@ -1,4 +1,4 @@
-"""How far the energy of a free pole drifts under each integrator: ``python -m benchmarks.energy_drift``.
+"""Energy drift of a free pole under each integrator: ``python -m benchmarks.energy_drift``.
 
 Without force and friction the energy is constant, so all of its change is the integrator's error.
 """
@@ -31,13 +31,13 @@ COMMAND = "python -m benchmarks.energy_drift"
 RESULTS = Path(__file__).parent / "results" / "physics"
 RESULT, PICTURE = RESULTS / "energy-drift.json", RESULTS / "energy-drift.png"
 SHORT, LONG = 1_000, 50_000  # steps
-# Start angles (rad, at rest, x = 0) with what the pole does from there.
+# Start angles (rad, at rest, x = 0) and the resulting motion of the pole.
 STARTS = {
     "swings gently, θ₀ = π − 0.5": np.pi - 0.5,
     "swings from level, θ₀ = π/2": np.pi / 2,
     "falls from upright, θ₀ = 0.05": 0.05,
 }
-# Colour (safe for the colour-blind), line style, and how far the label is moved up, in points.
+# Color (color-blind-safe), line style, and vertical offset of the label in points.
 STYLES = {
     "euler": ("#d55e00", "-", 4),
     "semi_implicit_euler": ("#0072b2", "-", 3),
@@ -60,7 +60,7 @@ class Drift:
 
 
 def free_energies(integrator: str, angles: FloatArray, steps: int) -> FloatArray:
-    """Energies (steps + 1, n) in joules of poles let go at ``angles`` (n,) and never touched."""
+    """Energies (steps + 1, n) in J of poles released at rest at ``angles`` (n,), without force."""
     system = CartPole(integrator=integrator)
     states = np.zeros((4, len(angles)))
     states[2] = angles
@@ -86,7 +86,7 @@ def compute() -> list[Drift]:
 
 
 def summary(drifts: list[Drift]) -> dict[str, Any]:
-    """What is to be written: the largest errors after few and after many steps."""
+    """The result to be written: the largest errors after few and after many steps."""
     rows = [
         {
             "integrator": drift.integrator,
@@ -108,7 +108,7 @@ def summary(drifts: list[Drift]) -> dict[str, Any]:
 
 
 def draw(path: Path, drifts: list[Drift]) -> None:
-    """The largest error so far over time, one panel for each start, into a PNG."""
+    """Draw the largest error so far over time as a PNG, one panel for each start state."""
     figure, panels = plt.subplots(1, len(STARTS), figsize=(11, 4.2), sharey=True, layout="constrained")
     for axes, start in zip(panels, STARTS, strict=True):
         for drift in drifts:
@@ -135,22 +135,22 @@ def draw(path: Path, drifts: list[Drift]) -> None:
 
 
 def _draw_line(axes: Axes, drift: Drift) -> None:
-    colour, style, _ = STYLES[drift.integrator]
+    color, style, _ = STYLES[drift.integrator]
     seconds = Params().time_step * np.arange(len(drift.errors))
     axes.plot(
-        seconds[1:], np.maximum.accumulate(drift.errors)[1:], color=colour, linestyle=style, linewidth=1.8
+        seconds[1:], np.maximum.accumulate(drift.errors)[1:], color=color, linestyle=style, linewidth=1.8
     )
 
 
 def _label_line(axes: Axes, drift: Drift) -> None:
     """Write the integrator's name at the right end of its line."""
-    colour, _, lift = STYLES[drift.integrator]
+    color, _, lift = STYLES[drift.integrator]
     axes.annotate(
         drift.integrator,
         (LONG * Params().time_step, drift.largest(LONG)),
         (6, lift),
         textcoords="offset points",
-        color=colour,
+        color=color,
         fontsize=9,
         fontweight="bold",
         verticalalignment="center",
@@ -159,12 +159,12 @@ def _label_line(axes: Axes, drift: Drift) -> None:
 
 
 def percent(value: float) -> str:
-    """A figure of any size with two or three digits that count."""
+    """A number of any size with two or three significant digits."""
     return f"{value:,.0f}" if value >= 10 else f"{float(f'{value:.2g}'):.10f}".rstrip("0").rstrip(".")
 
 
 def table(result: dict[str, Any]) -> Table:
-    """The largest errors for the terminal."""
+    """The largest errors as a table for the terminal."""
     drawn = Table(title="Largest |ΔE| of a free pole, % of 2 m g l")
     for heading in ("integrator", "start", f"{SHORT:,} steps", f"{LONG:,} steps"):
         drawn.add_column(heading, justify="right" if "steps" in heading else "left")

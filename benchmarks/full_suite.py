@@ -1,4 +1,4 @@
-"""Runs the whole test suite, with what takes minutes, and keeps what came of it: ``make test-full``."""
+"""Run the whole test suite, slow tests included, and record the outcome: ``make test-full``."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ OUTCOMES = ("passed", "failed", "error", "skipped")
 
 
 class Counting:
-    """A plugin that counts how tests ended."""
+    """A pytest plugin that counts outcomes."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Take pytest's own counts."""
+        """Record pytest's counts."""
         self.counts = {outcome: len(terminalreporter.stats.get(outcome, [])) for outcome in OUTCOMES}
 
 
 def full_suite(
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that test at once.")] = processors(),
+    jobs: Annotated[int, typer.Option(min=1, help="Number of test processes.")] = processors(),
 ) -> None:
-    """Run every test, and write how they ended if they came to their end."""
+    """Run every test, and write the outcome unless the run was interrupted."""
     counting, start = Counting(), time.perf_counter()
     arguments = ["-m", "slow or not slow", "--numprocesses", str(jobs), "--dist", "worksteal"]
     code = pytest.main(arguments, plugins=[counting])

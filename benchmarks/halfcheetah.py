@@ -1,7 +1,7 @@
-"""Planning on HalfCheetah: errors ahead, and what a wider beam costs and brings.
+"""Planning on HalfCheetah: model error by horizon, and returns and time by beam width.
 
 ``python -m benchmarks.halfcheetah`` builds a small SAC set, trains a Decision and a Trajectory Transformer on
-most of its episodes, and measures both on the rest and in the environment. What is done already stays.
+most of its episodes, and evaluates both on held-out episodes and by rollouts. Existing results are kept.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ PLANNER = TrajectoryConfig(
 
 
 def recipes() -> dict[str, Recipe]:
-    """What is trained, by name."""
+    """The recipes of the trained models, by name."""
     trajectory = recipe("trajectory", "tiny", steps=4_000)
     trajectory = replace(trajectory, model=PLANNER, train=replace(trajectory.train, batch_size=32))
     return {"decision": recipe("decision", "tiny"), "trajectory": trajectory}
 
 
 def measure_horizon(models: dict[str, Checkpoint], rest: Episodes) -> dict[str, Any]:
-    """Errors by how many steps ahead, with 95 % intervals over windows."""
+    """Prediction errors by number of steps ahead, with 95 % intervals over windows."""
     starts = _starts(rest)
     trajectory, decision = models["trajectory"], models["decision"]
     planner, actor = trajectory.model, decision.model
@@ -83,7 +83,7 @@ def measure_horizon(models: dict[str, Checkpoint], rest: Episodes) -> dict[str, 
 
 
 def _starts(rest: Episodes) -> Tensor:
-    """Rows from which whole windows follow, drawn at random."""
+    """Start rows of whole windows, drawn at random."""
     room = np.concatenate(
         [np.arange(first, last - WINDOW + 1) for first, last in pairwise(rest.offsets.tolist())]
     )
@@ -91,12 +91,12 @@ def _starts(rest: Episodes) -> Tensor:
 
 
 def _intervals(errors: Tensor) -> list[tuple[float, float, float]]:
-    """Mean and its interval for each step ahead, of errors (B, H)."""
+    """Mean and interval of errors (B, H) for each step ahead."""
     return [mean_interval(column.double().numpy()) for column in errors.T]
 
 
 def with_beam(model: Checkpoint, width: int) -> Checkpoint:
-    """The same model, which plans with a beam so wide."""
+    """The same model, planning with the given beam width."""
     assert isinstance(model.model, TrajectoryTransformer)
     config = model.model.config
     model.model.config = replace(config, plan=replace(config.plan, beam_width=width))
@@ -104,19 +104,19 @@ def with_beam(model: Checkpoint, width: int) -> Checkpoint:
 
 
 def measure_times(model: Checkpoint) -> dict[str, float]:
-    """Seconds of an action of a single episode on one thread, by the width of the beam."""
+    """Seconds per action in a single episode on one thread, by beam width."""
     torch.set_num_threads(1)
     return {str(width): _seconds(with_beam(model, width)) for width in WIDTHS}
 
 
 def play(model: Checkpoint, target: float | None = None) -> list[float]:
-    """The returns of episodes of ``STEPS`` steps."""
+    """Returns of episodes of ``STEPS`` steps."""
     backend = replace(DATASET, env_kwargs={"max_episode_steps": STEPS}).backend
     return [float(one) for one in backend.play(load(model, target), EPISODES, SEED).returns]
 
 
 def _seconds(model: Checkpoint) -> float:
-    """The median time of an action in a single episode."""
+    """Median seconds per action in a single episode."""
     policy, random = load(model), np.random.default_rng(SEED)
     observations = random.normal(size=(TIMED + 5, 1, model.source.spaces.observation_size)).astype(np.float32)
     policy.begin(1, random)
@@ -129,7 +129,7 @@ def _seconds(model: Checkpoint) -> float:
 
 
 def horizon_table() -> str:
-    """Errors by steps ahead."""
+    """Table of errors by number of steps ahead."""
     result = read(RESULTS / "horizon.json")
     ahead = [f"{step + 1}" for step in range(max(map(len, result["errors"].values())))]
     rows = [[name, *(interval(error, 2) for error in errors)] for name, errors in result["errors"].items()]
@@ -138,7 +138,7 @@ def horizon_table() -> str:
 
 
 def width_table() -> str:
-    """Return and time by the width of the beam."""
+    """Table of return and time by beam width."""
     timed, decision = read(RESULTS / "times.json"), read(RESULTS / "decision.json")
     played = [read(_width_path(width)) for width in WIDTHS]
     narrowest, rows = np.array(played[0]["returns"]), []
@@ -167,7 +167,7 @@ def _width_path(width: int) -> Path:
 
 
 def _trained(folder: Path, episodes: Episodes) -> dict[str, Checkpoint]:
-    """The models, as far as they are not there already."""
+    """The trained models; those without a checkpoint are trained."""
     models = {}
     for kind, chosen in recipes().items():
         out = folder / f"halfcheetah-{kind}"
@@ -185,7 +185,7 @@ def _unless_there(path: Path, result: Callable[[], dict[str, Any]]) -> None:
 
 
 def _split(folder: Path) -> Sequence[Episodes]:
-    """The episodes that models learn from, and the rest."""
+    """Training and held-out episodes."""
     episodes = load_file(built(DATASET, folder))
     episodes = episodes.filter(episodes.eligible)
     first = round(len(episodes) * (1.0 - HELD_OUT))
@@ -197,7 +197,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def halfcheetah(data: DataOption = DATA) -> None:
-    """Train a Decision and a Trajectory Transformer on HalfCheetah, and measure how far ahead they see."""
+    """Train a Decision and a Trajectory Transformer on HalfCheetah, and measure their prediction horizon."""
     learned, rest = _split(data)
     models = _trained(data, learned)
     _unless_there(

@@ -1,4 +1,4 @@
-"""On what a result was measured."""
+"""The machine and versions that a result was measured with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cartpole_phys.data.building.metadata import package_versions
 
 
 def describe(*packages: str) -> dict[str, Any]:
-    """Machine, versions, also of ``packages``, and date, to stand in every result file."""
+    """Machine, versions (also of ``packages``) and date, for every result file."""
     return {
         "machine": machine(),
         "versions": package_versions() | {name: metadata.version(name) for name in packages},
@@ -22,7 +22,7 @@ def describe(*packages: str) -> dict[str, Any]:
 
 
 def machine() -> str:
-    """Processor and number of cores, in words."""
+    """CPU model and number of cores."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text("utf-8").splitlines() if cpuinfo.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

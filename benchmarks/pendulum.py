@@ -1,7 +1,7 @@
-"""A report's Decision Transformers on Pendulum, and ours beside them: ``python -m benchmarks.pendulum``.
+"""Replication of Bahri's Pendulum results, with ablations: ``python -m benchmarks.pendulum``.
 
-Every finished cell is a file of its own, so that a run that was stopped goes on where it was. Tables and
-picture in docs/pendulum.md come from those files.
+Every finished cell is one file, so that an interrupted run resumes. The tables and the figure in
+docs/pendulum.md are generated from those files.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import typer
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from benchmarks.studies.behaviours import RANDOM as RANDOM_AGENT
-from benchmarks.studies.behaviours import SAMPLED
+from benchmarks.studies.behaviors import RANDOM as RANDOM_AGENT
+from benchmarks.studies.behaviors import SAMPLED
 from benchmarks.studies.cell import Method, data_path
 from benchmarks.studies.report import (
     CELLS,
@@ -51,11 +51,11 @@ matplotlib.use("Agg")
 
 PLOT = RESULTS / "learning-curves.png"
 LABELS = {RANDOM.name: "random", REPLAY.name: "replay", TRAINED.name: "trained SAC"}
-COLOURS = {"ours": "#0072b2", "report": "#d55e00", "reference": "#555555"}
+COLORS = {"ours": "#0072b2", "report": "#d55e00", "reference": "#555555"}
 
 
 def results_table() -> str:
-    """Table II of the report beside ours."""
+    """Table II of the report next to our results."""
     summary = Summary(CELLS, RESULTS)
     headings = [
         "data",
@@ -67,7 +67,7 @@ def results_table() -> str:
         "BC",
     ]
     headings.append("ours minus BC")
-    sac, random = (interquartile_mean(summary.behaviour_returns(TRAINED, name)[:, None])
+    sac, random = (interquartile_mean(summary.behavior_returns(TRAINED, name)[:, None])
                    for name in (SAMPLED, RANDOM_AGENT))  # fmt: skip
     agents = [
         ["random agent", "", "", minus(f"{REPORTED_RANDOM_AGENT}"), "", interval(random), "", ""],
@@ -87,7 +87,7 @@ def _row(summary: Summary, data: Recipe) -> list[str]:
 
 
 def label(data: Recipe) -> str:
-    """A data set in words."""
+    """The label of a data set."""
     return LABELS.get(data.name, data.tier.replace("-", " "))
 
 
@@ -97,14 +97,14 @@ def _told(summary: Summary, data: Recipe, method: Method, wish: int = 0) -> str:
 
 
 def _difference(summary: Summary, data: Recipe, method: Method, other: Method, wish: int = 0) -> str:
-    """How much more return a method gets than another, over the training seeds that both have."""
+    """The paired difference in return of two methods over their common training seeds."""
     own, others = summary.run_returns(data, method, wish), summary.run_returns(data, other)
     runs = min(len(own), len(others))
     return interval(paired_difference(own[:runs, None], others[:runs, None])) if runs else ""
 
 
 def remeasured(summary: Summary) -> str:
-    """What is wrong with results of an earlier protocol, as a sentence; nothing where there are none."""
+    """A note on results of an earlier protocol; empty if there are none."""
     try:
         summary.check_protocol(PROTOCOL)
     except InputError:
@@ -127,7 +127,7 @@ def _note(summary: Summary) -> str:
 
 
 def value_table() -> str:
-    """Value-based methods beside the Decision Transformer, on random data."""
+    """Table of value-based methods and the Decision Transformer on random data."""
     summary = Summary(CELLS, RESULTS)
     rows = [
         [one.name, _told(summary, RANDOM, one), _difference(summary, RANDOM, one, CLONING)]
@@ -138,7 +138,7 @@ def value_table() -> str:
 
 
 def changes_table() -> str:
-    """What each change alone does, on the trained agent's data."""
+    """Table of the ablations on the trained agent's data."""
     summary = Summary(CELLS, RESULTS)
     methods = (DECISION, *CHANGED[:3], REPORTS[TRAINED.name], *CHANGED[3:])
     rows = [
@@ -164,7 +164,7 @@ def _wish(played: dict[str, Any]) -> str:
 
 
 def parameters_table() -> str:
-    """The report's parameters and ours, as they stand in the results."""
+    """Table of the report's hyperparameters and ours, as recorded in the results."""
     summary = Summary(CELLS, RESULTS)
     told = {f"report, {label(data)}": summary.of(data, REPORTS[data.name])
             for data in (RANDOM, REPLAY, TRAINED)}  # fmt: skip
@@ -187,7 +187,7 @@ def parameters_table() -> str:
 
 
 def draw(folder: Path) -> None:
-    """Learning curves like the report's figures 5 to 8; the agent's own is from its replay in ``folder``."""
+    """Draw learning curves as in the report's figures 5 to 8; the agent's is its replay in ``folder``."""
     summary = Summary(CELLS, RESULTS)
     figure, axes = plt.subplots(2, 2, figsize=(8, 6), sharey=True, layout="constrained")
     _draw_agent(axes[0, 1], folder)
@@ -201,8 +201,8 @@ def draw(folder: Path) -> None:
 
 def _draw_agent(panel: Axes, folder: Path) -> None:
     training = load_file(data_path(FULL_REPLAY, folder))
-    panel.plot(training.offsets[1:], training.returns, color=COLOURS["reference"], label="each episode")
-    panel.axhline(REPORTED_SAC, color=COLOURS["report"], linestyle="--", label="report, trained")
+    panel.plot(training.offsets[1:], training.returns, color=COLORS["reference"], label="each episode")
+    panel.axhline(REPORTED_SAC, color=COLORS["report"], linestyle="--", label="report, trained")
     panel.set(title="SAC while it learns", xlabel="environment steps")
     panel.legend(fontsize=8)
 
@@ -211,22 +211,22 @@ def _draw_curves(panel: Axes, summary: Summary, data: Recipe) -> None:
     told = {"ours": DECISION, "report": REPORTS[data.name]}
     names = {"ours": "ours", "report": "its parameters"}
     for key, method in told.items():
-        _draw_band(panel, [one["curve"] for one in summary.of(data, method)], COLOURS[key], names[key])
-    panel.axhline(REPORTED[data.name], color=COLOURS["report"], linestyle="--", label="report, at its end")
-    sac = summary.behaviour_returns(TRAINED, SAMPLED).mean()
-    panel.axhline(sac, color=COLOURS["reference"], linestyle=":", label="SAC")
-    panel.set(title=f"on {label(data)} data", xlabel="optimisation steps")
+        _draw_band(panel, [one["curve"] for one in summary.of(data, method)], COLORS[key], names[key])
+    panel.axhline(REPORTED[data.name], color=COLORS["report"], linestyle="--", label="report, at its end")
+    sac = summary.behavior_returns(TRAINED, SAMPLED).mean()
+    panel.axhline(sac, color=COLORS["reference"], linestyle=":", label="SAC")
+    panel.set(title=f"on {label(data)} data", xlabel="gradient steps")
     panel.legend(fontsize=8)
 
 
-def _draw_band(panel: Axes, curves: Sequence[Sequence[dict[str, float]]], colour: str, name: str) -> None:
-    """The mean over seeds, between the worst and the best seed."""
+def _draw_band(panel: Axes, curves: Sequence[Sequence[dict[str, float]]], color: str, name: str) -> None:
+    """Draw the mean over seeds in a band from the worst to the best seed."""
     if not curves:
         return
     steps = [point["step"] for point in curves[0]]
     returns = np.array([[point["mean_return"] for point in curve] for curve in curves])  # (seeds, points)
-    panel.plot(steps, returns.mean(axis=0), color=colour, label=name)
-    panel.fill_between(steps, returns.min(axis=0), returns.max(axis=0), color=colour, alpha=0.2, linewidth=0)
+    panel.plot(steps, returns.mean(axis=0), color=color, label=name)
+    panel.fill_between(steps, returns.min(axis=0), returns.max(axis=0), color=color, alpha=0.2, linewidth=0)
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -234,7 +234,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def pendulum(data: DataOption = DATA, jobs: JobsOption = JOBS) -> None:
-    """Train and play what the report did, and ours beside it; what is done already stays."""
+    """Train and evaluate the report's models and ours; existing results are kept."""
     run(CELLS, PROTOCOL, RESULTS, data, jobs)
     draw(data)
 

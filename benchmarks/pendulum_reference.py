@@ -1,7 +1,7 @@
 """The best known policy of Gymnasium's Pendulum-v1, behind its highest reference return.
 
-The state is an angle and its rate and nothing is random, so value iteration comes as near to the optimum as
-its grid is fine: over the first 200 episodes of seed 0, grids of 151 × 121, 301 × 241 and 601 × 481 states
+The state is an angle and its rate and nothing is random, so value iteration approaches the optimum on finer
+grids: over the first 200 episodes of seed 0, grids of 151 × 121, 301 × 241 and 601 × 481 states
 reach mean returns of −133.6, −132.5 and −132.1. Source: R. Bellman, "Dynamic Programming" (1957).
 """
 
@@ -38,10 +38,10 @@ def step(
 
 
 class PendulumReference:
-    """Maximises reward and interpolated value one step ahead; the value is that of a whole episode."""
+    """Policy that maximizes reward plus interpolated value one step ahead, from value iteration."""
 
     def __init__(self, grid: tuple[int, int] = GRID) -> None:
-        """Find the values on a grid of angles by rates."""
+        """Run value iteration on a grid of angles by rates."""
         self._grid = grid
         angles, rates = grid
         theta = np.repeat(np.linspace(-np.pi, np.pi, angles, endpoint=False), rates)  # (angles · rates,)
@@ -68,7 +68,7 @@ class PendulumReference:
         return sparse.csr_array((shares.ravel(), columns.ravel(), starts), (len(theta), angles * rates))
 
     def begin(self, batch_size: int, generator: np.random.Generator) -> None:
-        """Nothing to forget, nothing to draw."""
+        """Do nothing: the policy is deterministic and has no memory."""
 
     def act(self, observations: npt.NDArray[np.float32], rewards: FloatArray) -> ActionBatch:
         """Torques (n, 1) in N·m for observations (n, 3) of cosθ, sinθ and θ̇."""

@@ -1,4 +1,4 @@
-"""Measures the reference returns behind every normalised score: ``python -m benchmarks.references``.
+"""Measure the reference returns of the normalized score: ``python -m benchmarks.references``.
 
 The lowest reference is the mean of 1,000 episodes of uniformly random actions; the highest that of the
 best known policy, which balances every episode to the time limit, swings up in one swing, or comes from value
@@ -46,7 +46,7 @@ def measure() -> dict[str, Any]:
 
 
 def _best(backend: Backend) -> tuple[PolicySource, str]:
-    """The best known policy, and its name."""
+    """The best known policy and its name."""
     system = backend.system
     if system is None:
         return PendulumReference(), f"value iteration on {GRID[0]} angles by {GRID[1]} rates"

@@ -1,7 +1,7 @@
-"""What is left of a score under disturbances that no data showed: ``python -m benchmarks.robustness``.
+"""Robustness of trained models to disturbances absent from the data: ``python -m benchmarks.robustness``.
 
-Every finished model is a file of its own, so that a run that was stopped goes on where it was; models that
-the scores' study kept are not trained again.
+Every finished model is one file, so that an interrupted run resumes; models that the benchmark study stored
+are not trained again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import typer
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from benchmarks.studies import behaviours
+from benchmarks.studies import behaviors
 from benchmarks.studies.cell import ELIGIBLE, read, read_kept, require_same_eligible, write
 from benchmarks.studies.disturbances import AS_KEPT, DISTURBANCES, EXPERT, UNDISTURBED, Disturbance, Disturbed
 from benchmarks.studies.question import BALANCE, QUESTION
@@ -30,7 +30,7 @@ from benchmarks.studies.running import (
     finished,
     prepare,
 )
-from benchmarks.studies.score_pictures import COLOURS, MARKS, SCORES, SMALL, draw_intervals, save
+from benchmarks.studies.score_pictures import COLORS, MARKS, SCORES, SMALL, draw_intervals, save
 from benchmarks.studies.score_tables import estimated
 from benchmarks.studies.statistics import interquartile_mean
 from benchmarks.studies.tables import marked, table
@@ -47,7 +47,7 @@ TIER = QUESTION.tier(BALANCE, "medium-expert")  # with the best scores
 
 
 def _tasks(folder: Path) -> list[Disturbed]:
-    """All that is to be played, seed by seed."""
+    """All evaluations, seed by seed."""
     protocol = QUESTION.protocol
     return [
         Disturbed(TIER, method, seed, protocol, folder)
@@ -57,7 +57,7 @@ def _tasks(folder: Path) -> list[Disturbed]:
 
 
 def _results() -> dict[str, list[dict[str, Any]]]:
-    """The returns of what is finished, by name and seed."""
+    """Returns of finished evaluations, by name and seed."""
     found: dict[str, list[dict[str, Any]]] = {task.name: [] for task in _tasks(Path())}
     for task, result in _finished().items():
         found[task.name].append(result["returns"])
@@ -65,12 +65,12 @@ def _results() -> dict[str, list[dict[str, Any]]]:
 
 
 def _finished(more: bool = False) -> dict[Disturbed, dict[str, Any]]:
-    """The results that exist; ``more``: whether others are still to come.
+    """The existing results; ``more``: whether some are missing.
 
     Raises:
-        InputError: if one cannot be compared with the others.
+        InputError: if one is not comparable with the others.
     """
-    rows = read(behaviours.path(TIER, QUESTION.results))["data_sha256"]
+    rows = read(behaviors.path(TIER, QUESTION.results))["data_sha256"]
     kept = {task: _kept(task, rows) for task in _tasks(Path()) if task.path(RESULTS).exists()}
     named = {f"{task.name}, seed {task.seed}": result for task, result in kept.items()}
     require_same_eligible(named, more)
@@ -78,10 +78,10 @@ def _finished(more: bool = False) -> dict[Disturbed, dict[str, Any]]:
 
 
 def _kept(task: Disturbed, rows: str) -> dict[str, Any]:
-    """A result that is there, of the rows with this hash.
+    """The existing result for the rows with this hash.
 
     Raises:
-        InputError: if it is of another recipe, of other disturbances or of other rows than now.
+        InputError: if its recipe, disturbances or rows differ from the current ones.
     """
     result = read_kept(task.cell, RESULTS) if task.cell else read(task.path(RESULTS))
     if result["disturbances"] != AS_KEPT or result["data_sha256"] != rows:
@@ -93,7 +93,7 @@ def _kept(task: Disturbed, rows: str) -> dict[str, Any]:
 
 
 def _scores(runs: list[dict[str, Any]], disturbance: Disturbance) -> dict[float, FloatArray]:
-    """The score of each run (runs, 1), by the disturbance's strength."""
+    """The score of each run (runs, 1), by disturbance strength."""
     returns = {disturbance.usual: [run[UNDISTURBED] for run in runs]} | {
         strength: [run[disturbance.name][f"{strength:g}"] for run in runs]
         for strength in disturbance.strengths
@@ -103,7 +103,7 @@ def _scores(runs: list[dict[str, Any]], disturbance: Disturbance) -> dict[float,
 
 
 def disturbance_tables() -> str:
-    """A table for each disturbance."""
+    """One table for each disturbance."""
     results, tables, seeds = _results(), [], QUESTION.protocol.seeds
     old = any(ELIGIBLE not in result for result in _finished().values())
     for one in DISTURBANCES:
@@ -117,7 +117,7 @@ def disturbance_tables() -> str:
 
 
 def draw() -> None:
-    """Score against disturbance."""
+    """Draw the score against the strength of each disturbance."""
     results = _results()
     figure, panels = plt.subplots(2, 2, figsize=(9, 7.5), sharey=True, layout="constrained")
     for panel, one in zip(panels.flat, DISTURBANCES, strict=True):
@@ -130,15 +130,15 @@ def draw() -> None:
 
 
 def _draw_disturbance(panel: Axes, one: Disturbance, results: Mapping[str, list[dict[str, Any]]]) -> None:
-    """Lines of the methods over a band of the expert, and a line where nothing is disturbed."""
+    """Draw the methods over a band of the expert, and a line at zero disturbance."""
     told = {
         name: {at: interquartile_mean(scores) for at, scores in _scores(runs, one).items()}
         for name, runs in results.items()
         if runs
     }
-    for method, colour, mark in zip(QUESTION.methods, COLOURS, MARKS, strict=True):
+    for method, color, mark in zip(QUESTION.methods, COLORS, MARKS, strict=True):
         if own := told.get(method.name):
-            draw_intervals(panel, list(own), list(own.values()), f"{mark}-", colour, method.name)
+            draw_intervals(panel, list(own), list(own.values()), f"{mark}-", color, method.name)
     if own := told.get(EXPERT):
         panel.plot(list(own), [score.value for score in own.values()], color="#dddddd", linewidth=7,
                    solid_capstyle="round", zorder=1, label=EXPERT)  # fmt: skip
@@ -157,7 +157,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def robustness(data: DataOption = DATA, jobs: JobsOption = JOBS, ray: RayOption = None) -> None:
-    """Play what was trained without disturbances under them; what is done already stays."""
+    """Evaluate models trained without disturbances under them; existing results are kept."""
     prepare(TIER, QUESTION.protocol, QUESTION.results, data)
     missing = [task for task in _tasks(data.resolve()) if not task.path(RESULTS).exists()]
     _finished(more=bool(missing))  # refuses results of an earlier study before hours are spent

@@ -1,7 +1,7 @@
-"""Which method learns what from which data? ``python -m benchmarks.scores``.
+"""Offline-RL benchmark, nine methods on eight data sets: ``python -m benchmarks.scores``.
 
-Every finished cell is a file of its own, so that a run that was stopped goes on where it was. Tables and
-pictures in README and docs/scores.md come from those files.
+Every finished cell is one file, so that an interrupted run resumes. The tables and figures in
+docs/scores.md are generated from those files.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def task_tables() -> str:
 
 
 def beaten_table() -> str:
-    """Better than who made the data, and than cloning it?"""
+    """Comparisons with the behavior policies and with behavior cloning."""
     return score_tables.beaten(_answer())
 
 

@@ -1,7 +1,7 @@
-"""What random pushes do to a pole under proportional control: ``python -m benchmarks.shoves``.
+"""Random pushes on a cart-pole under proportional control: ``python -m benchmarks.shoves``.
 
-Four questions that anyone who writes such a simulation asks of it: is the motion smooth, does it reach the
-thresholds, does it stay finite, and does another seed give another motion?
+Four checks of the simulation: is the motion smooth, does it reach the thresholds, does it stay finite, and
+does another seed give another motion?
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ GAIN = 2.0  # 1/rad, force = GAIN × θ × force_mag
 SEEDS = (0, 1)
 EPISODES = 200  # of each seed
 TILT, TRACK, TIME = "tilted beyond 12°", "left the track", "time was up"
-COLOURS = {TILT: "#d55e00", TRACK: "#0072b2", TIME: "#009e73"}  # safe for the colour-blind
+COLORS = {TILT: "#d55e00", TRACK: "#0072b2", TIME: "#009e73"}  # color-blind-safe
 STYLES = {TILT: "-", TRACK: (0, (5, 1.5)), TIME: "-"}
 MARKERS = {TILT: "X", TRACK: "D", TIME: "|"}
 BINS = [0.5 * i for i in range(21)]  # s
 
 
 def compute() -> dict[int, Episodes]:
-    """The pushed episodes of each seed."""
+    """Roll out episodes with random pushes for each seed."""
     policy = proportional(GAIN, SYSTEM.continuous)
     return {seed: play(SYSTEM, policy, EPISODES, seed) for seed in SEEDS}
 
 
 def ending(final: npt.NDArray[np.float32]) -> str:
-    """Why an episode ended, from its last observation."""
+    """The reason an episode ended, from its last observation."""
     if abs(final[2]) > SYSTEM.task.theta_threshold:
         return TILT
     return TRACK if abs(final[0]) > SYSTEM.task.x_threshold else TIME
@@ -60,7 +60,7 @@ def path_of(episodes: Episodes, index: int) -> FloatArray:
 
 
 def summary(played: dict[int, Episodes]) -> dict[str, Any]:
-    """What is to be written: the four answers in figures."""
+    """The result to be written: the four checks in numbers."""
     first, second = (episodes.infos["push"][episodes.infos["push"] != 0] for episodes in played.values())
     return {
         "command": COMMAND,
@@ -76,7 +76,7 @@ def summary(played: dict[int, Episodes]) -> dict[str, Any]:
 
 
 def _answers(seed: int, episodes: Episodes) -> dict[str, Any]:
-    """The figures of one seed."""
+    """The numbers of one seed."""
     paths = [path_of(episodes, index) for index in range(len(episodes))]
     steps = np.array([np.abs(np.diff(path, axis=0)).max(axis=0) for path in paths]).max(axis=0)
     largest = np.array([np.abs(path).max(axis=0) for path in paths]).max(axis=0)
@@ -85,14 +85,14 @@ def _answers(seed: int, episodes: Episodes) -> dict[str, Any]:
         "seed": seed,
         "largest_change_in_a_step": {"x_m": steps[0], "theta_deg": float(np.degrees(steps[2]))},
         "largest": {"x_m": largest[0], "theta_deg": float(np.degrees(largest[2]))},
-        "ended": {name: endings.count(name) for name in COLOURS},
+        "ended": {name: endings.count(name) for name in COLORS},
         "all_finite": all(bool(np.isfinite(path).all()) for path in paths),
         "mean_length_s": float(episodes.lengths.mean()) * SYSTEM.params.time_step,
     }
 
 
 def draw(path: Path, played: dict[int, Episodes], result: dict[str, Any]) -> None:
-    """For each seed the first episode of every ending, and the lengths of all, into a PNG."""
+    """Draw, for each seed, the first episode of every ending and all episode lengths as a PNG."""
     figure = plt.figure(figsize=(12, 6), layout="constrained")
     left, right = np.asarray(figure.subfigures(1, 2, width_ratios=(2.2, 1)))
     grid = left.subplots(3, len(SEEDS), sharex=True, sharey="row", height_ratios=(1, 1, 0.6))
@@ -113,7 +113,7 @@ def draw(path: Path, played: dict[int, Episodes], result: dict[str, Any]) -> Non
 
 
 def _draw_seed(panels: Array, seed: int, episodes: Episodes) -> None:
-    """θ, x and pushes over time, one above the other."""
+    """Draw θ, x and pushes over time in three rows."""
     limits = float(np.degrees(SYSTEM.task.theta_threshold)), SYSTEM.task.x_threshold
     for axes, limit in zip(panels, limits, strict=False):
         axes.set_ylim(-1.25 * limit, 1.25 * limit)
@@ -121,12 +121,12 @@ def _draw_seed(panels: Array, seed: int, episodes: Episodes) -> None:
             axes.axhline(side, color="#333333", linewidth=1)
             axes.axhspan(side, 2 * side, color="#eeeeee", zorder=0)
     endings = [ending(final) for final in episodes.final_observations]
-    for name, colour in COLOURS.items():
+    for name, color in COLORS.items():
         states = path_of(episodes, endings.index(name))
         seconds = SYSTEM.params.time_step * np.arange(len(states))
         for axes, values in zip(panels, (np.degrees(states[:, 2]), states[:, 0]), strict=False):
-            axes.plot(seconds, values, color=colour, linestyle=STYLES[name], linewidth=1.3)
-            axes.plot(seconds[-1], values[-1], MARKERS[name], color=colour, markersize=8, clip_on=False)
+            axes.plot(seconds, values, color=color, linestyle=STYLES[name], linewidth=1.3)
+            axes.plot(seconds[-1], values[-1], MARKERS[name], color=color, markersize=8, clip_on=False)
     _draw_pushes(panels[2], episodes, endings.index(TIME))
     panels[0].set_title(f"seed {seed}", fontsize=11)
     for axes in panels:
@@ -138,7 +138,7 @@ def _draw_pushes(axes: Axes, episodes: Episodes, index: int) -> None:
     rows = slice(int(episodes.offsets[index]), int(episodes.offsets[index + 1]))
     pushes = episodes.infos["push"][rows]
     hit = np.flatnonzero(pushes)
-    axes.vlines(SYSTEM.params.time_step * hit, 0, pushes[hit], color=COLOURS[TIME], linewidth=1.4)
+    axes.vlines(SYSTEM.params.time_step * hit, 0, pushes[hit], color=COLORS[TIME], linewidth=1.4)
     axes.axhline(0, color="#333333", linewidth=0.8)
     axes.set(ylim=(-SYSTEM.push_size, SYSTEM.push_size), xlabel="time (s); pushes of the green episode")
 
@@ -156,17 +156,17 @@ def _draw_lengths(axes: Axes, played: dict[int, Episodes]) -> None:
 
 
 def _draw_endings(axes: Axes, result: dict[str, Any]) -> None:
-    """How many episodes of each seed ended how; also the key to the colours."""
-    names = list(COLOURS)
+    """Draw the number of episodes by ending for each seed; also the color key."""
+    names = list(COLORS)
     for offset, row in zip((-0.2, 0.2), result["seeds"], strict=True):
         counts = [row["ended"][name] for name in names]
         places = np.arange(len(names)) + offset
-        axes.barh(places, counts, 0.36, color=COLOURS.values(), alpha=1.0 if offset < 0 else 0.6)
+        axes.barh(places, counts, 0.36, color=COLORS.values(), alpha=1.0 if offset < 0 else 0.6)
         for place, count in zip(places, counts, strict=True):
             axes.text(count + 3, place, f"{count}  (seed {row['seed']})", fontsize=8, va="center")
     axes.set_yticks(range(len(names)), [name.replace(" ", "\n", 1) for name in names], fontsize=9)
-    for label, colour in zip(axes.get_yticklabels(), COLOURS.values(), strict=True):
-        label.set(color=colour, fontweight="bold")
+    for label, color in zip(axes.get_yticklabels(), COLORS.values(), strict=True):
+        label.set(color=color, fontweight="bold")
     axes.invert_yaxis()
     axes.set(xlim=(0, EPISODES), xlabel="episodes")
     axes.spines[["top", "right"]].set_visible(False)
@@ -178,7 +178,7 @@ def _write_answers(axes: Axes, result: dict[str, Any]) -> None:
 
 
 def answers(result: dict[str, Any]) -> list[str]:
-    """The four questions with their answers, a line each."""
+    """The four checks and their results, one line each."""
     rows = result["seeds"]
     step = max(row["largest_change_in_a_step"]["theta_deg"] for row in rows)
     reached = [sum(row["ended"][name] for row in rows) for name in (TILT, TRACK)]
@@ -193,7 +193,7 @@ def answers(result: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    """Play, draw, write and print the answers."""
+    """Roll out, draw, write and print the results."""
     played = compute()
     result = summary(played)
     RESULTS.mkdir(parents=True, exist_ok=True)

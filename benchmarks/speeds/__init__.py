@@ -1,1 +1,1 @@
-"""How fast everything is, each beside a peer in the same run."""
+"""Speed benchmarks, each against a baseline in the same run."""

@@ -1,7 +1,7 @@
-"""Whole builds beside Minari's DataCollector, and what they take: ``python -m benchmarks.speeds.building``.
+"""Builds against Minari's DataCollector, their time and memory: ``python -m benchmarks.speeds.building``.
 
-Ours is the whole process, from its start to a checked and compressed file. Of Minari's, which runs in turns
-with it, the start of the process and the imports do not count.
+A build is timed from the start of its process to the validated, compressed file. For Minari, which runs in
+turns with it, process start and imports are not counted.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BUILDER = "import sys; from cartpole_phys.cli import build_dataset_main; sys.exi
 
 
 class Took(NamedTuple):
-    """What one build took."""
+    """Time, peak memory and file of one build."""
 
     seconds: float
     peak_megabytes: float
@@ -44,10 +44,10 @@ class Took(NamedTuple):
 
 
 def build(folder: Path, arguments: Sequence[str], cache: Path | None = None) -> Took:
-    """Build a data set in a process of its own, with its agents and kernels in ``cache``.
+    """Build a data set in a new process, with agents and kernels cached in ``cache``.
 
     Raises:
-        SystemExit: if the build fails; with what it said.
+        SystemExit: if the build fails, with its output.
     """
     environment = {**os.environ, **({"XDG_CACHE_HOME": str(cache)} if cache else {})}
     command = [sys.executable, "-c", BUILDER, *arguments, "--out", str(folder), "--overwrite", "--json"]
@@ -65,7 +65,7 @@ def build(folder: Path, arguments: Sequence[str], cache: Path | None = None) -> 
 
 
 def beside_minari(steps: int, folder: Path, rounds: int) -> dict[str, Any]:
-    """One size beside Minari, or why there is no comparison."""
+    """The comparison with Minari at one size, or the reason that it is missing."""
     work = f"build-dataset {' '.join(HEURISTIC)}, {steps:,} transitions"
     arguments = [*HEURISTIC, "--steps", str(steps)]
     gain = read_header(build(folder, arguments).file).metadata["parts"][0]["gain"]
@@ -85,8 +85,8 @@ def beside_minari(steps: int, folder: Path, rounds: int) -> dict[str, Any]:
         return left_out(work, PEER, str(error))
 
 
-def what_builds_take(folder: Path, rounds: int) -> list[dict[str, Any]]:
-    """Seconds and memory of whole builds: from nothing, with a cached agent, and of many rows."""
+def build_costs(folder: Path, rounds: int) -> list[dict[str, Any]]:
+    """Seconds and memory of builds: with empty caches, with a cached agent, and of many rows."""
     million = ("--steps", "1000000")
     agent = ("--policy", "sac", "--tier", "medium", *million)
     with tempfile.TemporaryDirectory() as cache:
@@ -104,7 +104,7 @@ def what_builds_take(folder: Path, rounds: int) -> list[dict[str, Any]]:
 
 
 def _row(state: str, arguments: Sequence[str], took: Sequence[Took]) -> dict[str, Any]:
-    """Medians of some builds with the same arguments; the largest peak."""
+    """Median time and largest peak memory of builds with the same arguments."""
     return {
         "command": f"build-dataset {' '.join(arguments)}",
         "state": state,
@@ -116,7 +116,7 @@ def _row(state: str, arguments: Sequence[str], took: Sequence[Took]) -> dict[str
 
 
 def table(builds: Sequence[dict[str, Any]]) -> Table:
-    """What builds take, for the terminal."""
+    """Time and memory of builds as a table for the terminal."""
     drawn = Table(title="Whole builds: seconds, and megabytes of memory and of the file")
     for heading in ("command", "state", "seconds", "peak MB", "file MB"):
         drawn.add_column(heading)
@@ -138,7 +138,7 @@ def main() -> None:
     rounds = parse().rounds
     with tempfile.TemporaryDirectory() as name:
         rows = [beside_minari(steps, Path(name), rounds) for steps in SIZES]
-        builds = what_builds_take(Path(name), rounds)
+        builds = build_costs(Path(name), rounds)
     side_by_side.write(RESULT, rows, builds=builds)
     console = Console()
     console.print(side_by_side.table(f"Whole builds beside Minari, medians of {rounds} rounds", rows))

@@ -1,7 +1,7 @@
-"""Steps a second beside Gymnasium's and EnvPool's environments: ``python -m benchmarks.speeds.environment``.
+"""Steps per second against Gymnasium and EnvPool: ``python -m benchmarks.speeds.environment``.
 
-Gymnasium's are stepped in this process. EnvPool lives in an environment of its own, which ``make bench``
-installs; where it cannot be installed, its row is left out.
+Gymnasium's environments are stepped in this process. EnvPool has its own virtual environment, which ``make
+bench`` installs; if that fails, its row is left out.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ ENVPOOL_PYTHON = FOLDER.parent.parent / ".venv-envpool" / "bin" / "python"
 
 
 def _vector_steps(env_id: str, num_envs: int, **kwargs: Any) -> Callable[[], float]:
-    """A function that steps a vector environment for a round and returns steps a second."""
+    """A function that steps a vector environment for a round and returns steps per second."""
     envs = gym.make_vec(env_id, num_envs=num_envs, **kwargs)
     envs.reset(seed=0)
     actions = np.random.default_rng(0).integers(0, 2, (BATCHES, num_envs))
@@ -60,7 +60,7 @@ def _vector_steps(env_id: str, num_envs: int, **kwargs: Any) -> Callable[[], flo
 
 
 def _repeats(num_envs: int) -> int:
-    """How many steps make a round."""
+    """Number of steps in a round."""
     return max(32, min(2_000, STEPS_A_ROUND // num_envs))
 
 
@@ -108,7 +108,7 @@ def _scalar_steps(env_id: str) -> Callable[[], float]:
 
 
 def _beside_envpool(rounds: int) -> dict[str, Any]:
-    """The comparison with EnvPool, or why there is none."""
+    """The comparison with EnvPool, or the reason that it is missing."""
     work = f"vector step, {ENVPOOL_SIZE:,} environments, beside EnvPool"
     name = f"EnvPool, {ENVPOOL_THREADS} threads"
     # -I: not this process's module paths, nor this folder's, whose names must not shadow EnvPool's.
@@ -124,7 +124,7 @@ def _beside_envpool(rounds: int) -> dict[str, Any]:
 
 
 def _storm(mode: str, rounds: int) -> dict[str, Any]:
-    """Random actions, under which 4.5 % of the episodes end in a step, beside a pole that never falls."""
+    """Random actions, which end 4.5 % of the episodes per step, against a pole that never falls."""
     calm = _vector_steps(OURS, ENVPOOL_SIZE, autoreset_mode=mode, max_episode_steps=10**9, params=STILL)
     work = f"autoreset storm, {mode}, {ENVPOOL_SIZE:,} environments"
     return compare(

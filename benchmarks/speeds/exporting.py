@@ -1,4 +1,4 @@
-"""Exporting beside Minari's ``create_dataset_from_buffers``: ``python -m benchmarks.speeds.exporting``.
+"""Export against Minari's ``create_dataset_from_buffers``: ``python -m benchmarks.speeds.exporting``.
 
 Both write the same episodes in this process, infos included; afterwards Minari reads both.
 """
@@ -33,7 +33,7 @@ RESULT = Path(__file__).parent.parent / "results" / "exporting.json"
 
 
 def buffers(data: Episodes) -> Iterator[EpisodeBuffer]:
-    """Episodes as Minari takes them."""
+    """Episodes as Minari's episode buffers."""
     for number, episode in enumerate(data):
         flags = np.zeros((2, len(episode.rewards)), np.bool_)
         flags[:, -1] = episode.terminated, episode.truncated
@@ -49,7 +49,7 @@ def buffers(data: Episodes) -> Iterator[EpisodeBuffer]:
 
 
 def _timed(work: Callable[[], Any], folder: Path) -> float:
-    """Rows a second of a writer, into a folder that is not there."""
+    """Rows per second of a writer that creates a new folder."""
     shutil.rmtree(folder, ignore_errors=True)
     start = time.perf_counter()
     work()
@@ -57,7 +57,7 @@ def _timed(work: Callable[[], Any], folder: Path) -> float:
 
 
 def beside_minari(data: Episodes, what: str, root: Path, rounds: int) -> dict[str, Any]:
-    """One comparison; both come to the same number of steps."""
+    """One comparison, after a check that both write the same number of steps."""
     identity = f"{ours.NAMESPACE}/ours-v0"
     row = compare(
         f"exporting {STEPS:,} rows in {len(data):,} episodes, {what}",

@@ -1,7 +1,7 @@
-"""Training and acting on a GPU, where there is one: ``python -m benchmarks.speeds.gpu``.
+"""Training and inference on a GPU: ``python -m benchmarks.speeds.gpu``.
 
-The models are those of ``benchmarks.speeds.models``. Training is compiled and in the faster type of number;
-transformers' loop is the usual one, its sampler on the processor.
+The models are those of ``benchmarks.speeds.models``. Training is compiled and uses the faster dtype;
+transformers' training loop is the usual one, with its sampler on the CPU.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ EPISODES, STEPS, UPDATES = 4_096, 500 - CONTEXT, 100
 
 
 def training(episodes: Episodes, device: torch.device, rounds: int, updates: int = UPDATES) -> dict[str, Any]:
-    """Transitions a second of both, samplers included."""
+    """Transitions per second of both, samplers included."""
     spaces = describe(episodes).spaces
     normalization = Normalization.of(episodes, spaces)
     model = DecisionTransformer(DecisionConfig(), spaces).to(device)

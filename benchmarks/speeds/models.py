@@ -1,7 +1,7 @@
-"""A Decision Transformer's training and acting beside transformers': ``python -m benchmarks.speeds.models``.
+"""Decision Transformer against that of transformers: ``python -m benchmarks.speeds.models``.
 
-Both have 3 layers, 1 head, width 128 and 20 steps of context, the same data and cores; single actions are
-measured on one thread.
+Training and inference. Both models have 3 layers, 1 head, width 128 and 20 steps of context, the same data
+and cores; single actions are measured on one thread.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ HUGGING_FACE = "transformers, sdpa, fp32"
 
 
 def data() -> Episodes:
-    """What both learn from."""
+    """The training data of both."""
     episodes = collect(CartPole(), proportional(GAIN, True), ROWS, 0)
     return replace(episodes, metadata={"env_id": "PhysCartPole-v0", "env_kwargs": {}})
 
 
 def rate(work: Callable[[], Any], count: int, each: int = 1) -> float:
-    """How many of something a second, ``each`` a call."""
+    """Items per second of a function that processes ``each`` items per call."""
     start = time.perf_counter()
     for _ in range(count):
         work()
@@ -50,7 +50,7 @@ def rate(work: Callable[[], Any], count: int, each: int = 1) -> float:
 
 
 def training(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
-    """Transitions a second, the sampler included, in each type of number that is to be had here."""
+    """Transitions per second, sampler included, in each dtype that this CPU supports."""
     spaces, wanted = describe(episodes).spaces, recipe("decision", "paper")
     normalization = Normalization.of(episodes, spaces)
     windows = Windows(episodes, normalization, CONTEXT, CPU)
@@ -84,19 +84,19 @@ def training(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
 
 
 def acting_model(spaces: Spaces, window: int | None) -> DecisionTransformer:
-    """A model that acts, its attention sliding over so many steps or over a window that is cut off."""
+    """A model for inference, with sliding-window attention or with a truncated window."""
     return DecisionTransformer(DecisionConfig(CONTEXT, attention_window=window), spaces).eval()
 
 
 def wait(device: torch.device) -> None:
-    """For all that was begun on the device."""
+    """Wait for all pending work on the device."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 @torch.inference_mode()
 def acting_rate(model: DecisionTransformer, spaces: Spaces, episodes: int, steps: int) -> float:
-    """Actions a second on made-up observations, once the context is full, as the peer's always is."""
+    """Actions per second on random observations with a full context, as the baseline's always is."""
     device = next(model.parameters()).device
     stream = model.stream(episodes, torch.Generator(device))
     observation = torch.zeros(episodes, spaces.observation_size, device=device)
@@ -121,7 +121,7 @@ def _their_history(spaces: Spaces) -> dict[str, torch.Tensor]:
 
 
 def acting(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
-    """Actions a second of one episode, on one thread, and of a hundred at once, on all."""
+    """Actions per second of one episode on one thread, and of a hundred in parallel on all threads."""
     spaces, threads, rows = describe(episodes).spaces, torch.get_num_threads(), []
     theirs, history = peer.model(episodes, spaces.max_episode_steps, **SHAPE).eval(), _their_history(spaces)
     for window, how in ((CONTEXT, "key–value cache"), (None, "no cache")):

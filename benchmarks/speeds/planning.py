@@ -1,6 +1,6 @@
-"""Planning and training of planners beside their authors' way: ``python -m benchmarks.speeds.planning``.
+"""Planners against their authors' implementations: ``python -m benchmarks.speeds.planning``.
 
-Both sides have the same shape, weights where there are any, data and cores.
+Planning and training. Both sides have the same architecture, weights, data and cores.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ RESULT = Path(__file__).parent.parent / "results" / "planning.json"
 
 
 def planner(episodes: Episodes, config: TrajectoryConfig) -> TrajectoryTransformer:
-    """An untrained model, its bins cut as suits the data."""
+    """An untrained model with bins fitted to the data."""
     spaces = describe(episodes).spaces
     torch.manual_seed(0)
     model = TrajectoryTransformer(config, spaces).eval()
@@ -44,7 +44,7 @@ def planner(episodes: Episodes, config: TrajectoryConfig) -> TrajectoryTransform
 
 
 def planning(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
-    """Actions a second, a plan for each."""
+    """Actions per second, with one plan per action."""
     generator = torch.Generator().manual_seed(0)
     ours = planner(episodes, TrajectoryConfig())
     cut = replace(TrajectoryConfig(), context=THEIR_WINDOW, plan=replace(SHORT, context=5))
@@ -76,7 +76,7 @@ def planning(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
 
 
 def training(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
-    """Optimisation steps a second of an energy model, in each type of number that is to be had here."""
+    """Gradient steps per second of an energy model, in each dtype that this CPU supports."""
     chosen = recipe("energy", "paper")
     assert isinstance(chosen.model, EnergyConfig)
     config, spaces = chosen.model, describe(episodes).spaces

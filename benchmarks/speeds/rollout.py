@@ -1,8 +1,7 @@
-"""Closed-loop rollouts beside the same ones written in C: ``python -m benchmarks.speeds.rollout``.
+"""Closed-loop rollouts against the same rollouts in C: ``python -m benchmarks.speeds.rollout``.
 
-The C program is compiled into a temporary folder and plays the same episodes, so both must come to the same
-number of steps. It runs in a process of its own and in turns with ours. Without a C compiler there is
-nothing to compare with, and the rows are left out.
+The C program is compiled into a temporary folder and rolls out the same episodes, so both must take the same
+number of steps. It runs in its own process, in turns with ours. Without a C compiler the rows are left out.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ POLICY = CompiledPolicy(PROPORTIONAL, (0.0, 0.0, PROPORTIONAL_GAIN, DERIVATIVE_G
 
 
 def ours(episodes: int, key: np.uint64, threads: int) -> int:
-    """Play the first episodes of a key on some threads and return the number of steps."""
+    """Roll out the first episodes of a key on some threads and return the number of steps."""
 
     def play(first: int) -> int:
         return run_compiled(SYSTEM, POLICY, key, first, min(COMPILED_BATCH_SIZE, episodes - first)).steps
@@ -63,7 +62,7 @@ def build(folder: Path, flags: tuple[str, ...] = FLAGS) -> Path:
     """Compile the C program into a folder and return its path.
 
     Raises:
-        PeerUnavailableError: if there is no C compiler, or it does not take the program.
+        PeerUnavailableError: if there is no C compiler, or it fails.
     """
     if shutil.which(COMPILER) is None:
         raise PeerUnavailableError(f"there is no C compiler: {COMPILER} is not on the path")
@@ -71,19 +70,19 @@ def build(folder: Path, flags: tuple[str, ...] = FLAGS) -> Path:
     command = [COMPILER, *flags, str(SOURCE), "-o", str(program), "-lm"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        said = result.stderr.strip().splitlines() or ["it ended without a word"]
+        said = result.stderr.strip().splitlines() or ["it ended without output"]
         raise PeerUnavailableError(f"{COMPILER} failed: {said[0]}")
     return program
 
 
 def arguments(episodes: int, threads: int, key: np.uint64) -> list[str]:
-    """What the C program is called with to play a round for each line that it is sent."""
+    """Arguments of the C program, which rolls out one round for each input line."""
     values = (episodes, threads, key, PROPORTIONAL_GAIN, DERIVATIVE_GAIN, NOISE, 0)
     return [str(value) for value in values]
 
 
 def check_equal_work(mine: int, theirs: int) -> None:
-    """Make sure that both played the same episodes.
+    """Check that both rolled out the same episodes.
 
     Raises:
         SystemExit: if their numbers of steps differ by more than the tolerance.
@@ -127,7 +126,7 @@ def _peer(threads: int, flags: tuple[str, ...]) -> str:
 
 
 def measure(rounds: int, flags: tuple[str, ...] = FLAGS) -> list[dict[str, Any]]:
-    """Both sides, on one thread and on two."""
+    """Measure both sides on one and on two threads."""
     counts = [count for count in THREADS if count <= (os.cpu_count() or 1)]
     try:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,7 @@
-"""Sampling a trained agent beside Stable-Baselines3's own loop: ``python -m benchmarks.speeds.sampling``.
+"""Rollouts of a trained agent against Stable-Baselines3: ``python -m benchmarks.speeds.sampling``.
 
-Both play the same Soft Actor-Critic agent, with random actions drawn from its distribution. Theirs steps this
-package's vector environment, the fastest that it has.
+Both roll out the same Soft Actor-Critic agent with actions sampled from its distribution. Stable-Baselines3
+steps this package's vector environment, its fastest.
 """
 
 from __future__ import annotations
@@ -41,28 +41,28 @@ RESULT = Path(__file__).parent.parent / "results" / "sampling.json"
 
 
 def agent() -> Behavior:
-    """The agent of the medium tier, from the cache or trained now."""
+    """The agent of the medium tier, cached or newly trained."""
     return prepare(Recipe(ENV_ID, "sac", "medium"), Cache.USE, Silent()).parts[0].behavior
 
 
-def same_in_sb3(behaviour: Behavior, num_envs: int) -> SAC:
+def same_in_sb3(behavior: Behavior, num_envs: int) -> SAC:
     """Stable-Baselines3's model with an agent's weights.
 
     Raises:
-        SystemExit: if it does not choose the same mean actions.
+        SystemExit: if its mean actions differ.
     """
     envs: Any = gym.make_vec(ENV_ID, num_envs=num_envs, autoreset_mode="SameStep")
-    hidden = [len(behaviour.weights[f"{name}.bias"]) for name in ("fc0", "fc1")]
+    hidden = [len(behavior.weights[f"{name}.bias"]) for name in ("fc0", "fc1")]
     model = SAC("MlpPolicy", PhysCartPoleVecEnv(envs), policy_kwargs={"net_arch": hidden}, buffer_size=1)
     own = {
-        f"{theirs}.{part}": torch.from_numpy(behaviour.weights[f"{ours}.{part}"])
+        f"{theirs}.{part}": torch.from_numpy(behavior.weights[f"{ours}.{part}"])
         for ours, theirs in NAMES.items()
         for part in ("weight", "bias")
     }
     model.actor.load_state_dict(own)
     observations = np.random.default_rng(0).normal(0.0, 0.1, (100, 4)).astype(np.float32)
     theirs, _ = model.predict(observations, deterministic=True)
-    mine = NetworkPolicy({**behaviour.description, "deterministic": True}, behaviour.weights)
+    mine = NetworkPolicy({**behavior.description, "deterministic": True}, behavior.weights)
     mine.begin(100, np.random.default_rng(0))
     if not np.allclose(mine.act(observations, np.zeros(100)).actions, theirs, atol=TOLERANCE):
         raise SystemExit("error: both should choose the same mean actions.")
@@ -70,7 +70,7 @@ def same_in_sb3(behaviour: Behavior, num_envs: int) -> SAC:
 
 
 def predict_loop(model: SAC) -> Callable[[], float]:
-    """A function that plays a round and returns steps a second."""
+    """A function that rolls out one round and returns steps per second."""
     envs = model.get_env()
     assert envs is not None
     observations: Any = envs.reset()
@@ -89,8 +89,8 @@ def predict_loop(model: SAC) -> Callable[[], float]:
 def main() -> None:
     """Measure, print and write the result."""
     rounds = options("benchmarks.speeds.sampling").parse_args().rounds
-    behaviour = agent()
-    policy = behaviour.policy
+    behavior = agent()
+    policy = behavior.policy
 
     def ours() -> float:
         start = time.perf_counter()
@@ -102,7 +102,7 @@ def main() -> None:
             f"{STEPS:,} transitions from a trained sac agent, sampled",
             f"Stable-Baselines3's predict, {num_envs} environment{'s'[: num_envs - 1]}",
             ours,
-            predict_loop(same_in_sb3(behaviour, num_envs)),
+            predict_loop(same_in_sb3(behavior, num_envs)),
             rounds,
         )
         for num_envs in PEER_ENVS

@@ -1,4 +1,4 @@
-"""Measures two programs in turns, so that a noisy machine slows both; the ratio of the medians counts."""
+"""Paired speed measurements: two programs in turns, so that noise affects both; ratio of medians."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from rich.table import Table
 from benchmarks.machine import describe
 
 ROUNDS = 9
-PATIENCE = 10  # seconds for a child to end by itself
+PATIENCE = 10  # seconds for a child process to end by itself
 
 
 class PeerUnavailableError(Exception):
-    """A peer cannot be measured here; the message says why."""
+    """A baseline cannot be measured here, for the reason in the message."""
 
 
 class Child:
-    """A peer in a process of its own: it measures one round for each line it is sent, and rests between.
+    """A baseline in a child process, which measures one round for each line sent and waits in between.
 
-    It answers each line with one line of JSON. To be used with ``with``.
+    It answers each line with one line of JSON. Use it as a context manager.
     """
 
     def __init__(self, command: Sequence[str]) -> None:
@@ -44,21 +44,21 @@ class Child:
             ) from error
 
     def ask(self) -> dict[str, Any]:
-        """Let it measure one round.
+        """Measure one round in the child process.
 
         Raises:
-            PeerUnavailableError: if it ended instead; with the last thing that it said.
+            PeerUnavailableError: if the process ended, with the last line of its output.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):  # it ended: the empty answer says so
+        with contextlib.suppress(BrokenPipeError):  # it has ended: its answer is empty
             self._process.stdin.write("\n")
             self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
             self._messages.seek(0)
             said = self._messages.read().strip().splitlines()
-            raise PeerUnavailableError(said[-1] if said else "it ended without a word")
+            raise PeerUnavailableError(said[-1] if said else "it ended without output")
         return json.loads(answer)
 
     def __enter__(self) -> Child:
@@ -82,13 +82,13 @@ class Child:
 def compare(
     work: str, peer_name: str, ours: Callable[[], float], peer: Callable[[], float], rounds: int
 ) -> dict[str, Any]:
-    """Medians of both, in steps a second, and their ratio, with the smallest and largest ratio of a round.
+    """Medians of both in steps per second, and their ratio with its range over rounds.
 
     Args:
-        work: what both do.
-        peer_name: whom ours is measured beside.
-        ours: does one round of the work and returns steps a second.
-        peer: likewise; the two never run at the same time.
+        work: name of the operation.
+        peer_name: name of the baseline.
+        ours: does one round of the work and returns steps per second.
+        peer: the same for the baseline; the two never run at the same time.
         rounds: how often each is measured, after one round to compile and to warm caches.
     """
     ours(), peer()
@@ -108,12 +108,12 @@ def compare(
 
 
 def left_out(work: str, peer_name: str, reason: str) -> dict[str, Any]:
-    """What stands in the result in place of a row that could not be measured."""
+    """The entry in the result for a row that could not be measured."""
     return {"work": work, "peer": peer_name, "left_out": reason}
 
 
 def write(path: Path, rows: Sequence[dict[str, Any]], **more: Any) -> None:
-    """Write a result file: the machine, the rows, apart from them what was left out and why, and ``more``."""
+    """Write a result file: machine, rows, rows left out with their reasons, and ``more``."""
     _write_json(path, {**_run(rows), **more})
 
 
@@ -134,7 +134,7 @@ def _write_json(path: Path, result: dict[str, Any]) -> None:
 
 
 def table(title: str, rows: Sequence[dict[str, Any]], millions: bool = True) -> Table:
-    """The comparisons for the terminal, in steps or millions of steps a second."""
+    """The comparisons as a table for the terminal, in steps or millions of steps per second."""
     unit, scale = ("M/s", 1e6) if millions else ("1/s", 1.0)
     missing = [
         f"Left out: {row['work']} ({row['peer']}): {row['left_out']}" for row in rows if "left_out" in row
@@ -157,7 +157,7 @@ def table(title: str, rows: Sequence[dict[str, Any]], millions: bool = True) -> 
 
 
 def _count(text: str) -> int:
-    """A number of rounds."""
+    """Parse a number of rounds."""
     count = int(text)
     if count < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, got {count}")
@@ -165,7 +165,7 @@ def _count(text: str) -> int:
 
 
 def options(program: str) -> argparse.ArgumentParser:
-    """The options that every comparison has."""
+    """Argument parser with the options of every comparison."""
     parser = argparse.ArgumentParser(prog=f"python -m {program}", allow_abbrev=False)
     parser.add_argument(
         "--rounds",

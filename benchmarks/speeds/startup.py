@@ -1,8 +1,7 @@
-"""Seconds until the first step, and bytes an environment: ``python -m benchmarks.speeds.startup``.
+"""Seconds to the first step, and bytes per environment: ``python -m benchmarks.speeds.startup``.
 
-Cold is a process that finds no compiled kernels and compiles what it needs; warm one that finds them. The
-time is that of the process, without the start of Python and the imports of Gymnasium and NumPy; its CPU
-time depends less on what else the machine does.
+A cold process finds no cached kernels and compiles them; a warm one finds them. The start of Python and the
+imports of Gymnasium and NumPy are not counted; CPU time depends less on other load on the machine.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ MAKES = {
 
 
 def seconds_to_first_step(make: str, cache: Path) -> tuple[float, float]:
-    """What a new process takes from the import to the end of its first step: seconds, and of the CPU."""
+    """Wall and CPU seconds of a new process from the import to the end of its first step."""
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
     command = [sys.executable, "-c", PROGRAM.format(make=make)]
     printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
@@ -56,7 +55,7 @@ def seconds_to_first_step(make: str, cache: Path) -> tuple[float, float]:
 
 
 def bytes_an_environment() -> float:
-    """What a vector environment of twice the size keeps more, its spaces included, per environment."""
+    """Memory per environment, spaces included, from vector environments of two sizes."""
 
     def kept(num_envs: int) -> int:
         envs = gym.make_vec("PhysCartPole-v0", num_envs=num_envs)
@@ -72,7 +71,7 @@ def bytes_an_environment() -> float:
 
 
 def measure() -> dict[str, Any]:
-    """Medians of cold and warm starts, and the bytes."""
+    """Medians of cold and warm starts, and bytes per environment."""
     rows = []
     for name, make in MAKES.items():
         cold, warm = [], []
@@ -89,10 +88,10 @@ def measure() -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> Table:
-    """The result for the terminal."""
+    """The result as a table for the terminal."""
     drawn = Table(
         title=f"Seconds to the first step, medians of {result['rounds']} rounds",
-        caption=f"{result['bytes_an_environment']:.0f} bytes an environment",
+        caption=f"{result['bytes_an_environment']:.0f} bytes per environment",
     )
     kinds = ("cold", "cold_cpu", "warm", "warm_cpu")
     for heading in ("environment", *kinds):

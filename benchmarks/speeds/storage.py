@@ -1,7 +1,7 @@
-"""Writing and loading a file beside h5py's own filters: ``python -m benchmarks.speeds.storage``.
+"""Writing and loading HDF5 against h5py's filters: ``python -m benchmarks.speeds.storage``.
 
-Both sides write and read the same arrays in this process. Ours also hashes every array and waits until the
-file is safely on the disk. What h5py reads is a file of ours, so its own filters undo our compression.
+Both sides write and read the same arrays in this process. Ours also hashes every array and syncs the file to
+disk. h5py reads our file, so its filters undo our compression.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ RESULT = Path(__file__).parent.parent / "results" / "storage.json"
 
 
 def write_with_h5py(path: Path, arrays: Arrays) -> None:
-    """What everyone else does."""
+    """Write arrays with h5py's gzip and shuffle filters."""
     with h5py.File(path, "w") as file:
         for name, array in arrays.items():
             file.create_dataset(name, data=array, compression="gzip", shuffle=True)
 
 
 def read_with_h5py(path: Path) -> Arrays:
-    """Every array of a file."""
+    """All arrays of a file."""
     with Reader(path) as reader:
         names = reader.header.aligned
     with h5py.File(path) as file:
@@ -48,7 +48,7 @@ def read_with_h5py(path: Path) -> Arrays:
 
 
 def writing(work: str, arrays: Arrays, folder: Path, rounds: int) -> dict[str, Any]:
-    """Rows a second of both writers, and how large their files are."""
+    """Rows per second of both writers, and their file sizes."""
     mine, theirs = folder / "ours.hdf5", folder / "h5py.hdf5"
     row = compare(
         f"writing {STEPS:,} rows, {work}",
@@ -63,7 +63,7 @@ def writing(work: str, arrays: Arrays, folder: Path, rounds: int) -> dict[str, A
 
 
 def loading(arrays: Arrays, folder: Path, rounds: int) -> dict[str, Any]:
-    """Rows a second of loading into Episodes, beside reading the same arrays of the same file."""
+    """Rows per second of loading into Episodes, against reading the same arrays with h5py."""
     path = folder / "set.hdf5"
     write(path, Contents(arrays, {}, {}))
     return compare(
@@ -76,10 +76,10 @@ def loading(arrays: Arrays, folder: Path, rounds: int) -> dict[str, Any]:
 
 
 def check_equal(written: Arrays, read: Arrays) -> None:
-    """Make sure that h5py finds in our file what was written.
+    """Check that h5py reads from our file the arrays that were written.
 
     Raises:
-        SystemExit: if it does not.
+        SystemExit: if an array differs.
     """
     for name, array in written.items():
         if name not in read or not np.array_equal(array, read[name]):
@@ -87,7 +87,7 @@ def check_equal(written: Arrays, read: Arrays) -> None:
 
 
 def _rate(work: Any) -> float:
-    """Rows a second of some work on all rows."""
+    """Rows per second of an operation on all rows."""
     start = time.perf_counter()
     work()
     return STEPS / (time.perf_counter() - start)

@@ -1,7 +1,7 @@
-"""Rows a second beside D4RL's own functions: ``python -m benchmarks.speeds.transitions``.
+"""Rows per second against D4RL's functions: ``python -m benchmarks.speeds.transitions``.
 
-D4RL lives in an environment of its own, which ``make bench`` installs; where it cannot be installed, its rows
-are left out. Both sides return the same arrays to the last bit, which is checked before they are measured.
+D4RL has its own virtual environment, which ``make bench`` installs; if that fails, its rows are left out.
+Both sides must return bit-for-bit equal arrays, which is checked before the measurement.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ D4RL_PYTHON = FOLDER.parent.parent / ".venv-d4rl" / "bin" / "python"
 
 
 def d4rl(function: str, arrays: Arrays, folder: Path, **arguments: Any) -> Child:
-    """D4RL's function in a process that measures it, and leaves its output in ``result.npz`` beforehand."""
+    """D4RL's function in a child process, which first saves its output as ``result.npz``."""
     np.savez(folder / "data.npz", **arrays)
     # -I: not this process's module paths, nor this folder's, whose names must not shadow D4RL's.
     script = [str(D4RL_PYTHON), "-I", str(FOLDER / "peers" / "d4rl_peer.py"), function, json.dumps(arguments)]
@@ -57,21 +57,21 @@ def d4rl(function: str, arrays: Arrays, folder: Path, **arguments: Any) -> Child
 
 
 def differences(function: str, arrays: Arrays, folder: Path, **arguments: Any) -> list[str]:
-    """Names of the arrays in which our strict output and ``result.npz`` are not the same to the last bit."""
+    """Names of the arrays in which our strict output and ``result.npz`` are not bit-for-bit equal."""
     ours = flat(getattr(transitions, function)(arrays, strict_d4rl=True, **arguments))
     with np.load(folder / "result.npz") as theirs:
         return [name for name in sorted({*ours, *theirs}) if not _same(ours.get(name), theirs.get(name))]
 
 
 def _same(a: Array | None, b: Array | None) -> bool:
-    """Whether two arrays have one type, shape and content."""
+    """Whether two arrays have the same dtype, shape and content."""
     if a is None or b is None:
         return False
     return (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
 
 
 def _beside_d4rl(function: str, policy: CompiledPolicy, steps: int, rounds: int) -> dict[str, Any]:
-    """One comparison, or why there is none."""
+    """One comparison, or the reason that it is missing."""
     episodes = collect(CartPole(), policy, steps, seed=0)
     arrays = episodes.as_d4rl()
     work = f"{function}, {steps:,} rows in {len(episodes):,} episodes"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.studies import behaviours
-from benchmarks.studies.behaviours import MEAN_ACTION, SAMPLED
+from benchmarks.studies import behaviors
+from benchmarks.studies.behaviors import MEAN_ACTION, SAMPLED
 from benchmarks.studies.cell import Method
 from benchmarks.studies.question import CLONING, Question
 from benchmarks.studies.statistics import ENOUGH, Estimate, difference
@@ -17,7 +17,7 @@ from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import normalized_score
 from cartpole_phys.utils.typing import FloatArray
 
-BEHAVIOURS = (SAMPLED, MEAN_ACTION)
+BEHAVIORS = (SAMPLED, MEAN_ACTION)
 
 
 class Answer:
@@ -27,7 +27,7 @@ class Answer:
         """Read them; tiers of which nothing is there yet are left out."""
         self.question, self.summary = question, Summary(question.cells, question.results)
         self.tiers = {
-            task: tuple(tier for tier in tiers if behaviours.path(tier, question.results).exists())
+            task: tuple(tier for tier in tiers if behaviors.path(tier, question.results).exists())
             for task, tiers in question.tiers.items()
         }
 
@@ -44,9 +44,9 @@ class Answer:
         """How many a tier has."""
         return int(self.summary.made_by(tier)["rows"])
 
-    def behaviour(self, tier: Recipe, name: str) -> FloatArray:
-        """The score of each of a behaviour's runs, (runs, 1), by one of the names in ``behaviours``."""
-        return normalized_score(tier.env_id, self.summary.behaviour_returns(tier, name))[:, None]
+    def behavior(self, tier: Recipe, name: str) -> FloatArray:
+        """The score of each of a behavior's runs, (runs, 1), by one of the names in ``behaviors``."""
+        return normalized_score(tier.env_id, self.summary.behavior_returns(tier, name))[:, None]
 
     def method(self, tier: Recipe, method: Method, wish: int = 0) -> FloatArray:
         """The score of each finished seed, (runs, 1), asked for the wish of this number."""
@@ -59,8 +59,8 @@ class Answer:
         return np.concatenate([one[:runs] for one in scores], axis=1) if runs else np.empty((0, len(tiers)))
 
     def beaten(self, tier: Recipe, method: Method) -> dict[str, Estimate]:
-        """By how much a method is better than both behaviours and cloning; empty while runs are too few."""
-        own, others = self.method(tier, method), {name: self.behaviour(tier, name) for name in BEHAVIOURS}
+        """By how much a method is better than both behaviors and cloning; empty while runs are too few."""
+        own, others = self.method(tier, method), {name: self.behavior(tier, name) for name in BEHAVIORS}
         if method.name != CLONING:
             others[CLONING] = self.method(tier, self.question.named(CLONING))
         if min(map(len, (own, *others.values()))) < ENOUGH:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe
-from benchmarks.studies.behaviours import policy_of
+from benchmarks.studies.behaviors import policy_of
 from benchmarks.studies.cell import (
     ELIGIBLE,
     WANTED_SCORE,

@@ -30,7 +30,7 @@ FULL_REPLAY = Recipe(ENV_ID, "sac", "full-replay")
 # table II, by the name of our data
 REPORTED: Mapping[str, float] = {RANDOM.name: -1235.27, REPLAY.name: -1025.76, TRAINED.name: -607.84}
 REPORTED_RANDOM_AGENT, REPORTED_SAC = -1228.31, -138.44
-STEPS = 2_000  # of optimisation, where the report has a million, which it calls epochs
+STEPS = 2_000  # gradient steps, where the report has a million, which it calls epochs
 
 
 def _shortened(given: ModelRecipe) -> ModelRecipe:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import typer
 from rich.console import Console
 
-from benchmarks.studies import behaviours
+from benchmarks.studies import behaviors
 from benchmarks.studies.cell import Cell, Protocol, data_path, measure, read, write
 from benchmarks.studies.summary import Summary
 from cartpole_phys import commands
@@ -110,8 +110,8 @@ def finished(
                 yield running[future], future.result()
             except BrokenProcessPool as error:
                 raise InputError(
-                    "A process was killed from outside, perhaps for want of memory; what is finished is "
-                    "kept, so run the study again, with fewer --jobs."
+                    "A process was killed (possibly out of memory); finished results are "
+                    "kept; run the study again with fewer --jobs."
                 ) from error
 
 
@@ -121,16 +121,16 @@ def _result(task: Any) -> dict[str, Any]:
 
 
 def prepare(data: Recipe, protocol: Protocol, results: Path, folder: Path, needed: bool = True) -> None:
-    """The data set of some cells, if it is needed or not known yet, and its behaviours' result.
+    """The data set of some cells, if it is needed or not known yet, and its behaviors' result.
 
     Raises:
         InputError: as of ``ready``.
     """
-    kept = behaviours.path(data, results)
+    kept = behaviors.path(data, results)
     if needed or not kept.exists():
         ready(data, results, folder)
     if not kept.exists():
-        write(behaviours.measure(data, protocol, folder), kept)
+        write(behaviors.measure(data, protocol, folder), kept)
 
 
 def built(data: Recipe, folder: Path) -> Path:
@@ -149,9 +149,9 @@ def ready(data: Recipe, results: Path, folder: Path) -> Path:
     Raises:
         InputError: if a file has other rows, as an agent's has that was trained on another processor.
     """
-    path, known = built(data, folder), behaviours.path(data, results)
+    path, known = built(data, folder), behaviors.path(data, results)
     kept = [known, *known.parent.glob("*-seed*.json")]
-    hashes = (read(one).get("data_sha256") for one in kept if one.exists())  # early behaviours have none
+    hashes = (read(one).get("data_sha256") for one in kept if one.exists())  # early behaviors have none
     expected = next(filter(None, hashes), None)
     if expected and (rows := describe_data(load_file(path)).sha256) != expected:
         raise InputError(

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.typing import LineStyleType
 from numpy.typing import ArrayLike
 
-from benchmarks.studies.answer import BEHAVIOURS, Answer, label
+from benchmarks.studies.answer import BEHAVIORS, Answer, label
 from benchmarks.studies.question import DECISION
 from benchmarks.studies.statistics import (
     FEWEST,
@@ -29,12 +29,12 @@ from cartpole_phys.utils.files import atomic_file
 
 matplotlib.use("Agg")
 
-# Told apart by the colour-blind (after Okabe and Ito), and by their marks and lines.
-COLOURS = ("#999999", "#000000", "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#882255")
+# Told apart by the color-blind (after Okabe and Ito), and by their marks and lines.
+COLORS = ("#999999", "#000000", "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#882255")
 MARKS = "osD^vphX<"
 LINES: tuple[LineStyleType, ...] = ("-", "--", "-.")  # in turns
 TIER_LOOKS = {"#08306b": "o-", "#2171b5": "s--", "#4292c6": "D-.", "#6baed6": "^:"}  # shades of their method
-BEHAVIOUR_LINES: tuple[dict[str, Any], ...] = (  # which both show where they coincide
+BEHAVIOR_LINES: tuple[dict[str, Any], ...] = (  # which both show where they coincide
     {"colors": "#333333", "linestyles": ":"},
     {"colors": "#cccccc", "linewidths": 4, "zorder": 1},
 )
@@ -60,19 +60,19 @@ def draw_scores(answer: Answer, path: Path) -> None:
 
 
 def _draw_tiers(panel: Axes, answer: Answer, task: str, tiers: Sequence[Recipe]) -> None:
-    """Points with intervals, the behaviours as lines across each tier."""
+    """Points with intervals, the behaviors as lines across each tier."""
     for place, tier in enumerate(tiers):
-        for name, look in zip(BEHAVIOURS, BEHAVIOUR_LINES, strict=True):
-            score = interquartile_mean(answer.behaviour(tier, name)).value
+        for name, look in zip(BEHAVIORS, BEHAVIOR_LINES, strict=True):
+            score = interquartile_mean(answer.behavior(tier, name)).value
             panel.hlines(score, place - 0.4, place + 0.4, label="" if place else name, **look)
         if place:
             panel.axvline(place - 0.5, color="#dddddd", linewidth=0.8)
     methods = answer.question.methods
     offsets = np.linspace(-0.36, 0.36, len(methods))
-    for method, colour, mark, offset in zip(methods, COLOURS, MARKS, offsets, strict=True):
+    for method, color, mark, offset in zip(methods, COLORS, MARKS, offsets, strict=True):
         there = [place for place, tier in enumerate(tiers) if len(answer.method(tier, method))]
         told = [interquartile_mean(answer.method(tiers[place], method)) for place in there]
-        draw_intervals(panel, np.array(there) + offset, told, mark, colour, method.name)
+        draw_intervals(panel, np.array(there) + offset, told, mark, color, method.name)
     panel.set_xticks(range(len(tiers)), [label(tier).replace(" ", "\n", 1) for tier in tiers])
     panel.set(ylabel=f"{task}: normalized score", ylim=SCORES)
 
@@ -81,26 +81,26 @@ def _draw_wishes(panel: Axes, answer: Answer, tiers: Sequence[Recipe]) -> None:
     """The score that comes for each that is asked for."""
     method = answer.question.named(DECISION)
     panel.plot([0, 100], [0, 100], color="#333333", linestyle=":", label="score = target")
-    for tier, (colour, look) in zip(tiers, cycle(TIER_LOOKS.items()), strict=False):
+    for tier, (color, look) in zip(tiers, cycle(TIER_LOOKS.items()), strict=False):
         results = answer.summary.of(tier, method)
         played = results[0]["played"] if results else []
         numbers = {float(one["wish"].removeprefix("score ")): number for number, one in enumerate(played)
                    if one["wish"].startswith("score ")}  # fmt: skip
         wishes = sorted(numbers)
         told = [interquartile_mean(answer.method(tier, method, numbers[wish])) for wish in wishes]
-        draw_intervals(panel, np.array(wishes), told, look, colour, label(tier))
+        draw_intervals(panel, np.array(wishes), told, look, color, label(tier))
         panel.set_xticks(wishes or panel.get_xticks())
     panel.set(xlim=(15, 105), xlabel=f"target score, {DECISION}")
 
 
 def draw_intervals(
-    panel: Axes, places: ArrayLike, told: Sequence[Estimate], style: str, colour: str, name: str
+    panel: Axes, places: ArrayLike, told: Sequence[Estimate], style: str, color: str, name: str
 ) -> None:
     """Estimates at their places, with a mark and perhaps a line."""
     values = [one.value for one in told]
     reach = [[one.value - one.low for one in told], [one.high - one.value for one in told]]
     panel.errorbar(
-        places, values, yerr=reach, fmt=style, color=colour, label=name, capsize=2, elinewidth=1.0,
+        places, values, yerr=reach, fmt=style, color=color, label=name, capsize=2, elinewidth=1.0,
         markersize=6, markeredgecolor="white", markeredgewidth=0.5,
     )  # fmt: skip
 
@@ -128,12 +128,12 @@ def draw_profiles(answer: Answer, path: Path) -> None:
 
 def _draw_profile(panel: Axes, answer: Answer, task: str, tiers: Sequence[Recipe]) -> None:
     thresholds = np.linspace(SCORES[0], 100.0, 106)
-    for method, colour, line in zip(answer.question.methods, COLOURS, cycle(LINES), strict=False):
+    for method, color, line in zip(answer.question.methods, COLORS, cycle(LINES), strict=False):
         scores = answer.together(tiers, method)
         if len(scores) >= FEWEST:
             shares, low, high = performance_profile(scores, thresholds)
-            panel.step(thresholds, shares, where="post", color=colour, linestyle=line, label=method.name)
-            panel.fill_between(thresholds, low, high, step="post", color=colour, alpha=0.08, linewidth=0.0)
+            panel.step(thresholds, shares, where="post", color=color, linestyle=line, label=method.name)
+            panel.fill_between(thresholds, low, high, step="post", color=color, alpha=0.08, linewidth=0.0)
     panel.set(title=task, xlabel="score τ", ylabel="share of runs above τ", ylim=(-0.02, 1.02))
 
 

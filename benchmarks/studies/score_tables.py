@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from benchmarks.studies.answer import BEHAVIOURS, Answer, heading, label
-from benchmarks.studies.behaviours import BEST, RANDOM, SAMPLED
+from benchmarks.studies.answer import BEHAVIORS, Answer, heading, label
+from benchmarks.studies.behaviors import BEST, RANDOM, SAMPLED
 from benchmarks.studies.cell import BEST_WISH, WANTED_SCORE, Method
 from benchmarks.studies.question import BALANCE, CLONING, DECISION
 from benchmarks.studies.statistics import (
@@ -26,13 +26,13 @@ BETTER, WORSE, OPEN = "+", "−", "·"
 
 
 def scores(answer: Answer, task: str) -> str:
-    """Behaviours and methods on a task's tiers; bold is better than both behaviours and cloning."""
+    """Behaviors and methods on a task's tiers; bold is better than both behaviors and cloning."""
     tiers = answer.tiers[task]
     rows = [["transitions", *(f"{answer.transitions(tier):,}" for tier in tiers)]]
     rows += [["mean score of the data", *(minus(f"{answer.made(tier):.1f}") for tier in tiers)]]
     rows += [
-        [name, *(estimated(answer.behaviour(tier, name)) for tier in tiers)]
-        for name in (RANDOM, *BEHAVIOURS, BEST)
+        [name, *(estimated(answer.behavior(tier, name)) for tier in tiers)]
+        for name in (RANDOM, *BEHAVIORS, BEST)
     ]
     methods = answer.question.methods
     for method, (name, *told) in zip(methods, _method_rows(answer, tiers, methods), strict=True):
@@ -64,7 +64,7 @@ def stitching(answer: Answer) -> str:
         f"{normalized_score(tier.env_id, asked[0]['played'][BEST_WISH]['target']):.1f}" if asked else MISSING
     )
     rows = [["best episode of the data", best]]
-    rows += [["expert whose episodes are cut", estimated(answer.behaviour(tier, SAMPLED))]] if asked else []
+    rows += [["expert whose episodes are cut", estimated(answer.behavior(tier, SAMPLED))]] if asked else []
     return table(
         ["", heading(answer, "score", tier)], [*rows, *_method_rows(answer, [tier], answer.question.methods)]
     )
@@ -103,7 +103,7 @@ def estimated(
 
 
 def beaten(answer: Answer) -> str:
-    """Whether each method is better than the behaviour sampled, its mean action, and cloning, in signs."""
+    """Whether each method is better than the behavior sampled, its mean action, and cloning, in signs."""
     headings = [
         heading(answer, f"{task}: {label(tier)}", tier)
         for task, tiers in answer.tiers.items()
@@ -158,7 +158,7 @@ def differences(answer: Answer, task: str) -> str:
             told = [interval(estimate) for estimate in answer.beaten(tier, method).values()]
             told = told or [_absent(answer, tier, method)]
             rows.append([f"{label(tier)}: {method.name}", *told, *[""] * (3 - len(told))])
-    names = (heading(answer, f"minus {name}", *answer.tiers[task]) for name in (*BEHAVIOURS, CLONING))
+    names = (heading(answer, f"minus {name}", *answer.tiers[task]) for name in (*BEHAVIORS, CLONING))
     return table(["", *names], rows)
 
 

@@ -16,7 +16,7 @@ from dt.models.trajectory import TrajectoryConfig
 from dt.planning.beam import PlanConfig
 from dt.planning.refinement import RefinementConfig
 
-STEPS = 2  # of optimisation
+STEPS = 2  # gradient steps
 ROWS = 3_000  # of each data set
 SEED = 1  # of the stand-ins, which are other data than the regimes
 PROTOCOL = Protocol(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.studies import behaviours
+from benchmarks.studies import behaviors
 from benchmarks.studies.cell import (
     ELIGIBLE,
     Cell,
@@ -32,12 +32,12 @@ class Summary:
 
         Raises:
             InputError: if cells of one data set were trained on different rows, or on others than those of
-                its behaviours, or if a cell has another recipe now.
+                its behaviors, or if a cell has another recipe now.
         """
         self.cells = cells
         self._finished = {cell: read_kept(cell, results) for cell in cells if cell.path(results).exists()}
         self.missing = [cell for cell in cells if cell not in self._finished]
-        paths = {cell.data.name: behaviours.path(cell.data, results) for cell in cells}
+        paths = {cell.data.name: behaviors.path(cell.data, results) for cell in cells}
         self._made = {name: read(path) for name, path in paths.items() if path.exists()}
         hashes = {name: one["data_sha256"] for name, one in self._made.items() if "data_sha256" in one}
         for cell, result in self._finished.items():
@@ -89,7 +89,7 @@ class Summary:
                     f"with {listed(list(map(str, wishes)))}; delete its file and run the study again."
                 )
         for name, result in self._made.items():
-            behaviours.check_protocol(name, result, protocol)
+            behaviors.check_protocol(name, result, protocol)
 
     @property
     def data(self) -> list[Recipe]:
@@ -107,12 +107,12 @@ class Summary:
         return np.array([np.mean(result["played"][wish]["returns"]) for result in self.of(data, method)])
 
     def made_by(self, data: Recipe) -> dict[str, Any]:
-        """The data set itself and its behaviours, as ``behaviours.measure`` found them."""
+        """The data set itself and its behaviors, as ``behaviors.measure`` found them."""
         return self._made[data.name]
 
-    def behaviour_returns(self, data: Recipe, name: str) -> FloatArray:
-        """The mean return of a behaviour (runs,), by one of the names in ``behaviours``."""
-        return behaviours.run_returns(self.made_by(data), name)
+    def behavior_returns(self, data: Recipe, name: str) -> FloatArray:
+        """The mean return of a behavior (runs,), by one of the names in ``behaviors``."""
+        return behaviors.run_returns(self.made_by(data), name)
 
     def made(self) -> tuple[str, str]:
         """On which machines, and in which days."""

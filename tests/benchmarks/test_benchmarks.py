@@ -99,7 +99,7 @@ def test_program_that_does_not_compile_is_named(tmp_path: Path) -> None:
     [
         (["/nowhere/python"], "^python cannot be started: No such file"),
         ([sys.executable, "-c", "import no_such_module"], "No module named 'no_such_module'"),
-        ([sys.executable, "-c", ""], "ended without a word"),
+        ([sys.executable, "-c", ""], "ended without output"),
     ],
 )
 def test_child_that_ends_says_why(command: list[str], reason: str) -> None:

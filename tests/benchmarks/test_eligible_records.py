@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks import robustness
-from benchmarks.studies import behaviours, score_tables
+from benchmarks.studies import behaviors, score_tables
 from benchmarks.studies.answer import Answer
 from benchmarks.studies.cell import Cell, Method, Protocol, data_path, measure, read, write
 from benchmarks.studies.question import BALANCE, CLONING, QUESTION
@@ -49,7 +49,7 @@ def test_a_result_records_the_eligible_episodes(tmp_path: Path) -> None:
     result = measure(_cells()[0], PROTOCOL, tmp_path)
     assert result["eligible"] == asdict(describe(data).eligible)
     assert result["eligible"]["episodes"] == data.complete.sum()
-    measured = behaviours.measure(WEAK, PROTOCOL, tmp_path)
+    measured = behaviors.measure(WEAK, PROTOCOL, tmp_path)
     assert measured["eligible"] == result["eligible"]
     assert measured["mean_return"] == pytest.approx(data.returns[data.complete].mean())
 
@@ -85,10 +85,10 @@ def test_figures_of_results_without_a_record_are_marked(record: Any, tmp_path: P
     _write([Cell(tier, cloning, 0)], [record], tmp_path)
     parts = [
         {"name": name, "rows": 1, "mean_length": 1.0, "returns": [[1.0]]}
-        for name in (behaviours.RANDOM, behaviours.SAMPLED, behaviours.MEAN_ACTION)
+        for name in (behaviors.RANDOM, behaviors.SAMPLED, behaviors.MEAN_ACTION)
     ]
     acted = {"data_sha256": "a", "mean_return": 1.0, "rows": 10, "parts": parts}
-    write(acted, behaviours.path(tier, tmp_path))
+    write(acted, behaviors.path(tier, tmp_path))
     answer = Answer(question)
     tables = [score_tables.scores(answer, BALANCE), score_tables.differences(answer, BALANCE)]
     tables += [one(answer) for one in (score_tables.beaten, score_tables.overall)]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.scores import _named
-from benchmarks.studies import behaviours, score_pictures, score_tables
+from benchmarks.studies import behaviors, score_pictures, score_tables
 from benchmarks.studies.answer import Answer
 from benchmarks.studies.cell import Cell, measure, model_path, read, write
 from benchmarks.studies.question import BALANCE, CLONING, DECISION, QUESTION, Question
@@ -134,10 +134,10 @@ def told(tmp_path: Path) -> Question:
     beaten = [[return_of_score(tier.env_id, WORSE + run)] for run in range(5)]
     parts = [
         {"name": name, "rows": 1, "mean_length": 1.0, "returns": beaten}
-        for name in (behaviours.RANDOM, behaviours.SAMPLED, behaviours.MEAN_ACTION)
+        for name in (behaviors.RANDOM, behaviors.SAMPLED, behaviors.MEAN_ACTION)
     ]
     acted = {"data_sha256": "a", "mean_return": beaten[0][0], "rows": 1_000, "parts": parts}
-    write(acted, behaviours.path(tier, tmp_path))
+    write(acted, behaviors.path(tier, tmp_path))
     return question
 
 
@@ -149,7 +149,7 @@ def _row(table: str, name: str) -> list[str]:
 def test_tables_say_who_is_better_and_what_is_missing(told: Question) -> None:
     answer = Answer(told)
     table = score_tables.scores(answer, BALANCE)
-    assert _row(table, "BC")[0].startswith("**52.0 (")  # than both behaviours
+    assert _row(table, "BC")[0].startswith("**52.0 (")  # than both behaviors
     assert _row(table, "10 % BC")[0].startswith("**92.0 (")
     assert _row(table, "IQL") == ["90.5, seeds: 2"]
     assert _row(table, "CQL")[0].startswith("52.0 (")
@@ -183,7 +183,7 @@ def test_pictures_are_drawn_of_what_is_there(told: Question) -> None:
 def test_methods_and_data_of_ones_own_are_drawn(told: Question, monkeypatch: pytest.MonkeyPatch) -> None:
     """As docs/scores.md says how they are added; also where there are more of them than looks."""
     own = replace(told.methods[0], name="my method")
-    monkeypatch.setattr(score_pictures, "COLOURS", (*score_pictures.COLOURS, "#000000"))
+    monkeypatch.setattr(score_pictures, "COLORS", (*score_pictures.COLORS, "#000000"))
     monkeypatch.setattr(score_pictures, "MARKS", score_pictures.MARKS + "*")
     task = told.tiers[BALANCE]
     tiers = {BALANCE: (*task, replace(task[0], tier="full-replay"))}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.studies import behaviours
+from benchmarks.studies import behaviors
 from benchmarks.studies.cell import Cell, data_path, measure, write
 from benchmarks.studies.report import PROTOCOL as PENDULUM
 from benchmarks.studies.statistics import difference, interquartile_mean, paired_difference
@@ -38,7 +38,7 @@ def test_shared_start_states_are_those_of_all_seeds_and_behaviors(folder: Path) 
     assert first["played"] == second["played"]
     own = measure(Cell(WEAK, IDLE, 1), PROTOCOL, folder)
     assert own["played"] != second["played"]
-    parts = behaviours.measure(WEAK, SHARED, folder)["parts"]
+    parts = behaviors.measure(WEAK, SHARED, folder)["parts"]
     assert {np.shape(part["returns"]) for part in parts} == {(1, SHARED.episodes)}
 
 
@@ -52,8 +52,8 @@ def test_results_of_other_start_states_are_refused(folder: Path, tmp_path: Path)
 
 def test_behaviors_on_other_start_states_are_refused(folder: Path, tmp_path: Path) -> None:
     """Otherwise a study that goes on after its protocol has changed compares models with them."""
-    cell, acted = Cell(WEAK, IDLE, 0), behaviours.path(WEAK, tmp_path)
-    write(behaviours.measure(WEAK, PROTOCOL, folder), acted)
+    cell, acted = Cell(WEAK, IDLE, 0), behaviors.path(WEAK, tmp_path)
+    write(behaviors.measure(WEAK, PROTOCOL, folder), acted)
     Summary([cell], tmp_path).check_protocol(PROTOCOL)
     with pytest.raises(InputError, match=r"behavior policies .* 1 set of 4 episodes, got 2 of 4; delete"):
         Summary([cell], tmp_path).check_protocol(SHARED)

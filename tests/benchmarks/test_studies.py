@@ -1,4 +1,4 @@
-"""A study goes on where it was, weighs everybody by the same rules, and its intervals are what they say."""
+"""Studies: resuming, one evaluation protocol for all methods, and the coverage of intervals."""
 
 import multiprocessing
 import os
@@ -13,7 +13,7 @@ import pytest
 from scipy.stats import trim_mean
 
 from benchmarks import robustness
-from benchmarks.studies import behaviours
+from benchmarks.studies import behaviors
 from benchmarks.studies.cell import (
     EVALUATION_SEED,
     Cell,
@@ -146,35 +146,35 @@ def test_a_method_may_scale_otherwise_and_plays_the_episodes_of_its_seed(folder:
     assert idle["played"][0]["returns"] == alone.returns.tolist()
 
 
-def test_behaviours_play_what_models_play_and_count_as_in_the_data(folder: Path) -> None:
+def test_behaviors_play_what_models_play_and_count_as_in_the_data(folder: Path) -> None:
     many = replace(PROTOCOL, episodes=200)
-    result = behaviours.measure(MIXED, many, folder)
+    result = behaviors.measure(MIXED, many, folder)
     backend, by_name = MIXED.backend, {(part["name"], part["tier"]): part for part in result["parts"]}
-    weak = by_name[behaviours.SAMPLED, "weak"]
+    weak = by_name[behaviors.SAMPLED, "weak"]
     assert weak["rows"] == 1_000
-    assert by_name[behaviours.RANDOM, "random"]["returns"][1] == pytest.approx(
+    assert by_name[behaviors.RANDOM, "random"]["returns"][1] == pytest.approx(
         backend.play(uniform(), 200, 1_001).returns, abs=1e-3
     )
-    weighed = behaviours.run_returns(result, behaviours.SAMPLED)
+    weighed = behaviors.run_returns(result, behaviors.SAMPLED)
     assert weighed.shape == (2,)
     data = load_file(data_path(MIXED, folder))
     assert result["rows"] == data.steps
     assert result["mean_return"] == pytest.approx(data.returns[data.complete].mean())
-    lengths = [by_name[behaviours.SAMPLED, tier]["mean_length"] for tier in ("weak", "medium", "expert")]
+    lengths = [by_name[behaviors.SAMPLED, tier]["mean_length"] for tier in ("weak", "medium", "expert")]
     assert weighed.mean() == pytest.approx(3 / sum(1 / length for length in lengths), rel=0.02)
-    calm = behaviours.run_returns(result, behaviours.MEAN_ACTION)  # of laws without noise
+    calm = behaviors.run_returns(result, behaviors.MEAN_ACTION)  # of laws without noise
     assert calm.tolist() == weighed.tolist()
-    expert = np.mean(by_name[behaviours.MEAN_ACTION, "expert"]["returns"], axis=1)
-    assert behaviours.run_returns(result, behaviours.BEST).tolist() == expert.tolist()
+    expert = np.mean(by_name[behaviors.MEAN_ACTION, "expert"]["returns"], axis=1)
+    assert behaviors.run_returns(result, behaviors.BEST).tolist() == expert.tolist()
 
 
 def test_the_mean_action_of_a_law_under_noise_is_the_law(tmp_path: Path) -> None:
     data = Recipe("PhysCartPoleSwingUp-v0", "heuristic", "mixed", 3_000)
     build_dataset(data.env_id, policy=data.policy, tier=data.tier, steps=data.steps, out=tmp_path)
-    result = behaviours.measure(data, PROTOCOL, tmp_path)
+    result = behaviors.measure(data, PROTOCOL, tmp_path)
     acted, calm = (
         [part for part in result["parts"] if part["name"] == name]
-        for name in (behaviours.SAMPLED, behaviours.MEAN_ACTION)
+        for name in (behaviors.SAMPLED, behaviors.MEAN_ACTION)
     )
     law = data.backend.play(swing_up(Params()), PROTOCOL.episodes, EVALUATION_SEED)
     assert [part["returns"][0] for part in calm] == 3 * [law.returns.round(3).tolist()]
@@ -186,13 +186,13 @@ def test_parts_count_as_often_as_the_data_have_episodes() -> None:
     played = {"rows": 100, "returns": [[1.0]]}, {"rows": 100, "returns": [[5.0]]}
     parts = [
         {**part, "name": name, "mean_length": length}
-        for name, lengths in ((behaviours.SAMPLED, (10, 50)), (behaviours.MEAN_ACTION, (50, 50)))
+        for name, lengths in ((behaviors.SAMPLED, (10, 50)), (behaviors.MEAN_ACTION, (50, 50)))
         for part, length in zip(played, lengths, strict=True)
     ]
     expected = [(10 * 1.0 + 2 * 5.0) / 12]
-    assert behaviours.run_returns({"parts": parts}, behaviours.SAMPLED).tolist() == expected
-    assert behaviours.run_returns({"parts": parts}, behaviours.MEAN_ACTION).tolist() == expected
-    assert behaviours.run_returns({"parts": parts}, behaviours.BEST).tolist() == [5.0]
+    assert behaviors.run_returns({"parts": parts}, behaviors.SAMPLED).tolist() == expected
+    assert behaviors.run_returns({"parts": parts}, behaviors.MEAN_ACTION).tolist() == expected
+    assert behaviors.run_returns({"parts": parts}, behaviors.BEST).tolist() == [5.0]
 
 
 def test_cells_of_other_rows_are_not_put_into_one_table(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_cells_of_other_rows_are_not_put_into_one_table(tmp_path: Path) -> None:
         write({"data_sha256": rows, "recipe": asdict(cell.recipe)}, cell.path(tmp_path))
     with pytest.raises(InputError, match="seed 1; delete its file"):
         Summary(cells, tmp_path)
-    write({"data_sha256": "b"}, behaviours.path(MIXED, tmp_path))
+    write({"data_sha256": "b"}, behaviors.path(MIXED, tmp_path))
     with pytest.raises(InputError, match=r"hash b, got a for .* seed 0; delete its file"):
         Summary(cells, tmp_path)
 
@@ -210,13 +210,13 @@ def test_data_of_other_rows_than_earlier_results_are_refused_before_training(
     folder: Path, tmp_path: Path
 ) -> None:
     cell = Cell(MIXED, _method("bc"), 0)
-    write({"data_sha256": "a", "parts": []}, behaviours.path(MIXED, tmp_path))
+    write({"data_sha256": "a", "parts": []}, behaviors.path(MIXED, tmp_path))
     with pytest.raises(InputError, match=r"mixed-steps3000-v0\.hdf5' to have the rows .* with hash a, got"):
         run([cell], PROTOCOL, tmp_path, folder, jobs=1)
     assert not cell.path(tmp_path).exists()
 
 
-def test_rows_of_cells_count_where_those_of_behaviours_are_not_known(folder: Path, tmp_path: Path) -> None:
+def test_rows_of_cells_count_where_those_of_behaviors_are_not_known(folder: Path, tmp_path: Path) -> None:
     cells = [Cell(MIXED, _method("bc"), seed) for seed in range(2)]
     played = [{"wish": None, "returns": [1.0] * PROTOCOL.episodes}]
     eligible = {"rule": "", "episodes": 1, "rows": 1, "sha256": "a"}
@@ -242,7 +242,7 @@ class _Killed:
 
 
 def test_killed_processes_are_told_of() -> None:
-    with pytest.raises(InputError, match=r"killed from outside, .* what is finished is kept"):
+    with pytest.raises(InputError, match=r"killed \(possibly out of memory\); finished results are kept"):
         list(finished([_Killed()], jobs=1))
 
 
@@ -307,7 +307,7 @@ def test_intervals_of_few_runs_hold_the_truth_less_often_than_they_say(runs: int
 
 @pytest.mark.parametrize(("spread", "share"), [(5.0, 0.93), (1.0, 0.90)])
 def test_intervals_of_differences_hold_the_truth_more_often(spread: float, share: float) -> None:
-    """Less so of a difference from what varies little, as behaviours do."""
+    """Less so of a difference from what varies little, as behaviors do."""
     generator, shape = np.random.default_rng(0), (ENOUGH, 1)
     drawn = [(generator.normal(50, 5, shape), generator.normal(50, spread, shape)) for _ in range(400)]
     estimates = [difference(scores, others) for scores, others in drawn]

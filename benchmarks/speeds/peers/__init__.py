@@ -1,1 +1,1 @@
-"""What speeds are measured beside: others' code, and the same work done as others do it."""
+"""Baselines of the speed benchmarks: other libraries, and the usual implementations of the same work."""

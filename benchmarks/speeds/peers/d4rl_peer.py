@@ -1,7 +1,7 @@
-"""Runs one of D4RL's own functions for ``benchmarks.speeds.transitions``, in an environment of D4RL's own.
+"""Run a function of D4RL for ``benchmarks.speeds.transitions``, in D4RL's virtual environment.
 
-It saves once what the function returns. Then for each line on standard input it measures one round and prints
-one line of JSON; between rounds it waits, so that the other side can be measured in turns with it.
+It saves the function's output once. Then, for each line on standard input, it measures one round and prints
+one line of JSON; between rounds it waits, so that both sides are measured in turns.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Arrays = Mapping[str, Any]  # arrays by name
 
 
 def flat(output: Arrays | Iterable[Arrays]) -> Arrays:
-    """What either function returns as arrays by name: episodes one after another, with their lengths."""
+    """The output of either function as arrays by name: concatenated episodes and their lengths."""
     if isinstance(output, Mapping):
         return output
     episodes = list(output)
@@ -33,7 +33,7 @@ def flat(output: Arrays | Iterable[Arrays]) -> Arrays:
 
 def main(function: str, arguments: Mapping[str, Any], data: Path, result: Path) -> None:
     """Save the function's output for the arrays of an npz file, then measure a round for each line."""
-    # On import D4RL makes a folder for downloads, and complains of each simulator that is not there.
+    # On import D4RL creates a download folder and warns of each missing simulator.
     os.environ.update(D4RL_DATASET_DIR=str(result.parent), D4RL_SUPPRESS_IMPORT_ERROR="1")
     import d4rl  # type: ignore[import-not-found]
 

@@ -1,7 +1,7 @@
-"""Steps EnvPool's CartPole-v1 for ``benchmarks.speeds.environment``, in EnvPool's own environment.
+"""Step EnvPool's CartPole-v1 for ``benchmarks.speeds.environment``, in EnvPool's virtual environment.
 
 For each line on standard input it measures one round and prints one line of JSON. Between rounds it waits,
-so that the other side can be measured in turns with it.
+so that both sides are measured in turns.
 """
 
 from __future__ import annotations

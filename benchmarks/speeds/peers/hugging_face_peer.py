@@ -1,7 +1,7 @@
-"""Training and acting as is usual: transformers' DecisionTransformerModel, and trajectories that are sliced.
+"""The usual implementation: transformers' DecisionTransformerModel on sliced trajectories.
 
-The sampler does what that of github.com/kzl/decision-transformer does, written anew: episodes by length, a
-uniform start, padding in front, one window at a time in NumPy.
+The sampler reimplements that of github.com/kzl/decision-transformer: episodes by length, a uniform start,
+left padding, one window at a time in NumPy.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 
 class SlicingSampler:
-    """Windows out of a list of trajectories."""
+    """Sampler of windows from a list of trajectories."""
 
     def __init__(self, episodes: Episodes, normalization: Normalization, context: int, limit: int) -> None:
         self.episodes = [
@@ -36,7 +36,7 @@ class SlicingSampler:
         self.random = np.random.default_rng(0)
 
     def sample(self, batch_size: int) -> dict[str, Tensor]:
-        """A batch as the model takes it."""
+        """A batch as the model's keyword arguments."""
         chosen = self.random.choice(len(self.episodes), batch_size, p=self.shares)
         windows = [self._window(*self.episodes[index]) for index in chosen]
         names = ("states", "actions", "rewards", "returns_to_go", "timesteps", "attention_mask")
@@ -68,7 +68,7 @@ class SlicingSampler:
 
 
 def _sums_to_the_end(rewards: Any) -> Any:
-    """Returns-to-go of the whole rest of an episode, step by step, as the original has it."""
+    """Returns-to-go of an episode, summed step by step as in the original."""
     sums = np.zeros_like(rewards)
     sums[-1] = rewards[-1]
     for step in reversed(range(len(rewards) - 1)):
@@ -77,7 +77,7 @@ def _sums_to_the_end(rewards: Any) -> Any:
 
 
 def model(episodes: Episodes, limit: int, layers: int, heads: int, width: int) -> DecisionTransformerModel:
-    """Their model for these data."""
+    """The transformers model for these data."""
     return DecisionTransformerModel(
         DecisionTransformerConfig(
             state_dim=episodes.observations.shape[1],
@@ -95,7 +95,7 @@ def model(episodes: Episodes, limit: int, layers: int, heads: int, width: int) -
 
 
 class Loop:
-    """A training loop in the usual words."""
+    """The usual training loop."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Loop:
         self.optimizer = torch.optim.AdamW(theirs.parameters(), lr=1e-4, weight_decay=1e-4)
 
     def advance(self) -> None:
-        """One optimisation step."""
+        """Take one gradient step."""
         sampled = self.sampler.sample(self.batch_size)
         batch = {name: values.to(self.device) for name, values in sampled.items()}
         out: Any = self.model(**batch)
@@ -123,6 +123,6 @@ class Loop:
 
 @torch.inference_mode()
 def act(theirs: DecisionTransformerModel, history: dict[str, Tensor]) -> Tensor:
-    """The last action of a history, padding masked."""
+    """The action for the last step of a history, with padding masked."""
     out: Any = theirs(**history)
     return torch.as_tensor(out.action_preds[:, -1])

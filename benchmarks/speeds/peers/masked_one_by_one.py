@@ -1,6 +1,6 @@
-"""Training an energy model as its authors do: a pass through the model for each action that is masked.
+"""The authors' training of an energy model: one forward pass for each masked action.
 
-Written anew after github.com/hychen-naza/LEAP, ``mingpt/leap_model_babyai.py``: a token for the observation
+Reimplemented from github.com/hychen-naza/LEAP, ``mingpt/leap_model_babyai.py``: a token for the observation
 of each step, of which only the first is known, and one for each action, which is predicted at the observation
 before it.
 """
@@ -20,7 +20,7 @@ from dt.training.optimizer import TrainConfig
 
 
 class MaskedModel(nn.Module):
-    """Everyone looks at everyone."""
+    """A Transformer with full attention over observation and action tokens."""
 
     def __init__(
         self, transformer: TransformerConfig, horizon: int, observation_size: int, choices: int
@@ -43,7 +43,7 @@ class MaskedModel(nn.Module):
 
 
 class Loop:
-    """A training loop that masks one action after another."""
+    """A training loop that masks one action per forward pass."""
 
     def __init__(
         self, model: MaskedModel, windows: Windows, tokens: Callable[[Tensor], Tensor], config: TrainConfig
@@ -53,7 +53,7 @@ class Loop:
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, betas=config.betas)
 
     def advance(self) -> float:
-        """One optimisation step, and its loss."""
+        """Take one gradient step and return its loss."""
         batch = left_aligned(self.windows.sample(self.config.batch_size, self.generator))
         observations = torch.zeros_like(batch.observations)
         observations[:, 0] = batch.observations[:, 0]

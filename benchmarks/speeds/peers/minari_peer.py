@@ -1,7 +1,7 @@
-"""Collects transitions with Minari's DataCollector for ``benchmarks.speeds.building``.
+"""Collect transitions with Minari's DataCollector for ``benchmarks.speeds.building``.
 
 For each line on standard input it collects and saves one data set and prints one line of JSON. Between rounds
-it waits, so that the other side can be measured in turns with it. Its start, and the imports, do not count.
+it waits, so that both sides are measured in turns. Process start and imports are not counted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TRANSITIONS = 20_000
 
 
 def collect(gain: float, dataset_id: str) -> float:
-    """Play the proportional policy, save the data set, and return the seconds that it took."""
+    """Roll out the proportional policy, save the data set, and return the duration in seconds."""
     from minari import DataCollector
 
     start = time.perf_counter()

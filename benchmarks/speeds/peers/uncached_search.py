@@ -1,7 +1,7 @@
-"""A search for plans as the authors of the Trajectory Transformer do it: every token is computed anew.
+"""The Trajectory Transformer authors' beam search, without a key-value cache.
 
-Written anew after github.com/jannerm/trajectory-transformer, ``trajectory/search/core.py``: all rows go
-through the whole model for each token, and a plan that outgrows the training window loses its oldest steps.
+Reimplemented from github.com/jannerm/trajectory-transformer, ``trajectory/search/core.py``: each token takes
+a forward pass over all tokens of all candidates, and plans beyond the training window drop their first steps.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from dt.planning.beam import PlanConfig, filter_logits
 
 
 class UncachedSearch:
-    """Plans for one episode."""
+    """Beam search for one episode."""
 
     def __init__(self, model: TrajectoryTransformer, config: PlanConfig, generator: torch.Generator) -> None:
         self.model, self.config, self.generator = model, config, generator
 
     @torch.inference_mode()
     def best(self, history: Tensor) -> tuple[Tensor, Tensor]:
-        """The tokens of the best plan, and what it promises.
+        """The tokens of the best plan and its predicted return.
 
         Args:
-            history: (1, T) tokens, the last ones the observation of now.
+            history: (1, T) tokens, the last ones of the current observation.
         """
         model, config = self.model, self.config
         rows = history.repeat(config.beam_width, 1)  # (W, T)
@@ -48,7 +48,7 @@ class UncachedSearch:
         return rows[0, history.shape[1] :], worth[0]
 
     def _next(self, rows: Tensor) -> Tensor:
-        """Logits (R, N + 1) of the token after rows (R, T)."""
-        steps = -(-(rows.shape[1] + 1) // self.model.per_step)  # with the one that comes
+        """Logits (R, N + 1) of the next token of rows (R, T)."""
+        steps = -(-(rows.shape[1] + 1) // self.model.per_step)  # with the next one
         dropped = max(steps - self.model.window, 0) * self.model.per_step
         return self.model.logits(rows[:, dropped:])[:, -1]

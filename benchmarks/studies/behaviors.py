@@ -20,12 +20,12 @@ from cartpole_phys.utils.errors import InputError
 from dt.data.source import describe as describe_data
 
 RANDOM, SAMPLED, MEAN_ACTION = "random", "behavior, sampled", "behavior, mean action"
-BEST = "best behavior policy, mean action"  # of those who made the data
+BEST = "best behavior policy, mean action"  # of the behavior policies in the mixture
 NAME = "behaviours.json"  # of the file with the result of a data set's behaviors
 
 
 def path(data: Recipe, results: Path) -> Path:
-    """Where the result of a data set's behaviours is kept."""
+    """Where the result of a data set's behaviors is kept."""
     return results / data.name / NAME
 
 
