@@ -46,15 +46,15 @@ class _ExportedPolicy(nn.Module):
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
-    """Write an ONNX file whose output ``action`` is what the model does, for any number B of histories.
+    """Export a model to an ONNX file with dynamic batch size B.
 
-    The other output, ``return_to_go`` (B,) float64, is what it goes for: a Decision Transformer for the last
-    of ``returns_to_go``, a Reinformer, which does not look at that, for what it thinks possible; it stands
-    there in the histories of the steps to come.
+    The output ``action`` is the model's action. The output ``return_to_go`` (B,) float64 is the value it is
+    conditioned on: for a Decision Transformer the last of ``returns_to_go``, for a Reinformer its own
+    prediction, which replaces that input in the histories of later steps.
 
     Inputs are the last K steps of each history, K the model's context, padded in front: ``observations``
-    (B, K, obs) float32, ``actions`` (B, K, act) float32 or (B, K) int64, of which the last one is not looked
-    at, ``returns_to_go`` (B, K) float64, ``timesteps`` (B, K) int64 and ``valid`` (B, K) bool, False on
+    (B, K, obs) float32, ``actions`` (B, K, act) float32 or (B, K) int64, of which the last one is masked,
+    ``returns_to_go`` (B, K) float64, ``timesteps`` (B, K) int64 and ``valid`` (B, K) bool, False on
     padding.
 
     Raises:
