@@ -6,6 +6,23 @@ import pytest
 
 from cartpole_phys.data.building.build import build_dataset
 
+# Files with tests of tens of seconds: begun first, so that neither process ends on one while the other idles.
+LONGEST = (
+    "benchmarks/test_readme.py",
+    "benchmarks/test_readme_commands.py",
+    "benchmarks/test_scores.py",
+    "data/building/test_cluster.py",
+    "data/building/test_rebuild.py",
+    "data/test_hostile_files.py",
+    "dt/test_distributed.py",
+    "kernels/test_same_bits.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, and leave the order as it is otherwise."""
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONGEST))
+
 
 @pytest.fixture(scope="session")
 def medium_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
