@@ -86,7 +86,7 @@ def test_a_cluster_trains_what_a_processor_does(tmp_path: Path) -> None:
     small = shrunk(QUESTION, tmp_path / "away")
     tier, method = small.tiers[BALANCE][0], small.named(CLONING)
     cells = [Cell(tier, method, seed) for seed in range(2)]
-    ray.init(num_cpus=2, include_dashboard=False)
+    ray.init("local", num_cpus=2, include_dashboard=False)  # and not a cluster of another process
     try:
         run(cells, small.protocol, small.results, tmp_path, jobs=1, ray="auto")
     finally:
