@@ -1,6 +1,7 @@
 """A full disk, and files that grow above a limit: one line, no traceback, nothing half-written."""
 
 import json
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cartpole_phys.data.exports.export import FORMATS
+from cartpole_phys.data.hdf5.write_errors import Storage
 from tests.support.commands import without_notice
 
 COMMAND = [sys.executable, "-c", "from cartpole_phys.cli import main; main()"]
@@ -100,3 +102,19 @@ def test_every_writer_survives_a_limit_on_the_size_of_files(discrete_file: Path,
             assert words.startswith("Cannot write"), name
             assert "(File too large); raise the limit on the size of files (ulimit -f)" in words
             assert set(held) <= LEFT, name
+
+
+def test_a_write_of_which_only_a_part_fits_is_an_error(tmp_path: Path) -> None:
+    storage, limits = Storage(tmp_path / "file", "w"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        assert storage.write(bytes(range(150))) == 150
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    storage.seek(0)
+    content = bytearray(150)
+    storage.readinto(content)
+    storage.close()
+    assert content == bytes(range(150))
+    with pytest.raises(OSError, match="File too large"):
+        storage.raise_error()
