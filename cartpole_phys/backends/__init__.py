@@ -1,1 +1,1 @@
-"""Backends: environments of this package and any other Gymnasium ones, as data sets see them."""
+"""Backends: the interface of data sets to this package's and any other Gymnasium environments."""

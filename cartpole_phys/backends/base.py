@@ -1,4 +1,4 @@
-"""What a data set needs of an environment, be it this package's or any other that Gymnasium knows."""
+"""``Backend``: the interface that data sets use for this package's and any other Gymnasium environments."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ from cartpole_phys.utils.typing import Array, Flags, IntArray
 
 
 class Backend(Protocol):
-    """One environment id with its arguments, as data sets see it.
+    """One environment id with its arguments: spaces, rollouts and replay.
 
-    ``native.NativeBackend`` is one for this package's ids, ``foreign.GymnasiumBackend`` for all others.
+    ``NativeBackend`` implements it for this package's ids, ``GymnasiumBackend`` for all others.
     """
 
     @property
     def env_id(self) -> str:
-        """As for ``gym.make``."""
+        """The environment id, as for ``gym.make``."""
         ...
 
     @property
     def env_kwargs(self) -> Mapping[str, Any]:
-        """Arguments for the environment, as JSON can hold them."""
+        """Environment arguments in JSON types."""
         ...
 
     @property
     def action_space(self) -> ActionSpace:
-        """Of one environment: vectors between finite bounds, or one of n choices."""
+        """The action space of one environment: vectors with finite bounds, or n choices."""
         ...
 
     @property
     def observation_space(self) -> spaces.Box:
-        """Of one environment; data sets hold observations as float32."""
+        """The observation space of one environment; data sets hold observations as float32."""
         ...
 
     @property
     def max_episode_steps(self) -> int:
-        """After how many steps episodes are truncated."""
+        """The time limit of episodes, in steps."""
         ...
 
     @property
     def continuous(self) -> bool:
-        """Whether actions are numbers rather than one of n choices."""
+        """Whether actions are continuous."""
         ...
 
     @property
     def info_arrays(self) -> Layout:
-        """Type and shape of a row of every info that each file of this backend holds."""
+        """Type and row shape of all infos in files of this backend."""
         ...
 
     @property
@@ -66,17 +66,17 @@ class Backend(Protocol):
     def stream(
         self, source: PolicySource, seed: int, needed: Needed, jobs: int = 1
     ) -> Generator[Episodes, None, None]:
-        """Episodes 0, 1, 2, … of a seed, batch by batch.
+        """Generate episodes 0, 1, 2, … of a seed, batch by batch.
 
         Args:
             source: a policy, a behaviour or a function of no arguments that returns a policy.
-            seed: decides every start and every random choice of the policy.
-            needed: how many episodes it takes in all, from how many there are and their steps; asked again
-                after each batch. There may come some more, where a batch must not depend on it.
-            jobs: how many threads or processes play; the rows do not depend on it.
+            seed: random seed of start states and policy.
+            needed: returns the total number of episodes to play, given the number and the steps of those
+                played so far; called again after each batch. Batches of fixed size may exceed it.
+            jobs: number of threads or processes; the rows do not depend on it.
 
         Raises:
-            InputError: if the policy does not suit the backend, or cannot be sent to other processes.
+            InputError: if the policy is incompatible with the backend, or cannot be sent to other processes.
         """
         ...
 
@@ -88,14 +88,14 @@ class Backend(Protocol):
         jobs: int = 1,
         on_progress: OnEpisodes = no_progress,
     ) -> Episodes:
-        """The first ``episodes`` episodes of a seed, in full: what an evaluation needs.
+        """Play the first ``episodes`` episodes of a seed to their ends, as for an evaluation.
 
         Args:
             source: as for ``stream``.
-            episodes: how many.
+            episodes: number of episodes.
             seed: as for ``stream``.
             jobs: as for ``stream``.
-            on_progress: is called with the number of finished episodes and ``episodes``, batch by batch.
+            on_progress: called with the number of finished episodes and ``episodes`` after each batch.
 
         Raises:
             InputError: if ``episodes`` is below 1, or as for ``stream``.
@@ -103,39 +103,39 @@ class Backend(Protocol):
         ...
 
     def differences(self, rows: Mapping[str, Array], independent: bool = False) -> Mapping[str, Flags]:
-        """Which rows are not what their state, action and further infos give, by kind, each (N,).
+        """Replay rows from their states and actions, and return masks (N,) of differing rows, by kind.
 
         Kinds are "observation" (an episode's first), "next state", "next observation", "reward" and
-        "terminal flag"; "parameters" where they are drawn; "state" where it is stored twice.
+        "terminal flag"; "parameters" if they are randomized; "state" if it is stored redundantly.
 
         Args:
-            rows: D4RL's arrays of whole episodes, flags included, by name.
-            independent: by another way than the one that rollouts are made with, where there is one.
+            rows: D4RL arrays of whole episodes, including flags, by name.
+            independent: use an implementation other than that of rollouts, if there is one.
 
         Raises:
-            NotReplayable: if the steps cannot be repeated; the message says why.
+            NotReplayable: if the steps cannot be replayed; the message is the reason.
         """
         ...
 
 
-Layout = Mapping[str, tuple[str, tuple[int, ...]]]  # of arrays by name: type, and shape of a row
+Layout = Mapping[str, tuple[str, tuple[int, ...]]]  # array name -> type and row shape
 
 FLAGS: Layout = {"rewards": ("<f4", ()), "terminals": ("|b1", ()), "timeouts": ("|b1", ())}
 
 
-class NotReplayable(Exception):  # noqa: N818 - it is a verdict, not an error
-    """The steps of some rows cannot be repeated; the message says why."""
+class NotReplayable(Exception):  # noqa: N818 - a result of validation, not an error
+    """The steps of some rows cannot be replayed; the message is the reason."""
 
 
 class UnknownState(NotReplayable):
-    """No step of the environment can be repeated, whatever the rows: its state is out of reach."""
+    """No step of the environment can be replayed, because its state cannot be read or restored."""
 
 
 def require(rows: Mapping[str, Array], layout: Layout) -> dict[str, Array]:
-    """The arrays of a layout, in its types.
+    """Select the arrays of a layout, converted to its types.
 
     Raises:
-        NotReplayable: if one is missing, or has other rows or another kind of numbers.
+        NotReplayable: if one is missing, or has another row shape or kind of number.
     """
     taken = {}
     for name, (dtype, trailing) in layout.items():
@@ -157,7 +157,7 @@ def different(a: Array, b: Array) -> Flags:
     width = a[:1].nbytes
     bits = np.uint64 if width % 8 == 0 else f"u{a.itemsize}"
     words = zip(_flat(a, bits).T, _flat(b, bits).T, strict=True)  # (N, words) -> (words, N)
-    # Word by word: NumPy's reduction over so short an axis takes ten times as long.
+    # Word by word: NumPy's reduction over such a short axis takes ten times as long.
     return reduce(np.logical_or, (mine != other for mine, other in words))
 
 
@@ -167,30 +167,30 @@ def _flat(array: Array, bits: Any) -> Array:
 
 
 def followed(rows: Mapping[str, Array]) -> Flags:
-    """Which rows are followed by a row of the same episode, shape (N,)."""
+    """Mask of rows followed by a row of the same episode, shape (N,)."""
     within = ~(rows["terminals"].astype(np.bool_) | rows["timeouts"].astype(np.bool_))
     within[-1:] = False
     return within
 
 
 def elapsed(within: Flags) -> IntArray:
-    """How many steps of its episode came before each row, shape (N,), from ``followed``."""
+    """The step index of each row within its episode, shape (N,), from ``followed``."""
     index = np.arange(len(within))
     starts = np.append(True, ~within[:-1])[: len(within)]
     return index - np.maximum.accumulate(np.where(starts, index, 0))
 
 
 def changed_next(within: Flags, computed: Array, stored: Array) -> Flags:
-    """Where what was ``computed`` after a row is not what is ``stored`` at the row that follows, (N,)."""
+    """Mask of rows whose ``computed`` next value differs from the one ``stored`` in the next row, (N,)."""
     wrong = np.zeros(len(within), dtype=np.bool_)
     wrong[:-1] = within[:-1] & different(computed[:-1], stored[1:])
     return wrong
 
 
 class HasPolicy(Protocol):
-    """Something that makes its policy anew each time it is asked, such as a behaviour.
+    """An object that creates its policy on each access, such as a behavior policy's description.
 
-    It may have a ``batch_policy`` too: the same policy in Python, for backends that no kernel knows.
+    It may also have a ``batch_policy``: the same policy in Python, for Gymnasium backends.
     """
 
     @property
@@ -203,11 +203,11 @@ PolicySource = Policy | CompiledPolicy | HasPolicy | Callable[[], Policy | Compi
 
 
 def policy_of(source: PolicySource, in_python: bool = False) -> Policy | CompiledPolicy:
-    """The policy of a source: itself, what it makes, or what it returns when called.
+    """The policy of a source: the source itself, its ``policy``, or its return value when called.
 
     Args:
-        source: a policy, a behaviour, or a function of no arguments.
-        in_python: whether a ``batch_policy`` is wanted where there is one.
+        source: a policy, a behavior policy's description, or a function of no arguments.
+        in_python: whether to prefer ``batch_policy``.
     """
     given: Any = source
     policy: Policy | CompiledPolicy

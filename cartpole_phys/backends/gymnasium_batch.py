@@ -1,7 +1,8 @@
-"""A batch of episodes of any Gymnasium environment, step by step together under a policy in Python.
+"""A batch of episodes of any Gymnasium environment in lockstep, under a Python policy.
 
-As in ``rollouts/lockstep.py`` the policy always sees ``BATCH_SIZE`` rows: what it draws, and the bits of its
-matrix products, then do not depend on how many episodes are wanted. Rows without an episode repeat the first.
+As in ``rollouts/lockstep.py``, the policy always acts on ``BATCH_SIZE`` rows, so that its random draws and
+the bits of its matrix products do not depend on the number of episodes. Rows without an episode repeat the
+first.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ BATCH_SIZE = 32  # episodes in lockstep; data sets depend on it
 
 
 def episode_seed(seed: int, episode: int) -> int:
-    """What ``env.reset`` is given for one episode of a seed: 32 bits, which every environment takes."""
+    """The seed of ``env.reset`` for one episode of a seed: 32 bits, which every environment accepts."""
     return int(np.random.SeedSequence([seed, episode]).generate_state(1)[0])
 
 
 class _Step(NamedTuple):
-    """One step of B = ``BATCH_SIZE`` rows, of which those of running episodes mean something."""
+    """One step of B = ``BATCH_SIZE`` rows, of which only those of running episodes are meaningful."""
 
     before: dict[str, Array]  # observations, actions, states and the policy's infos, each (B, …)
     rewards: npt.NDArray[np.float32]  # (B,)
@@ -52,7 +53,7 @@ class Batch:
         self._terminated = np.zeros(len(envs), dtype=np.bool_)
 
     def play(self, policy: Policy, action_space: ActionSpace) -> Episodes:
-        """All episodes to their ends."""
+        """Play all episodes to their ends."""
         policy.begin(BATCH_SIZE, self._generator)
         rewards = np.zeros(BATCH_SIZE)
         running = list(range(len(self._envs)))
@@ -79,7 +80,7 @@ class Batch:
     def _step(
         self, running: list[int], actions: Array, before: dict[str, Array]
     ) -> tuple[list[int], FloatArray]:
-        """Step what is running, and say what still is, and the rewards (B,)."""
+        """Step the running episodes; return those still running, and the rewards (B,)."""
         observations, rewards = self._observations.copy(), np.zeros(BATCH_SIZE)
         still = []
         for i in running:
@@ -94,7 +95,7 @@ class Batch:
         return still, rewards
 
     def _episodes(self) -> Episodes:
-        """What happened, one episode after another."""
+        """The recorded steps in episode order."""
         count, offsets = len(self._lengths), np.concatenate([[0], np.cumsum(self._lengths)])
         played = np.arange(len(self._steps))[None, :] < self._lengths[:, None]  # (count, T)
 

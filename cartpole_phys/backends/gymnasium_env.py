@@ -1,4 +1,4 @@
-"""Any Gymnasium environment as a backend: played in Python, replayed where its state can be restored."""
+"""Any Gymnasium environment as a backend: rollouts in Python, and replay if its state can be restored."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ from cartpole_phys.spaces import ActionSpace
 from cartpole_phys.utils.errors import InputError, error_summary
 from cartpole_phys.utils.typing import Array, Flags
 
-PROBE_EPISODES, PROBE_STEPS = 4, 50  # must be repeated to the last bit before any file is
+PROBE_EPISODES, PROBE_STEPS = 4, 50  # replayed bit for bit before any file is
 
 
 @dataclass(frozen=True, eq=False)
 class GymnasiumBackend:
-    """An environment id that is not this package's, with its arguments."""
+    """An environment id of another package, with its arguments."""
 
     env_id: str
     env_kwargs: Mapping[str, Any]
@@ -54,32 +54,32 @@ class GymnasiumBackend:
     action_space: ActionSpace
     observation_space: spaces.Box
     max_episode_steps: int
-    physics: PhysicsState | None  # None where its state is not known
+    physics: PhysicsState | None  # None if its state cannot be read
     system: None = None
 
     @property
     def continuous(self) -> bool:
-        """Whether actions are numbers rather than one of n choices."""
+        """Whether actions are continuous."""
         return isinstance(self.action_space, spaces.Box)
 
     @property
     def info_arrays(self) -> Layout:
-        """Infos of every file: the state before each step where it is known."""
+        """Infos of every file: the state before each step, if it can be read."""
         state = {} if self.physics is None else self.physics.layout
         return {**state, CUT: ("|b1", ())}
 
     def make(self) -> Env:
-        """One environment."""
+        """Create one environment."""
         return make(self.spec, self.env_kwargs)
 
     def stream(
         self, source: PolicySource, seed: int, needed: Needed, jobs: int = 1
     ) -> Generator[Episodes, None, None]:
-        """Episodes of a seed in their order, whole batches until there are as many as ``needed`` says.
+        """Generate episodes of a seed in order, in whole batches, until ``needed`` is reached.
 
         Raises:
-            InputError: if ``seed`` is below 0, or the policy is a law for cart-poles, or cannot be sent to
-                other processes.
+            InputError: if ``seed`` is below 0, or the policy is a control law for cart-poles, or cannot be
+                sent to other processes.
         """
         return batches(GymnasiumPlayer(self, source, seed), BATCH_SIZE, needed, jobs)
 
@@ -91,7 +91,7 @@ class GymnasiumBackend:
         jobs: int = 1,
         on_progress: OnEpisodes = no_progress,
     ) -> Episodes:
-        """The first ``episodes`` episodes of a seed, in full.
+        """Play the first ``episodes`` episodes of a seed to their ends.
 
         Raises:
             InputError: if ``episodes`` is below 1, or as for ``stream``.
@@ -102,39 +102,39 @@ class GymnasiumBackend:
         return concatenate(list(with_progress(parts, episodes, on_progress)))
 
     def policy(self, source: PolicySource) -> Policy:
-        """The policy in Python of a source.
+        """The Python policy of a source.
 
         Raises:
-            InputError: if it is a compiled law for cart-poles, other than uniformly random actions.
+            InputError: if it is a compiled policy for cart-poles, other than uniformly random actions.
         """
         policy = policy_of(source, in_python=True)
         if not isinstance(policy, CompiledPolicy):
             return policy
         if policy.rule != UNIFORM:
             raise InputError(
-                f"Expected a policy for {self.env_id!r}, got a law that balances this package's own "
-                "cart-poles; give a MODULE:FACTORY or a trained policy instead."
+                f"Expected a policy for {self.env_id!r}, got a control law for this package's cart-poles; "
+                "pass a MODULE:FACTORY or a trained policy instead."
             )
         return UniformPolicy(self.action_space)
 
     def differences(self, rows: Mapping[str, Array], independent: bool = False) -> Mapping[str, Flags]:
-        """What each row of whole episodes says wrongly, by kind, each (N,).
+        """Replay rows of whole episodes, and return masks (N,) of differing rows, by kind.
 
-        The environment itself steps again from each row's state, so there is no other, ``independent`` way.
+        The environment itself steps from each row's state, so ``independent`` makes no difference.
 
         Raises:
-            UnknownState: if the state is not known, or cannot be restored to the last bit.
-            NotReplayable: if it is not in ``rows``, or the environment refuses a row.
+            UnknownState: if the state is not known, or cannot be restored bit for bit.
+            NotReplayable: if it is not in ``rows``, or the environment rejects a row.
         """
         if self.physics is None:
-            raise UnknownState(f"the state of {self.env_id} is not known, so no step can be repeated")
+            raise UnknownState(f"the state of {self.env_id} is not known, so no step can be replayed")
         if not self._restores:
-            raise UnknownState(f"the state of {self.env_id} cannot be restored to the last bit")
+            raise UnknownState(f"the state of {self.env_id} cannot be restored bit for bit")
         return self._differences(rows, self.physics)
 
     @cached_property
     def _restores(self) -> bool:
-        """Whether one environment repeats to the last bit what others did in random episodes for this."""
+        """Whether random probe episodes can be replayed bit for bit in another environment instance."""
         limit = min(PROBE_STEPS, self.max_episode_steps)
         short = replace(self, env_kwargs={**self.env_kwargs, "max_episode_steps": limit})
         probe = short.play(CompiledPolicy(UNIFORM), PROBE_EPISODES, 0).as_d4rl()
@@ -146,13 +146,13 @@ class GymnasiumBackend:
         env = self.make()
         try:
             return gymnasium_differences(env, physics, needed)
-        except Exception as error:  # it is not this package's code, so it may raise anything
-            raise NotReplayable(f"{self.env_id} refuses a state or an action ({error!r:.200})") from error
+        except Exception as error:  # third-party code may raise anything
+            raise NotReplayable(f"{self.env_id} rejects a state or an action ({error!r:.200})") from error
         finally:
             env.close()
 
     def _layout(self, physics: PhysicsState) -> Layout:
-        """Everything that a replay looks at."""
+        """The arrays used in a replay."""
         size, space = self.observation_space.shape, self.action_space
         state = {f"infos/{name}": kind for name, kind in physics.layout.items()}
         return {
@@ -166,10 +166,10 @@ class GymnasiumBackend:
 
 @dataclass
 class GymnasiumPlayer:
-    """Plays batches in environments that it keeps; each process has its own.
+    """Plays batches in reused environments; each process has its own player.
 
     Raises:
-        InputError: if the seed is no integer of at least 0.
+        InputError: if the seed is not an integer of at least 0.
     """
 
     backend: GymnasiumBackend
@@ -182,7 +182,7 @@ class GymnasiumPlayer:
         check_seed(self.seed)
 
     def play(self, first: int, count: int) -> Episodes:
-        """The episodes ``first`` to ``first + count``."""
+        """Play the episodes ``first`` to ``first + count``."""
         if self._policy is None:
             self._policy = self.backend.policy(self.source)
         self._envs += [self.backend.make() for _ in range(count - len(self._envs))]
@@ -199,8 +199,8 @@ def gymnasium_backend(env_id: str, env_kwargs: Mapping[str, Any]) -> GymnasiumBa
     """The backend of any Gymnasium environment.
 
     Raises:
-        InputError: if there is none of this id, a module is missing or an argument does not suit it, its
-            spaces are not those that data sets hold, it has no time limit, or it cannot take a step.
+        InputError: if the id is unknown, a module is missing, an argument is invalid, its spaces are not
+            supported in data sets, it has no time limit, or it fails to take a step.
     """
     spec = find_spec(env_id)
     env = make(spec, env_kwargs)
@@ -221,16 +221,16 @@ def gymnasium_backend(env_id: str, env_kwargs: Mapping[str, Any]) -> GymnasiumBa
 
 
 def _take_step(backend: GymnasiumBackend, env: Env) -> None:
-    """Begin an episode, which shows what is wrong with arguments that making the environment takes."""
+    """Reset and step once, to detect invalid arguments that the constructor accepts."""
     try:
         with suppress_warnings():
             env.reset(seed=0)
             env.step(env.action_space.sample())
-    except Exception as error:  # it is not this package's code, so it may raise anything
+    except Exception as error:  # third-party code may raise anything
         given = f" with the arguments {dict(backend.env_kwargs)}" if backend.env_kwargs else ""
         raise InputError(
             f"Environment {backend.env_id!r} cannot take a step{given} ({error_summary(error)}); "
-            "mend the arguments, or the environment."
+            "correct the arguments, or the environment."
         ) from error
 
 
@@ -238,8 +238,8 @@ def _checked_observations(env_id: str, space: Any) -> spaces.Box:
     if isinstance(space, spaces.Box) and len(space.shape) == 1:
         return space
     raise InputError(
-        f"Expected observations that are vectors of numbers, a Box of one dimension, but those of {env_id!r} "
-        f"are {space}; register the environment with a wrapper that flattens them."
+        f"Expected observations as vectors of numbers (a Box of one dimension), got {space} from {env_id!r}; "
+        "register the environment with a wrapper that flattens them."
     )
 
 
@@ -254,8 +254,8 @@ def _checked_actions(env_id: str, space: Any) -> ActionSpace:
     ):
         return space
     raise InputError(
-        "Expected actions as vectors of numbers between finite bounds or as one of n choices, but those of "
-        f"{env_id!r} are {space}; register the environment with a wrapper that changes them."
+        f"Expected actions as vectors of numbers with finite bounds, or n choices, got {space} from "
+        f"{env_id!r}; register the environment with a wrapper that changes them."
     )
 
 
@@ -264,6 +264,6 @@ def _checked_limit(env_id: str, env: Env) -> int:
     if limit is not None:
         return limit
     raise InputError(
-        f"Expected an environment with a time limit, but {env_id!r} has none; give it one with the "
+        f"Expected an environment with a time limit, but {env_id!r} has none; set one with the "
         'environment arguments {"max_episode_steps": 1000}.'
     )

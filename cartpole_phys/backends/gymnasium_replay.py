@@ -1,4 +1,4 @@
-"""Repeats stored steps of any Gymnasium environment whose state can be restored."""
+"""Replay of stored steps in any Gymnasium environment whose state can be restored."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from cartpole_phys.utils.typing import Array, Flags
 
 
 class _Repeated(NamedTuple):
-    """What N steps gave when they were repeated."""
+    """The results of N replayed steps."""
 
     states: dict[str, Array]  # after each step, each (N, k)
     observations: npt.NDArray[np.float32]  # (N, obs), after each step
     rewards: npt.NDArray[np.float32]  # (N,)
     terminated: Flags  # (N,)
-    wrong_state: Flags  # (N,), first rows whose state arrays contradict each other
-    wrong_observation: Flags  # (N,), first rows whose observation is not their state's
+    wrong_state: Flags  # (N,), first rows with inconsistent state arrays
+    wrong_observation: Flags  # (N,), first rows whose observation does not match the state
 
 
 def gymnasium_differences(env: Env, physics: PhysicsState, rows: Mapping[str, Array]) -> dict[str, Flags]:
-    """What each row of whole episodes says wrongly, by kind, each (N,).
+    """Replay rows of whole episodes, and return masks (N,) of differing rows, by kind.
 
     Args:
-        env: an environment of the kind that acted.
-        physics: what restores its state.
-        rows: D4RL's arrays by name, in their types.
+        env: an environment of the same kind as in the data set.
+        physics: reads and restores its state.
+        rows: D4RL arrays by name, in their types.
 
     Raises:
-        Exception: whatever the environment raises on a state or an action that it does not know.
+        Exception: any exception of the environment on an invalid state or action.
     """
     within = followed(rows)
     with suppress_warnings(), np.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-"""Makes any Gymnasium environment, suppress_warnings, or says in one line why it cannot be made."""
+"""Creation of any Gymnasium environment, without warnings and with one-line errors."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _alone = threading.RLock()
 
 @contextmanager
 def suppress_warnings() -> Iterator[None]:
-    """Keep warnings away: Gymnasium's about old ids, and MuJoCo's, which also go into a file.
+    """Suppress warnings of Gymnasium about old ids, and of MuJoCo, which also writes them to a file.
 
-    One thread at a time: Python's filters and MuJoCo's handler are everyone's, and a handler that is replaced
-    while MuJoCo calls it ends the process.
+    One thread at a time: Python's filters and MuJoCo's handler are global, and replacing a handler while
+    MuJoCo calls it crashes the process.
     """
     mujoco: Any = sys.modules.get("mujoco")
     with _alone, warnings.catch_warnings():
@@ -54,11 +54,11 @@ def suppress_warnings() -> Iterator[None]:
 
 
 def find_spec(env_id: str) -> EnvSpec:
-    """What is registered for an id, which may be ``"module:Id-v0"``: that module is imported first.
+    """The registered spec of an id; for ``"module:Id-v0"`` the module is imported first.
 
     Raises:
-        InputError: if there is no such environment; the message names similar ones and this package's own. Or
-            if the module cannot be imported.
+        InputError: if there is no such environment (the message lists similar ids and this package's), or the
+            module cannot be imported.
     """
     module, _, name = env_id.rpartition(":")
     if module:
@@ -70,7 +70,7 @@ def find_spec(env_id: str) -> EnvSpec:
     except (error.Error, ImportError, ValueError) as reason:
         own = CartPole.known_ids()
         known = [*own, *(similar for similar in nearest(env_id, gym.registry) if similar not in own)]
-        others = ", or any other id that gymnasium.make knows"
+        others = ", or any other id registered with Gymnasium"
         raise InputError(
             f"Unknown environment {env_id!r} ({' '.join(str(reason).split())}); "
             f"{choices(env_id, known, others)}"
@@ -78,24 +78,24 @@ def find_spec(env_id: str) -> EnvSpec:
 
 
 def import_user_module(module: str, expected: str) -> ModuleType:
-    """Somebody's module by its name.
+    """Import a user's module by its name.
 
     Raises:
-        InputError: if it cannot be imported, for whatever reason; the message says it, and what was expected.
+        InputError: if it cannot be imported for any reason; the message contains the reason and ``expected``.
     """
     try:
         return importlib.import_module(module)
-    except Exception as reason:  # it is not this package's code, so it may raise anything
+    except Exception as reason:  # third-party code may raise anything
         raise InputError(
             f"Cannot import the module {module!r} ({error_summary(reason)}); expected {expected}."
         ) from reason
 
 
 def spec_json(env_id: str, env_kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Gymnasium's JSON of an environment; as text, ``EnvSpec.from_json`` reads it.
+    """Gymnasium's JSON spec of an environment, readable by ``EnvSpec.from_json``.
 
     Raises:
-        InputError: if there is no such environment, or text cannot say how it is made.
+        InputError: if there is no such environment, or its spec cannot be expressed in JSON.
     """
     spec = copy.deepcopy(find_spec(env_id))
     spec.kwargs.update(env_kwargs)
@@ -103,21 +103,21 @@ def spec_json(env_id: str, env_kwargs: Mapping[str, Any]) -> dict[str, Any]:
         written: dict[str, Any] = json.loads(spec.to_json())
     except (TypeError, ValueError) as reason:
         raise InputError(
-            f"Expected environment {env_id!r} to be registered, and its arguments to be given, in text and "
-            f"numbers, as in entry_point='module:Class', since a data set says how it is made ({reason})."
+            f"Expected environment {env_id!r} with a spec and arguments that JSON can hold, as in "
+            f"entry_point='module:Class', since data sets store them ({reason})."
         ) from reason
     return written
 
 
 def make(spec: EnvSpec, env_kwargs: Mapping[str, Any]) -> Env:
-    """One environment, without Gymnasium's checks in every step.
+    """Create one environment, without Gymnasium's checks in every step.
 
     Raises:
-        InputError: if a module that it needs is missing, or the arguments do not suit it.
+        InputError: if a required module is missing, or the arguments are invalid.
     """
     for name in NOT_FOR_DATA:
         if name in env_kwargs:
-            raise InputError(f"Environment argument {name!r} changes no data; leave it out.")
+            raise InputError(f"Environment argument {name!r} does not affect the data; omit it.")
     try:
         _import_entry_point(spec)
         with suppress_warnings():
@@ -128,7 +128,7 @@ def make(spec: EnvSpec, env_kwargs: Mapping[str, Any]) -> Env:
         raise InputError(
             f"Environment {spec.id!r} needs a module that is not installed; {advice}"
         ) from reason
-    except Exception as reason:  # it is not this package's code, so it may raise anything
+    except Exception as reason:  # third-party code may raise anything
         given = f" with the arguments {dict(env_kwargs)}" if env_kwargs else ""
         raise InputError(
             f"Environment {spec.id!r} cannot be made{given}: {' '.join(str(reason).split())[:300]}"
@@ -136,14 +136,14 @@ def make(spec: EnvSpec, env_kwargs: Mapping[str, Any]) -> Env:
 
 
 def _import_entry_point(spec: EnvSpec) -> None:
-    """Import what the environment is made of, MuJoCo included, which then can be kept quiet."""
+    """Import the environment's module first (and with it MuJoCo, whose warnings can then be suppressed)."""
     if isinstance(spec.entry_point, str):
         with suppress_warnings():
             importlib.import_module(spec.entry_point.partition(":")[0])
 
 
 def physics_versions(env_id: str) -> dict[str, str]:
-    """This package's kernels, which also run the networks, and MuJoCo where it is the simulator.
+    """Versions of this package's kernels, and of MuJoCo for its environments.
 
     Raises:
         InputError: if there is no such environment.

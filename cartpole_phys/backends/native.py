@@ -1,4 +1,4 @@
-"""This package's environments as backends: played by compiled rollouts, replayed by the compiled step."""
+"""This package's environments as backends, with compiled rollouts and replay."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class NativeBackend:
 
     @property
     def continuous(self) -> bool:
-        """Whether actions are forces rather than one of two pushes."""
+        """Whether actions are continuous."""
         return self.system.continuous
 
     @property
@@ -69,10 +69,10 @@ class NativeBackend:
     def stream(
         self, source: PolicySource, seed: int, needed: Needed, jobs: int = 1
     ) -> Generator[Episodes, None, None]:
-        """Episodes of a seed in their order, batch by batch, until there are as many as ``needed`` says.
+        """Generate episodes of a seed in order, batch by batch, until ``needed`` is reached.
 
-        Compiled policies are played by ``jobs`` threads, those in Python by as many processes; the rows are
-        those of ``rollout.collect``.
+        Compiled policies run in ``jobs`` threads, Python policies in as many processes; the rows equal those
+        of ``rollouts.collect``.
 
         Raises:
             InputError: if ``jobs`` is below 1 or ``seed`` below 0, or a policy cannot be sent to other
@@ -92,7 +92,7 @@ class NativeBackend:
         jobs: int = 1,
         on_progress: OnEpisodes = no_progress,
     ) -> Episodes:
-        """The first ``episodes`` episodes of a seed, in full, as ``rollout.play`` gives them.
+        """Play the first ``episodes`` episodes of a seed to their ends, as ``rollouts.collect.play`` does.
 
         Raises:
             InputError: if ``episodes`` is below 1, or as for ``stream``.
@@ -127,7 +127,7 @@ class NativeBackend:
 
 @dataclass
 class NativePlayer:
-    """Plays batches of a policy in Python; each process has its own."""
+    """Plays batches of a Python policy; each process has its own player."""
 
     system: CartPole
     source: PolicySource
@@ -136,7 +136,7 @@ class NativePlayer:
     _policy: Policy | None = field(default=None, init=False)
 
     def play(self, first: int, count: int) -> Episodes:
-        """The episodes ``first`` to ``first + count``."""
+        """Play the episodes ``first`` to ``first + count``."""
         if self._policy is None:
             policy = policy_of(self.source)
             assert not isinstance(policy, CompiledPolicy)
@@ -144,7 +144,7 @@ class NativePlayer:
         return run_lockstep(self.system, self._policy, self.key, first, count, self.size)
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """Do nothing."""
 
 
 def native_backend(env_id: str, env_kwargs: Mapping[str, Any]) -> NativeBackend:

@@ -1,4 +1,4 @@
-"""Repeats stored steps of this package's environments with the step that rollouts are compiled from."""
+"""Replay of stored steps in this package's environments, with the compiled step of rollouts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cartpole_phys.utils.typing import Array, Flags, FloatArray
 
 
 def state_layout(system: CartPole) -> Layout:
-    """The infos that a replay needs: state, push, and what is drawn for each episode."""
+    """The infos needed for replay: state, push, randomized parameters and noise key."""
     drawn: dict[str, tuple[str, tuple[int, ...]]] = {}
     if system.randomize:
         drawn["params"] = ("<f8", (len(PARAM_NAMES),))
@@ -33,7 +33,7 @@ def state_layout(system: CartPole) -> Layout:
 
 
 def native_layout(system: CartPole) -> Layout:
-    """Everything that a replay looks at."""
+    """The arrays used in a replay."""
     size = (system.task.observation_size,)
     return {
         **FLAGS,

@@ -13,10 +13,10 @@ from cartpole_phys.utils.typing import Array, FloatArray
 
 
 class UniformPolicy:
-    """Every action with equal probability; its log-density is recorded, as D4RL's random sets have it."""
+    """A uniformly random policy; its log-densities are recorded, as in D4RL's random data sets."""
 
     def __init__(self, action_space: ActionSpace) -> None:
-        """Act in a space with finite bounds, or one of n actions."""
+        """Act in a space with finite bounds, or with n actions."""
         self.action_space = action_space
         self._generator = np.random.default_rng(0)
         self.log_prob: float  # of every action
@@ -25,7 +25,9 @@ class UniformPolicy:
         else:
             low, high = bounds(action_space)
             widths = high.astype(np.float64) - low
-            self.log_prob = -float(np.log(widths[widths > 0]).sum())  # where there is a choice
+            self.log_prob = -float(
+                np.log(widths[widths > 0]).sum()
+            )  # dimensions of zero width have no density
 
     def begin(self, batch_size: int, generator: np.random.Generator) -> None:
         """Draw the coming actions from ``generator``."""

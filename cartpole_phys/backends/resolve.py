@@ -1,4 +1,4 @@
-"""Backends from what a caller passes: an id, a specification or an environment."""
+"""Backends from an environment id, a spec or an environment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cartpole_phys.utils.errors import InputError
 
 OWN_MODULE = "cartpole_phys:"  # as in ``gym.make("cartpole_phys:PhysCartPole-v0")``
 
-# Wrappers that ``gym.make`` adds, or that change nothing.
+# Wrappers that ``gym.make`` adds, or that do not affect the data.
 HARMLESS = (
     "TimeLimit",
     "OrderEnforcing",
@@ -32,8 +32,8 @@ def make_backend(env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> Ba
     """The backend of an environment id, with keyword arguments as for ``gym.make``.
 
     Raises:
-        InputError: on an unknown id or argument, a missing module, spaces that data sets do not hold, or
-            an environment without a time limit.
+        InputError: on an unknown id or argument, a missing module, spaces not supported in data sets, or an
+            environment without a time limit.
     """
     env_id = env_id.removeprefix(OWN_MODULE)
     if env_id in CartPole.known_ids():
@@ -42,14 +42,14 @@ def make_backend(env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> Ba
 
 
 def backend_from(env: str | EnvSpec | gym.Env[Any, Any]) -> Backend:
-    """The backend of an id, or of the id and arguments that something was made with.
+    """The backend of an id, a spec or an environment from ``gym.make``.
 
-    A backend makes its own environments, so an environment that was changed since ``gym.make`` would be
-    another one: further wrappers are refused. Attributes that were set are not seen.
+    A backend creates its own environments from the id and arguments, so further wrappers are rejected, and
+    attributes set after ``gym.make`` are ignored.
 
     Raises:
-        InputError: on anything else, an environment that ``gym.make`` did not make or that has further
-            wrappers, or as for ``make_backend``.
+        InputError: on any other type, an environment without a spec or with further wrappers, or as for
+            ``make_backend``.
     """
     if isinstance(env, str):
         return make_backend(env)
@@ -63,8 +63,8 @@ def backend_from(env: str | EnvSpec | gym.Env[Any, Any]) -> Backend:
     for name in _wrappers(env):
         if name not in known:
             raise InputError(
-                f"Expected an environment as gymnasium.make gives it, got one wrapped in {name}; register the"
-                " wrapped environment under an id of its own and pass that."
+                f"Expected an environment from gymnasium.make, got one wrapped in {name}; register the"
+                " wrapped environment under its own id and pass that."
             )
     return make_backend(spec.id, _arguments(spec, registered))
 
@@ -81,10 +81,10 @@ def _wrappers(env: EnvSpec | gym.Env[Any, Any]) -> Iterator[str]:
 
 
 def _arguments(spec: EnvSpec, registered: EnvSpec) -> dict[str, Any]:
-    """What ``gym.make`` was given besides what is registered; how it was to be drawn changes nothing.
+    """The arguments of ``gym.make`` that differ from the registered ones, without those for rendering.
 
     Raises:
-        InputError: if the registered time limit is missing, or another one where that cannot be.
+        InputError: if the registered time limit was removed, or changed where it must not be.
     """
     own = registered.kwargs
     given = {
@@ -97,7 +97,7 @@ def _arguments(spec: EnvSpec, registered: EnvSpec) -> dict[str, Any]:
     if spec.max_episode_steps is None:
         raise InputError(
             f"Expected the {registered.max_episode_steps} steps that episodes of {spec.id!r} have, got no "
-            "limit; pass the environment as gymnasium.make gives it, not unwrapped, and without "
+            "limit; pass the environment from gymnasium.make, not unwrapped, and without "
             "max_episode_steps=-1."
         )
     if spec.id in CartPole.known_ids():

@@ -1,6 +1,6 @@
-"""Repeats stored steps with the scalar environment, through nothing but its public methods.
+"""Independent replay of stored steps with the scalar environment, through its public methods.
 
-The compiled replay shares its step with the rollouts that made the rows; this one does not.
+Unlike the compiled replay, it does not share its step with the rollouts that produced the rows.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The physical state inside an environment: how it is read, and how it is put back to the last bit.
+"""Reading and bit-for-bit restoring the simulator state of Gymnasium environments.
 
-Classic control keeps positions and velocities in ``state``. MuJoCo's ``mjSTATE_INTEGRATION`` is everything
-that its next step depends on, the solver's warm start included; positions and velocities alone are not
-enough for equal bits. Other environments have a state that only they know.
+Classic control stores positions and velocities in ``state``. MuJoCo's ``mjSTATE_INTEGRATION`` is the full
+input of its next step, including the solver's warm start; positions and velocities alone do not reproduce
+the bits. The states of other environments are unknown.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ class PhysicsState(Protocol):
 
     @property
     def layout(self) -> Layout:
-        """Type and shape of every array that ``read`` gives."""
+        """Type and shape of every array of ``read``."""
         ...
 
     def read(self, env: Any) -> dict[str, FloatArray]:
-        """The state as it is now, arrays by name."""
+        """The current state, arrays by name."""
         ...
 
     def restore(self, env: Any, state: Mapping[str, FloatArray], elapsed: int) -> None:
-        """Put a state back, which stood ``elapsed`` steps after a reset."""
+        """Restore a state that was read ``elapsed`` steps after a reset."""
         ...
 
     def observe(self, env: Any) -> Array:
-        """What a reset that led to the present state would give."""
+        """The observation that a reset into the current state would return."""
         ...
 
 
@@ -64,11 +64,11 @@ class ClassicState:
         return {"qpos": values[self.positions], "qvel": values[self.velocities]}
 
     def restore(self, env: Any, state: Mapping[str, FloatArray], elapsed: int) -> None:
-        """Set the state, in the type that it had."""
+        """Set the state, in its original type."""
         values = np.empty(self.size)
         values[self.positions], values[self.velocities] = state["qpos"], state["qvel"]
         env.state = values.astype(self.later if elapsed else self.at_first)
-        if hasattr(env, "steps_beyond_terminated"):  # CartPole-v1 pays nothing after its first end
+        if hasattr(env, "steps_beyond_terminated"):  # CartPole-v1 rewards no step after termination
             env.steps_beyond_terminated = None
 
     def observe(self, env: Any) -> Array:
@@ -92,7 +92,7 @@ CLASSIC: Mapping[str, ClassicState] = {
 
 @dataclass(frozen=True)
 class MujocoState:
-    """The integration state of a MuJoCo environment, with positions and velocities also by themselves."""
+    """The integration state of a MuJoCo environment, with separate copies of positions and velocities."""
 
     positions: int
     velocities: int
@@ -108,7 +108,7 @@ class MujocoState:
         }
 
     def read(self, env: Any) -> dict[str, FloatArray]:
-        """Copies out of MuJoCo's memory."""
+        """Copies of MuJoCo's arrays."""
         import mujoco
 
         state = np.empty(self.size)
@@ -116,11 +116,11 @@ class MujocoState:
         return {"qpos": env.data.qpos.copy(), "qvel": env.data.qvel.copy(), "integration_state": state}
 
     def restore(self, env: Any, state: Mapping[str, FloatArray], elapsed: int) -> None:
-        """Set the integration state; what MuJoCo derives from it stays as the step before left it.
+        """Set the integration state; quantities that MuJoCo derives keep their values from the previous step.
 
-        Some rewards look at derived positions from before a step, which lag behind the state: so rows are
-        restored in their order. A reset leaves derived numbers that fit the state, and a warm start that
-        their computation would move.
+        Some rewards use derived positions from before a step, which lag behind the state; therefore rows are
+        restored in order. After a reset, derived quantities match the state, but computing them changes the
+        warm start, so the state is set again.
         """
         import mujoco
 
@@ -137,7 +137,7 @@ class MujocoState:
 
 
 def physics_state_of(env: Env) -> PhysicsState | None:
-    """How the state of an environment is read and restored, or None where that is not known."""
+    """The ``PhysicsState`` of an environment, or None if its state is unknown."""
     bare: Any = env.unwrapped
     kind = type(bare)
     if kind.__module__.startswith(CLASSIC_MODULE) and kind.__name__ in CLASSIC:

@@ -1,7 +1,7 @@
-"""Processes that play batches of episodes for policies and environments in Python.
+"""Worker processes that play batches of episodes, for policies and environments in Python.
 
-They are spawned, so that they inherit neither threads nor locks; they leave Ctrl-C to their parent, which
-ends them, and end by themselves where it is gone.
+They are spawned, so that they inherit neither threads nor locks. They ignore Ctrl-C, are terminated by their
+parent, and exit if it is gone.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ class Player(Protocol):
     """Plays episodes of one backend under one policy."""
 
     def play(self, first: int, count: int) -> Episodes:
-        """The episodes ``first`` to ``first + count`` of its seed; ``first`` begins a batch."""
+        """Play the episodes ``first`` to ``first + count`` of its seed; ``first`` is the start of a batch."""
         ...
 
     def close(self) -> None:
-        """Give back what playing took."""
+        """Release resources."""
         ...
 
 
 class Workers:
-    """A number of processes, each with a player of its own; batches go to them in turn."""
+    """A pool of processes with one player each; batches are assigned round-robin."""
 
     def __init__(self, player: Player, jobs: int) -> None:
         """Start the processes.
@@ -53,8 +53,8 @@ class Workers:
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             self.close()
             raise InputError(
-                f"Expected a policy and an environment that can be sent to other processes ({error}); define "
-                "their functions and classes at the top of a module, or use one job."
+                f"Expected a policy and an environment that can be pickled for other processes ({error}); "
+                "define their functions and classes at the top level of a module, or use one job."
             ) from error
         except BaseException:
             self.close()
@@ -71,7 +71,7 @@ class Workers:
         theirs.close()
 
     def begin(self, first: int, count: int) -> None:
-        """Let the next process in turn play a batch."""
+        """Assign a batch to the next process."""
         turn = self._begun % len(self._connections)
         self._begun += 1
         try:
@@ -80,11 +80,11 @@ class Workers:
             raise self._ended(turn) from None
 
     def result(self) -> Episodes:
-        """The episodes of the earliest batch that was begun and not taken yet.
+        """The episodes of the earliest pending batch.
 
         Raises:
-            InputError: if its process has ended.
-            Exception: whatever the policy or the environment raised there.
+            InputError: if its process has died.
+            Exception: any exception of the policy or the environment.
         """
         turn = self._taken % len(self._connections)
         self._taken += 1
@@ -101,12 +101,12 @@ class Workers:
         process = self._processes[turn]
         process.join()
         return InputError(
-            f"A process that was to play episodes has ended with exit code {process.exitcode}; a script that "
-            'uses more than one job needs the line: if __name__ == "__main__":'
+            f"A worker process died with exit code {process.exitcode}; a script that uses more than one job "
+            'needs the line: if __name__ == "__main__":'
         )
 
     def close(self) -> None:
-        """End all processes, whatever they are at."""
+        """Terminate all processes immediately."""
         for process in self._processes:
             process.terminate()
         for process in self._processes:
@@ -125,7 +125,7 @@ class Workers:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Hold Ctrl-C back; a process that is started meanwhile never sees it, not even while it imports."""
+    """Block SIGINT; a process started meanwhile never receives it, not even during its imports."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -137,7 +137,7 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 def _work(player: Player, connection: Connection) -> None:
-    """Play what is asked for until the parent ends this process."""
+    """Play requested batches until the parent terminates this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
@@ -158,7 +158,7 @@ def _end_with_parent() -> None:
 
 
 def _portable(error: Exception) -> Exception:
-    """An exception as another process can read it, with the place where it was raised."""
+    """A picklable copy of an exception, with its traceback as a note."""
     error.add_note("In another process:\n" + "".join(traceback.format_exception(error)))
     try:
         copy: Exception = pickle.loads(pickle.dumps(error))  # noqa: S301 - made here a moment ago
@@ -167,12 +167,12 @@ def _portable(error: Exception) -> Exception:
     return copy
 
 
-Needed = Callable[[int, int], int]  # episodes it takes in all, from how many there are and their steps
-OnEpisodes = Callable[[int, int], None]  # is told how many episodes are finished, and of how many
+Needed = Callable[[int, int], int]  # episodes and steps so far -> total number of episodes to play
+OnEpisodes = Callable[[int, int], None]  # called with the numbers of finished and of all episodes
 
 
 class _InProcess:
-    """Plays each batch in this process, when its result is asked for."""
+    """Plays each batch in this process, when its result is requested."""
 
     def __init__(self, player: Player) -> None:
         self._player = player
@@ -194,13 +194,13 @@ class _InProcess:
 
 
 def no_progress(done: int, total: int) -> None:
-    """Tell no_progress."""
+    """Do nothing."""
 
 
 def with_progress(
     parts: Iterable[Episodes], total: int, on_progress: OnEpisodes
 ) -> Generator[Episodes, None, None]:
-    """The same batches, of ``total`` episodes; ``on_progress`` is called before the first and after each."""
+    """Pass batches through, and call ``on_progress`` before the first and after each one."""
     done = 0
     on_progress(done, total)
     for part in parts:
@@ -210,20 +210,20 @@ def with_progress(
 
 
 def check_jobs(jobs: int) -> None:
-    """Refuse numbers of jobs below 1.
+    """Check the number of jobs.
 
     Raises:
-        InputError: if there is not at least one job.
+        InputError: if it is below 1.
     """
     if jobs < 1:
         raise InputError(f"Expected at least 1 job, got {jobs}.")
 
 
 def check_episodes(episodes: int) -> None:
-    """Refuse what is no number of episodes.
+    """Check the number of episodes.
 
     Raises:
-        InputError: if there is not at least one episode.
+        InputError: unless it is an integer of at least 1.
     """
     if not is_integer(episodes) or episodes < 1:
         raise InputError(f"Expected at least 1 episode, got {episodes}.")
@@ -232,16 +232,16 @@ def check_episodes(episodes: int) -> None:
 def batches(
     player: Player, size: int, needed: Needed, jobs: int, last: int | None = None
 ) -> Generator[Episodes, None, None]:
-    """Batches of ``size`` episodes, until there are as many as ``needed`` says.
+    """Play batches of ``size`` episodes, until there are as many as ``needed`` returns.
 
-    ``needed`` is asked again after each batch, and no batch is begun that it does not ask for.
+    ``needed`` is called again after each batch, and no batch beyond it is started.
 
     Args:
-        player: what plays a batch, from its first episode's number and its size.
-        size: episodes in a batch; what is played may depend on it, so it must not depend on ``jobs``.
-        needed: how many episodes it takes in all.
-        jobs: how many processes play; 1 means this one.
-        last: number of the episode before which the last batch is cut, or None.
+        player: plays a batch, given its first episode and its size.
+        size: episodes in a batch; results may depend on it, so it must not depend on ``jobs``.
+        needed: the total number of episodes to play, see ``Needed``.
+        jobs: number of processes; 1 means the current one.
+        last: episode index at which the last batch is cut off, or None.
 
     Raises:
         InputError: if ``jobs`` is below 1, or the player cannot be sent to another process.

@@ -1,4 +1,4 @@
-"""Episodes in memory: the container, selections from it, and the D4RL layouts that it is made from."""
+"""Episodes in memory: the container, selection of episodes, and conversion from D4RL layouts."""
 
 from cartpole_phys.episodes.container import CUT, Episode, Episodes, concatenate
 

@@ -1,4 +1,4 @@
-"""Episodes: the one in-memory form of data."""
+"""``Episodes``: the in-memory container of data sets."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class Episode:
         return float(np.add.reduceat(self.rewards.astype(np.float64), [0])[0])  # summed as Episodes.returns
 
     def __repr__(self) -> str:
-        """Its length, its return and how it ended."""
+        """Length, return and end flags."""
         end = f"terminated={self.terminated}, truncated={self.truncated}"
         return f"Episode({len(self):,} steps, return {self.total_return:g}, {end})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Episodes(EpisodeSequence):
-    """Flat, row-aligned arrays of N steps in E episodes, one after another.
+    """Flat, row-aligned arrays of N steps in E consecutive episodes.
 
     ::
 
@@ -55,8 +55,8 @@ class Episodes(EpisodeSequence):
         observations    s₀   s₁   s₂ |  s₀   s₁ |               before the step
         actions         a₀   a₁   a₂ |  a₀   a₁ |
         rewards         r₀   r₁   r₂ |  r₀   r₁ |               of the step
-        terminations    ·    ·    ✕  |  ·    ·  |               the pole fell
-        truncations     ·    ·    ·  |  ·    ✕  |               time was up, or collecting was cut
+        terminations    ·    ·    ✕  |  ·    ·  |               terminal state
+        truncations     ·    ·    ·  |  ·    ✕  |               time limit, or end of collection
         offsets         0              3          5        …    N
         final_observations        s₃           s₂          …    after each episode's last step
     """
@@ -72,10 +72,10 @@ class Episodes(EpisodeSequence):
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        """How much there is of what."""
+        """Numbers of episodes and steps, and the data set's name."""
         name = self.metadata.get("dataset_name")
-        whose = f", {printable(str(name))}" if name else ""
-        return f"Episodes({len(self):,} episodes, {self.steps:,} steps{whose})"
+        label = f", {printable(str(name))}" if name else ""
+        return f"Episodes({len(self):,} episodes, {self.steps:,} steps{label})"
 
     def __len__(self) -> int:
         """Number of episodes."""
@@ -94,7 +94,7 @@ class Episodes(EpisodeSequence):
         )
 
     def __iter__(self) -> Iterator[Episode]:
-        """Episode after episode."""
+        """Iterate over the episodes."""
         return (self[index] for index in range(len(self)))
 
     @property
@@ -116,7 +116,7 @@ class Episodes(EpisodeSequence):
 
     @property
     def complete(self) -> Flags:
-        """Which episodes ended by themselves rather than by a cut of the collection, shape (E,)."""
+        """Mask of episodes that ended by termination or time limit rather than by a cut, shape (E,)."""
         last_rows = self.offsets[1:] - 1
         if CUT not in self.infos:
             return self.terminations[last_rows] | self.truncations[last_rows]
@@ -137,7 +137,7 @@ class Episodes(EpisodeSequence):
         return np.repeat(summed[self.offsets[1:]], self.lengths) - summed[:-1]
 
     def as_d4rl(self) -> dict[str, Array]:
-        """Flat arrays under D4RL's keys: of two flags on one row the terminal wins."""
+        """Flat arrays under D4RL's keys; ``timeouts`` is False on rows with a terminal."""
         return {key: self._array(key) for key in self._keys}
 
     @property
@@ -158,13 +158,13 @@ class Episodes(EpisodeSequence):
     def from_d4rl(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any] | None = None) -> Episodes:
         """Episodes from flat arrays under D4RL's keys; rows after the last flag become a cut episode.
 
-        Where ``timeouts`` or ``next_observations`` are missing, as in D4RL's own maze2d, antmaze, kitchen and
-        Adroit data sets, they are derived, and rows without a known next observation are left out; see
+        Missing ``timeouts`` or ``next_observations``, as in D4RL's own maze2d, antmaze, kitchen and Adroit
+        data sets, are derived, and rows without a known next observation are dropped; see
         ``cartpole_phys.episodes.d4rl_layout.completed``.
 
         Raises:
-            InputError: if there are no rows, arrays are missing or of other shapes than D4RL's, or a flag is
-                neither 0 nor 1.
+            InputError: if there are no rows, arrays are missing or have other shapes than D4RL's, or a flag
+                is neither 0 nor 1.
         """
         arrays = completed(arrays)
         terminals, timeouts = arrays["terminals"], arrays["timeouts"]
@@ -189,9 +189,9 @@ class Episodes(EpisodeSequence):
         )
 
     def select(self, indices: npt.ArrayLike) -> Episodes:
-        """The episodes of these indices, shape (K,), in this order, repeated ones as often as given.
+        """The episodes with these indices, shape (K,), in this order, including repetitions.
 
-        Consecutive ones are views; others are copied.
+        Consecutive episodes are views; others are copied.
 
         Raises:
             InputError: if these are not indices of episodes.
@@ -206,7 +206,7 @@ class Episodes(EpisodeSequence):
         return self._part(np.repeat(moved, lengths) + np.arange(offsets[-1]), chosen, offsets)
 
     def head(self, steps: int) -> Episodes:
-        """The first ``steps`` rows; an episode that this cuts is marked as cut."""
+        """The first ``steps`` rows; a partial last episode is marked as cut."""
         if steps >= self.steps:
             return self
         last = int(np.searchsorted(self.offsets, steps, side="left"))  # episodes kept, the cut one included
@@ -220,15 +220,15 @@ class Episodes(EpisodeSequence):
         return replace(kept, truncations=truncations, final_observations=final_observations, infos=infos)
 
     def tail(self, steps: int) -> Episodes:
-        """``steps`` rows of the last episodes; where these have more, the last one is cut.
+        """``steps`` rows from the last episodes; if these have more, the last one is cut.
 
-        It begins where an episode begins, so that returns-to-go stay those of the whole data set.
+        The first row is the start of an episode.
         """
         first = int(np.searchsorted(self.offsets, max(0, self.steps - steps), side="right")) - 1
         return self[first:].head(steps)
 
     def _part(self, rows: slice | Array, episodes: slice | Array, offsets: IntArray) -> Episodes:
-        """These rows, which are those of these episodes; slices give views."""
+        """The given rows, which are those of the given episodes; slices give views."""
         return replace(
             self,
             observations=_rows(self.observations, rows),
@@ -243,12 +243,12 @@ class Episodes(EpisodeSequence):
 
 
 def _rows(array: Array, rows: slice | Array) -> Array:
-    """Rows of an array; take() is ten times as fast as an index where a row holds several values."""
+    """Rows of an array; take() is ten times as fast as indexing for rows of several values."""
     return array[rows] if isinstance(rows, slice) else np.take(array, rows, axis=0)
 
 
 def concatenate(parts: Sequence[Episodes]) -> Episodes:
-    """All episodes of the parts, one part after another; the parts must hold the same infos."""
+    """Concatenate the episodes of the parts, which must have the same infos."""
     if len(parts) == 1:
         return parts[0]
     starts = np.cumsum([0, *(part.steps for part in parts)])

@@ -1,4 +1,4 @@
-"""The layouts of D4RL's own data sets, and how they become the one that ``Episodes`` are made of.
+"""Conversion of the layouts of D4RL's own data sets to that of ``Episodes``.
 
 ::
 
@@ -6,7 +6,7 @@
     maze2d, Adroit       no next_observations
     antmaze              no next_observations; rewards and terminals are float64
     kitchen, CARLA       neither next_observations nor timeouts; terminals are float32
-    any                  rewards and flags may be columns (N, 1), as D4RL's get_dataset admits
+    any                  rewards and flags may be columns (N, 1), as D4RL's get_dataset accepts
 
 Source: github.com/Farama-Foundation/D4RL, ``d4rl/offline_env.py`` and ``scripts/generation``.
 """
@@ -20,14 +20,14 @@ import numpy as np
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.typing import Array, Flags
 
-REQUIRED = ("observations", "actions", "rewards", "terminals")  # what each of D4RL's data sets has
+REQUIRED = ("observations", "actions", "rewards", "terminals")  # in each of D4RL's data sets
 COLLECTION_CUT = "infos/collection_cut"
 FLAGS = ("terminals", "timeouts", COLLECTION_CUT)
-ONE_VALUE = ("rewards", *FLAGS)  # a row
+ONE_VALUE = ("rewards", *FLAGS)  # per row
 
 
 def with_row_values(name: str, array: Array) -> Array:
-    """Rewards and flags with one value a row, (N,) from (N, 1), and flags as bool; any other array unchanged.
+    """Convert rewards and flags from (N, 1) to (N,), and flags to bool; other arrays are unchanged.
 
     Raises:
         InputError: if a flag is neither 0 nor 1.
@@ -41,7 +41,7 @@ def with_row_values(name: str, array: Array) -> Array:
 
 
 def require_flags(name: str, array: Array) -> None:
-    """Refuse flags that would be true and false by turns.
+    """Check that flags are 0 or 1; bool arrays from untrusted files may hold other bytes.
 
     Raises:
         InputError: if one is neither 0 nor 1; of a bool array, if its byte is neither.
@@ -53,25 +53,25 @@ def require_flags(name: str, array: Array) -> None:
 
 
 def completed(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Flat arrays with ``timeouts`` and ``next_observations``, which are derived where there are none.
+    """Flat arrays with ``timeouts`` and ``next_observations``, which are derived if missing.
 
-    * Without ``timeouts``, episodes end with terminals, and where a next observation is not the observation
-      of the row after it.
-    * Without ``next_observations``, these are the observations of the row after, as in D4RL's
-      ``qlearning_dataset``, which takes that row even after a terminal. The last row of an episode that time
-      ended has no known next observation, nor has the last row of all unless it is a terminal. Such a row is
-      left out, its reward with it, and the episode ends with the row before.
+    * Without ``timeouts``, episodes end at terminals, and where a next observation differs from the
+      observation of the following row.
+    * Without ``next_observations``, these are the observations of the following row, as in D4RL's
+      ``qlearning_dataset``, which uses that row even after a terminal. The last row of an episode that timed
+      out has no known next observation, nor does the very last row unless it is a terminal. Such a row is
+      dropped with its reward, and the episode ends with the row before.
 
     Raises:
-        InputError: if an array of ``REQUIRED`` is missing, rewards or flags have not one value a row, or a
-            flag is neither 0 nor 1.
+        InputError: if an array of ``REQUIRED`` is missing, rewards or flags have more than one value per row,
+            or a flag is neither 0 nor 1.
     """
     found = with_timeouts(arrays)
     return found if "next_observations" in found else _with_next_observations(found)
 
 
 def with_timeouts(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """The same without next observations: all rows, with ``timeouts``; see ``completed``."""
+    """Flat arrays with ``timeouts``, which are derived if missing; see ``completed``."""
     found = {name: with_row_values(name, np.asarray(array)) for name, array in arrays.items()}
     _require_rows(found)
     if "timeouts" not in found:
@@ -80,10 +80,10 @@ def with_timeouts(arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def _require_rows(arrays: Mapping[str, Array]) -> None:
-    """Refuse missing arrays, and shapes other than D4RL's.
+    """Check that all arrays are present, with D4RL's shapes.
 
     Raises:
-        InputError: if there are such.
+        InputError: if an array is missing or has another shape.
     """
     missing = [name for name in REQUIRED if name not in arrays]
     if missing:
@@ -102,20 +102,20 @@ def _require_rows(arrays: Mapping[str, Array]) -> None:
 
 
 def _derived_timeouts(arrays: Mapping[str, Array]) -> Flags:
-    """Where an episode ended without a terminal, as far as next observations tell."""
+    """Mask of rows that end an episode without a terminal, derived from next observations."""
     timeouts = np.zeros(len(arrays["rewards"]), np.bool_)
     if "next_observations" in arrays:
         after, observed = arrays["next_observations"][:-1], arrays["observations"][1:]
-        other = (after != observed) & ~((after != after) & (observed != observed))  # NaN is like NaN
+        other = (after != observed) & ~((after != after) & (observed != observed))  # NaN equals NaN
         timeouts[:-1] = other.reshape(len(other), -1).any(axis=1)  # (N − 1, …) -> (N − 1,)
     return timeouts & ~arrays["terminals"]
 
 
 def _with_next_observations(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """The rows whose next observation is known, or never asked for, with that observation."""
+    """The rows whose next observation is known or that are terminal, with next observations."""
     terminals, observations, rows = arrays["terminals"], arrays["observations"], len(arrays["rewards"])
     left_out = arrays["timeouts"] & ~terminals
-    before = np.flatnonzero(left_out[1:] & ~terminals[:-1])  # the rows that episodes then end with
+    before = np.flatnonzero(left_out[1:] & ~terminals[:-1])  # the new last rows of episodes
     ends = {name: arrays[name].copy() for name in ("timeouts", COLLECTION_CUT) if name in arrays}
     for flags in ends.values():
         flags[before] = flags[before + 1]

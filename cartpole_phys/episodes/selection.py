@@ -1,4 +1,4 @@
-"""Selecting episodes: by index, mask, function, at random or by share; the same in memory and in shards."""
+"""Selection of episodes by index, mask or function, and random sampling and splitting."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Seed = int | np.random.Generator | None
 
 
 class EpisodeSequence(Sequence["Episode"]):
-    """A sequence of E episodes; those selected from it are in memory.
+    """A sequence of E episodes, in memory or in shards; selected episodes are in memory.
 
     ::
 
@@ -31,7 +31,7 @@ class EpisodeSequence(Sequence["Episode"]):
 
     @abstractmethod
     def select(self, indices: npt.ArrayLike) -> Episodes:
-        """The episodes of these indices, shape (K,), in this order.
+        """The episodes with these indices, shape (K,), in this order.
 
         Raises:
             InputError: if these are not indices of episodes.
@@ -39,7 +39,7 @@ class EpisodeSequence(Sequence["Episode"]):
 
     @abstractmethod
     def _episode(self, index: int) -> Episode:
-        """One episode; the index is in range."""
+        """One episode; the index must be in range."""
 
     @abstractmethod
     def _array(self, key: str) -> Array:
@@ -52,13 +52,13 @@ class EpisodeSequence(Sequence["Episode"]):
     @property
     @abstractmethod
     def complete(self) -> Flags:
-        """Which episodes ended by termination or time limit rather than by a cut, shape (E,)."""
+        """Mask of episodes that ended by termination or time limit rather than by a cut, shape (E,)."""
 
     @property
     def eligible(self) -> Flags:
-        """Which episodes train, rank and score, shape (E,).
+        """Mask of episodes used for training, ranking and scoring, shape (E,).
 
-        Those that ended by termination or time limit; all episodes where the end of collection cut every one.
+        These ended by termination or time limit; if the end of collection cut every episode, all are used.
         """
         complete = self.complete
         return complete if complete.any() else np.ones_like(complete)
@@ -73,12 +73,12 @@ class EpisodeSequence(Sequence["Episode"]):
     def __getitem__(self, index: str) -> Array: ...
 
     def __getitem__(self, index: Any) -> Any:
-        """One episode, those of a slice, a list of indices or a mask, or an array by its name.
+        """One episode; the episodes of a slice, a list of indices or a mask; or an array by its name.
 
         Raises:
             IndexError: if there is no such episode.
             InputError: on a list that is neither indices of episodes nor a mask of one bool per episode.
-            KeyError: if there is no array of that name.
+            KeyError: if no array has this name.
             TypeError: on anything else.
         """
         if isinstance(index, str):
@@ -111,7 +111,7 @@ class EpisodeSequence(Sequence["Episode"]):
 
         Args:
             count: the number of episodes.
-            seed: the same seed draws the same episodes; None draws others in each call.
+            seed: random seed; None draws different episodes in each call.
 
         Raises:
             InputError: if there are fewer episodes than that.
@@ -119,48 +119,48 @@ class EpisodeSequence(Sequence["Episode"]):
         return self.select(drawn_indices(count, len(self), seed))
 
     def split(self, share: float, seed: Seed = 0) -> tuple[Episodes, Episodes]:
-        """All episodes, shuffled, in two parts: the given share of them, and the others.
+        """Split all episodes at random into a fraction ``share`` of them and the rest.
 
         Such as ``train, validation = data.split(0.9)``.
 
         Raises:
-            InputError: if the share is not between 0 and 1, or would leave one part empty.
+            InputError: if the fraction is not between 0 and 1, or one part would be empty.
         """
         first, rest = shuffled_shares(share, len(self), seed)
         return self.select(first), self.select(rest)
 
 
 def episode_indices(indices: npt.ArrayLike, available: int) -> IntArray:
-    """IntArray from 0 to ``available − 1``, shape (K,); negative ones count from the end.
+    """Indices from 0 to ``available − 1``, shape (K,); negative ones count from the end.
 
     Raises:
-        InputError: if they are not integers in a row, or one is out of range.
+        InputError: if they are not a one-dimensional array of integers, or one is out of range.
     """
     chosen = np.asarray(indices)
     if chosen.ndim != 1 or (len(chosen) and chosen.dtype.kind not in "iu"):
         raise InputError(
             f"Expected a list of episode indices, got {chosen.dtype} of shape {chosen.shape}; "
-            "a mask goes to filter()."
+            "pass a mask to filter()."
         )
     outside = (chosen < -available) | (chosen >= available)
     if outside.any():
         raise InputError(
-            f"Expected indices of {available:,} episodes, got {chosen[outside][0]}; keep to range(len(data))."
+            f"Expected indices of {available:,} episodes, got {chosen[outside][0]}; stay in range(len(data))."
         )
     return np.arange(available)[chosen.astype(np.int64)]
 
 
 def masked_indices(mask: npt.ArrayLike, available: int) -> IntArray:
-    """Where a mask of one truth value an episode holds.
+    """The indices at which a mask with one bool per episode is True.
 
     Raises:
-        InputError: if it is no such mask.
+        InputError: if it is not such a mask.
     """
     kept = np.asarray(mask)
     if kept.dtype != np.bool_ or kept.shape != (available,):
         raise InputError(
-            f"Expected a mask of {available:,} truth values, one an episode, got {kept.dtype} of shape "
-            f"{kept.shape}; compare an array such as data.returns, or give a function of an episode."
+            f"Expected a mask of {available:,} bools, one per episode, got {kept.dtype} of shape "
+            f"{kept.shape}; compare an array such as data.returns, or pass a function of an episode."
         )
     return np.flatnonzero(kept)
 
@@ -169,7 +169,7 @@ def drawn_indices(count: int, available: int, seed: Seed) -> IntArray:
     """``count`` different indices in random order.
 
     Raises:
-        InputError: if there are not so many.
+        InputError: if ``count`` is not an integer from 0 to ``available``.
     """
     if not is_integer(count) or not 0 <= count <= available:
         raise InputError(
@@ -180,17 +180,19 @@ def drawn_indices(count: int, available: int, seed: Seed) -> IntArray:
 
 
 def shuffled_shares(share: float, available: int, seed: Seed) -> tuple[IntArray, IntArray]:
-    """All indices in random order, parted after the given share of them.
+    """All indices in random order, split after a fraction ``share`` of them.
 
     Raises:
-        InputError: if the share is not between 0 and 1, or would leave one side empty.
+        InputError: if the fraction is not between 0 and 1, or one part would be empty.
     """
     if not is_number(share) or not 0 < share < 1:
-        raise InputError(f"Expected a share between 0 and 1, got {share!r}; split(0.9) keeps nine in ten.")
+        raise InputError(
+            f"Expected a fraction between 0 and 1, got {share!r}; split(0.9) puts 90 % into the first part."
+        )
     shuffled, first = np.random.default_rng(seed).permutation(available), round(share * available)
     if not 0 < first < available:
         raise InputError(
-            f"Expected a share that leaves episodes on both sides, got {share} of {available:,} episodes; "
-            "choose another share, or collect more data."
+            f"Expected a fraction that leaves both parts nonempty, got {share} of {available:,} episodes; "
+            "choose another fraction, or collect more data."
         )
     return shuffled[:first], shuffled[first:]

@@ -1,4 +1,4 @@
-"""Policies from a formula: uniformly random, and proportional control on the tilt."""
+"""Control laws as compiled policies: uniformly random, proportional, energy-shaping swing-up and LQR."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from cartpole_phys.task import TASKS
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.typing import FloatArray
 
-UNIFORM_LOG_PROB = math.log(0.5)  # one of two actions, or the density 1/2 on [-1, 1]
-LARGEST_STRENGTH = 1024.0  # the search for a strength stops here
+UNIFORM_LOG_PROB = math.log(0.5)  # of one of two actions, or of the density 1/2 on [-1, 1]
+LARGEST_STRENGTH = 1024.0  # upper limit of the search for a strength
 BISECTIONS = 12
-DAMPING_RATIO = 0.1  # s; D = this × K where the sign of K θ + D θ̇ is used
+DAMPING_RATIO = 0.1  # s, D / K if the action is the sign of K θ + D θ̇
 
 
 def uniform() -> CompiledPolicy:
-    """Every action with equal probability."""
+    """The uniformly random policy."""
     return CompiledPolicy(UNIFORM, log_prob=UNIFORM_LOG_PROB)
 
 
 def proportional(gain: float, continuous: bool, damping: float = 0.0) -> CompiledPolicy:
-    """Proportional control on the tilt.
+    """Proportional control of the pole angle.
 
-    Continuous: the force is K θ + D θ̇, as a share of ``force_mag``. Discrete: the sign of K θ would not
-    depend on K, so the cart is pushed right with probability clip(½ + ½ K θ, 0, 1); with damping it is
-    pushed by the sign of K θ + D θ̇.
+    Continuous: the normalized action is K θ + D θ̇. Discrete: the sign of K θ would not depend on K, so the
+    cart is pushed right with probability clip(½ + ½ K θ, 0, 1); with damping, in the direction of
+    K θ + D θ̇.
 
     Args:
         gain: K, 1/rad.
-        continuous: whether the environment takes forces or one of two pushes.
+        continuous: whether the action space is continuous.
         damping: D, s/rad.
     """
     gains = (0.0, 0.0, gain, damping)
@@ -54,16 +54,16 @@ def calibrate(
     episodes: int,
     seed: int,
 ) -> float:
-    """The strength at which a family of policies has the mean return ``target_return`` over fixed episodes.
+    """Find the strength at which a family of policies reaches a mean return, over fixed episodes.
 
-    Doubling, then bisection: the stronger a policy of the family, the better it is.
+    Doubling, then bisection; the mean return must increase with the strength.
 
     Args:
         system: physics and task.
-        family: the policy of a strength, such as a gain.
-        target_return: the mean return that is wanted.
-        episodes: how many are played for each strength.
-        seed: of these episodes.
+        family: returns the policy for a strength, such as a gain.
+        target_return: the mean return to reach.
+        episodes: number of episodes per strength.
+        seed: random seed of these episodes.
 
     Raises:
         InputError: if even the largest strength does not reach the target.
@@ -87,9 +87,9 @@ def calibrate(
     return high
 
 
-# Dimensionless: lengths count in the track's half, times in the hanging pole's 1/ω with ω² = ¾ g / l.
-STIFFNESS = 1.0 / 3.0  # of the pull to the centre, in ω²
-DAMPING = 0.7  # of the cart's speed, in ω
+# Dimensionless: lengths in units of half the track, times in units of the hanging pole's 1/ω, ω² = ¾ g / l.
+STIFFNESS = 1.0 / 3.0  # of the pull to the center, in ω²
+DAMPING = 0.7  # of the cart's velocity, in ω
 
 
 def swing_up_law(params: Params, track: float = TASKS["swing_up"].x_threshold) -> tuple[float, ...]:
@@ -101,11 +101,11 @@ def swing_up_law(params: Params, track: float = TASKS["swing_up"].x_threshold) -
         (2.0 / 3.0)
         * params.half_length
         / params.gravity,  # energy of spin: E / (m g l) = this × θ̇² + cosθ − 1
-        # Rising with just enough energy, θ̇ = 2 ω sin(θ/2), the pole loses μ_p ∫ θ̇ dθ = 4 μ_p ω to its pivot;
-        # that much more is wanted at the bottom, and in proportion to 1 − cosθ above it.
+        # Rising with just enough energy, θ̇ = 2 ω sin(θ/2), the pole loses μ_p ∫ θ̇ dθ = 4 μ_p ω to pivot
+        # friction; the target energy is that much higher at the bottom, and in proportion to 1 − cosθ above.
         1.0 + 2.0 * params.pole_damping * frequency / weight,
-        # The largest pumping acceleration, m/s². The pull to the centre balances it at the end of the
-        # track: a cart that is strong for its pole would otherwise leave it during the first push.
+        # The largest pumping acceleration, m/s². The pull to the center balances it at the end of the track:
+        # a cart with a large force would otherwise leave the track during the first push.
         min(params.force_mag / params.total_mass, stiffness * track),
         stiffness,  # 1/s²
         DAMPING * frequency,  # 1/s
@@ -117,18 +117,18 @@ def swing_up_law(params: Params, track: float = TASKS["swing_up"].x_threshold) -
 
 
 def swing_up(params: Params, noise: float = 0.0) -> CompiledPolicy:
-    """The policy for one set of parameters, with uniform noise of ± ``noise`` on its actions.
+    """The swing-up policy for one set of parameters, with uniform noise of ± ``noise`` on its actions.
 
     Raises:
-        InputError: if the parameters are so extreme that no regulator can be found.
+        InputError: if the parameters are so extreme that no regulator exists.
     """
     return CompiledPolicy(ENERGY_SHAPING, lqr_gains(params), swing_up_law(params), noise)
 
 
 Gains = tuple[float, float, float, float]  # of the action on x (1/m), ẋ (s/m), θ (1/rad), θ̇ (s/rad)
 
-# Diagonal of Q: each is 1 / (tolerated deviation)². The cart may wander on its metres of track; the pole must
-# stay within the tilt that ends an episode.
+# Diagonal of Q: 1 / (tolerated deviation)². The cart may move meters along the track; the pole must stay
+# within the terminal angle.
 POSITION_WEIGHT = 1.0  # 1/m², tolerates 1 m
 VELOCITY_WEIGHT = 0.25  # s²/m², tolerates 2 m/s
 ANGLE_WEIGHT = 25.0  # 1/rad², tolerates 0.2 rad
@@ -138,7 +138,7 @@ SIGNIFICANT_DIGITS = 6
 
 
 def sampled_motion(params: Params) -> tuple[FloatArray, FloatArray]:
-    """The linear motion about the upright over one time step, with the action held (zero-order hold).
+    """The discrete-time linear model about the upright, with the action held constant (zero-order hold).
 
     Returns:
         A (4, 4) and B (4, 1) of z' = A z + B u, with z = x (m), ẋ (m/s), θ (rad), θ̇ (rad/s).
@@ -156,9 +156,9 @@ def sampled_motion(params: Params) -> tuple[FloatArray, FloatArray]:
 
 
 def lqr_gains(params: Params) -> Gains:
-    """Gains for which the action gains · (x, ẋ, θ, θ̇), as a share of ``force_mag``, costs least.
+    """LQR gains: the normalized action is gains · (x, ẋ, θ, θ̇).
 
-    A pole that leans to positive θ is caught by a positive action.
+    The action has the sign of θ for a leaning pole at rest.
 
     Raises:
         InputError: if the parameters are so extreme that the Riccati equation cannot be solved.
@@ -173,12 +173,12 @@ def lqr_gains(params: Params) -> Gains:
         raise InputError(f"Expected physical parameters that can be balanced, got {params}.") from error
     pulled = action_matrix.T @ cost  # (1, 4)
     optimal = np.linalg.solve(ACTION_WEIGHT + pulled @ action_matrix, -pulled @ state_matrix)[0]
-    # LAPACK's last bits differ between processors, and rollouts must not: the digits that are kept are far
-    # above its rounding errors, and what is left out changes the cost by about 1e-12 of itself.
+    # LAPACK's last bits differ between processors, but rollouts must not: the kept digits are far above its
+    # rounding errors, and rounding changes the cost by a relative 1e-12.
     x, x_dot, theta, theta_dot = (float(f"{gain:.{SIGNIFICANT_DIGITS}g}") for gain in optimal)
     return x, x_dot, theta, theta_dot
 
 
 def regulator(params: Params) -> CompiledPolicy:
-    """The regulator for one set of parameters: as a force, or where actions are discrete by its sign."""
+    """The LQR policy for one set of parameters; in discrete action spaces, the sign of its action."""
     return CompiledPolicy(PROPORTIONAL, gains=lqr_gains(params))

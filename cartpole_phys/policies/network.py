@@ -1,6 +1,6 @@
-"""Trained networks as policies: in this package's own rollouts, and for any environment's batches.
+"""Trained networks as policies: compiled for this package's environments, or in Python for any environment.
 
-What they did can be computed again from recorded rows: its log-probabilities, and the executed actions.
+Log-probabilities and executed actions can be recomputed bit for bit from recorded rows.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from cartpole_phys.utils.typing import Array, FloatArray, IntArray, Matrix
 
 
 def compiled_network(description: Description, weights: Weights) -> CompiledPolicy:
-    """The network as a policy for this package's own systems.
+    """A network as a compiled policy for this package's environments.
 
     Raises:
-        InputError: if anything is missing, misshaped or not finite, or actions are not one number in [-1, 1]
-            or one of two choices.
+        InputError: if anything is missing, of a wrong shape or not finite, or the action is neither one
+            number in [-1, 1] nor one of two choices.
     """
     network = network_of(description, weights)
     low, high = network.low.tolist(), network.high.tolist()
@@ -43,16 +43,16 @@ def compiled_network(description: Description, weights: Weights) -> CompiledPoli
 
 
 class NetworkPolicy:
-    """A network behind the ``Policy`` protocol, for any environment that it was trained in.
+    """A network as a Python ``Policy``, for any environment.
 
-    A row's action depends on its observation and its noise alone, not on the rows beside it.
+    A row's action depends only on its observation and noise, not on other rows.
     """
 
     def __init__(self, description: Description, weights: Weights) -> None:
-        """Take the network.
+        """Load the network.
 
         Raises:
-            InputError: if anything is missing, misshaped or not finite.
+            InputError: if anything is missing, of a wrong shape or not finite.
         """
         self._network = network_of(description, weights)
         self._generator = np.random.default_rng(0)
@@ -62,10 +62,10 @@ class NetworkPolicy:
         self._generator = generator
 
     def act(self, observations: npt.NDArray[np.floating], rewards: FloatArray) -> ActionBatch:
-        """Actions (n, act) or choices (n,) for observations (n, obs), and what is recorded of them.
+        """Actions (n, act) or choices (n,) for observations (n, obs), with the infos to record.
 
         Raises:
-            InputError: if the observations have another size than the network's inputs.
+            InputError: if the observation size differs from the network's inputs.
         """
         network, seen = self._network, _checked(self._network, observations)
         shape = len(seen), len(network.low)  # (n, dimensions)
@@ -86,7 +86,7 @@ class NetworkPolicy:
 def log_probs(
     description: Description, weights: Weights, observations: Matrix, raw_or_actions: Array
 ) -> Matrix:
-    """The log-probabilities (N,) that a rollout recorded, computed again, to the last bit.
+    """Recompute the log-probabilities (N,) of recorded actions, bit for bit.
 
     Args:
         description: of the network.
@@ -109,10 +109,10 @@ def log_probs(
 
 
 def executed(description: Description, raw_actions: Matrix) -> Matrix:
-    """The actions (N, act) that raw ones (N, act) stand for: squashed or clipped into the bounds.
+    """The executed actions (N, act) of raw actions (N, act): squashed or clipped into the bounds.
 
     Raises:
-        InputError: if the description has no bounds for so many numbers.
+        InputError: if the bounds have another size than the actions.
     """
     distribution, low, high = actions_of(description)
     raw = _as_kernels_take(raw_actions)
@@ -128,12 +128,12 @@ def _as_choices(actions: Matrix) -> IntArray:
 
 
 def _as_kernels_take(array: Array) -> Matrix:
-    """An array as it was given or a copy: kernels are compiled anew for read-only arrays."""
+    """A writable array, copied if necessary: kernels would be compiled again for read-only arrays."""
     return np.require(array, np.float32, ["C", "W"])
 
 
 def _checked(network: Network, observations: npt.NDArray[np.floating]) -> Matrix:
-    """The observations as kernels take them."""
+    """Check the shape of observations, and convert them for kernels."""
     seen = _as_kernels_take(observations)
     if seen.ndim != 2 or seen.shape[1] != network.observation_size:
         raise InputError(
@@ -151,10 +151,10 @@ DISTRIBUTIONS = {"tanh_gaussian": TANH_GAUSSIAN, "gaussian": GAUSSIAN, "categori
 
 
 def network_of(description: Description, weights: Weights) -> Network:
-    """The network of a description, as kernels read it.
+    """The network of a description, in the kernels' format.
 
     Raises:
-        InputError: if anything is missing, misshaped or not finite.
+        InputError: if anything is missing, of a wrong shape or not finite.
     """
     distribution, low, high = actions_of(description)
     nonlinearity = _one_of(description, "nonlinearity", NONLINEARITIES)
@@ -187,10 +187,10 @@ def network_of(description: Description, weights: Weights) -> Network:
 
 
 def actions_of(description: Description) -> tuple[int, Matrix, Matrix]:
-    """What the outputs stand for, and the actions' bounds, each (dimensions,); 0 for choices.
+    """The action distribution, and the action bounds, each (dimensions,); 0 for choices.
 
     Raises:
-        InputError: if the distribution is not known or there are no bounds.
+        InputError: if the distribution is unknown or there are no bounds.
     """
     distribution = DISTRIBUTIONS[_one_of(description, "output_distribution", tuple(DISTRIBUTIONS))]
     if distribution == CATEGORICAL:
@@ -227,9 +227,9 @@ def _layer(weights: Weights, name: str, inputs: int | None) -> tuple[Matrix, Mat
 
 
 def _head(weights: Weights, distribution: int, inputs: int) -> tuple[Matrix, Matrix]:
-    """The last layer: means over logarithms of standard deviations, or logits.
+    """The last layer: means, then log standard deviations; or logits.
 
-    A standard deviation that does not depend on the observation has weights of 0.
+    A state-independent standard deviation has weights of 0.
     """
     matrix, biases = _layer(weights, "last_fc", inputs)
     if distribution == CATEGORICAL:
@@ -243,9 +243,9 @@ def _head(weights: Weights, distribution: int, inputs: int) -> tuple[Matrix, Mat
 
 
 def _weight(weights: Weights, name: str, shape: tuple[int | None, ...]) -> Matrix:
-    """A finite float32 array of this shape; None stands for any number above 0."""
+    """Check that weights are a finite float32 array of this shape; None matches any size above 0."""
     if name not in weights:
-        raise InputError(f"Expected the network's weights {name}, there are none.")
+        raise InputError(f"Expected the network's weights {name}, but they are missing.")
     array = np.asarray(weights[name])
     fits = array.ndim == len(shape) and all(
         size == wanted or (wanted is None and size > 0)
@@ -263,7 +263,7 @@ def _weight(weights: Weights, name: str, shape: tuple[int | None, ...]) -> Matri
 
 
 def _padded(matrix: Matrix, biases: Matrix) -> Layer:
-    """A layer filled up with zeros to whole tiles."""
+    """A layer padded with zeros to whole tiles."""
     outputs, inputs = (-(-size // TILE) * TILE for size in matrix.shape)
     weights, offsets = np.zeros((outputs, inputs), np.float32), np.zeros(outputs, np.float32)
     weights[: matrix.shape[0], : matrix.shape[1]], offsets[: len(biases)] = matrix, biases

@@ -1,4 +1,4 @@
-"""Anyone's policy, as MODULE:FACTORY or MODULE:FACTORY(ARGUMENTS)."""
+"""Policies by name, from user code as MODULE:FACTORY(ARGUMENTS), and from models and functions."""
 
 from __future__ import annotations
 
@@ -25,40 +25,40 @@ from cartpole_phys.utils.typing import Array, FloatArray
 
 
 class _Call(NamedTuple):
-    """What MODULE:FACTORY(ARGUMENTS) says."""
+    """A parsed MODULE:FACTORY(ARGUMENTS)."""
 
     factory: Callable[..., Any]
-    arguments: tuple[Sequence[Any], Mapping[str, Any]] | None  # None where there are no parentheses
+    arguments: tuple[Sequence[Any], Mapping[str, Any]] | None  # None without parentheses
 
 
 def policy_from_factory(
     factory_name: str, place: CartPole | Backend, source_sha256: str | None = None
 ) -> Policy | CompiledPolicy:
-    """The policy that MODULE:FACTORY returns; modules in the working directory are found too.
+    """The policy that MODULE:FACTORY returns; the module may be in the working directory.
 
-    The factory, a function or a class, is called with the arguments that are given, such as in
-    ``dt.policy:load("checkpoints/mine", 450)``. Where none are, it is called without arguments if it needs
-    none; else its only argument is the system (``CartPole``) in this package's environments, and the
-    ``Backend`` in others, which has the spaces. It may return anything that ``adapters.as_policy`` takes.
+    The factory, a function or a class, is called with the given arguments, as in
+    ``dt.policy:load("checkpoints/mine", 450)``. If none are given, it is called without arguments if
+    possible; otherwise its only argument is the system (``CartPole``) in this package's environments, and
+    the ``Backend``, which has the spaces, in others. It may return anything that ``as_policy`` accepts.
 
     Args:
-        factory_name: MODULE:FACTORY, or MODULE:FACTORY(ARGUMENTS) with numbers, strings and the like.
-        place: where the policy is to act.
-        source_sha256: the hash that the module's source must have, from ``factory_description``.
+        factory_name: MODULE:FACTORY, or MODULE:FACTORY(ARGUMENTS) with literal arguments.
+        place: the system or backend in which the policy acts.
+        source_sha256: the required hash of the module's source, from ``factory_description``.
 
     Raises:
         InputError: if the module cannot be imported, has no such factory or another source, or if the
-            factory raises an exception or returns no policy.
+            factory raises an exception or does not return a policy.
     """
     call = _call(factory_name)
     if source_sha256 is not None and source_sha256 != _source_sha256(factory_name):
         raise InputError(
-            f"The source of {factory_name!r} is not the one that acted (sha256 {source_sha256}); "
-            "get that version of the module."
+            f"The source of {factory_name!r} differs from that of the behavior policy (sha256 "
+            f"{source_sha256}); get that version of the module."
         )
     try:
         policy = _made(call, place)
-    except Exception as error:  # it is not this package's code, so it may raise anything
+    except Exception as error:  # third-party code may raise anything
         raise InputError(
             f"Expected {factory_name!r} to return a policy when called with its arguments, without any, or "
             f"with the system or backend alone, but it raised {error!r:.200}; if it is the policy itself, "
@@ -71,7 +71,7 @@ def policy_from_factory(
 
 
 def factory_description(factory_name: str) -> dict[str, str]:
-    """The description of a behaviour that MODULE:FACTORY makes, with a hash of the module's source file.
+    """The description of a behavior policy from MODULE:FACTORY, with a hash of the module's source file.
 
     Raises:
         InputError: if the module cannot be imported, has no such factory or no source file.
@@ -81,7 +81,7 @@ def factory_description(factory_name: str) -> dict[str, str]:
 
 
 def _made(call: _Call, place: CartPole | Backend) -> Any:
-    """What the factory returns."""
+    """Call the factory."""
     if call.arguments is not None:
         positional, named = call.arguments
         return call.factory(*positional, **named)
@@ -90,10 +90,10 @@ def _made(call: _Call, place: CartPole | Backend) -> Any:
 
 
 def _call(text: str) -> _Call:
-    """The function or class that a text names, and its arguments, which are literals.
+    """Import the function or class in a text, and parse its literal arguments.
 
     Raises:
-        InputError: if it names none, or the arguments are something else.
+        InputError: if there is no such function or class, or the arguments are not literals.
     """
     module_name, _, rest = text.partition(":")
     name, arguments = _parsed(text, rest)
@@ -104,7 +104,7 @@ def _call(text: str) -> _Call:
 
 
 def _parsed(text: str, rest: str) -> tuple[str, tuple[Sequence[Any], Mapping[str, Any]] | None]:
-    """Name and arguments of what stands behind the colon."""
+    """Parse the name and the arguments after the colon."""
     if "(" not in rest:
         return rest, None
     try:
@@ -122,7 +122,7 @@ def _parsed(text: str, rest: str) -> tuple[str, tuple[Sequence[Any], Mapping[str
 
 
 def _source_sha256(factory_name: str) -> str:
-    """Hash of the file that a factory's module was loaded from."""
+    """Hash of the source file of a factory's module."""
     module = _module(factory_name.partition(":")[0])
     path = getattr(module, "__file__", None)
     if path is None:
@@ -131,7 +131,7 @@ def _source_sha256(factory_name: str) -> str:
 
 
 def _module(name: str) -> Any:
-    """A module by its name, also one in the working directory, where installed commands do not look."""
+    """Import a module by its name, including modules in the working directory."""
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
@@ -146,7 +146,7 @@ def _needs_nothing(factory: Callable[..., Any]) -> bool:
         inspect.signature(factory).bind()
     except TypeError:
         return False
-    except ValueError:  # built in, without a signature to look at
+    except ValueError:  # a builtin without a signature
         return True
     return True
 
@@ -160,17 +160,17 @@ KINDS = (
 class PredictPolicy:
     """A model with ``predict(observations, deterministic=True)`` that returns actions and a state.
 
-    So do Stable-Baselines3's models. Where the state is not None the model is recurrent, and is given it
-    again with the next observations.
+    Stable-Baselines3's models have this method. If the state is not None, the model is recurrent, and the
+    state is passed with the next observations.
     """
 
     def __init__(self, model: Any) -> None:
-        """Act as the model does."""
+        """Wrap a model."""
         self._model = model
         self._memory: dict[str, Any] = {}
 
     def begin(self, batch_size: int, generator: np.random.Generator) -> None:
-        """Forget the state of earlier episodes."""
+        """Clear the recurrent state."""
         self._memory = {}
 
     def act(self, observations: Array, rewards: FloatArray) -> ActionBatch:
@@ -185,11 +185,11 @@ class FunctionPolicy:
     """A function from observations (n, obs) to actions (n, act) or (n,)."""
 
     def __init__(self, function: Callable[[Array], Any]) -> None:
-        """Act as the function says."""
+        """Wrap a function."""
         self._function = function
 
     def begin(self, batch_size: int, generator: np.random.Generator) -> None:
-        """Nothing to forget."""
+        """Do nothing."""
 
     def act(self, observations: Array, rewards: FloatArray) -> ActionBatch:
         """The function's actions for observations (n, obs).
@@ -199,7 +199,7 @@ class FunctionPolicy:
         """
         try:
             actions = self._function(observations)
-        except Exception as error:  # it is not this package's code, so it may raise anything
+        except Exception as error:  # third-party code may raise anything
             raise InputError(
                 "Expected a function that takes a batch of observations, here of shape "
                 f"{observations.shape}, and returns an action for each row, but it raised "
@@ -209,7 +209,7 @@ class FunctionPolicy:
 
 
 def as_policy(given: Any) -> Policy | CompiledPolicy:
-    """The policy behind anything that can act: see ``KINDS``.
+    """Convert a policy, model or function to a policy; see ``KINDS``.
 
     Raises:
         InputError: if it is none of them.
@@ -229,11 +229,11 @@ def as_policy(given: Any) -> Policy | CompiledPolicy:
 
 
 def _has(given: Any, *names: str) -> bool:
-    """Whether something has methods of these names."""
+    """Whether an object has methods with these names."""
     return all(callable(getattr(given, name, None)) for name in names)
 
 
-# The damped heuristic: measured to balance all of 64 episodes, also after a shove of 5 N for 0.2 s.
+# The damped heuristic balances all of 64 measured episodes, also after a push of 5 N for 0.2 s.
 GAIN, DAMPING = 8.0, 1.0  # 1/rad, s/rad
 
 
@@ -250,12 +250,12 @@ NAMES = tuple(dict.fromkeys((*_BALANCE, *_SWING_UP)))
 
 
 def names_for(place: CartPole | Backend) -> tuple[str, ...]:
-    """The names of the laws for a system's task or a backend, the best one first."""
+    """The names of policies for a system's task or a backend, best first."""
     return tuple(_makers(_system(place)))
 
 
 def named_policy(name: str | None, place: CartPole | Backend) -> Policy | CompiledPolicy:
-    """The policy for a word, made for the place where it is to act.
+    """The policy with a name, for a system or backend.
 
     Args:
         name: one of ``names_for(place)``, None for the best of them, or MODULE:FACTORY, see
@@ -263,8 +263,8 @@ def named_policy(name: str | None, place: CartPole | Backend) -> Policy | Compil
         place: physics and task of this package's environments, or any backend.
 
     Raises:
-        InputError: on a name that is not known or belongs to another task, or a factory that is not there,
-            raises an exception or returns no policy.
+        InputError: on a name that is unknown or belongs to another task, or a factory that does not exist,
+            raises an exception or does not return a policy.
     """
     system, names = _system(place), names_for(place)
     name = names[0] if name is None else name
@@ -278,12 +278,12 @@ def named_policy(name: str | None, place: CartPole | Backend) -> Policy | Compil
 
 
 def _system(place: CartPole | Backend) -> CartPole | None:
-    """Physics and task of a place, None for backends that are not this package's."""
+    """The system, None for backends of other packages."""
     return place if isinstance(place, CartPole) else place.system
 
 
 def _makers(system: CartPole | None) -> Mapping[str, Callable[[CartPole], CompiledPolicy]]:
-    """The laws that are known for a task, by name."""
+    """The policies for a task, by name."""
     if system is None:
         return {"random": _BALANCE["random"]}
     return _SWING_UP if system.task.code == SWING_UP else _BALANCE

@@ -1,1 +1,1 @@
-"""Drawing with pygame."""
+"""Rendering with pygame: images and windows."""

@@ -1,4 +1,4 @@
-"""Draws carts and poles with pygame: what acts on them, how far they lean and where they would fall."""
+"""Images of cart-poles with pygame: cart, pole, forces, pole angle and termination thresholds."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from cartpole_phys.rendering.window import load_pygame
 from cartpole_phys.system import PARAM_NAMES, CartPole
 from cartpole_phys.task import SWING_UP
 
-# All lengths are in pixels of a frame at its full size, unless they say otherwise.
+# All lengths are in pixels of a full-size frame unless noted otherwise.
 WIDTH = 600
 BALANCE_HEIGHT, SWING_UP_HEIGHT = 300, 360
 BALANCE_PIVOT, SWING_UP_PIVOT = 208, 187  # below the upper edge: a hanging pole needs room below
 MARGIN = 60  # between the track's end and the frame's edge
-EDGE = 8  # what stays free at the upper and lower edge
-OVERSAMPLING = 2  # drawn this much larger, then scaled down: smooth edges
+EDGE = 8  # margin at the upper and lower edges
+OVERSAMPLING = 2  # for smooth edges
 MOSAIC = 64  # frames; more would not be legible
 MOSAIC_WIDTH = 1200
 
-USUAL_SCALE = 100.0  # pixels per metre at which cart and arrows have their full size
-SMALLEST = 0.5  # of their full size that cart and arrows keep where the scale is smaller
-TEXT, SMALLEST_TEXT = 21, 13  # height of letters; the smallest one is in pixels of the mosaic
+USUAL_SCALE = 100.0  # pixels per meter at which cart and arrows have their full size
+SMALLEST = 0.5  # minimum size of cart and arrows at smaller scales, relative to the full size
+TEXT, SMALLEST_TEXT = 21, 13  # height of letters; the smallest in pixels of the mosaic
 REFERENCE = 1.16  # length of the vertical and of the limits, in poles; the number stands above it
 ARC_UPRIGHT, ARC_AROUND = 0.78, 0.42  # radius of the angle's arc, in poles: small angles need a large one
 LONGEST_ARROW = 2.5  # in full forces
@@ -44,19 +44,19 @@ INK = (70, 68, 64)
 
 @dataclass(frozen=True)
 class _Scene:
-    """Where things are on a surface; its pixels are ``zoom`` to one of a frame at full size."""
+    """Layout of a surface; ``zoom`` is its size relative to a full-size frame."""
 
     pygame: Any
     surface: Any
     zoom: float
-    scale: float  # pixels per metre
+    scale: float  # pixels per meter
     pivot: float  # pixels below the upper edge
     text: int  # pixels
-    camera: float = 0.0  # m, what is in the middle of the frame
+    camera: float = 0.0  # m, position at the middle of the frame
 
     @property
     def size(self) -> float:
-        """Pixels of the surface to a pixel of cart and arrows, which shrink with the scale."""
+        """Size of cart and arrows in pixels of the surface, relative to their full size."""
         return self.zoom * min(1.0, max(SMALLEST, self.scale / (USUAL_SCALE * self.zoom)))
 
     @property
@@ -66,7 +66,7 @@ class _Scene:
 
     @property
     def middle(self) -> float:
-        """Pixels right of the left edge where x is 0."""
+        """Horizontal pixel position of x = 0."""
         return float(self.surface.get_width()) / 2 - self.camera * self.scale
 
     def stroke(self, width: float) -> int:
@@ -75,16 +75,16 @@ class _Scene:
 
 
 def draw(columns: Columns, index: int, note: str = "") -> npt.NDArray[np.uint8]:
-    """One environment as an image (H, W, 3): (300, 600, 3), in the swing-up (360, 600, 3).
+    """Draw one environment as an image (H, W, 3): (300, 600, 3), in the swing-up (360, 600, 3).
 
-    It shows cart, pole and the track's limits in red; the force as a green arrow and the push as a purple
-    one; the angle from the vertical as an arc and in degrees; and in the balance task as faint red lines
-    where the pole counts as fallen. The scale is such that the longest pole fits.
+    It shows the cart, the pole, and the track's limits in red; the force as a green arrow and the push as a
+    purple one; the pole angle as an arc and in degrees; and in the balance task the terminal angles as faint
+    red lines. The scale fits the longest pole.
 
     Args:
         columns: the environments.
         index: which one of them.
-        note: a line of text for the upper left corner.
+        note: a line of text in the upper left corner.
 
     Raises:
         DependencyNotInstalled: without pygame.
@@ -100,7 +100,7 @@ def draw(columns: Columns, index: int, note: str = "") -> npt.NDArray[np.uint8]:
 
 
 def draw_mosaic(columns: Columns) -> npt.NDArray[np.uint8]:
-    """The first environments, at most ``MOSAIC``, in one image as square as they go and ≤ 1200 pixels wide.
+    """Draw the first environments, at most ``MOSAIC``, in one nearly square grid at most 1200 pixels wide.
 
     Raises:
         DependencyNotInstalled: without pygame.
@@ -129,7 +129,7 @@ def _height(system: CartPole) -> int:
 
 
 def _image(pygame: Any, canvas: Any) -> npt.NDArray[np.uint8]:
-    """A canvas as pixels (H, W, 3), scaled down."""
+    """Scale a canvas down, and convert it to pixels (H, W, 3)."""
     width, height = (pixels // OVERSAMPLING for pixels in canvas.get_size())
     small = pygame.transform.smoothscale(canvas, (width, height))
     flat = np.frombuffer(pygame.image.tobytes(small, "RGB"), np.uint8)
@@ -145,7 +145,7 @@ def _draw_one(pygame: Any, surface: Any, columns: Columns, index: int) -> _Scene
     visible = (surface.get_width() / 2 - MARGIN * scene.zoom) / scene.scale
     scene = replace(scene, camera=x - min(max(x, -visible), visible))  # follows a cart that leaves the track
     _draw_track(scene, system)
-    if not np.isfinite(state).all():  # the numbers overflowed: there is no place to draw the cart at
+    if not np.isfinite(state).all():  # after an overflow the cart has no position
         return scene
     center = scene.middle + x * scene.scale
     angle = math.remainder(float(state[2]), 2 * math.pi)
@@ -234,7 +234,7 @@ def _draw_pole(scene: _Scene, base: Point, angle: float, length: float) -> None:
 
 
 def _draw_arrow(scene: _Scene, color: Color, origin: Point, share: float) -> None:
-    """An arrow away from the cart, as long as its share of the full force."""
+    """Draw an arrow away from the cart, with a length in proportion to the full force."""
     if abs(share) < 0.02:
         return
     size, y = scene.size, origin[1]
@@ -262,8 +262,8 @@ def _draw_dashes(scene: _Scene, color: Color, start: Point, end: Point) -> None:
 def _write(scene: _Scene, text: str, height: int, color: Color, **place: Sequence[float]) -> None:
     """Write a line with one of its rectangle's points at ``place``, inside the surface.
 
-    The font is made anew each time, in less than 0.1 ms: one that outlives ``pygame.quit()``, which other
-    environments call, would end the process.
+    The font is created each time, in less than 0.1 ms: using a font after ``pygame.quit()``, which other
+    environments call, would crash the process.
     """
     letters = scene.pygame.font.Font(None, height).render(text, True, color)
     box = letters.get_rect(**{name: (round(x), round(y)) for name, (x, y) in place.items()})

@@ -1,4 +1,4 @@
-"""A window that shows frames at the pace of real time, with pygame."""
+"""A pygame window that shows frames in real time."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gymnasium.error import DependencyNotInstalled
 from cartpole_phys.utils.errors import InputError
 
 TITLE = "cartpole-phys"
-DRIVER = "SDL_VIDEODRIVER"  # the environment variable by which a user chooses a video driver
-UNSEEN_DRIVERS = ("dummy", "offscreen")  # what SDL falls back to where there is no display
+DRIVER = "SDL_VIDEODRIVER"  # the environment variable that selects a video driver
+UNSEEN_DRIVERS = ("dummy", "offscreen")  # SDL's fallbacks without a display
 
 
 def load_pygame() -> Any:
-    """The module pygame, imported when it is first needed, without the greeting that it prints.
+    """Import pygame on first use, without its greeting.
 
-    Only its display and its fonts are ever initialised: all of pygame would open sound devices too.
+    Only its display and fonts are ever initialized: all of pygame would also open sound devices.
 
     Raises:
         DependencyNotInstalled: without pygame.
@@ -36,19 +36,18 @@ def load_pygame() -> Any:
 
 
 class Window:
-    """A window that shows one frame after another; it opens with the first one.
+    """A window that shows a sequence of frames; it opens with the first one.
 
-    A process has one such window at a time, as SDL has it: two environments in human mode share it. A pickle
-    or a copy is a window that is not open.
+    SDL supports one such window per process: two environments in human mode share it. A pickled or copied
+    window is closed.
     """
 
     def __init__(self, frames_per_second: float, must_be_seen: bool = False) -> None:
-        """A window for that many frames in a second of real time.
+        """Create a window for a frame rate.
 
         Args:
-            frames_per_second: the pace that ``show`` and ``present`` keep.
-            must_be_seen: refuse to open where there is no display, instead of showing the frames to
-                nobody, which suits tests.
+            frames_per_second: the frame rate of ``show`` and ``present``.
+            must_be_seen: fail without a display, instead of using SDL's invisible driver, as in tests.
 
         Raises:
             DependencyNotInstalled: without pygame.
@@ -63,10 +62,10 @@ class Window:
         return Window, (self._rate, self._must_be_seen)
 
     def show(self, frame: npt.NDArray[np.uint8]) -> None:
-        """Show a frame (H, W, 3), and wait until it is time for the next one.
+        """Show a frame (H, W, 3), and wait until the next one is due.
 
-        Closing the window by its X button ends the showing, not the program: later frames are not shown
-        and nothing waits, until ``close``.
+        If the user closes the window, the program continues: later frames are neither shown nor waited for,
+        until ``close`` is called.
 
         Raises:
             InputError: if no window can be opened.
@@ -80,7 +79,7 @@ class Window:
             self._dismissed = True
 
     def present(self, frame: npt.NDArray[np.uint8], title: str = TITLE) -> None:
-        """Show a frame (H, W, 3) and wait; whoever calls this reads the events of keys and X button.
+        """Show a frame (H, W, 3) and wait; the caller must process keyboard and window events.
 
         Raises:
             InputError: if no window can be opened.
@@ -100,7 +99,7 @@ class Window:
         self._pygame.display.quit()
 
     def _open(self, size: tuple[int, int], title: str) -> None:
-        """Have a window of this size (width, height) in pixels."""
+        """Open a window of this size (width, height) in pixels, unless it is already open."""
         display = self._pygame.display
         # Another environment that closes its window ends the display of the whole process.
         there = self._screen is not None and display.get_surface() is self._screen
@@ -117,13 +116,13 @@ class Window:
         except self._pygame.error as error:
             display.quit()
             raise InputError(
-                f"Cannot open a window: {error}. Run this where there is a display; without one, "
-                'environments give frames with render_mode="rgb_array".'
+                f"Cannot open a window: {error}. Run this on a machine with a display; without one, "
+                'environments return images with render_mode="rgb_array".'
             ) from error
 
 
 def _require_display() -> None:
-    """Refuse Linux without a display by its environment: SDL would complain on stderr on its way there.
+    """Check for a display on Linux by its environment variables: SDL would print to stderr on failure.
 
     Raises:
         InputError: if no display is named and no video driver chosen.
@@ -131,5 +130,6 @@ def _require_display() -> None:
     if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY", DRIVER} & set(os.environ):
         raise InputError(
             "Cannot open a window: there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set). Run "
-            'this where there is one; without one, environments give frames with render_mode="rgb_array".'
+            "this on a machine with one; without one, environments return images with "
+            'render_mode="rgb_array".'
         )

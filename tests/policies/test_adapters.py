@@ -205,7 +205,9 @@ def test_a_factory_is_described_by_its_source() -> None:
     }
     backend = make_backend("Pendulum-v1")
     policy_from_factory(described["place"], backend, source)
-    with pytest.raises(InputError, match=f"is not the one that acted .sha256 {'0' * 64}.; get that version"):
+    with pytest.raises(
+        InputError, match=f"differs from that of the behavior policy .sha256 {'0' * 64}.; get that version"
+    ):
         policy_from_factory(described["place"], backend, "0" * 64)
     with pytest.raises(InputError, match=re.escape("module with a source file, but 'builtins' has none")):
         factory_description("builtins:dict")

@@ -1,4 +1,4 @@
-"""Policies in files: what is missing, misshaped or not finite is refused in one sentence."""
+"""Policies in files: what is missing, of a wrong shape or not finite is refused in one sentence."""
 
 import numpy as np
 import pytest
@@ -20,9 +20,9 @@ GOOD = described("tanh_gaussian")
 
 
 BAD: list[tuple[Described, str]] = [
-    (_without(GOOD, "fc1.bias"), r"fc1\.bias, there are none"),
+    (_without(GOOD, "fc1.bias"), r"fc1\.bias, but they are missing"),
     (_without(GOOD, "last_fc_log_std.weight"), "last_fc_log_std"),
-    (_without(described("gaussian"), "log_std"), "log_std, there are none"),
+    (_without(described("gaussian"), "log_std"), "log_std, but they are missing"),
     (
         _with(GOOD, "fc1.weight", np.zeros((7, 9), np.float32)),
         r"fc1\.weight as float32 of shape \(any, 10\)",
