@@ -1,1 +1,1 @@
-"""Behavior policies, and how they are described in a file so that they can be made again."""
+"""Behavior policies, their training, and their descriptions in files, from which they are rebuilt."""
