@@ -285,8 +285,8 @@ def test_missing_module_is_named() -> None:
 @pytest.mark.parametrize(
     ("env_id", "env_kwargs"), [("Test/Odd-v0", {}), ("Pendulum-v1", {"g": Fraction(10)})]
 )
-def test_what_text_cannot_say_is_refused_before_any_work(env_id: str, env_kwargs: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=f"'{env_id}' to be registered, and its arguments"):
+def test_a_spec_that_is_not_json_is_rejected_before_any_work(env_id: str, env_kwargs: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=f"'{env_id}' with a spec and arguments that JSON can hold"):
         Recipe(env_id, policy="random", steps=10, env_kwargs=env_kwargs)
 
 
