@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 
 from cartpole_phys.batch import Columns
-from cartpole_phys.data.stored_policies import behaviour_of, names_file
+from cartpole_phys.data.stored_policies import is_dataset_path, stored_policy
 from cartpole_phys.kernels.step import draw_pushes
 from cartpole_phys.numeric.philox import key_from_seed
 from cartpole_phys.policies.resolve import named_policy, names_for
@@ -241,21 +241,21 @@ def setup_for(policy: str | None, env_id: str | None, env_kwargs: Mapping[str, A
     Raises:
         InputError: if something does not exist, or policy and environment do not match.
     """
-    if policy is not None and names_file(policy):
+    if policy is not None and is_dataset_path(policy):
         return _setup_from_file(policy, env_id, env_kwargs)
     system = CartPole.from_id(DEFAULT_ENV if env_id is None else env_id, env_kwargs)
     return PlaySetup(system, named_policy(policy, system), names_for(system)[0] if policy is None else policy)
 
 
 def _setup_from_file(path: str, env_id: str | None, env_kwargs: Mapping[str, Any]) -> PlaySetup:
-    stored = behaviour_of(path)
+    stored = stored_policy(path)
     own = CartPole.from_id(stored.env_id, stored.env_kwargs)
     same_env = env_id in (None, stored.env_id)
     given = _merged(stored.env_kwargs, env_kwargs) if same_env else env_kwargs
     system = CartPole.from_id(stored.env_id if env_id is None else env_id, given)
     if (system.task.code, system.continuous) != (own.task.code, own.continuous):
         raise InputError(f"The policy of {path!r} acts in {stored.env_id}, which differs from {env_id}.")
-    return PlaySetup(system, stored.behaviour.policy, Path(path).stem)
+    return PlaySetup(system, stored.behavior.policy, Path(path).stem)
 
 
 def _merged(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

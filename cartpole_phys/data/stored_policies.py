@@ -1,4 +1,4 @@
-"""The policy that acted in a data set, made again from its file."""
+"""The behavior policy stored in a data set's file."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from cartpole_phys.utils.errors import InputError
 DATA_SUFFIXES = (".hdf5", ".h5")
 
 
-class Acted(NamedTuple):
-    """What acted in a data set, and where."""
+class StoredPolicy(NamedTuple):
+    """The behavior policy of a data set, and its environment."""
 
     env_id: str
     env_kwargs: Mapping[str, Any]
-    behaviour: Behavior
+    behavior: Behavior
 
 
-def names_file(word: str) -> bool:
-    """Whether a word for a policy means a data set's file rather than a law or a factory."""
+def is_dataset_path(word: str) -> bool:
+    """Whether a policy argument is the path of a data set rather than a policy's name or a factory."""
     path = Path(word)
     return word not in NAMES and (
         word.endswith(DATA_SUFFIXES) or path.is_file() or (path / MANIFEST).is_file()
     )
 
 
-def behaviour_of(path: str | os.PathLike[str]) -> Acted:
-    """The behaviour policy of a file that this package built, the last (best) one where there were several.
+def stored_policy(path: str | os.PathLike[str]) -> StoredPolicy:
+    """Load the behavior policy of a file that this package built; of several, the last, which is the best.
 
     Raises:
-        InputError: if there is no such file, or it does not describe what acted in it.
+        InputError: if there is no such file, or it does not describe its behavior policy.
     """
     if Path(path).is_dir():
         raise InputError(
-            f"Expected a data set's file, but {os.fspath(path)!r} is a folder; name one of the shards in it."
+            f"Expected a data set's file, got the folder {os.fspath(path)!r}; name one of the shards in it."
         )
     header = read_header(path)
     parts = header.metadata.get("parts")
     if not isinstance(parts, list) or not parts or not isinstance(parts[-1], Mapping):
         raise InputError(
-            f"Expected a data set with its behaviour policy in it, but {os.fspath(path)!r} does not say what "
-            "acted; use one from: build-dataset"
+            f"Expected a data set that stores its behavior policy, got {os.fspath(path)!r}, which stores "
+            "none; use one from: build-dataset"
         )
     env_id, env_kwargs = declared_env(header.metadata)
     last = len(parts) - 1
-    behaviour = from_description(parts[last], header.weights.get(str(last), {}))
-    return Acted(env_id, env_kwargs, behaviour)
+    behavior = from_description(parts[last], header.weights.get(str(last), {}))
+    return StoredPolicy(env_id, env_kwargs, behavior)

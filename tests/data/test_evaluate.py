@@ -106,7 +106,7 @@ def test_the_policy_of_a_file(medium_file: Path) -> None:
     result = evaluate(str(medium_file), "PhysCartPole-v0", 200)
     np.testing.assert_array_equal(evaluate(medium_file, "PhysCartPole-v0", 200).returns, result.returns)
     assert result.score == pytest.approx(50, abs=12)
-    with pytest.raises(InputError, match="acts in PhysCartPole-v0, which differs from Pendulum-v1"):
+    with pytest.raises(InputError, match=r"of PhysCartPole-v0, .*, got Pendulum-v1, which differs"):
         evaluate(medium_file, "Pendulum-v1")
 
 
