@@ -20,12 +20,12 @@ from tests.backends.test_native import Failing
 
 
 @pytest.mark.parametrize("policy", [proportional(1.0, False), regulator(Params())])
-def test_laws_for_cart_poles_are_refused(policy: Any) -> None:
+def test_control_laws_for_cart_poles_are_rejected(policy: Any) -> None:
     with pytest.raises(InputError, match="law that balances this package's own cart-poles"):
         make_backend("CartPole-v1").play(policy, 1, 0)
 
 
-def test_what_a_policy_raises_is_passed_on() -> None:
+def test_exceptions_of_a_policy_propagate() -> None:
     for jobs in (1, 2):
         with pytest.raises(ZeroDivisionError, match="no action"):
             make_backend("Pendulum-v1").play(Failing, 40, 0, jobs)
@@ -45,7 +45,7 @@ def test_uniform_actions_fill_their_space() -> None:
         np.testing.assert_array_equal(executed(space, actions, 10_000), actions)
 
 
-def test_environments_are_given_what_is_stored() -> None:
+def test_environments_execute_the_stored_actions() -> None:
     """A float32 number that lies inside float64 bounds; the environment itself checks that it does."""
     for limit in (0.1, 0.3):  # whose nearest float32 numbers are larger
         episodes = make_backend("Test/Odd-v0", {"limit": limit}).play(Always([7.0]), 1, 0)
@@ -75,7 +75,7 @@ class Mirror(Always):
         ("CartPole-v1", 2, "actions from 0 to 1, got 2"),
     ],
 )
-def test_actions_that_are_none_are_refused(env_id: str, action: Any, words: str) -> None:
+def test_invalid_actions_are_rejected(env_id: str, action: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         make_backend(env_id).play(Always(action), 1, 0)
 

@@ -138,7 +138,7 @@ def test_any_episode_can_be_made_again_alone() -> None:
 
 
 @pytest.mark.parametrize("env_id", CLASSIC_IDS)
-def test_infos_are_as_the_world_says(env_id: str) -> None:
+def test_infos_match_the_layout_of_the_backend(env_id: str) -> None:
     backend = make_backend(env_id)
     episodes = backend.play(uniform(), 3, 0)
     assert set(episodes.infos) == {*backend.info_arrays, "action_log_probs"}
@@ -190,7 +190,7 @@ def test_a_state_that_its_type_cannot_hold() -> None:
         ("Test/Shifted-v0", "cannot be restored bit for bit"),
     ],
 )
-def test_what_cannot_be_restored_is_never_passed(env_id: str, words: str) -> None:
+def test_states_that_cannot_be_restored_never_pass(env_id: str, words: str) -> None:
     backend = make_backend(env_id)
     with pytest.raises(NotReplayable, match=words):
         backend.differences(backend.play(uniform(), 3, 0).as_d4rl())
@@ -247,7 +247,7 @@ def test_states_are_read_from_any_environment() -> None:
         ("PhysCartPole-v0", {"gravity": 9.8}, "got an unexpected keyword argument 'gravity'"),
     ],
 )
-def test_unfit_environments_are_refused(env_id: str, env_kwargs: dict[str, Any], words: str) -> None:
+def test_unsupported_environments_are_rejected(env_id: str, env_kwargs: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         make_backend(env_id, env_kwargs)
 
@@ -306,7 +306,7 @@ def test_random_data_between_bounds_of_any_precision(limit: float, tmp_path: Pat
         del gym.registry["Test/Precise-v0"]
 
 
-def test_who_registers_our_class_anew_gets_what_was_registered() -> None:
+def test_a_new_registration_of_our_class_is_respected() -> None:
     """Wrappers included, which the compiled rollouts do not know."""
     half = WrapperSpec("Half", "gymnasium.wrappers:ClipReward", {"max_reward": 0.5})
     gym.register("Test/Half-v0", "cartpole_phys.env:PhysCartPoleEnv", max_episode_steps=5,

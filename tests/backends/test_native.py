@@ -135,7 +135,7 @@ def test_no_more_is_begun_than_is_needed() -> None:
 
 
 @pytest.mark.parametrize(("env_id", "env_kwargs"), BACKENDS)
-def test_infos_are_as_the_world_says(env_id: str, env_kwargs: dict[str, Any]) -> None:
+def test_infos_match_the_layout_of_the_backend(env_id: str, env_kwargs: dict[str, Any]) -> None:
     backend = make_backend(env_id, env_kwargs)
     infos = backend.play(uniform(), 3, 0).infos
     assert set(infos) == {*backend.info_arrays, "action_log_probs"}
@@ -216,7 +216,7 @@ def test_own_ids_are_native(env_id: str, env_kwargs: dict[str, Any]) -> None:
     assert backend.continuous == (backend.action_space.shape == (1,)) == system.continuous
 
 
-def test_bad_numbers_are_refused() -> None:
+def test_invalid_numbers_are_rejected() -> None:
     backend = make_backend("PhysCartPole-v0")
     for source in (uniform(), Chance):
         with pytest.raises(InputError, match="at least 1 job, got 0"):

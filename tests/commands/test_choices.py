@@ -55,13 +55,13 @@ SLIPS: dict[str, tuple[Callable[[], object], str]] = {
 
 
 @pytest.mark.parametrize("kind", SLIPS)
-def test_slips_are_told_the_nearest_name(kind: str) -> None:
+def test_typos_get_the_nearest_name_as_suggestion(kind: str) -> None:
     slip, meant = SLIPS[kind]
     with pytest.raises((InputError, gym.error.Error), match=rf"[Dd]id you mean {re.escape(meant)}\b"):
         slip()
 
 
-def test_long_lists_are_told_only_where_no_name_is_near() -> None:
+def test_long_lists_are_shown_only_without_a_similar_name() -> None:
     def named(text: str) -> int:
         with pytest.raises(InputError) as told:
             fetch(text)

@@ -48,7 +48,7 @@ def test_a_terminal_without_the_characters_shows_others(medium_file: Path) -> No
     assert checked.stdout.startswith("? ")
 
 
-def test_summary_says_what_was_built(tmp_path: Path) -> None:
+def test_summary_describes_the_built_file(tmp_path: Path) -> None:
     built = _run(
         "cartpole-phys",
         "build",

@@ -37,7 +37,7 @@ def test_d4rl_returns_the_same(tmp_path: Path, kind: str, function: str, argumen
 
 
 @pytest.mark.parametrize("layout", [maze2d, antmaze, adroit_human, adroit_cloned])
-def test_d4rls_own_files_give_what_d4rl_makes_of_them(tmp_path: Path, layout: Callable[[], Arrays]) -> None:
+def test_d4rls_own_files_load_as_in_d4rl(tmp_path: Path, layout: Callable[[], Arrays]) -> None:
     arrays = {name: array for name, array in layout().items() if array.ndim}
     with d4rl("qlearning_dataset", arrays, tmp_path) as child:
         child.ask()

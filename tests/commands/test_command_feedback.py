@@ -57,7 +57,7 @@ def _quiet_options() -> dict[str, str]:
     return found
 
 
-def test_quiet_says_what_is_still_printed() -> None:
+def test_quiet_help_mentions_the_printed_result() -> None:
     told = _quiet_options()
     assert len(told) >= 8
     assert set(told.values()) == {QUIET}

@@ -66,7 +66,7 @@ def test_paths_behind_an_equals_sign_may_begin_with_a_tilde(
     assert seen == [*expanded, "--policy=~nobody/x", "--a", "~x"]
 
 
-def test_every_command_is_run_by_what_expands_paths() -> None:
+def test_every_command_expands_home_paths() -> None:
     for path in [*(ROOT / "dt").rglob("*.py"), ROOT / "cartpole_phys" / "cli.py"]:
         text = path.read_text("utf-8")
         assert ("typer.Typer(" in text) == ("commands.run(" in text), path

@@ -66,7 +66,7 @@ def test_without_arguments_they_say_how_they_are_used(name: str) -> None:
     assert "Traceback" not in errors
 
 
-def test_discrete_actions_are_refused_in_a_sentence(discrete_file: Path, tmp_path: Path) -> None:
+def test_discrete_actions_are_rejected_in_one_sentence(discrete_file: Path, tmp_path: Path) -> None:
     identity, folder = export(discrete_file, "minari", tmp_path).name, str(tmp_path)
     for code, _, errors in (
         _ended("corl_style_td3_bc.py", discrete_file),

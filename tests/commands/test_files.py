@@ -24,7 +24,7 @@ def test_a_file_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
-def test_an_error_leaves_what_was_there(tmp_path: Path, error: type[BaseException]) -> None:
+def test_an_error_keeps_the_existing_file(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "file.bin"
     path.write_bytes(b"old")
 
@@ -39,7 +39,7 @@ def test_an_error_leaves_what_was_there(tmp_path: Path, error: type[BaseExceptio
     assert os.listdir(tmp_path) == ["file.bin"]
 
 
-def test_what_a_killed_process_left_is_overwritten(tmp_path: Path) -> None:
+def test_the_partial_file_of_a_killed_process_is_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "file.bin"
     program = (
         "import os, pathlib, signal, sys; from cartpole_phys.utils.files import atomic_file\n"
@@ -114,7 +114,7 @@ def test_two_processes_do_not_write_the_same(tmp_path: Path, writer: Callable[[P
     assert os.listdir(tmp_path) == ["name"]
 
 
-def test_a_folder_that_cannot_be_written_is_told_before_the_work() -> None:
+def test_an_unwritable_folder_is_an_error_before_the_work() -> None:
     with pytest.raises(OSError, match="nowhere"), atomic_file(Path("/proc/nowhere/file.bin")):
         pytest.fail("the work was begun")
 

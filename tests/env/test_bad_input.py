@@ -279,7 +279,7 @@ def test_bad_attributes_set_later() -> None:
 
 
 @pytest.mark.parametrize("vector", [False, True])
-def test_misspelt_reset_options_are_refused(vector: bool) -> None:
+def test_misspelled_reset_options_are_rejected(vector: bool) -> None:
     env: Any = (
         gym.make_vec("PhysCartPole-v0", num_envs=2) if vector else gym.make("PhysCartPole-v0").unwrapped
     )
@@ -307,7 +307,7 @@ def test_truth_values_and_integers_are_not_mixed_up(kwargs: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, True, "1"])
-def test_bad_seeds_are_refused_by_both(seed: Any) -> None:
+def test_invalid_seeds_are_rejected_by_both(seed: Any) -> None:
     env: Any = gym.make("PhysCartPole-v0").unwrapped
     envs: Any = gym.make_vec("PhysCartPole-v0", num_envs=2)
     for either in (env, envs):

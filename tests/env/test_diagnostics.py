@@ -66,7 +66,7 @@ def test_margins_are_distances_and_negative_beyond_the_end(env_id: str) -> None:
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_infos_tell_nothing_unless_asked(env_id: str) -> None:
+def test_infos_are_empty_by_default(env_id: str) -> None:
     env = gym.make(env_id, disable_env_checker=True)
     assert env.reset(seed=0)[1] == {}
     assert env.step(0 if env_id == DISCRETE else np.zeros(1, np.float32))[4] == {}

@@ -70,7 +70,7 @@ def test_discrete_actions_are_full_forces() -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_step_and_render_before_reset_are_refused() -> None:
+def test_step_and_render_before_reset_are_rejected() -> None:
     env = gym.make("PhysCartPole-v0", render_mode="rgb_array").unwrapped
     with pytest.raises(ResetNeeded):
         env.step(np.zeros(1, np.float32))

@@ -84,7 +84,7 @@ def _newton(state: Any, force: float, p: Params) -> tuple[float, float]:
     ],
     ids=str,
 )
-def test_masses_lengths_and_friction_enter_as_newton_says(params: dict[str, float]) -> None:
+def test_masses_lengths_and_friction_satisfy_newtons_equations(params: dict[str, float]) -> None:
     """Gymnasium 1.4 phys2d/cartpole.py: pole mass + length; PufferLib #447: total mass + pole mass.
 
     Also the friction of Barto, Sutton and Anderson (1983), and a transcription of Florian's correction that
@@ -115,7 +115,7 @@ def test_gravity_fells_the_pole_and_friction_brakes() -> None:
         )
 
 
-def test_the_order_of_updates_is_what_the_integrator_is_called() -> None:
+def test_the_order_of_updates_matches_the_name_of_the_integrator() -> None:
     """openai/gym#907, #1018 and Gymnasium#790: positions with old or with new velocities."""
     for state in STATES:
         for integrator, velocity_of in {"euler": state, "semi_implicit_euler": None}.items():
@@ -213,7 +213,7 @@ def test_start_bounds_do_not_outlast_their_reset(mode: str) -> None:
     assert np.abs(starts[1:]).max() <= 0.05
 
 
-def test_every_environment_can_be_asked_set_and_called() -> None:
+def test_attributes_and_methods_of_every_environment_are_accessible() -> None:
     """Gymnasium's CartPoleVectorEnv has no ``get_attr``, ``set_attr`` or ``call``."""
     envs = _vector()
     envs.reset(seed=0)

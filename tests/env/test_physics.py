@@ -54,6 +54,6 @@ def test_derived_quantities_follow_their_sources() -> None:
         ({"gravity": "9.8"}, "must be a number"),
     ],
 )
-def test_bad_parameters_are_refused(values: dict[str, Any], message: str) -> None:
+def test_invalid_parameters_are_rejected(values: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Params.from_mapping(values)

@@ -85,6 +85,6 @@ def test_a_pushed_data_set_passes_its_replay(tmp_path: Path) -> None:
         ({"push_size": "big"}, "push_size as a finite number"),
     ],
 )
-def test_bad_pushes_are_refused(kwargs: dict[str, Any], message: str) -> None:
+def test_invalid_pushes_are_rejected(kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         gym.make("PhysCartPole-v0", **kwargs)

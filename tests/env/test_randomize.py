@@ -82,7 +82,7 @@ def test_starts_are_the_same_with_and_without(env_id: str) -> None:
     assert_same(_make(env_id, KWARGS).reset(seed=SEED)[0], _make(env_id, {}).reset(seed=SEED)[0])
 
 
-def test_what_is_set_by_hand_lasts_until_the_next_draw() -> None:
+def test_assigned_parameters_last_until_the_next_draw() -> None:
     env = _make("PhysCartPole-v0", KWARGS).unwrapped
     _, info = env.reset(seed=SEED)
     env.params = {"pole_mass": 0.9, "half_length": 0.7}

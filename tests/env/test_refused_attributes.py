@@ -23,7 +23,7 @@ def _environments() -> list[Any]:
 
 
 @pytest.mark.parametrize("kind", range(3), ids=["scalar", "vector", "stable-baselines3"])
-def test_attributes_of_cartpole_v1_are_refused(kind: int) -> None:
+def test_attributes_of_cartpole_v1_are_rejected(kind: int) -> None:
     env, peer = _environments()[kind], gym.make("CartPole-v1").unwrapped
     for name in (*NAMES, "kinematics_integrator", "theta_threshold_radians", "x_threshold", *vars(Params())):
         assert hasattr(peer, name) or hasattr(Params(), name)
@@ -36,7 +36,7 @@ def test_attributes_of_cartpole_v1_are_refused(kind: int) -> None:
     [{"state": [0, 0, 1e19, 0]}, {"state": [0, 0, 0, -1e7]}, {"high": 1e7}, {"low": -1e7}],
     ids=str,
 )
-def test_start_states_without_an_angle_are_refused(options: dict[str, Any]) -> None:
+def test_start_states_without_an_angle_are_rejected(options: dict[str, Any]) -> None:
     for env in (gym.make("PhysCartPoleSwingUp-v0"), gym.make_vec("PhysCartPoleSwingUp-v0", num_envs=2)):
         with pytest.raises(InputError, match=r"within ±1e\+06"):
             env.reset(options=options)

@@ -24,7 +24,7 @@ def _adapter(env_id: str = "PhysCartPole-v0", **kwargs: Any) -> PhysCartPoleVecE
     return PhysCartPoleVecEnv(gym.make_vec(env_id, num_envs=4, autoreset_mode="SameStep", **kwargs))  # type: ignore[arg-type]
 
 
-def test_says_how_an_episode_ended() -> None:
+def test_infos_distinguish_termination_from_truncation() -> None:
     adapter = _adapter(max_episode_steps=60)
     adapter.seed(3)
     observations: Any = adapter.reset()
@@ -66,7 +66,7 @@ def test_each_environment_starts_in_its_own_state() -> None:
             adapter.reset()
 
 
-def test_bad_states_are_refused_once() -> None:
+def test_invalid_states_are_rejected_once() -> None:
     adapter = _adapter()
     for last in ([0.0, 0.0, 0.1], "abcd", [[0.0], [0.0, 1.0]]):
         adapter.set_options([{"state": [0.0, 0.0, 0.1, 0.0]}] * 3 + [{"state": last}])
@@ -187,7 +187,7 @@ def test_copies_of_infos_are_plain_lists() -> None:
         assert twin == [{}, {"a": 1}, {}]
 
 
-def test_what_gymnasium_tells_in_infos_is_there_as_arrays() -> None:
+def test_gymnasium_infos_are_available_as_arrays() -> None:
     adapter = _adapter(push_rate=50.0)
     adapter.reset()
     adapter.step(np.zeros((4, 1), np.float32))

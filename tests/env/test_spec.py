@@ -57,7 +57,7 @@ def test_numpy_numbers_in_params_become_plain_ones(masses: Any) -> None:
     np.testing.assert_array_equal(envs.columns.params[2], np.asarray(masses, dtype=np.float64))
 
 
-def test_what_was_given_is_left_as_it_was() -> None:
+def test_given_arguments_are_not_modified() -> None:
     masses = np.array([0.1, 0.2])
     params = {"pole_mass": masses}
     gym.make_vec(IDS[0], num_envs=2, params=params, autoreset_mode=AutoresetMode.SAME_STEP)

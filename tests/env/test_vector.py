@@ -36,7 +36,7 @@ def test_renders_every_environment() -> None:
     assert frames[0].shape == (300, 600, 3)
 
 
-def test_seeds_and_specifications_of_single_environments_are_told() -> None:
+def test_seeds_and_specs_of_single_environments() -> None:
     kwargs: dict[str, Any] = {"num_envs": 2, "max_episode_steps": 60, "params": {"pole_mass": 0.2}}
     ours: Any = gym.make_vec(ENV, **kwargs)
     theirs: Any = gym.make_vec(ENV, vectorization_mode="sync", **kwargs)

@@ -81,7 +81,7 @@ def test_sampling_needs_no_seed(data: Any) -> None:
     assert data.sample(3, 0).returns.tolist() == data.sample(3, seed=0).returns.tolist()
 
 
-def test_shards_have_what_files_have(places: dict[str, Path]) -> None:
+def test_shards_have_the_interface_of_files(places: dict[str, Path]) -> None:
     shards = load_dataset(places["shards"])
     whole = shards[:]
     observations: npt.NDArray[np.float32] = shards.observations  # typed alike, whatever the path names
@@ -106,6 +106,6 @@ def test_the_score_of_one_return_is_a_float() -> None:
     assert float(many[0, 0]) == normalized_score("PhysCartPole-v0", 250.0)
 
 
-def test_a_mask_of_the_wrong_length_is_refused(data: Any) -> None:
+def test_a_mask_of_the_wrong_length_is_rejected(data: Any) -> None:
     with pytest.raises(InputError, match=r"Expected a mask of .* got bool of shape \(2,\)"):
         data[[True, False]]

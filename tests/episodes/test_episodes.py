@@ -108,7 +108,7 @@ def test_concatenation_keeps_episodes_whole() -> None:
     assert joined.infos[CUT].sum() == 2
 
 
-def test_cut_episodes_are_told_apart() -> None:
+def test_cut_episodes_are_distinguished() -> None:
     data = collect(CartPole(), uniform(), 1_003, seed=0)
     assert data.complete[:-1].all()
     assert not data.complete[-1]
@@ -191,7 +191,7 @@ def test_split_puts_every_episode_in_exactly_one_part(share: float) -> None:
 
 @pytest.mark.parametrize("share", [0, 1, -0.5, 1.5, 0.001, 0.999, True, np.nan])
 def test_splits_that_leave_a_part_empty(share: float) -> None:
-    with pytest.raises(InputError, match="Expected a share"):
+    with pytest.raises(InputError, match="Expected a fraction"):
         collect(CartPole(), uniform(), 500, seed=0).split(share)
 
 

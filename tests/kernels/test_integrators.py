@@ -233,6 +233,6 @@ def test_upright_linearization_has_the_known_numbers() -> None:
 
 
 @pytest.mark.parametrize("substeps", [0, -1, 1.5, True, "2"])
-def test_bad_substeps_are_refused(substeps: object) -> None:
+def test_invalid_substeps_are_rejected(substeps: object) -> None:
     with pytest.raises(InputError, match="substeps as an integer from 1 to"):
         CartPole(substeps=substeps)  # type: ignore[arg-type]

@@ -91,7 +91,7 @@ def test_first_keys_are_those_of_single_draws() -> None:
 @pytest.mark.parametrize(
     "seed", [7, 2**32 - 3, 2**64 - 3, 2**200, [3, 2**40, 0, 2**130, 3], [None, 4, None, 2**70, 5]]
 )
-def test_seeds_are_told_and_begin_the_scalar_episodes(seed: Any) -> None:
+def test_seeds_are_reported_and_start_the_scalar_episodes(seed: Any) -> None:
     envs: Any = gym.make_vec("PhysCartPole-v0", num_envs=5)
     envs.reset(seed=1)
     mask = np.array([True, True, False, True, True])

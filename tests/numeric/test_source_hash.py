@@ -40,7 +40,7 @@ def test_every_file_with_a_kernel_counts() -> None:
     } <= names
 
 
-def test_an_edited_callee_is_compiled_anew(tmp_path: Path) -> None:
+def test_an_edited_callee_is_recompiled(tmp_path: Path) -> None:
     copy = tmp_path / "cartpole_phys"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     before = source_hash(copy)

@@ -114,7 +114,7 @@ def test_functions_of_discrete_actions() -> None:
 
 
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "PhysCartPoleDiscrete-v0"])
-def test_functions_of_one_observation_are_told_that_they_get_many(env_id: str) -> None:
+def test_functions_of_one_observation_get_an_error_about_batches(env_id: str) -> None:
     words = r"takes a batch of observations, here of shape \(\d+, 4\), .* but it raised TypeError"
     with pytest.raises(InputError, match=words):
         make_backend(env_id).play(as_policy(lambda observation: int(observation[2] > 0)), 3, 0)
@@ -131,7 +131,7 @@ def test_policies_of_this_package_stay_themselves() -> None:
     ("given", "words"),
     [(7, "got 7"), (None, "got None"), (Memoryless, "got the class Memoryless; make an object of it")],
 )
-def test_what_cannot_act_is_refused(given: Any, words: str) -> None:
+def test_invalid_policies_are_rejected(given: Any, words: str) -> None:
     with pytest.raises(InputError, match=f"Expected a policy .*{words}"):
         as_policy(given)
 
@@ -179,7 +179,7 @@ def test_factories_are_given_the_arguments() -> None:
 @pytest.mark.parametrize(
     "rest", ["gained(", "gained(x)", "gained(1)(2)", "gained.more(1)", "gained(*[1])", "gained(**{})", "(1)"]
 )
-def test_arguments_that_are_no_literals_are_refused(rest: str) -> None:
+def test_arguments_other_than_literals_are_rejected(rest: str) -> None:
     with pytest.raises(InputError, match=r"Expected MODULE:FACTORY, or MODULE:FACTORY\(ARGUMENTS\) with"):
         policy_from_factory(f"tests.policies.test_adapters:{rest}", make_backend("Pendulum-v1"))
 

@@ -124,6 +124,6 @@ def test_balances_under_pushes(integrator: str) -> None:
     np.testing.assert_array_equal(episodes.returns, FULL_RETURN)
 
 
-def test_parameters_out_of_reach_are_refused() -> None:
+def test_parameters_without_a_regulator_are_rejected() -> None:
     with pytest.raises(InputError, match="physical parameters that can be balanced"):
         lqr_gains(Params(force_mag=1e-300))

@@ -50,6 +50,6 @@ BAD: list[tuple[Described, str]] = [
 
 
 @pytest.mark.parametrize(("what", "message"), BAD)
-def test_what_cannot_act_is_refused(what: Described, message: str) -> None:
+def test_invalid_policies_are_rejected(what: Described, message: str) -> None:
     with pytest.raises(InputError, match=message):
         from_description(*what)

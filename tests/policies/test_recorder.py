@@ -156,7 +156,7 @@ def test_episodes_are_whole_in_order_and_marked_where_cut(num_envs: int) -> None
         np.testing.assert_array_equal(np.flatnonzero(episodes.infos[CUT]), last_rows[running])
 
 
-def test_steps_that_were_not_recorded_are_refused() -> None:
+def test_steps_that_were_not_recorded_are_rejected() -> None:
     recording = _labelled(5, 4, 0)
     for until in (0, 3, 21):
         with pytest.raises(InputError, match="Expected 4 to 20 recorded steps"):

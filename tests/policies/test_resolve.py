@@ -81,7 +81,7 @@ def test_policies_from_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         ("nowhere.hdf5", "There is no file 'nowhere.hdf5'"),
     ],
 )
-def test_policies_that_are_none_are_refused(name: str, words: str) -> None:
+def test_invalid_policies_are_rejected(name: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         setup_for(name, None, {})
 
@@ -90,7 +90,7 @@ def test_policies_that_are_none_are_refused(name: str, words: str) -> None:
     ("source", "words"),
     [("def", "SyntaxError: invalid syntax"), ("raise KeyError('theirs')", "KeyError: 'theirs'")],
 )
-def test_what_is_wrong_with_a_module_is_told(
+def test_errors_name_the_problem_of_a_module(
     source: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "broken_module.py").write_text(source)
@@ -129,7 +129,7 @@ def test_policy_and_environment_of_a_data_set(tmp_path: Path, medium_file: Path)
         setup_for(str(mixed), "PhysCartPole-v0", {})
 
 
-def test_data_set_of_others_is_refused(tmp_path: Path, medium_file: Path) -> None:
+def test_data_sets_of_other_packages_are_rejected(tmp_path: Path, medium_file: Path) -> None:
     contents = read(medium_file)
     path = tmp_path / "bare.hdf5"
     write(path, Contents(contents.arrays, {}, {}))

@@ -83,7 +83,7 @@ def test_seeds_differ() -> None:
     assert (first[0] != first[1]).any()
 
 
-def test_training_settles_for_what_is_in_range() -> None:
+def test_training_accepts_the_best_checkpoint_in_range() -> None:
     told: list[tuple[int, float]] = []
     recipe = small_recipe(goal=Goal(400.0, 1.0, 0.0, 500.0, settle_after=96))
     environment = training_environment(recipe.env_id, recipe.env_kwargs)
@@ -96,7 +96,7 @@ def test_training_settles_for_what_is_in_range() -> None:
     assert played == run.mean_returns[best]
 
 
-def test_unreachable_goal_says_what_came_nearest() -> None:
+def test_an_unreachable_target_reports_the_nearest_checkpoint() -> None:
     for algorithm in ("sac", "ppo"):
         recipe = small_recipe(algorithm, goal=Goal(450.0, 1.0, 440.0, 460.0, 9_999))
         message = rf"{algorithm.upper()} checkpoint .* from 440\.0 to 460\.0 within 288 steps, got .* try"
@@ -105,7 +105,7 @@ def test_unreachable_goal_says_what_came_nearest() -> None:
     assert Goal(100.0, 2.5, 95.5, 200.0, 0).accepted == "of at least 95.5"
 
 
-def test_recipes_that_make_no_sense_are_refused() -> None:
+def test_inconsistent_recipes_are_rejected() -> None:
     with pytest.raises(InputError, match="choose from sac, ppo"):
         small_recipe("dqn")
     with pytest.raises(InputError, match="checkpoint_every from 1 to max_steps, 40, got 48"):

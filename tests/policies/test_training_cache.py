@@ -46,7 +46,7 @@ def test_the_cache_answers_with_the_same_run(cache: Path) -> None:
     assert len(told) == 2 * len(run.steps)
 
 
-def test_a_damaged_file_is_trained_anew(cache: Path) -> None:
+def test_a_damaged_cache_file_is_retrained(cache: Path) -> None:
     recipe = small_recipe()
     run = training_run(recipe)
     (path,) = cache.iterdir()

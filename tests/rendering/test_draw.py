@@ -10,14 +10,14 @@ from cartpole_phys.rendering.draw import ARC, CART, FALL, FORCE, GRID, POLE, PUS
 from cartpole_phys.system import CartPole
 
 
-def _where(frame: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """Columns and rows (2, n) of the pixels of a colour."""
-    rows, columns = np.nonzero((np.abs(frame.astype(int) - colour) < 10).all(axis=2))
+def _where(frame: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
+    """Columns and rows (2, n) of the pixels of a color."""
+    rows, columns = np.nonzero((np.abs(frame.astype(int) - color) < 10).all(axis=2))
     return np.array([columns, rows])
 
 
-def _centre_of(frame: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    return _where(frame, colour).mean(axis=1)
+def _centre_of(frame: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
+    return _where(frame, color).mean(axis=1)
 
 
 def _columns(task: str, states: list[list[float]], half_length: float = 0.5) -> Columns:
@@ -45,14 +45,14 @@ def test_cart_moves_right_with_x_and_pole_leans_with_theta() -> None:
     np.testing.assert_allclose(_centre_of(leaning, CART), _centre_of(middle, CART), atol=2)
 
 
-@pytest.mark.parametrize("colour", [FORCE, PUSH])
-def test_arrows_point_along_what_acts(colour: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("color", [FORCE, PUSH])
+def test_arrows_point_in_the_direction_of_the_force(color: tuple[int, int, int]) -> None:
     for sign in (-1.0, 1.0):
-        share, push = (sign * 0.8, 0.0) if colour == FORCE else (0.0, sign * 8.0)
+        share, push = (sign * 0.8, 0.0) if color == FORCE else (0.0, sign * 8.0)
         frame = _picture([0.0] * 4, share, push)
-        assert sign * (_where(frame, colour)[0] - 300).min() > -50
-        assert sign * (_centre_of(frame, colour)[0] - 300) > 30
-    assert not _where(_picture([0.0] * 4), colour).size
+        assert sign * (_where(frame, color)[0] - 300).min() > -50
+        assert sign * (_centre_of(frame, color)[0] - 300) > 30
+    assert not _where(_picture([0.0] * 4), color).size
 
 
 def test_arc_lies_between_the_vertical_and_the_pole() -> None:

@@ -203,7 +203,7 @@ def test_window_shoves_while_a_key_is_held(pygame: Any, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("shove", [-1.0, float("nan"), float("inf")])
-def test_bad_numbers_are_refused(shove: float) -> None:
+def test_invalid_numbers_are_rejected(shove: float) -> None:
     game = Game(CartPole(), uniform(), 0)
     with pytest.raises(InputError, match="--shove"):
         PlaySession(game, shove, None)
@@ -243,7 +243,7 @@ def test_command_plays_to_the_end() -> None:
         (f"import sys; sys.modules['pygame'] = None; {PROGRAM}", "pip install"),
     ],
 )
-def test_command_without_a_display_or_pygame_says_so_in_one_line(program: str, words: str) -> None:
+def test_a_missing_display_or_pygame_is_a_one_line_error(program: str, words: str) -> None:
     result = _run(program=program)
     assert result.returncode == 2
     assert result.stderr.startswith("error: ")

@@ -111,7 +111,7 @@ def test_list_mode_collects_pictures() -> None:
     assert [frame.shape for frame in env.render()] == [(300, 600, 3)] * 2
 
 
-def test_unknown_mode_is_refused_with_those_there_are() -> None:
+def test_an_unknown_mode_is_rejected_with_the_known_ones() -> None:
     with (
         pytest.warns(UserWarning, match="not in the possible render_modes"),  # Gymnasium's own
         pytest.raises(InputError, match=r"'ansi'; choose from human, rgb_array, or None\."),
@@ -170,7 +170,7 @@ def test_copies_are_not_open(pygame: Any) -> None:
     env.step(np.zeros(1, np.float32))
 
 
-def test_without_a_display_a_window_that_must_be_seen_is_refused() -> None:
+def test_a_visible_window_is_rejected_without_a_display() -> None:
     program = (
         "import numpy as np; from cartpole_phys.rendering.window import Window\n"
         "Window(50).show(np.zeros((9, 9, 3), np.uint8))\n"
@@ -192,7 +192,7 @@ def test_a_driver_that_is_not_there_is_one_error(monkeypatch: pytest.MonkeyPatch
         Window(50).show(PICTURE)
 
 
-def test_without_pygame_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_pygame_is_an_error_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pygame", None)
     with pytest.raises(DependencyNotInstalled, match="pip install"):
         Window(50)

@@ -32,7 +32,7 @@ CASES = [
 
 @pytest.mark.parametrize(("task", "continuous", "what"), CASES)
 @pytest.mark.parametrize("deterministic", [False, True])
-def test_rollouts_hold_what_gives_them_again(
+def test_rollouts_record_everything_for_replay(
     task: str, continuous: bool, what: Described, deterministic: bool
 ) -> None:
     description, weights = saying(what, deterministic=deterministic)

@@ -191,7 +191,7 @@ def test_a_sampling_policy_repeats_exactly() -> None:
     assert_equal(collect(system, Sampling(), 9_000, seed=7), collect(system, Sampling(), 9_000, seed=7))
 
 
-def test_rows_of_a_sampling_policy_do_not_depend_on_how_many_are_asked_for() -> None:
+def test_rows_of_a_stochastic_policy_do_not_depend_on_the_number_of_steps() -> None:
     system = CartPole(push_rate=5.0)
     longest = collect(system, Sampling(), 40_000, seed=7)
     assert len(longest) > 2 * BATCH_SIZE
@@ -227,7 +227,7 @@ def test_discrete_probability_follows_the_tilt() -> None:
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, True, None])
-def test_what_is_no_seed_is_refused(seed: Any) -> None:
+def test_invalid_seeds_are_rejected(seed: Any) -> None:
     for begin in (
         lambda: play(CartPole(), uniform(), 1, seed),
         lambda: collect(CartPole(), uniform(), 1, seed),
@@ -239,7 +239,7 @@ def test_what_is_no_seed_is_refused(seed: Any) -> None:
 
 
 @pytest.mark.parametrize("wrong", [0, -5])
-def test_nothing_to_do_is_refused(wrong: int) -> None:
+def test_zero_steps_or_episodes_are_rejected(wrong: int) -> None:
     policy = CompiledPolicy(0)
     with pytest.raises(InputError, match="at least 1"):
         collect(CartPole(), policy, wrong, 0)
@@ -247,7 +247,7 @@ def test_nothing_to_do_is_refused(wrong: int) -> None:
         play(CartPole(), policy, wrong, 0)
 
 
-def test_discrete_laws_record_the_probability_of_what_they_did() -> None:
+def test_discrete_laws_record_the_probability_of_their_actions() -> None:
     data = collect(CartPole(continuous=False), proportional(1.5, False), 200_000, 0)
     right = np.clip(0.5 + 0.5 * 1.5 * data.observations[:, 2].astype(np.float64), 0.0, 1.0)
     probabilities = np.where(data.actions == 1, right, 1.0 - right)
