@@ -83,7 +83,14 @@ def test_d3rlpy(medium_file: Path) -> None:
     data = load_file(medium_file)
     # d3rlpy has no transition from the last row of an episode that did not end by itself.
     transitions = data.steps - (len(data) - int(data.terminations.sum()))
-    command = [D3RLPY_PYTHON, "-W", "ignore", EXAMPLES / "d3rlpy_td3_bc.py", medium_file, "300"]
+    command = [
+        str(D3RLPY_PYTHON),
+        "-W",
+        "ignore",
+        str(EXAMPLES / "d3rlpy_td3_bc.py"),
+        str(medium_file),
+        "300",
+    ]
     told = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert told.returncode == 0, told.stderr
     assert f"episodes {len(data)}, transitions {transitions}" in told.stdout
