@@ -241,6 +241,7 @@ class _Killed:
         raise AssertionError
 
 
+@pytest.mark.usefixtures("forked")
 def test_killed_processes_are_told_of() -> None:
     with pytest.raises(InputError, match=r"killed \(possibly out of memory\); finished results are kept"):
         list(finished([_Killed()], jobs=1))
