@@ -24,7 +24,7 @@ from dt import train as training
 from dt.training.loop import train
 from tests.support.small_models import make_episodes, small_recipe
 
-QUIET = "Show no progress; what the command prints at its end stays."
+QUIET = "Hide progress bars; the result is still printed."
 
 
 def test_a_target_that_is_named_twice_is_evaluated_once(tmp_path: Path) -> None:
