@@ -69,7 +69,7 @@ class Backend(Protocol):
         """Generate episodes 0, 1, 2, … of a seed, batch by batch.
 
         Args:
-            source: a policy, a behaviour or a function of no arguments that returns a policy.
+            source: a policy, a behavior policy's description, or a function that returns a policy.
             seed: random seed of start states and policy.
             needed: returns the total number of episodes to play, given the number and the steps of those
                 played so far; called again after each batch. Batches of fixed size may exceed it.
