@@ -71,7 +71,7 @@ def test_workflows_are_complete(file: Path) -> None:
     assert {"name", "on", "permissions", "jobs"} <= workflow.keys()
     for job in workflow["jobs"].values():
         needed = job.get("needs", [])
-        assert {needed} if isinstance(needed, str) else set(needed) <= workflow["jobs"].keys()
+        assert {needed} <= workflow["jobs"].keys() if isinstance(needed, str) else not needed
         if "uses" in job:
             assert "workflow_call" in _read(ROOT / job["uses"])["on"]
         else:
