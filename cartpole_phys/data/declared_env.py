@@ -1,6 +1,6 @@
-"""The environment that a data set names, made only where a file may ask for it.
+"""The environment that an untrusted data set names, made only if that is safe.
 
-Making an environment can import modules and open files; what to run is up to the user, not to a file.
+Making an environment can import modules and open files, which the user decides, not the file.
 """
 
 from __future__ import annotations
@@ -36,28 +36,28 @@ def declared_env(metadata: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 
 def _require_harmless(env_id: str, env_kwargs: Mapping[str, Any]) -> None:
-    """Refuse what would import a module, open a file, or never end, because a data set says so.
+    """Refuse an environment that would import a module, open a file, or run for too long.
 
     Raises:
-        InputError: if it would, or takes more than its time.
+        InputError: if it would.
     """
     module, _, name = env_id.removeprefix(OWN_MODULE).rpartition(":")
     if module and module not in sys.modules:
         raise InputError(
             f"The data set's environment {name!r} is in the module {module!r}, which is not imported because "
-            "a file says so; import it yourself, then ask again."
+            "a file names it; import it yourself, then try again."
         )
     for key, number in env_kwargs.items():
         if IN_A_STEP.search(key) and is_integer(number) and number > MOST:
             raise InputError(
-                f"The data set's environment is given {key} as {number}, above the {MOST:,} that a file may "
-                "ask for."
+                f"The data set's environment is given {key} as {number}, above the {MOST:,} allowed for "
+                "an untrusted file."
             )
     for text in _texts(env_kwargs):
         if text.startswith((".", "~")) or "/" in text or "\\" in text:
             raise InputError(
                 f"The data set's environment is given the argument {text!r}, which may name a file; such an "
-                "environment is not made because a file says so."
+                "environment is not made for an untrusted file; make it yourself."
             )
 
 
@@ -78,6 +78,6 @@ def declared_backend(metadata: Mapping[str, Any]) -> Backend:
     """The environment that a data set names.
 
     Raises:
-        InputError: if it names none that can be made, or that a file may ask for.
+        InputError: if it names none, or one that cannot or must not be made for a file.
     """
     return make_backend(*declared_env(metadata))

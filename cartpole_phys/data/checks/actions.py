@@ -1,4 +1,4 @@
-"""Are the actions possible?"""
+"""Gate ``actions``: every action lies in the action space."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Actions(Gate):
         return f"all in {self._space}"
 
     def _ends(self) -> tuple[np.ndarray, np.ndarray]:
-        """The smallest and largest action."""
+        """Lower and upper bounds of the action space."""
         if isinstance(self._space, Discrete):
             return np.asarray(self._space.start), np.asarray(self._space.start + self._space.n - 1)
         assert isinstance(self._space, Box)

@@ -1,4 +1,4 @@
-"""What gates share: how they say no, and how they look at rows."""
+"""Base class of the gates, their exceptions, and helpers that read rows and parts."""
 
 from __future__ import annotations
 
@@ -19,65 +19,65 @@ from cartpole_phys.utils.errors import InputError, is_integer
 from cartpole_phys.utils.typing import Array
 
 
-class GateFailure(Exception):  # noqa: N818 - it is a verdict, not an error
-    """Raised inside a gate; the message says what is wrong."""
+class GateFailure(Exception):  # noqa: N818 - it is the result of a gate, not an error
+    """Raised inside a gate that fails; the message gives the reason."""
 
 
 class CannotTell(Exception):  # noqa: N818 - likewise
-    """Raised inside a gate that lacks what it needs; the message says what is missing.
+    """Raised inside a gate whose input is missing or invalid; the message gives the reason.
 
-    A file that carries a recipe fails then: it has to be provable.
+    A file with a recipe then fails, since it has to be verifiable; for other files the gate does not apply.
     """
 
 
 class NotApplicable(Exception):  # noqa: N818 - likewise
-    """Raised inside a gate where a file makes no claim of its kind; the message says which."""
+    """Raised inside a gate that does not apply to a file; the message gives the reason."""
 
 
 class NotProven(Exception):  # noqa: N818 - likewise
-    """Raised inside a gate where only somebody's code can prove a claim; the message says how to run it."""
+    """Raised inside a gate that would have to run user-supplied code; the message gives the command."""
 
 
 class Gate(ABC):
-    """One question about a file, answered in one pass over its blocks."""
+    """One validation check of a file, in one pass over its blocks."""
 
     name: ClassVar[str]
 
     def __init__(self, header: Header) -> None:
-        """Begin with what the file says of itself.
+        """Check the file's header.
 
         Raises:
-            GateFailure: if that is enough to say no.
-            CannotTell: if the gate lacks what it needs.
-            NotApplicable: if the file makes no claim of this kind.
+            GateFailure: if the header alone fails the check.
+            CannotTell: if something that the gate needs is missing.
+            NotApplicable: if the gate does not apply to the file.
         """
         self.header = header
 
     def see(self, block: Block) -> None:  # noqa: B027 - some gates need no rows
-        """Look at the next rows.
+        """Check the next rows.
 
         Raises:
-            GateFailure: if something in them is wrong.
-            CannotTell: if the gate lacks what it needs.
+            GateFailure: if they fail the check.
+            CannotTell: if something that the gate needs is missing.
         """
 
     @abstractmethod
     def verdict(self) -> str:
-        """What was found, after all rows were seen.
+        """The detail of a passed gate, after the last row.
 
         Raises:
-            GateFailure: if something is wrong.
-            CannotTell: if the gate lacks what it needs.
-            NotApplicable: if the file makes no claim of this kind.
-            NotProven: if only somebody's code can prove it.
+            GateFailure: if the file fails the check.
+            CannotTell: if something that the gate needs is missing.
+            NotApplicable: if the gate does not apply to the file.
+            NotProven: if the check would have to run user-supplied code.
         """
 
 
 def need(block: Block, *names: str) -> list[Array]:
-    """The arrays of these names, with one value a row of rewards and flags, and flags as bool.
+    """The named arrays of a block; rewards and flags as (N,), flags as bool.
 
     Raises:
-        CannotTell: if one is missing or has other rows.
+        CannotTell: if one is missing or has another number of rows.
         InputError: if a flag is neither 0 nor 1.
     """
     found = []
@@ -93,7 +93,7 @@ def declared_backend(header: Header) -> Backend:
     """The environment that a file names.
 
     Raises:
-        CannotTell: if it names none that can be made, or that a file may ask for.
+        CannotTell: if it names none, or one that cannot or must not be made for a file.
     """
     try:
         return stated.declared_backend(header.metadata)
@@ -102,44 +102,44 @@ def declared_backend(header: Header) -> Backend:
 
 
 def stated_parts(header: Header) -> list[Mapping[str, Any]]:
-    """What a file says of each of its parts: rows that follow each other, and who acted in them.
+    """A file's description of its parts, consecutive rows with one behavior policy each.
 
     Raises:
-        CannotTell: if it does not describe them, or they are not all of its rows.
+        CannotTell: if it does not describe them, or they do not add up to all rows.
     """
     parts = described_parts(header)
     if not parts or rows_of(parts) != header.rows:
-        raise CannotTell("the parts that the file describes are not all of its rows")
+        raise CannotTell("the described parts do not add up to all rows of the file")
     return parts
 
 
 def described_parts(header: Header) -> list[Mapping[str, Any]]:
-    """The same, whatever rows they have.
+    """``stated_parts`` without the check of the number of rows.
 
     Raises:
-        CannotTell: if it does not describe them.
+        CannotTell: if the file does not describe its parts.
     """
     parts = header.metadata.get("parts")
     if not isinstance(parts, list) or not all(_is_part(part) for part in parts):
-        raise CannotTell("the file does not describe its behaviour policy")
+        raise CannotTell("the file does not describe its behavior policy")
     return parts
 
 
 def require_own_code(part: Mapping[str, Any]) -> None:
-    """Refuse a part whose policy is somebody's code, which a check does not run because a file names it.
+    """Refuse a part with a user-supplied policy: a check does not run code that a file names.
 
     Raises:
-        NotProven: if it is.
+        NotProven: if the policy is user-supplied.
     """
     if part.get("kind") in USER_SUPPLIED.stored:
         raise NotProven(
-            "the policy is code from elsewhere, which is only run when you name it: cartpole-phys rebuild "
-            f"FILE --policy {shlex.quote(str(part.get('place')))}"
+            "the policy is user-supplied code, which only runs if you name it: cartpole-phys rebuild FILE "
+            f"--policy {shlex.quote(str(part.get('place')))}"
         )
 
 
 def rows_of(parts: Sequence[Mapping[str, Any]]) -> int:
-    """How many rows described parts have together."""
+    """Total number of rows of described parts."""
     return sum(part["rows"] for part in parts)
 
 
@@ -148,5 +148,5 @@ def _is_part(part: Any) -> bool:
 
 
 def first_row(rows: Any) -> int:
-    """The first row that is set."""
+    """Index of the first true row."""
     return int(np.argmax(rows))

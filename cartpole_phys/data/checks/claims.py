@@ -1,6 +1,6 @@
-"""What each attribute of a file has to agree with: the recipe, and through it every other attribute.
+"""Consistency of a file's attributes with its recipe and with each other.
 
-Every attribute that a build writes stands in exactly one of the tables below.
+Every attribute that a build writes is in exactly one of the tables below.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def require_equal(what: str, found: Any, expected: Any) -> None:
         GateFailure: if they differ.
     """
     if json.dumps(found, sort_keys=True) != json.dumps(expected, sort_keys=True):
-        raise GateFailure(f"{what} is {found!r:.80}, but the rest of the file means {expected!r:.80}")
+        raise GateFailure(f"expected {what} {expected!r:.80} from the rest of the file, got {found!r:.80}")
 
 
 def _recipe(fields: Any) -> Recipe:
@@ -168,7 +168,7 @@ def _release(claims: Claims) -> None:
     if stated is None:
         return
     if not isinstance(hashes, Mapping):
-        raise CannotTell("the file states no hashes")
+        raise CannotTell("the file has no hashes")
     expected = compared(str(claims.metadata.get("dataset_name")), hashes).get(RELEASE)
     if expected is not None and isinstance(stated, Mapping) and stated.get("version") != expected["version"]:
         expected = {**stated, "equal": stated.get("arrays_sha256") == arrays_sha256(hashes)}

@@ -1,4 +1,4 @@
-"""Is a file exactly its parts, one after another?"""
+"""Gate ``parts``: the file is the exact concatenation of its parts."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Parts(Gate):
         super().__init__(header)
         parts, tier = described_parts(header), header.metadata.get("tier")
         if rows_of(parts) != header.rows:
-            raise GateFailure(f"the parts that the file describes are not all of its {header.rows:,} rows")
+            raise GateFailure(f"the described parts do not add up to all {header.rows:,} rows of the file")
         expected = TIERS[tier].shares(header.rows) if tier in TIERS else []
         if len(expected) < 2:
-            raise NotApplicable("the file is not made of several tiers")
+            raise NotApplicable("the file is not a mixture of tiers")
         found = [(part.get("tier"), part["rows"]) for part in parts]
         if found != expected:
-            raise GateFailure(f"{tier} means the parts {expected} (tier and rows), got {found}")
+            raise GateFailure(f"expected the parts {expected} (tier and rows) for {tier}, got {found}")
         stated = [part.get("sha256") for part in parts]
         self._stated = [one if isinstance(one, Mapping) else {} for one in stated]
         self._ends = [sum(rows for _, rows in expected[: i + 1]) for i in range(len(expected))]

@@ -1,4 +1,4 @@
-"""Does each observation follow from the row before?"""
+"""Gate ``continuity``: next observations equal the observations of the following rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ class Continuity(Gate):
         broken = inside & different(observations[1:], following[:-1])
         if broken.any():
             row = block.start + first_row(broken)
-            raise GateFailure(f"the next observation of row {row} is not the observation after it")
+            raise GateFailure(
+                f"the next observation of row {row} differs from the observation of row {row + 1}"
+            )
         self._inside += int(inside.sum())
 
     def verdict(self) -> str:

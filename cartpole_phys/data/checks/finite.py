@@ -1,4 +1,4 @@
-"""Is every number a number?"""
+"""Gate ``finite``: no array contains NaN or Inf."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cartpole_phys.data.hdf5.blocks import Block
 
 
 class Finite(Gate):
-    """No number is NaN or infinite."""
+    """No array contains NaN or Inf."""
 
     name = "finite"
 
@@ -17,7 +17,7 @@ class Finite(Gate):
         for name, array in block.arrays.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 bad = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)  # (N, …) -> (N,)
-                raise GateFailure(f"row {block.start + first_row(bad)} of {name} holds a NaN or an infinity")
+                raise GateFailure(f"row {block.start + first_row(bad)} of {name} contains NaN or Inf")
 
     def verdict(self) -> str:
-        return "no NaN, no infinity"
+        return "no NaN or Inf"

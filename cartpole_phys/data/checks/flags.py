@@ -1,4 +1,4 @@
-"""Do the flags say where and why episodes end?"""
+"""Gate ``flags``: terminal and timeout flags mark the ends of episodes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cartpole_phys.utils.typing import Array
 
 
 class Flags(Gate):
-    """Flags exclude each other, the last row has one, and time limits come when time is up."""
+    """Flags are exclusive, the last row has one, and time-outs match the environment's time limit."""
 
     name = "flags"
 
@@ -24,7 +24,7 @@ class Flags(Gate):
 
     @cached_property
     def _backend(self) -> Backend:
-        """Known only where the file names it; only time limits need it."""
+        """The file's environment, made only where time limits are checked."""
         return declared_backend(self.header)
 
     def see(self, block: Block) -> None:
@@ -48,7 +48,7 @@ class Flags(Gate):
         lengths = np.diff(np.concatenate([[-1], ends]))
         starts = block.start + ends - lengths + 1
         long, early = lengths > limit, timeouts[ends] & ~cuts[ends] & (lengths < limit)
-        early &= self._backend.system is not None  # other environments may truncate for reasons of their own
+        early &= self._backend.system is not None  # others may truncate for other reasons
         if long.any():
             raise GateFailure(
                 f"the episode from row {starts[long][0]} on is longer than the limit of {limit} steps"

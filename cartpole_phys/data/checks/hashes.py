@@ -1,4 +1,4 @@
-"""Is everything as it was written?"""
+"""Gate ``hashes``: checksums of the arrays and of the metadata."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cartpole_phys.data.hdf5.file import THREADS, Header
 
 
 class Hashes(Gate):
-    """Every array, and the metadata, have the hash that the file states."""
+    """The SHA-256 of every array and of the metadata match the stored ones."""
 
     name = "hashes"
 
@@ -20,12 +20,12 @@ class Hashes(Gate):
         super().__init__(header)
         stated = header.metadata.get(ARRAY_HASHES)
         if not isinstance(stated, Mapping) or METADATA_HASH not in header.metadata:
-            raise CannotTell("the file states no hashes")
+            raise CannotTell("the file has no hashes")
         if set(stated) != set(header.arrays):
             others = sorted(set(stated) ^ set(header.arrays))
-            raise GateFailure(f"hashes are stated for other arrays: {', '.join(others)}")
+            raise GateFailure(f"arrays without a hash, or hashes without an array: {', '.join(others)}")
         if metadata_sha256(header.metadata, header.weights) != header.metadata[METADATA_HASH]:
-            raise GateFailure("the metadata are not what was written")
+            raise GateFailure("checksum mismatch of the metadata")
         self._stated = stated
         self._hashes = TableHash(header.rows)
 
@@ -36,5 +36,5 @@ class Hashes(Gate):
     def verdict(self) -> str:
         for name, found in self._hashes.hexdigests().items():
             if found != self._stated[name]:
-                raise GateFailure(f"{name} is not what was written")
+                raise GateFailure(f"checksum mismatch of {name}")
         return f"{len(self._stated)} arrays and the metadata"

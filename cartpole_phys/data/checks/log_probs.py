@@ -1,4 +1,4 @@
-"""Are the actions, and their probabilities, what the stored policy gives?"""
+"""Gate ``log_probs``: actions and log-probabilities match the stored policy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cartpole_phys.utils.typing import Array
 
 
 class LogProbs(Gate):
-    """Log-probabilities and actions, recomputed from weights and raw actions, agree to the last bit."""
+    """Log-probabilities and actions, recomputed from weights and raw actions, agree bit for bit."""
 
     name = "log_probs"
 
@@ -58,7 +58,7 @@ class LogProbs(Gate):
                 raise GateFailure(f"{name} of row {row} is not what its policy gives")
 
     def _expected(self, number: int, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
-        """What one part's policy gives on these rows, by name of the array."""
+        """Arrays that the policy of a part gives for these rows, by name."""
         part, weights = self._parts[number], self.header.weights.get(str(number), {})
         require_own_code(part)
         try:
@@ -68,4 +68,4 @@ class LogProbs(Gate):
             raise CannotTell(str(error)) from error
 
     def verdict(self) -> str:
-        return f"{self._rows:,} recomputed to the last bit"
+        return f"{self._rows:,} recomputed bit for bit"

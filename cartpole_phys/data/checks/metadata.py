@@ -1,4 +1,4 @@
-"""Does everything that a file states about itself agree with everything else that it holds?"""
+"""Gate ``metadata``: attributes agree with the recipe, with each other and with the rows."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ ROUNDING = 1e-9  # relative, of a sum in another order
 class Metadata(Gate):
     """Every attribute agrees with the recipe, with the other attributes and with the rows.
 
-    The first episode of each collected part is played again from its seed by the stored policy; the file has
-    its rows, to the last bit.
+    The first episode of each collected part is replayed from its seed with the stored policy, and has to
+    equal the file's rows bit for bit.
     """
 
     name = "metadata"
@@ -42,7 +42,7 @@ class Metadata(Gate):
     def __init__(self, header: Header) -> None:
         super().__init__(header)
         if not header.has_recipe:
-            raise NotApplicable("the file does not state how it was made")
+            raise NotApplicable("the file has no recipe")
         claims = claims_of(header)
         require_agreement(claims)
         self._parts, self._summary, self._played = claims.parts, Summary(), 0
@@ -68,7 +68,7 @@ class Metadata(Gate):
                 f"summary.return_sum is {stated['return_sum']}, the rows' {found['return_sum']}"
             )
         require_equal("summary", stated, {**found, "return_sum": stated["return_sum"]})
-        return f"{len(self.header.metadata)} attributes agree, {self._played} first episodes played again"
+        return f"{len(self.header.metadata)} attributes agree, {self._played} first episodes replayed"
 
     def _play(self, number: int, block: Block, first: int) -> None:
         """Compare the rows from ``first`` on with the first episode of a part's seed."""
@@ -95,7 +95,7 @@ class Metadata(Gate):
         self._played += 1
 
     def _first_episode(self, number: int, recipe: Recipe, part: Mapping[str, Any]) -> dict[str, Any]:
-        """Its arrays, as a file holds them."""
+        """Arrays of the first episode of a part, in the layout of a file."""
         try:
             behavior = from_description(part, self.header.weights.get(str(number), {}))
             return flat(recipe.backend.play(behavior, 1, part["collection_seed"]))

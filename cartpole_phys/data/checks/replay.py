@@ -1,4 +1,4 @@
-"""Does the physics, asked again, give the same?"""
+"""Gate ``replay``: simulated again, every stored step gives the same result."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from cartpole_phys.utils.typing import Array
 class Replay(Gate):
     """Stored state, action, push and parameters give the next state, observation, reward and flag.
 
-    To the last bit; sensors' errors are drawn again from their stored key. An episode's first observation is
-    what its first state gives, and its parameters stay as they were drawn.
+    Verified bit for bit; sensor noise is drawn again from its stored key. The first observation of an episode
+    follows from its first state, and its parameters stay constant.
     """
 
     name = "replay"
@@ -49,14 +49,14 @@ class Replay(Gate):
         return self._backend.differences(block.arrays)
 
     def verdict(self) -> str:
-        return f"{self._rows:,} steps repeated to the last bit"
+        return f"{self._rows:,} steps replayed bit for bit"
 
 
 class IndependentReplay(Replay):
-    """The same by another implementation: the scalar environment instead of the compiled batch."""
+    """Replay with an independent implementation: the scalar environment instead of the compiled batch."""
 
     def _differences(self, block: Block) -> Mapping[str, Array]:
         return self._backend.differences(block.arrays, independent=True)
 
     def verdict(self) -> str:
-        return f"{self._rows:,} steps repeated to the last bit, one at a time, by the environment itself"
+        return f"{self._rows:,} steps replayed bit for bit in the scalar environment"

@@ -1,4 +1,4 @@
-"""Runs the gates on a file, all in one pass; every build does so with what is on the disk."""
+"""Validation of data sets: runs all gates in one pass; every build validates the file that it wrote."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from cartpole_phys.utils.errors import printable
 from cartpole_phys.utils.progress import Progress, Silent
 
 PASSED, FAILED = "passed", "failed"
-NOT_APPLICABLE = "not applicable"  # the file makes no claim that the gate is about
-NOT_PROVEN = "not proven"  # only somebody's code, which a check does not run, can prove it
+NOT_APPLICABLE = "not applicable"  # the file makes no claim that the gate could check
+NOT_PROVEN = "not proven"  # would need user-supplied code, which a check does not run
 
 
 @dataclass(frozen=True)
 class GateResult:
-    """What one gate said."""
+    """The result of one gate."""
 
     gate: str
     status: str  # PASSED, FAILED, NOT_PROVEN or NOT_APPLICABLE
@@ -56,18 +56,18 @@ class GateResult:
 
 @dataclass(frozen=True, repr=False)
 class CheckReport(Sequence[GateResult]):
-    """The result of every gate; ``report["replay"]`` is that of one gate, by its name."""
+    """The results of all gates, by index or by name, such as ``report["replay"]``."""
 
     results: tuple[GateResult, ...]
 
     @property
     def passed(self) -> bool:
-        """Whether every gate passed or does not apply."""
+        """Whether every gate passes or does not apply."""
         return not self.failed
 
     @property
     def failed(self) -> list[str]:
-        """Names of the gates that failed, or could not prove a claim of the file."""
+        """Names of the gates that failed or were not proven."""
         return [result.gate for result in self.results if result.status in (FAILED, NOT_PROVEN)]
 
     def __len__(self) -> int:
@@ -95,7 +95,7 @@ class CheckReport(Sequence[GateResult]):
         return by_name[index]
 
     def __repr__(self) -> str:
-        """The verdict, and a line for each gate."""
+        """The overall result, and one line per gate."""
         verdict = f"Validation failed: {', '.join(self.failed)}" if self.failed else "Validation passed"
         return "\n".join([verdict, *map(str, self.results)])
 
@@ -139,22 +139,22 @@ class _Asked:
 
 
 def check(path: str | os.PathLike[str], independent: bool = False) -> CheckReport:
-    """Run every gate on a data set: what a file says of itself, and every row of it.
+    """Validate a data set: run every gate on its metadata and on all of its rows.
 
-    ``check(path).passed`` tells whether all is well.
+    ``check(path).passed`` is true if no gate fails and none is left unproven.
 
     Args:
-        path: a D4RL HDF5 file, or a folder of shards, of which each is checked, and that they are all.
-        independent: repeat the steps with the scalar environment instead of the compiled batch.
+        path: a D4RL HDF5 file, or a folder of shards; each shard is checked, and that none is missing.
+        independent: replay the steps in the scalar environment instead of the compiled batch.
 
     Raises:
-        InputError: if it cannot be read at all.
+        InputError: if the data set cannot be read at all.
     """
     return check_with(path, Silent(), independent)
 
 
 def check_with(path: str | os.PathLike[str], progress: Progress, independent: bool = False) -> CheckReport:
-    """The same, reporting to ``progress``; see ``check``."""
+    """``check`` with progress reports."""
     place = Path(path)
     check_place = _check_shards if place.is_dir() else check_file
     return CheckReport(tuple(check_place(place, progress, independent)))
@@ -178,13 +178,13 @@ def _check_shards(place: Path, progress: Progress, independent: bool) -> list[Ga
     if whole.status != NOT_APPLICABLE:
         together = [whole if one.gate == whole.gate and one.status != FAILED else one for one in together]
     if joined_sha256(hashes) != manifest.metadata_sha256:
-        mixed = GateResult(Hashes.name, FAILED, "the shards are not those that the manifest was written of")
+        mixed = GateResult(Hashes.name, FAILED, "checksum mismatch: the manifest is of other shards")
         together = [mixed if result.gate == mixed.gate else result for result in together]
     return together
 
 
 def unanswered(has_recipe: bool, reason: CannotTell) -> tuple[str, str]:
-    """Status and detail of a gate that cannot tell: a file that carries a recipe has to be provable."""
+    """Status and detail of a gate without its input: a failure if the file has a recipe."""
     return (FAILED, f"not proven: {reason}") if has_recipe else (NOT_APPLICABLE, str(reason))
 
 

@@ -1,4 +1,4 @@
-"""Is everything there, with the right types and shapes?"""
+"""Gate ``schema``: arrays and metadata are complete, with the right types and shapes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ METADATA_KEYS = (
 
 
 class Schema(Gate):
-    """Every array and every piece of metadata is there, with the right type and shape."""
+    """Every array and every attribute exists, with the right type and shape."""
 
     name = "schema"
 
@@ -36,11 +36,11 @@ class Schema(Gate):
         absent = [name for name in required if name not in header.arrays]
         missing = [key for key in METADATA_KEYS if key not in header.metadata]
         if absent:
-            raise GateFailure(f"expected the array {absent[0]}, there is none")
+            raise GateFailure(f"expected the array {absent[0]}, got none")
         if not header.has_recipe:
-            raise CannotTell("the file has D4RL's arrays, and no recipe to compare them with")
+            raise CannotTell("the file has D4RL's arrays, but no recipe")
         if missing:
-            raise GateFailure(f"expected the attribute {missing[0]}, there is none")
+            raise GateFailure(f"expected the attribute {missing[0]}, got none")
         version = header.metadata["schema_version"]
         if version != SCHEMA_VERSION:
             raise GateFailure(f"expected schema {SCHEMA_VERSION}, got {version}")

@@ -1,4 +1,4 @@
-"""Does the behavior policy score in its tier's band?"""
+"""Gate ``tier``: the behavior policy scores within the band of its tier."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ ROUNDING = 1e-9  # relative, of means by another version of NumPy
 
 
 class TierGate(Gate):
-    """The behavior policy, evaluated again on the stored seed, has the stated score, in its tier's band.
+    """The behavior policy, evaluated again on the stored seed, has the stored score, in its tier's band.
 
-    Replay tiers are judged by the agent that they lead up to. The tier of a policy from MODULE:FACTORY is not
-    proven here, since that code is not run: the build evaluates it, and refuses a false tier.
+    Replay tiers are scored by the agent at their last step. The tier of a policy from MODULE:FACTORY is not
+    verified here, since that code is not run: the build evaluates it, and refuses a wrong tier.
     """
 
     name = "tier"
@@ -51,7 +51,7 @@ class TierGate(Gate):
         tier, references = str(part.get("tier")), self._references(part)
         returns = self._returns(number, part)
         if not np.isfinite(score(references, returns) if references else returns).all():
-            raise GateFailure("its policy's scores are no finite numbers")
+            raise GateFailure("the scores of its policy contain NaN or Inf")
         measured = score_of_returns(returns, references)
         self._require_in_band(tier, measured, len(returns))
         self._require_stated(number, measured)
@@ -97,25 +97,25 @@ class TierGate(Gate):
     def _returns(self, number: int, part: Mapping[str, Any]) -> Array:
         """Returns of the policy's evaluation episodes."""
         try:
-            behaviour = from_description(part, self.header.weights.get(str(number), {}))
+            behavior = from_description(part, self.header.weights.get(str(number), {}))
         except InputError as error:
-            raise CannotTell(f"the behaviour policy cannot be made again: {error}") from error
+            raise CannotTell(f"the behavior policy cannot be restored: {error}") from error
         backend = declared_backend(self.header)
-        return backend.play(behaviour, *self._episodes_and_seed(backend)).returns
+        return backend.play(behavior, *self._episodes_and_seed(backend)).returns
 
     def _episodes_and_seed(self, backend: Backend) -> tuple[int, int]:
-        """How the file says that its policy was evaluated.
+        """Number of evaluation episodes, and their seed, from the file's metadata.
 
         Raises:
-            CannotTell: if it does not, or if that is more than a check has time for.
+            CannotTell: if they are missing, or the evaluation exceeds the step limit of a check.
         """
         stated = self._evaluation if isinstance(self._evaluation, Mapping) else {}
         episodes, seed = stated.get("episodes"), stated.get("seed")
         if not is_integer(episodes) or not is_integer(seed) or episodes < 1 or seed < 0:
-            raise CannotTell("the file does not say how its behaviour policy was evaluated")
+            raise CannotTell("the file has no evaluation episodes and seed of its behavior policy")
         steps = simulated_steps(backend, episodes)
         if steps > MOST_EVALUATED:
             raise CannotTell(
-                f"the evaluation takes up to {steps:,} steps, and a check plays {MOST_EVALUATED:,} at most"
+                f"the evaluation takes up to {steps:,} steps, more than the {MOST_EVALUATED:,} of a check"
             )
         return episodes, seed

@@ -1,4 +1,4 @@
-"""Charts as SVG that follow the page's colours and its width."""
+"""SVG charts in the colors and the width of the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A data set as one page that needs nothing else: charts, gates, and a player for its episodes."""
+"""Self-contained HTML report of a data set: charts, gates and an episode player."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def page(
     gates: Sequence[GateResult],
     system: CartPole | None,
 ) -> str:
-    """The page's HTML. Whatever the file says of itself is text there, never markup."""
+    """The HTML of the report; text from the file is escaped."""
     metadata = data.metadata
     charts = [bars(statistics.returns, "episodes"), bars(statistics.lengths, "episodes")]
     charts += [bars(actions, "transitions") for actions in statistics.actions]
@@ -47,9 +47,9 @@ def page(
         f"<p>{statistics.steps:,} transitions in {statistics.episodes:,} episodes; mean return {mean}, "
         f"normalized score {'unknown' if score is None else f'{score:.1f}'}.</p>",
         *(_no_player(metadata) if system is None else _player(data, system)),
-        f'<h2>What is in it</h2><div class="charts">{"".join(charts)}</div>',
+        f'<h2>Statistics</h2><div class="charts">{"".join(charts)}</div>',
         f"<h2>Gates</h2>{_table([(gate.gate, _verdict(gate)) for gate in gates])}",
-        f"<h2>How it was made</h2>{_table(_stated(metadata))}",
+        f"<h2>Provenance</h2>{_table(_stated(metadata))}",
     ]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -60,17 +60,17 @@ def page(
 
 
 def _text(text: str) -> str:
-    """What a file says, as text and never as markup."""
+    """Escaped text from a file."""
     return escape(printable(text))
 
 
 def _asset(name: str) -> str:
-    """A file of this folder."""
+    """The content of a file in this folder."""
     return files(__package__).joinpath(name).read_text("utf-8")
 
 
 def _table(rows: Sequence[tuple[str, str]]) -> str:
-    """Names and cells that are HTML already."""
+    """An HTML table of names, which are escaped, and cells, which are HTML."""
     lines = [f'<tr><th scope="row">{_text(name)}</th><td>{cell}</td></tr>' for name, cell in rows]
     return f"<table>{''.join(lines)}</table>"
 
@@ -81,7 +81,7 @@ def _verdict(gate: GateResult) -> str:
 
 
 def _stated(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What the file says of itself, the long parts left out."""
+    """The provenance in the file's metadata, without its long entries."""
     rows = [(key, f"<code>{_text(str(metadata[key]))}</code>") for key in SHOWN if key in metadata]
     versions = metadata.get("versions")
     if isinstance(versions, Mapping):
@@ -91,7 +91,7 @@ def _stated(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _tiers(metadata: Mapping[str, Any]) -> list[str]:
-    """The scores of the file's own policies, played anew, beside what tiers stand for."""
+    """A chart of the scores of the behavior policies and the bands of the tiers."""
     parts, scores = metadata.get("parts"), metadata.get("scores")
     if not isinstance(parts, list) or not isinstance(scores, list):
         return []
@@ -115,17 +115,17 @@ def _is_interval(scores: Mapping[str, Any]) -> bool:
 
 
 def _no_player(metadata: Mapping[str, Any]) -> list[str]:
-    """Why there is none."""
+    """The reason why the page has no player."""
     env_id, drawn = metadata.get("env_id", "an unknown environment"), ", ".join(CartPole.known_ids())
     return [
-        "<h2>Watch it</h2>",
-        f"<p>No player: it draws the cart and pole of {drawn} from the states, actions and pushes of each "
-        f"step. This data set is of {_text(str(env_id))} and does not have all of them.</p>",
+        "<h2>Episode player</h2>",
+        f"<p>Not available: the player needs the states, actions and pushes of every step of {drawn}. This "
+        f"data set, of {_text(str(env_id))}, does not contain all of them.</p>",
     ]
 
 
 def _player(data: Episodes, system: CartPole) -> list[str]:
-    """Canvas, controls and the episodes that they show."""
+    """The canvas, the controls and the embedded episodes of the player."""
     shown = _spread(data)
     options = "".join(
         f'<option value="{number}">episode {index}: return {data.returns[index]:.4g}</option>'
@@ -133,7 +133,7 @@ def _player(data: Episodes, system: CartPole) -> list[str]:
     )
     embedded = json.dumps(_embedded(data, shown, system)).replace("<", "\\u003c")
     return [
-        "<h2>Watch it</h2>",
+        "<h2>Episode player</h2>",
         '<div class="player">',
         '<canvas id="stage" width="900" height="360" role="img" aria-label="The cart and its pole"></canvas>',
         '<div class="controls"><button id="play" type="button">Play</button>',
@@ -147,7 +147,7 @@ def _player(data: Episodes, system: CartPole) -> list[str]:
 
 
 def _spread(data: Episodes) -> list[int]:
-    """Eligible episodes from the worst to the best return, as many as the page has room for."""
+    """Eligible episodes from the lowest to the highest return, at most ``PLAYED_ROWS`` steps of them."""
     eligible = np.flatnonzero(data.eligible)
     ranked = eligible[np.argsort(data.returns[eligible], kind="stable")]
     count = len(ranked)

@@ -1,4 +1,4 @@
-"""Shows a data set: what is in it, how well its behaviour does, and whether it is proven."""
+"""Report of a data set in the terminal or as HTML: statistics, score and gates."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from cartpole_phys.utils.progress import Progress
 
 @dataclass(frozen=True)
 class Shown:
-    """Everything that a report is made of."""
+    """The contents of a report."""
 
     name: str
     data: Episodes
@@ -42,16 +42,16 @@ class Shown:
     gates: Sequence[GateResult]
 
     def in_terminal(self) -> RenderableType:
-        """On one screen."""
+        """The report as a rich renderable for the terminal."""
         return summary(self.name, self.data.metadata, self.statistics, self.score, self.gates)
 
     def as_page(self) -> str:
-        """As one page of HTML."""
+        """The report as an HTML page."""
         return page(self.name, self.data, self.statistics, self.score, self.gates, system_of(self.data))
 
 
 def show(path: str | os.PathLike[str], progress: Progress) -> Shown:
-    """Look at a data set, its gates included.
+    """Compute the statistics of a data set, and run its gates.
 
     Raises:
         InputError: if it cannot be read.
@@ -63,7 +63,7 @@ def show(path: str | os.PathLike[str], progress: Progress) -> Shown:
 
 
 def write_page(shown: Shown, path: Path) -> None:
-    """Write the page, whole or not at all.
+    """Write the HTML page atomically.
 
     Raises:
         InputError: if it cannot be written.
@@ -104,7 +104,7 @@ def summary(
     score: float | None,
     gates: Sequence[GateResult],
 ) -> RenderableType:
-    """What is in a data set, how well its behaviour does, and whether it is proven."""
+    """Statistics, normalized score and gates of a data set for the terminal."""
     made = ", ".join(str(metadata[key]) for key in ("env_id", "algorithm", "tier") if key in metadata)
     mean = "unknown" if statistics.mean_return is None else f"{statistics.mean_return:.1f}"
     lines = [
@@ -126,7 +126,7 @@ def _histograms(histograms: Sequence[Histogram]) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
     for name, unit, counts, _, (least, greatest) in histograms:
         highest = max(int(counts.max()), 1)
-        # What is there at all is seen: only an empty bin is blank.
+        # Only an empty bin is blank: every other count gets at least the lowest bar.
         bars = "".join(BARS[(len(BARS) - 1) * int(count) // highest] if count else " " for count in counts)
         table.add_row(name, f"{least:.4g}", bars, f"{greatest:.4g} {unit}".rstrip())
     return table
@@ -145,7 +145,7 @@ def _states(statistics: Statistics) -> Table:
 
 
 def _coverage(statistics: Statistics) -> Text:
-    """How much of the box around the states holds any."""
+    """Fraction of non-empty cells of each pair of state variables."""
     shares = [
         f"{covered.across.name}, {covered.up.name}: {covered.share:.0%} of {covered.counts.size:,} cells"
         for covered in statistics.coverage
@@ -154,7 +154,7 @@ def _coverage(statistics: Statistics) -> Text:
 
 
 def _gates(gates: Sequence[GateResult]) -> list[Text]:
-    """All that passed in one line, and what did not."""
+    """The passed gates on one line, and one line for each other gate."""
     passed = " ".join(f"✓ {gate.gate}" for gate in gates if gate.status == PASSED)
     rest = [gate for gate in gates if gate.status != PASSED]
     return [Text(passed, style="green"), *(_verdict(gate) for gate in rest)]

@@ -153,7 +153,7 @@ def test_a_check_ties_shards_together(folder: Path) -> None:
     manifest["shards"] = manifest["shards"][::-1]
     path.write_text(json.dumps(manifest))
     assert _failed(folder) == [
-        ("hashes", "the shards are not those that the manifest was written of"),
+        ("hashes", "checksum mismatch: the manifest is of other shards"),
         ("parts", "expected shard 0 of 6 (number and count), got (5, 6)"),
     ]
 
