@@ -1,7 +1,7 @@
-"""Fetches released data sets from mirrors, by name, and proves that they are what was released.
+"""Download of released data sets from mirrors by name, verified by checksum.
 
-The registry ``registry.json`` says which files a release holds, their sizes and hashes, and where they are
-kept. A file is downloaded beside its final name and gets that only if its hash is right.
+``registry.json`` lists the files of a release with their sizes and hashes, and the mirrors. A download is
+written to a partial file, which gets its final name only if the checksum matches.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Released:
 
 @dataclass(frozen=True)
 class Registry:
-    """What is released, and where it is kept."""
+    """The files of a release, and the mirrors that host them."""
 
     version: str
     mirrors: Sequence[str]  # URLs of folders, the first one first
@@ -64,20 +64,20 @@ def registry(path: Path = REGISTRY) -> Registry:
 
 
 def mirrors(known: Registry) -> list[str]:
-    """Where to look: the user's own places, or else the release's."""
+    """Mirrors in order: those of the environment variable, or else those of the release."""
     return os.environ.get(MIRRORS, "").split() or list(known.mirrors)
 
 
 def fetch(name: str, progress: Progress | None = None) -> Path:
-    """The file of a released data set, from the cache or the first mirror that has it whole.
+    """Return the path of a released data set, downloaded from the first working mirror if it is not cached.
 
     Args:
         name: such as ``"physcartpole-sac-medium-v0"``.
-        progress: is told how far a download has come.
+        progress: receives the number of bytes downloaded.
 
     Raises:
         InputError: if there is no such data set, it is not published, the cache cannot be written, or no
-            mirror has it; the message says what each mirror said.
+            mirror has it; the message lists the error of each mirror.
     """
     known, stem = registry(), check_plain(name)
     released = known.files.get(stem)
@@ -146,10 +146,10 @@ def _command(name: str) -> str:
 
 
 def _get(place: str, released: Released, path: Path, progress: Progress) -> None:
-    """Bring a file from one mirror to its path, whole or not at all.
+    """Download a file from one mirror to its path atomically.
 
     Raises:
-        DownloadError: if the mirror has it not, or another one.
+        DownloadError: if the mirror does not have the file, or its checksum differs.
     """
     progress.stage("fetching")
     if re.match(r"https?://", place):
@@ -160,7 +160,7 @@ def _get(place: str, released: Released, path: Path, progress: Progress) -> None
 
 
 def _copy(source: Path, released: Released, path: Path) -> None:
-    """From a folder."""
+    """Copy a file from a mirror that is a local folder."""
     try:
         if file_sha256(source) != released.sha256:
             raise DownloadError(OTHER_HASH)

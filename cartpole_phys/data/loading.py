@@ -1,4 +1,4 @@
-"""Opens data sets: one file in memory, or a folder of shards as they are asked for."""
+"""Loading of data sets: a file into memory, or a folder of shards on demand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What decided the rows of a data set besides its recipe, and how that differs from another machine's."""
+"""Provenance: the versions that a data set was built with, and their differences from this machine's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is to be built, validated before any work starts, and the name that it gets."""
+"""Recipes of data sets, validated before any work starts, and the names derived from them."""
 
 from __future__ import annotations
 

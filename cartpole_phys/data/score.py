@@ -1,4 +1,4 @@
-"""Normalised scores and intervals.
+"""Normalized scores and confidence intervals.
 
 score = 100 × (R − ref_min) / (ref_max − ref_min), with the reference returns of each environment id
 measured by ``python -m benchmarks.references`` and kept beside this file.

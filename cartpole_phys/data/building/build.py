@@ -1,4 +1,4 @@
-"""Builds data sets: one file, or a folder of shards."""
+"""Data set builds: a single file, or a folder of shards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cartpole_phys.utils.progress import Progress, Silent
 
 @dataclass(frozen=True)
 class Options:
-    """How a data set is built; nothing here changes what comes out."""
+    """Build options, none of which changes the rows of the data set."""
 
     out: Path = Path(".")
     name: str | None = None
@@ -37,7 +37,7 @@ class Options:
 
     @property
     def workers(self) -> int:
-        """How many work at once."""
+        """Number of threads or processes."""
         return self.jobs or processors()
 
 
@@ -64,27 +64,28 @@ def build_dataset(
 
     Args:
         env_id: any Gymnasium id.
-        policy: ``"random"``, ``"heuristic"``, ``"ppo"``, ``"sac"``, or anyone's as ``"module:factory"``.
-        tier: the quality of the behaviour; by default ``"medium"``, where there is one.
-        steps: how many transitions; by default 1,000,000 of each policy, or all that a replay tier has.
-        seed: decides every random choice, training included.
+        policy: behavior policy: ``"random"``, ``"heuristic"``, ``"ppo"``, ``"sac"``, or a user-supplied
+            ``"module:factory"``.
+        tier: quality tier; by default ``"medium"``, where there is one.
+        steps: number of transitions; by default 1,000,000 per policy, or the whole replay in replay tiers.
+        seed: random seed of training and collection.
         env_kwargs: arguments for the environment, as for ``gym.make``.
         deterministic: whether a trained agent plays its mean action instead of sampling.
-        train_steps: how long agents learn; by default as measured for the environment.
-        shard_steps: write shards of so many transitions into a folder, which the path then names.
+        train_steps: training steps of agents; by default the measured number for the environment.
+        shard_steps: transitions per shard; writes a folder of shards, whose path is returned.
         d4rl_v2_metadata: add D4RL's own groups ``metadata/…``, on which its ``sequence_dataset`` fails.
-        score_episodes: how many episodes the policy's score is measured on, at least 10; by default 1,000,
-            or what 200,000 steps hold, at least 100, where the environment is not compiled.
-        out: the folder for the file; made if it is not there.
-        name: another file name, without its ending.
-        jobs: how many threads or processes work at once; 0 for all processors.
+        score_episodes: evaluation episodes of the policy's score, at least 10; by default 1,000, or in
+            environments that are not compiled as many as fit into 200,000 steps, at least 100.
+        out: the output folder, created if it does not exist.
+        name: file name without suffix instead of the default.
+        jobs: number of threads or processes; 0 for all processors.
         ray: the address of a Ray cluster that builds the shards.
-        retrain: train the agent anew even if one of the same recipe is in the cache.
-        overwrite: replace a file of the same name.
+        retrain: train the agent even if one of the same recipe is in the cache.
+        overwrite: replace an existing file.
 
     Raises:
-        InputError: if the recipe makes no sense, the file exists or cannot be written, or a gate fails;
-            nothing half-written stays.
+        InputError: if the recipe is invalid, the file exists or cannot be written, or a gate fails; the
+            partial file is then removed.
     """
     recipe = Recipe(
         env_id=env_id,
@@ -103,7 +104,7 @@ def build_dataset(
 
 
 def build(recipe: Recipe, options: Options, progress: Progress) -> Built:
-    """Build a recipe's data set, telling ``progress``; see ``build_dataset``."""
+    """Build the data set of a recipe with progress reports; see ``build_dataset``."""
     if options.ray is not None and recipe.shard_steps is None:
         raise InputError("Expected --shard-steps with --ray: a cluster builds shards; name their size.")
     name = check_name(options.name, recipe) if options.name is not None else recipe.name

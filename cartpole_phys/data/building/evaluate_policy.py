@@ -1,4 +1,4 @@
-"""How well a policy does: its episodes on a stored seed, and the two ends of the scores."""
+"""Evaluation of behavior policies on a stored seed, and the reference returns of their scores."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def simulated_steps(backend: Backend, episodes: int) -> int:
 
 
 def evaluation_of(recipe: Recipe) -> dict[str, int]:
-    """How many episodes a behaviour's score is measured on, and their seed."""
+    """Number of evaluation episodes of a recipe's policies, and their seed."""
     usual = affordable_episodes(recipe.backend, EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES)
     most = max(MOST_EVALUATED // simulated_steps(recipe.backend, 1), 1)
     episodes = min(usual, most) if recipe.score_episodes is None else recipe.score_episodes

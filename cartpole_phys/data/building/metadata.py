@@ -1,4 +1,4 @@
-"""What a file says of itself: recipe, behaviour, scores, versions."""
+"""Metadata of a file: recipe, behavior policies, scores, versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes a file again, from what it says of itself, and compares."""
+"""Rebuild of a data set from its own recipe and weights, compared by array hashes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from cartpole_phys.utils.progress import Progress
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """How a file's arrays compare with those of its own recipe."""
+    """Comparison of a file's arrays with those rebuilt from its recipe."""
 
     equal: list[str]  # names of arrays
     different: list[str]
@@ -36,19 +36,19 @@ class Rebuilt:
 def rebuild(
     path: str | os.PathLike[str], jobs: int, progress: Progress, policy: str | None = None
 ) -> Rebuilt:
-    """Make a file's arrays again and compare their hashes with the ones that it states.
+    """Rebuild a file's arrays and compare their hashes with the stored ones.
 
-    Collected parts are played again by the policies whose weights the file holds; recorded training runs are
-    trained again, and an expert is taken to pieces again.
+    Collected parts are rolled out again with the stored weights; replay tiers train their agent again, and
+    stitching tiers divide the expert's episodes again.
 
     Args:
         path: a file from ``build_dataset``, or a folder of shards.
-        jobs: how many threads or processes play.
-        progress: is told how far it has come.
-        policy: MODULE:FACTORY, where that made the file's policy: code that a file names is not run unasked.
+        jobs: number of threads or processes.
+        progress: receives the number of transitions collected.
+        policy: the file's MODULE:FACTORY, if it has one: permits running that code.
 
     Raises:
-        InputError: if the file cannot be read, or does not state its recipe and hashes.
+        InputError: if the file cannot be read, or has no recipe or hashes.
     """
     place = Path(path)
     headers = [reader.header for reader in verified_shards(place)] if place.is_dir() else [read_header(place)]

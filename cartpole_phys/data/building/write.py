@@ -1,4 +1,4 @@
-"""Writes one file: its parts' episodes as they come, under its name only once it has passed every gate."""
+"""Atomic write of one file, which gets its final name only after it passes every gate."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOTHING: Mapping[str, Any] = {}
 
 @dataclass(frozen=True)
 class Built:
-    """A finished data set: where it is and what is in it."""
+    """Path and summary of a finished data set."""
 
     path: Path  # a file, or the folder of a set of several files
     transitions: int
@@ -48,10 +48,10 @@ def build_file(
     progress: Progress,
     extra: Mapping[str, Any] = NOTHING,
 ) -> Built:
-    """Write one file, check it, and only then give it its name; ``extra`` is added to its metadata.
+    """Write one file, validate it, then give it its final name; ``extra`` is added to its metadata.
 
     Raises:
-        InputError: if a gate fails, or the file cannot be written; nothing half-written stays.
+        InputError: if a gate fails, or the file cannot be written; the partial file is then removed.
     """
     with reporting_write_errors(path), atomic_file(path) as partial:
         progress.stage("collecting")

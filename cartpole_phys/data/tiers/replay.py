@@ -1,4 +1,4 @@
-"""Replay tiers: everything that an agent did while it learned."""
+"""Replay tiers: all transitions of an agent's training."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Replay(Tier):
         """
         if recipe.deterministic:
             raise InputError(
-                f"--deterministic does not go with {self.name}: it holds what the agent did while "
-                "it learned; leave it out, or choose another tier."
+                f"--deterministic does not go with {self.name}, which holds the agent's training "
+                "transitions; leave it out, or choose another tier."
             )
 
     def prepare(self, recipe: Recipe, cache: Cache, progress: Progress) -> Part:
