@@ -1,1 +1,1 @@
-"""Building: from a recipe to the rows of its parts, and to files that have passed every gate."""
+"""Builds of data sets: from a recipe to validated files."""

@@ -1,4 +1,4 @@
-"""Which commit of this package is at work, where it runs from a clone."""
+"""Git commit of this package, if it runs from a clone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def commit_date(clone: Path = CLONE) -> str:
 
 
 def _git(clone: Path, *arguments: str) -> str:
-    """What git says; nothing where the folder is not itself a clone, but lies in someone else's."""
+    """The output of a git command; empty if the folder is not the root of a clone."""
     if not (clone / ".git").exists():
         return ""
     try:

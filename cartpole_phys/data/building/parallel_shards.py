@@ -1,7 +1,7 @@
-"""Builds a data set as a folder of shards, each a proven file by itself, and at last their manifest.
+"""Build of a data set as a folder of shards, each a validated file, with a manifest written last.
 
-A shard's rows depend on its number alone, so shards can be built anywhere and in any order. A build that was
-ended goes on with the shards that are missing.
+The rows of a shard depend on its number alone, so shards can be built anywhere and in any order. An
+interrupted build resumes with the missing shards.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ class ShardPlan:
 
     @property
     def part(self) -> Part:
-        """What is in it."""
+        """The part that the shard contains."""
         return self.prepared.parts[0]
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What its file says besides what every file says."""
+        """The metadata that only shards have."""
         behavior = self.part.behavior
         place = {"set": self.name, "number": self.number, "count": self.count}
         return {
@@ -151,7 +151,7 @@ def is_built(plan: ShardPlan, folder: Path) -> bool:
 
 
 def _remove_others(folder: Path, files: set[str]) -> None:
-    """Remove shards of another build, and what a killed one has left half-written."""
+    """Remove shards of another build, and the partial files of a killed one."""
     for path in folder.iterdir():
         if SHARD_FILE.fullmatch(path.name) and path.name not in files:
             path.unlink()

@@ -1,1 +1,1 @@
-"""Data sets in the formats that others' trainers read; one file a format."""
+"""Exports to other offline-RL formats, one module per format."""

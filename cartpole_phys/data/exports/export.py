@@ -1,4 +1,4 @@
-"""Writes a data set in another format, for trainers that do not read D4RL's."""
+"""Export of a data set to another offline-RL format."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FORMATS = (MINARI, *FILES)
 
 @dataclass(frozen=True)
 class Exported:
-    """What came of an export."""
+    """Path and summary of an export."""
 
     path: Path
     name: str  # what loads it: the file's path, or the id in Minari
@@ -46,7 +46,7 @@ def export(
         path: a D4RL HDF5 file, or a folder of shards.
         to: one of ``FORMATS``.
         out: the folder to write into; by default the file's own, or Minari's data sets.
-        overwrite: replace what is there.
+        overwrite: replace existing files.
 
     Raises:
         InputError: if the format is not known, ``out`` is named like a file, the data set cannot be read, an

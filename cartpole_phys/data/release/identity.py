@@ -20,7 +20,7 @@ RELEASE = "release"  # the attribute of a file with a released name
 
 
 class ReleaseWarning(UserWarning):
-    """A build of a released recipe gave other rows than the released ones."""
+    """Warning that a build of a released recipe differs from the released rows."""
 
 
 def arrays_sha256(hashes: Mapping[str, str]) -> str:
@@ -53,7 +53,7 @@ def difference(metadata: Mapping[str, Any]) -> str | None:
     return (
         f"The rows of {name} built here are not those of release {stated['version']} (sha256 of the array "
         f"hashes {arrays_sha256(metadata['sha256'])} here, {stated['arrays_sha256']} released); results on "
-        f"them are not comparable. Made otherwise: {reasons}."
+        f"them are not comparable. Versions: {reasons}."
     )
 
 

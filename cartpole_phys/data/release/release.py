@@ -1,4 +1,4 @@
-"""Builds the catalogue into a folder, file by file; a build that was ended goes on where it was."""
+"""Build of the catalogue into a folder, file by file; an interrupted build is resumed."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _is_good(path: Path, name: str) -> bool:
 
 
 def _describe(folder: Path, names: Sequence[str], date: str) -> None:
-    """Write what stands beside the data: weights, parquet, cards, Croissant, manifest, hashes …."""
+    """Write the files that accompany the data: weights, parquet, cards, Croissant, manifest, hashes …."""
     (folder / CARDS).mkdir(exist_ok=True)
     stated, hashes = {}, dict[Path, str]()
     for name in names:

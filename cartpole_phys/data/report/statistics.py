@@ -1,4 +1,4 @@
-"""What there is to see in a data set: histograms, and which states it covers."""
+"""Statistics of a data set: histograms, quantiles and state coverage."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QUANTILES = (0.0, 0.01, 0.5, 0.99, 1.0)
 
 
 class Histogram(NamedTuple):
-    """How often values fall between edges."""
+    """Counts of values per bin."""
 
     name: str
     unit: str  # "" for a plain number
@@ -29,7 +29,7 @@ class Histogram(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """How often two values fall together into a cell."""
+    """Joint histogram of two state variables."""
 
     across: Histogram
     up: Histogram
@@ -37,7 +37,7 @@ class Coverage(NamedTuple):
 
     @property
     def share(self) -> float:
-        """Of all cells, those that hold a row."""
+        """Fraction of non-empty cells."""
         return float((self.counts > 0).mean())
 
 

@@ -1,4 +1,4 @@
-"""An expert's episodes in pieces, none of which is worth much, and which together are the expert's.
+"""Stitching tier: an expert's episodes divided into low-return episodes that continue one another.
 
 ::
 
@@ -8,8 +8,8 @@
     episode 2                                   ├ goes on …         ┤ shoves to and fro …
 
 Every piece begins in the very state in which the one before was left, so the good parts, one after another,
-are an episode of the expert to the last bit. Who learns the task from these has to put them together: no
-episode shows all of it, and where one does well, others do badly.
+are an episode of the expert bit for bit. A policy learned from these has to stitch them together: no episode
+shows the whole task.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ HIGHEST, LOWEST = 50.0, 90.0  # scores: of a single episode, and of parts put to
 
 
 class _Script:
-    """Does what is written down, whatever happens."""
+    """Open-loop policy: a fixed sequence of actions."""
 
     def __init__(self, actions: npt.NDArray[np.float32]) -> None:
         self._actions, self._step = actions, 0  # (B, T, 1)
