@@ -17,7 +17,7 @@ from typing import Any
 from cartpole_phys import commands
 from cartpole_phys.data.fetch import REGISTRY
 from cartpole_phys.data.release.identity import arrays_sha256
-from cartpole_phys.data.release.release import CARDS, CITATION, LICENCE, MANIFEST, SUMS
+from cartpole_phys.data.release.release import CARDS, CITATION, LICENSE, MANIFEST, SUMS
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.files import atomic_file, atomic_folder
 
@@ -61,7 +61,7 @@ def take_in(release: Path, datasets: Path = DATASETS, registry: Path = REGISTRY)
         raise InputError(f"Release {version} is in '{place}' already, and versions are not changed.")
     with atomic_folder(place) as partial:
         shutil.copytree(release / CARDS, partial / CARDS)
-        for name in (MANIFEST, SUMS, LICENCE, CITATION):
+        for name in (MANIFEST, SUMS, LICENSE, CITATION):
             shutil.copyfile(release / name, partial / name)
         (partial / ERRATA).write_text(NO_ERRATA.format(version=version), "utf-8")
         script = partial / REPRODUCE

@@ -21,7 +21,7 @@ from cartpole_phys.episodes.d4rl_layout import require_flags
 from cartpole_phys.utils.files import parse_json
 from cartpole_phys.utils.typing import Array
 
-WEIGHTS = "policy_weights/"  # attributes under this name are a behaviour policy's weights
+WEIGHTS = "policy_weights/"  # attributes under this name are a behavior policy's weights
 V2_METADATA = "metadata/"  # D4RL's own groups, which hold the same as our attributes, or less
 FILTERS = {h5z.FILTER_SHUFFLE, h5z.FILTER_DEFLATE, h5z.FILTER_LZF, h5z.FILTER_FLETCHER32}
 EXPANSION = 1_032  # bytes that deflate can make of one, at most (zlib's technical details)
@@ -127,7 +127,7 @@ def _require_written(name: str, dataset: h5py.Dataset) -> None:
 
 
 def read_attributes(file: h5py.File) -> tuple[dict[str, Any], dict[str, dict[str, Array]]]:
-    """The metadata, and the weights of the behaviour policies by part and name.
+    """The metadata, and the weights of the behavior policies by part and name.
 
     What is neither text nor numbers is nobody's metadata, and left out.
 

@@ -9,7 +9,7 @@ from cartpole_phys.data.tiers import TIERS
 from cartpole_phys.data.tiers.base import Tier
 from cartpole_phys.policies.behavior import PolicyKind, kind_of
 
-LICENCE, LICENCE_URL = "CC BY 4.0", "https://creativecommons.org/licenses/by/4.0/"
+LICENSE, LICENSE_URL = "CC BY 4.0", "https://creativecommons.org/licenses/by/4.0/"
 
 
 def card(name: str, metadata: Mapping[str, Any], size: int, sha256: str) -> str:
@@ -36,7 +36,7 @@ def card(name: str, metadata: Mapping[str, Any], size: int, sha256: str) -> str:
         f"| file | {size / 1e6:.1f} MB, sha256 `{sha256}` |",
         f"| versions | {versions} |",
         *([f"| commit | {metadata['git_commit']} |"] if metadata["git_commit"] else []),
-        f"| licence | {LICENCE} |",
+        f"| licence | {LICENSE} |",
         "",
         "A score of 0 is a uniformly random policy and 100 the best known one; intervals are of 95 %.",
         "",

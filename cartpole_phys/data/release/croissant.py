@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cartpole_phys.data.hdf5.file import Header
-from cartpole_phys.data.release.card import LICENCE_URL
+from cartpole_phys.data.release.card import LICENSE_URL
 
 CONTEXT: Mapping[str, Any] = {
     "@language": "en",
@@ -66,7 +66,7 @@ def croissant(
         "conformsTo": "http://mlcommons.org/croissant/1.1",
         "name": name,
         "description": f"{steps['transitions']:,} transitions of {env_id}, made by: {command}",
-        "license": LICENCE_URL,
+        "license": LICENSE_URL,
         "version": f"{version.removeprefix('v')}.0.0",
         "datePublished": date,
         "citeAs": f"The cartpole-phys developers: {name}.",

@@ -24,9 +24,9 @@ from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.files import atomic_file, reporting_write_errors
 from cartpole_phys.utils.progress import Progress, Silent
 
-MANIFEST, SUMS, LICENCE, CITATION = "manifest.json", "SHA256SUMS", "LICENSE", "CITATION.cff"
+MANIFEST, SUMS, LICENSE, CITATION = "manifest.json", "SHA256SUMS", "LICENSE", "CITATION.cff"
 CARDS = "cards"
-LICENCE_TEXT = """These data sets are licensed under Creative Commons Attribution 4.0 International:
+LICENSE_TEXT = """These data sets are licensed under Creative Commons Attribution 4.0 International:
 https://creativecommons.org/licenses/by/4.0/legalcode
 """
 CITATION_TEXT = """cff-version: 1.2.0
@@ -105,7 +105,7 @@ def _describe(folder: Path, names: Sequence[str], date: str) -> None:
         hashes |= own
     manifest = {"version": DATASET_VERSION, "date": date, "files": stated}
     _write(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
-    _write(folder / LICENCE, LICENCE_TEXT)
+    _write(folder / LICENSE, LICENSE_TEXT)
     _write(folder / CITATION, CITATION_TEXT.format(version=DATASET_VERSION))
     _write_sums(folder, hashes)
 
@@ -179,7 +179,7 @@ def _write_weights(path: Path, header: Header) -> None:
         partial.write_bytes(save(arrays, metadata={"parts": json.dumps(described)}))
 
 
-UPLOADED = ("*.hdf5", "*.safetensors", MANIFEST, SUMS, LICENCE, CITATION)  # to GitHub, which knows no folders
+UPLOADED = ("*.hdf5", "*.safetensors", MANIFEST, SUMS, LICENSE, CITATION)  # to GitHub, which knows no folders
 HUB = "cartpole-phys"  # of whoever is logged in
 
 

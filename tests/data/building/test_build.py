@@ -1,4 +1,4 @@
-"""Builds: names, repeatability, tiers, refusals, and nothing half-written."""
+"""Builds: names, repeatability, tiers, refusals, and no partial file."""
 
 import os
 import signal

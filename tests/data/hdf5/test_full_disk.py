@@ -1,4 +1,4 @@
-"""A full disk, and files that grow above a limit: one line, no traceback, nothing half-written."""
+"""A full disk, and files that grow above a limit: one line, no traceback, no partial file."""
 
 import json
 import resource
