@@ -1,4 +1,4 @@
-"""The page of a data set, in a real browser: it plays, scrubs, fits, follows the colours, and stays text."""
+"""The page of a data set, in a real browser: it plays, scrubs, fits, follows the colors, and stays text."""
 
 import json
 import re

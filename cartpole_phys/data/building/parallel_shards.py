@@ -69,7 +69,7 @@ class ShardPlan:
                 **place,
                 WHOLE: {"tier": self.recipe.tier, "recipe": self.recipe.as_dict()},
                 "number_in_part": self.part.number,
-                # A build may go on after its agent was trained anew, which must not mix two agents.
+                # A build may resume after its agent was retrained, which must not mix two agents.
                 "behaviour_sha256": metadata_sha256(behavior.description, {"0": behavior.weights}),
             },
         }

@@ -109,7 +109,7 @@ def require_agreement(claims: Claims) -> None:
 
 
 def require_equal(what: str, found: Any, expected: Any) -> None:
-    """Compare two JSON values to the last bit.
+    """Require two equal JSON values.
 
     Raises:
         GateFailure: if they differ.

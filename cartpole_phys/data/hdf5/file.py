@@ -314,7 +314,7 @@ def read(path: str | os.PathLike[str]) -> Contents:
 
 
 def write(path: Path, contents: Contents) -> None:
-    """Write a file, its hashes computed anew.
+    """Write a file, with recomputed hashes.
 
     Raises:
         OSError: if the disk is full or the folder cannot be written.

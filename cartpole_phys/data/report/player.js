@@ -20,12 +20,12 @@
   let owed = 0; // seconds that were not played yet
 
   const episode = () => data.episodes[Number(choice.value)];
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   function arrow(x, y, length, name) {
     if (Math.abs(length) < 1) return;
     const tip = Math.sign(length) * Math.min(8, Math.abs(length));
-    pen.strokeStyle = pen.fillStyle = colour(name);
+    pen.strokeStyle = pen.fillStyle = color(name);
     pen.lineWidth = 3;
     pen.beginPath();
     pen.moveTo(x, y);
@@ -46,7 +46,7 @@
     const middle = canvas.width / 2 + x * scale;
     pen.clearRect(0, 0, canvas.width, canvas.height);
     pen.lineWidth = 2;
-    pen.strokeStyle = colour("--line");
+    pen.strokeStyle = color("--line");
     pen.beginPath();
     pen.moveTo(0, ground);
     pen.lineTo(canvas.width, ground);
@@ -56,9 +56,9 @@
       pen.lineTo(end, ground + 14);
     }
     pen.stroke();
-    pen.fillStyle = colour("--faint");
+    pen.fillStyle = color("--faint");
     pen.fillRect(middle - 0.2 * scale, ground - 0.15 * scale, 0.4 * scale, 0.15 * scale);
-    pen.strokeStyle = colour("--data");
+    pen.strokeStyle = color("--data");
     pen.lineWidth = 6;
     pen.lineCap = "round";
     pen.beginPath();

@@ -98,7 +98,7 @@ class Tier:
         """
 
     def shares(self, rows: int) -> list[tuple[str, int]]:
-        """The single tiers that make it up one after another, each with its number of rows."""
+        """The concatenated single tiers, each with its number of rows."""
         return [(self.name, rows)]
 
     def prepare(self, recipe: Recipe, cache: Cache, progress: Progress) -> Part:

@@ -1,4 +1,4 @@
-"""Tiers made of others, in equal shares one after another."""
+"""Mixture tiers: concatenations of equal shares of single tiers."""
 
 from __future__ import annotations
 
