@@ -25,7 +25,7 @@ from cartpole_phys.batch import Columns
 from cartpole_phys.kernels.integrators import INTEGRATORS
 from cartpole_phys.physics import DAMPING_LIMIT, RANGES
 from cartpole_phys.system import PARAM_NAMES, CartPole
-from cartpole_phys.task import TASKS
+from cartpole_phys.tasks import TASKS
 from cartpole_phys.utils.typing import FloatArray
 
 RESULT = Path(__file__).parent / "results" / "endurance.json"

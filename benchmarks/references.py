@@ -18,7 +18,6 @@ from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.data.score import mean_interval
 from cartpole_phys.policies.controllers import DAMPING_RATIO, proportional, swing_up, uniform
 from cartpole_phys.system import CartPole
-from cartpole_phys.task import SWING_UP
 
 PATH = Path(cartpole_phys.__file__).parent / "data" / "references.json"
 FOREIGN_IDS = ("Pendulum-v1",)
@@ -50,7 +49,7 @@ def _best(backend: Backend) -> tuple[PolicySource, str]:
     system = backend.system
     if system is None:
         return PendulumReference(), f"value iteration on {GRID[0]} angles by {GRID[1]} rates"
-    if system.task.code == SWING_UP:
+    if system.task.controller == "swing_up":
         return swing_up(system.params), "energy shaping, then the linear-quadratic regulator"
     damping = BEST_GAIN * DAMPING_RATIO
     name = f"proportional control on the tilt, K {BEST_GAIN:g}/rad, D {damping:g} s/rad"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from gymnasium.envs.registration import register
 
+from cartpole_phys.registration import ENVIRONMENTS
+
 if TYPE_CHECKING:
     from cartpole_phys.data.building.build import build_dataset as build_dataset
     from cartpole_phys.data.checks.run import check as check
@@ -52,16 +54,12 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_LAZY})
 
 
-for _env_id, _task, _continuous in (
-    ("PhysCartPole-v0", "balance", True),
-    ("PhysCartPoleDiscrete-v0", "balance", False),
-    ("PhysCartPoleSwingUp-v0", "swing_up", True),
-):
+for _env_id, _own in ENVIRONMENTS.items():
     register(
         id=_env_id,
         entry_point="cartpole_phys.env:PhysCartPoleEnv",
         vector_entry_point="cartpole_phys.vector:PhysCartPoleVectorEnv",
-        kwargs={"task": _task, "continuous": _continuous},
-        max_episode_steps=500,
-        reward_threshold=475.0 if _task == "balance" else None,
+        kwargs={"task": _own.task, "continuous": _own.continuous},
+        max_episode_steps=_own.max_episode_steps,
+        reward_threshold=_own.reward_threshold,
     )

@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode
 from cartpole_phys.kernels.layout import LARGEST_INTEGER
 from cartpole_phys.physics import Params
 from cartpole_phys.system import TIME_STEP
-from cartpole_phys.task import START_BOUND
+from cartpole_phys.tasks.base import START_BOUND
 from cartpole_phys.utils.choices import unknown
 from cartpole_phys.utils.errors import InputError, is_integer, is_number
 from cartpole_phys.utils.typing import Flags, FloatArray

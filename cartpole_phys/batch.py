@@ -12,14 +12,14 @@ from cartpole_phys.arguments import DEFAULT_START, Start
 from cartpole_phys.kernels import layout as m
 from cartpole_phys.kernels.check_actions import set_continuous_actions, set_discrete_actions
 from cartpole_phys.kernels.layout import Settings
-from cartpole_phys.kernels.observe import diagnose_columns, observe_columns
+from cartpole_phys.kernels.observe import diagnose_columns, observe_kernel, sensor_of
 from cartpole_phys.kernels.reset import begin_kernel, restart_kernel
 from cartpole_phys.kernels.scalar import begin_one_kernel, step_one_kernel
 from cartpole_phys.kernels.step import NO_RESTART, Kind, step_kernel
 from cartpole_phys.physics import Params
 from cartpole_phys.spaces import executed
 from cartpole_phys.system import FRICTION, CartPole
-from cartpole_phys.task import START_BOUND
+from cartpole_phys.tasks.base import START_BOUND
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.typing import Flags, FloatArray, Observations
 
@@ -56,8 +56,11 @@ class Columns:
         self.done = counters[m.DONE]  # (n,), 1 where the episode is over
         self.params = self.memory[m.PARAMS :]  # (8, n)
         randomized, plain = bool(self.system.randomize), self.system.plain
-        self._begin, self._restart = begin_kernel(randomized), restart_kernel(randomized)
-        self.begin_one = begin_one_kernel(randomized, plain)
+        observation = self.system.task.observation
+        self._begin = begin_kernel(randomized)
+        self._restart = restart_kernel(randomized, sensor_of(observation, plain))
+        self._observe = observe_kernel(observation, plain)
+        self.begin_one = begin_one_kernel(randomized, observation, plain)
         n, continuous = self.memory.shape[1], self.system.continuous
         self._keep = set_continuous_actions if continuous else set_discrete_actions
         self._kept = (np.dtype(np.float32), (n, 1)) if continuous else (np.dtype(np.int64), (n,))
@@ -124,10 +127,10 @@ class Columns:
 
     def observe(self) -> Observations:
         """The observations of all environments, shape (n, obs)."""
-        if self.system.plain:
+        if self.system.observes_state:
             return self.states.T.astype(np.float32, order="C")  # (4, n) -> (n, 4), without compiling
         observations = np.empty((len(self), self.system.task.observation_size), dtype=np.float32)
-        observe_columns(self.memory, self.settings, observations)
+        self._observe(self.memory, self.settings, observations)
         return observations
 
     def params_of(self, index: int) -> Params:
@@ -151,9 +154,10 @@ class Columns:
         """Select the fastest kernels for the parameters: equal or different, with or without friction."""
         alike = not self.system.randomize and (self.params == self.params[:, :1]).all()
         friction = self.system.randomizes(FRICTION) or self.memory[m.CART_FRICTION].any()
-        kind = Kind(bool(alike), bool(friction), self.system.plain)
-        self._step = step_kernel(self.system.integrator, kind)
-        self.step_one = step_one_kernel(self.system.integrator, kind.friction, kind.plain)
+        system, task = self.system, self.system.task
+        kind = Kind(bool(alike), bool(friction), task.reward, task.observation, system.plain)
+        self._step = step_kernel(system.integrator, kind)
+        self.step_one = step_one_kernel(system.integrator, *kind[1:])
 
     def diagnostics(self) -> dict[str, FloatArray]:
         """Energy (J), and margins to the termination thresholds in x (m) and θ (rad), each (n,)."""

@@ -74,7 +74,7 @@ class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observations, Any]):
     Swing-up: ``Box(5)`` of x, ẋ, cosθ, sinθ, θ̇.
 
     ## Rewards
-    1 for every step, including the terminating one. Swing-up: in [0, 1], see ``task.reward_of``.
+    1 for every step, including the terminating one. Swing-up: in [0, 1], see ``tasks.swing_up``.
 
     ## Starting State
     Each variable uniform in ±0.05 about rest, upright or (swing-up) hanging;
@@ -112,7 +112,7 @@ class PhysCartPoleEnv(NoPhysicsAttributes, gym.Env[Observations, Any]):
         render_mode: str | None = None,
         **arguments: Unpack[Arguments],
     ) -> None:
-        """See the class for the arguments; ``task`` is ``"balance"`` or ``"swing_up"``.
+        """See the class for the arguments; ``task`` is one of ``tasks.TASKS``.
 
         Raises:
             UnexpectedArgumentError: on an unknown argument, an ``InputError`` and a ``TypeError``.

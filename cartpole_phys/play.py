@@ -253,7 +253,7 @@ def _setup_from_file(path: str, env_id: str | None, env_kwargs: Mapping[str, Any
     same_env = env_id in (None, stored.env_id)
     given = _merged(stored.env_kwargs, env_kwargs) if same_env else env_kwargs
     system = CartPole.from_id(stored.env_id if env_id is None else env_id, given)
-    if (system.task.code, system.continuous) != (own.task.code, own.continuous):
+    if (system.task.name, system.continuous) != (own.task.name, own.continuous):
         raise InputError(f"The policy of {path!r} acts in {stored.env_id}, which differs from {env_id}.")
     return PlaySetup(system, stored.behavior.policy, Path(path).stem)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from cartpole_phys.task import SWING_UP, Task
+from cartpole_phys.tasks.base import Task
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.typing import Array, Flags, Matrix
 
@@ -16,12 +16,8 @@ LARGEST = np.finfo(np.float32).max
 
 
 def observation_space(task: Task) -> spaces.Space[Any]:
-    """The space of x (m), ẋ (m/s), θ (rad) and θ̇ (rad/s), bounded by twice the termination thresholds.
-
-    In the swing-up, cosθ and sinθ replace θ.
-    """
-    angle = [1.0, 1.0] if task.code == SWING_UP else [2 * task.theta_threshold]
-    high = np.array([2 * task.x_threshold, LARGEST, *angle, LARGEST], dtype=np.float32)
+    """The observation space of a task; its bounds are float32 numbers."""
+    high = np.minimum(task.observation_bounds, LARGEST).astype(np.float32)
     return spaces.Box(-high, high, dtype=np.float32)
 
 

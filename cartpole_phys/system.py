@@ -14,12 +14,14 @@ import numpy as np
 from cartpole_phys.kernels.integrators import integrator_code
 from cartpole_phys.kernels.layout import LARGEST_INTEGER, SETTINGS, Settings
 from cartpole_phys.physics import Params
+from cartpole_phys.registration import ENVIRONMENTS
 from cartpole_phys.spaces import ActionSpace, action_space
-from cartpole_phys.task import BALANCE, TASKS, Task, task_named
+from cartpole_phys.tasks import task_named
+from cartpole_phys.tasks.balance import BALANCE
+from cartpole_phys.tasks.base import Task
 from cartpole_phys.utils.choices import choices, unknown
 from cartpole_phys.utils.errors import InputError, UnexpectedArgumentError, is_integer, is_number
 
-IDS = ("PhysCartPole-v0", "PhysCartPoleDiscrete-v0", "PhysCartPoleSwingUp-v0")  # registered by the package
 PARAM_NAMES = tuple(field.name for field in fields(Params))
 FRICTION = "cart_friction"
 TIME_STEP = "time_step"  # the only parameter that is the same in all environments and episodes
@@ -58,7 +60,7 @@ class CartPole:
     randomize: tuple[tuple[str, float, float], ...] = ()  # parameter, lowest, highest
     observation_noise: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)  # half-widths, in m, m/s, rad, rad/s
     diagnostics: bool = False  # whether infos hold energy and margins
-    task: Task = TASKS["balance"]
+    task: Task = BALANCE
 
     def __post_init__(self) -> None:
         integrator_code(self.integrator)
@@ -79,7 +81,7 @@ class CartPole:
     @staticmethod
     def known_ids() -> list[str]:
         """This package's environment ids; other ids registered with its classes may have wrappers."""
-        return list(IDS)
+        return list(ENVIRONMENTS)
 
     @classmethod
     def from_arguments(
@@ -143,8 +145,13 @@ class CartPole:
 
     @property
     def plain(self) -> bool:
-        """Whether rewards are 1, observations equal the state, and there are no random pushes."""
-        return self.task.code == BALANCE and not self.noisy and not self.push_rate
+        """Whether there are neither observation noise nor random pushes."""
+        return not self.noisy and not self.push_rate
+
+    @property
+    def observes_state(self) -> bool:
+        """Whether observations are the state."""
+        return self.task.observes_state and not self.noisy
 
     @property
     def has_infos(self) -> bool:
@@ -156,7 +163,7 @@ class CartPole:
         """The settings array of the kernels, shape (1,); copy it before changing it."""
         settings = np.zeros(1, dtype=SETTINGS)
         own = settings[0]
-        own["task"], own["integrator"] = self.task.code, integrator_code(self.integrator)
+        own["integrator"] = integrator_code(self.integrator)
         own["substeps"], own["max_episode_steps"] = self.substeps, self.task.max_episode_steps
         own["start_angle"] = self.task.start_angle
         own["x_threshold"], own["theta_threshold"] = self.task.x_threshold, self.task.theta_threshold

@@ -18,12 +18,12 @@ from cartpole_phys.kernels import layout as m
 from cartpole_phys.kernels.control_laws import NETWORK, choose_all
 from cartpole_phys.kernels.layout import Settings
 from cartpole_phys.kernels.mlp import Network
-from cartpole_phys.kernels.observe import is_state, observe_column
+from cartpole_phys.kernels.observe import observe_column
 from cartpole_phys.kernels.policy_call import call_network
-from cartpole_phys.kernels.reset import Draw, begin_column
+from cartpole_phys.kernels.reset import begin_column
 from cartpole_phys.kernels.step import NO_RESTART, Kind, Parts, parts_of, step_range
 from cartpole_phys.numeric.compiled import inlined, inlined_once, kernel
-from cartpole_phys.task import START_BOUND
+from cartpole_phys.tasks.base import START_BOUND
 from cartpole_phys.utils.typing import Flags, FloatArray, IntArray, Observations
 
 LANES = 128
@@ -107,7 +107,7 @@ def _act(lanes: Lanes, law: Law, log: Log, now: int) -> None:
 
 @inlined
 def _start_episode(
-    draw: Draw,
+    parts: Parts,
     lanes: Lanes,
     settings: Any,
     lane: int,
@@ -120,8 +120,8 @@ def _start_episode(
     """Start the episode with index ``index`` in a lane."""
     lanes.index_of[lane] = index
     lanes.memory.view(np.int64)[m.EPISODE, lane] = first_episode + index
-    begin_column(draw, lanes.memory, settings, lane, -START_BOUND, START_BOUND)
-    observe_column(lanes.memory, settings, lane, lanes.seen, is_state(settings))
+    begin_column(parts.draw, lanes.memory, settings, lane, -START_BOUND, START_BOUND)
+    observe_column(parts.sensor, lanes.memory, settings, lane, lanes.seen)
     for p in range(ends.params.shape[1]):
         ends.params[index, p] = lanes.memory[m.PARAMS + p, lane]
     log.lanes[index], log.starts[index] = lane, now
@@ -189,9 +189,7 @@ def _simulate(
         if free > 0 and entered < len(ends.lengths):
             for lane in range(count):
                 if lanes.index_of[lane] == IDLE and entered < len(ends.lengths):
-                    _start_episode(
-                        parts.draw, lanes, settings[0], lane, first_episode, entered, log, ends, now
-                    )
+                    _start_episode(parts, lanes, settings[0], lane, first_episode, entered, log, ends, now)
                     entered += 1
         _act(lanes, law, log, now)
         any_done = step_range(parts, lanes.memory, settings, 0, count, NO_RESTART, outputs)

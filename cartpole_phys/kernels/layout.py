@@ -29,7 +29,6 @@ ROWS = PARAMS + 8
 LARGEST_INTEGER = int(np.iinfo(np.int64).max)  # of integer settings
 _SETTINGS = np.dtype(
     [
-        ("task", np.int64),
         ("integrator", np.int64),
         ("substeps", np.int64),
         ("max_episode_steps", np.int64),

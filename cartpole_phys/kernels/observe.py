@@ -3,88 +3,84 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from cartpole_phys.kernels import layout as m
 from cartpole_phys.kernels.layout import Settings
 from cartpole_phys.numeric.compiled import inlined, kernel
-from cartpole_phys.numeric.elementary import sin_cos
+from cartpole_phys.numeric.philox import NOISE, uniforms
 from cartpole_phys.physics import State, constants_of, mechanical_energy
-from cartpole_phys.task import BALANCE, noisy_state
+from cartpole_phys.tasks.base import Observation, observe_state
 from cartpole_phys.utils.typing import FloatArray, Observations
 
-Seen = tuple[np.float32, np.float32, np.float32, np.float32, np.float32]
-See = Callable[[FloatArray, Any, int], Sequence[np.float32]]
-Observe = Callable[[FloatArray, Any, int, int, Observations], None]
+Seen = tuple[np.float32, np.float32, np.float32, np.float32, np.float32]  # as control laws read it
+Read = Callable[[Observation, FloatArray, Any, int], Sequence[np.float32]]
+
+
+class Sensor(NamedTuple):
+    """How to observe a column: ``read(observation, memory, settings, i)``."""
+
+    observation: Observation  # of the task
+    read: Read
+
+
+Observe = Callable[[Sensor, FloatArray, Any, int, int, Observations], None]
 
 
 @inlined
-def observation_of(settings: Any, state: State, key: np.uint64, episode: int, elapsed: int) -> Seen:
-    """The observation of a state: four numbers and a 0, or (swing-up) five numbers."""
-    if settings.noisy:
-        noise = settings.noise[0], settings.noise[1], settings.noise[2], settings.noise[3]
-        state = noisy_state(state, key, episode, elapsed, noise)
-    x, x_dot, theta, theta_dot = state
-    if settings.task == BALANCE:
-        return np.float32(x), np.float32(x_dot), np.float32(theta), np.float32(theta_dot), np.float32(0.0)
-    sine, cosine = sin_cos(theta)
-    return np.float32(x), np.float32(x_dot), np.float32(cosine), np.float32(sine), np.float32(theta_dot)
-
-
-@inlined
-def observation_in(memory: FloatArray, settings: Any, i: int) -> Seen:
-    """The observation of column ``i``."""
-    counters = memory.view(np.int64)
-    state = memory[m.X, i], memory[m.X_DOT, i], memory[m.THETA, i], memory[m.THETA_DOT, i]
-    return observation_of(
-        settings, state, m.key_of(memory, i), counters[m.EPISODE, i], counters[m.ELAPSED, i]
-    )
-
-
-@inlined
-def _state_in(memory: FloatArray, settings: Any, i: int) -> tuple[np.float32, ...]:
-    """The state in column ``i``, in float32."""
+def noisy_state(
+    state: State, key: np.uint64, episode: int, step: int, noise: tuple[float, float, float, float]
+) -> State:
+    """The state with observation noise: a uniform error within ± ``noise`` added to each variable."""
+    a, b, c, d = uniforms(key, episode, step, NOISE)
     return (
-        np.float32(memory[m.X, i]),
-        np.float32(memory[m.X_DOT, i]),
-        np.float32(memory[m.THETA, i]),
-        np.float32(memory[m.THETA_DOT, i]),
+        state[0] + (2.0 * a - 1.0) * noise[0],
+        state[1] + (2.0 * b - 1.0) * noise[1],
+        state[2] + (2.0 * c - 1.0) * noise[2],
+        state[3] + (2.0 * d - 1.0) * noise[3],
     )
 
 
-def see_of(plain: bool) -> See:
-    """The function that returns the observation of a column."""
-    return _state_in if plain else observation_in
+@inlined
+def _read_exactly(
+    observation: Observation, memory: FloatArray, settings: Any, i: int
+) -> tuple[np.float32, ...]:
+    """The observation of column ``i`` without observation noise."""
+    return observation(memory[m.X, i], memory[m.X_DOT, i], memory[m.THETA, i], memory[m.THETA_DOT, i])
 
 
 @inlined
-def is_state(settings: Any) -> bool:
-    """Whether observations are the state itself, in float32."""
-    return settings.task == BALANCE and not settings.noisy
+def _read(observation: Observation, memory: FloatArray, settings: Any, i: int) -> tuple[np.float32, ...]:
+    """The observation of column ``i``, with observation noise if there is any."""
+    state = memory[m.X, i], memory[m.X_DOT, i], memory[m.THETA, i], memory[m.THETA_DOT, i]
+    if settings.noisy:
+        counters = memory.view(np.int64)
+        noise = settings.noise[0], settings.noise[1], settings.noise[2], settings.noise[3]
+        state = noisy_state(state, m.key_of(memory, i), counters[m.EPISODE, i], counters[m.ELAPSED, i], noise)
+    return observation(state[0], state[1], state[2], state[3])
+
+
+def sensor_of(observation: Observation, plain: bool) -> Sensor:
+    """The functions that return the observation of a column."""
+    return Sensor(observation, _read_exactly if plain else _read)
 
 
 @inlined
 def observe_column(
-    memory: FloatArray, settings: Any, i: int, observations: Observations, sees_state: bool
+    sensor: Sensor, memory: FloatArray, settings: Any, i: int, observations: Observations
 ) -> None:
-    """Write the observation of column ``i`` into row ``i`` of ``observations`` (n, obs).
-
-    ``sees_state`` is ``is_state`` of the settings, computed once for all columns.
-    """
-    if sees_state:
-        observations[i, 0], observations[i, 1] = memory[m.X, i], memory[m.X_DOT, i]
-        observations[i, 2], observations[i, 3] = memory[m.THETA, i], memory[m.THETA_DOT, i]
-    else:
-        seen = observation_in(memory, settings, i)
-        for j in range(observations.shape[1]):
-            observations[i, j] = seen[j]
+    """Write the observation of column ``i`` into row ``i`` of ``observations`` (n, obs)."""
+    seen = sensor.read(sensor.observation, memory, settings, i)
+    for j in range(observations.shape[1]):
+        observations[i, j] = seen[j]
 
 
 @inlined
 def _observe_states(
-    memory: FloatArray, settings: Any, first: int, last: int, observations: Observations
+    sensor: Sensor, memory: FloatArray, settings: Any, first: int, last: int, observations: Observations
 ) -> None:
     """Write the states of columns ``first`` to ``last`` into the same rows of ``observations`` (n, 4)."""
     x, x_dot, theta, theta_dot = (
@@ -104,26 +100,42 @@ def _observe_states(
 
 
 @inlined
-def _observe_any(
-    memory: FloatArray, settings: Any, first: int, last: int, observations: Observations
+def _observe_each(
+    sensor: Sensor, memory: FloatArray, settings: Any, first: int, last: int, observations: Observations
 ) -> None:
     """Write the observations of columns ``first`` to ``last`` into the same rows of ``observations``."""
-    if is_state(settings):
-        _observe_states(memory, settings, first, last, observations)
+    for i in range(first, last):
+        observe_column(sensor, memory, settings, i, observations)
+
+
+@inlined
+def _observe_noisy_states(
+    sensor: Sensor, memory: FloatArray, settings: Any, first: int, last: int, observations: Observations
+) -> None:
+    """Likewise, where observations are states except for observation noise."""
+    if settings.noisy:
+        _observe_each(sensor, memory, settings, first, last, observations)
     else:
-        for i in range(first, last):
-            observe_column(memory, settings, i, observations, False)
+        _observe_states(sensor, memory, settings, first, last, observations)
 
 
-def observe_of(plain: bool) -> Observe:
+def observe_of(observation: Observation, plain: bool) -> Observe:
     """The function that writes the observations of a block of columns."""
-    return _observe_states if plain else _observe_any
+    if observation is observe_state:
+        return _observe_states if plain else _observe_noisy_states
+    return _observe_each
 
 
-@kernel
-def observe_columns(memory: FloatArray, settings: Settings, observations: Observations) -> None:
-    """Write the observations (n, obs) of all columns."""
-    _observe_any(memory, settings[0], 0, memory.shape[1], observations)
+@cache
+def observe_kernel(observation: Observation, plain: bool) -> Callable[..., None]:
+    """The kernel that writes the observations of all columns into ``observations`` (n, obs)."""
+    sensor, observe = sensor_of(observation, plain), observe_of(observation, plain)
+
+    @kernel
+    def observe_columns(memory: FloatArray, settings: Settings, observations: Observations) -> None:
+        observe(sensor, memory, settings[0], 0, memory.shape[1], observations)
+
+    return observe_columns
 
 
 @kernel

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from cartpole_phys.kernels import layout as m
 from cartpole_phys.kernels.layout import Settings
-from cartpole_phys.kernels.observe import is_state, observe_column
+from cartpole_phys.kernels.observe import Sensor, observe_column
 from cartpole_phys.numeric.compiled import inlined, kernel
 from cartpole_phys.numeric.philox import PARAMS as PARAMS_DRAW
-from cartpole_phys.numeric.philox import uniforms
-from cartpole_phys.task import start_state
+from cartpole_phys.numeric.philox import START, uniforms
+from cartpole_phys.physics import State
 from cartpole_phys.utils.typing import FloatArray
 
 Draw = Callable[[FloatArray, Any, int], None]
@@ -23,6 +23,14 @@ Draw = Callable[[FloatArray, Any, int], None]
 BLOCK = 2_048  # columns per block: they fit the L2 cache
 VECTOR = 8  # doubles in a SIMD vector, at most
 RESTARTED, KEYS, EPISODES, STATES, FORCES = 0, 1, 2, 3, 7  # rows of the scratch memory; four of states
+
+
+@inlined
+def start_state(key: np.uint64, episode: int, angle: float, low: float, high: float) -> State:
+    """The start state of an episode: ``angle`` and uniform offsets in [low, high]."""
+    a, b, c, d = uniforms(key, episode, 0, START)
+    span = high - low
+    return low + span * a, low + span * b, angle + (low + span * c), low + span * d
 
 
 @inlined
@@ -149,7 +157,7 @@ def begin_kernel(randomized: bool) -> Callable[..., None]:
 
 
 @cache
-def restart_kernel(randomized: bool) -> Callable[..., None]:
+def restart_kernel(randomized: bool, sensor: Sensor) -> Callable[..., None]:
     """The kernel that starts the next episodes of the k finished columns.
 
     It writes their observations into their rows of ``observations`` (n, obs), and the replaced rows into
@@ -165,7 +173,7 @@ def restart_kernel(randomized: bool) -> Callable[..., None]:
         observations: npt.NDArray[np.float32],
         replaced: npt.NDArray[np.float32],
     ) -> None:
-        columns, row, sees_state = memory.shape[1], 0, is_state(settings[0])
+        columns, row = memory.shape[1], 0
         scratch = empty_scratch(min(BLOCK, columns))
         restarted = scratch.view(np.int64)[RESTARTED]
         for block in range(0, columns, BLOCK):
@@ -177,6 +185,6 @@ def restart_kernel(randomized: bool) -> Callable[..., None]:
                 for j in range(observations.shape[1]):
                     replaced[row, j] = observations[i, j]
                 row += 1
-                observe_column(memory, settings[0], i, observations, sees_state)
+                observe_column(sensor, memory, settings[0], i, observations)
 
     return restart_columns

@@ -16,36 +16,36 @@ import numpy.typing as npt
 from cartpole_phys.kernels import layout as m
 from cartpole_phys.kernels.integrators import FIRST_ANGLE_ONLY, WITH_FRICTION, WITHOUT_FRICTION
 from cartpole_phys.kernels.layout import Settings
-from cartpole_phys.kernels.observe import See, see_of
+from cartpole_phys.kernels.observe import Sensor, sensor_of
 from cartpole_phys.kernels.reset import begin_column, draw_of
 from cartpole_phys.kernels.step import Push, push_of
 from cartpole_phys.numeric.compiled import inlined, quick_kernel
 from cartpole_phys.numeric.elementary import QUARTER_PI
 from cartpole_phys.physics import constants_of
-from cartpole_phys.task import is_terminal, reward_of
+from cartpole_phys.tasks.base import Observation, Reward, is_terminal
 from cartpole_phys.utils.typing import FloatArray
 
 
 @inlined
-def _observe(see: See, memory: FloatArray, settings: Any, observation: npt.NDArray[np.float32]) -> None:
+def _observe(sensor: Sensor, memory: FloatArray, settings: Any, observation: npt.NDArray[np.float32]) -> None:
     """Write the observation of a single column into ``observation`` (obs,)."""
-    seen = see(memory, settings, 0)
+    seen = sensor.read(sensor.observation, memory, settings, 0)
     for j in range(len(observation)):
         observation[j] = seen[j]
 
 
 @cache
-def begin_one_kernel(randomized: bool, plain: bool) -> Callable[..., None]:
+def begin_one_kernel(randomized: bool, observation: Observation, plain: bool) -> Callable[..., None]:
     """The kernel that starts the next episode of a single column, and writes its observation."""
-    draw, see = draw_of(randomized), see_of(plain)
+    draw, sensor = draw_of(randomized), sensor_of(observation, plain)
 
     @quick_kernel
     def begin_one(
-        memory: FloatArray, settings: Settings, low: float, high: float, observation: npt.NDArray[np.float32]
+        memory: FloatArray, settings: Settings, low: float, high: float, observed: npt.NDArray[np.float32]
     ) -> None:
         memory.view(np.int64)[m.EPISODE, 0] += 1
         begin_column(draw, memory, settings[0], 0, low, high)
-        _observe(see, memory, settings[0], observation)
+        _observe(sensor, memory, settings[0], observed)
 
     return begin_one
 
@@ -60,18 +60,20 @@ def _force(push: Push, memory: FloatArray, settings: Any, action: float) -> floa
 
 
 @cache
-def step_one_kernel(integrator: str, friction: bool, plain: bool) -> Callable[..., tuple[float, bool]]:
+def step_one_kernel(
+    integrator: str, friction: bool, reward: Reward, observation: Observation, plain: bool
+) -> Callable[..., tuple[float, bool]]:
     """The kernel that advances a single column under an action, and writes its observation.
 
-    It takes the memory, the settings, the normalized action and the observation (obs,) to write. It returns
-    the reward, and whether the state is terminal.
+    It takes the memory, the settings, the normalized action and the array (obs,) to write the observation
+    into. It returns the reward, and whether the state is terminal.
     """
     integrate = (WITH_FRICTION if friction else WITHOUT_FRICTION)[integrator]
-    one_angle, push, see = integrator in FIRST_ANGLE_ONLY, push_of(plain), see_of(plain)
+    one_angle, push, sensor = integrator in FIRST_ANGLE_ONLY, push_of(plain), sensor_of(observation, plain)
 
     @quick_kernel
     def step_one(
-        memory: FloatArray, settings: Settings, action: float, observation: npt.NDArray[np.float32]
+        memory: FloatArray, settings: Settings, action: float, observed: npt.NDArray[np.float32]
     ) -> tuple[float, bool]:
         own, force = settings[0], _force(push, memory, settings[0], action)
         x, x_dot, theta, theta_dot = (
@@ -90,9 +92,8 @@ def step_one_kernel(integrator: str, friction: bool, plain: bool) -> Callable[..
             theta,
             theta_dot,
         )
-        _observe(see, memory, own, observation)
+        _observe(sensor, memory, own, observed)
         terminated = is_terminal(x, theta, own.x_threshold, own.theta_threshold)
-        reward = 1.0 if plain else float(reward_of(own.task, x, theta, theta_dot, action))
-        return reward, bool(terminated)
+        return float(reward(x, x_dot, theta, theta_dot, action)), bool(terminated)
 
     return step_one

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,12 +17,14 @@ import numpy as np
 from cartpole_phys.kernels import layout as m
 from cartpole_phys.kernels.integrators import FIRST_ANGLE_ONLY, WITH_FRICTION, WITHOUT_FRICTION, Integrator
 from cartpole_phys.kernels.layout import Settings
-from cartpole_phys.kernels.observe import Observe, observe_of
+from cartpole_phys.kernels.observe import Observe, Sensor, observe_of, sensor_of
 from cartpole_phys.kernels.reset import BLOCK, FORCES, RESTARTED, Draw, draw_of, empty_scratch, restart_block
 from cartpole_phys.numeric.compiled import inlined, inlined_once, kernel
 from cartpole_phys.numeric.elementary import QUARTER_PI
+from cartpole_phys.numeric.philox import PUSH as PUSH_DRAW
+from cartpole_phys.numeric.philox import uniforms
 from cartpole_phys.physics import Constants, constants_of
-from cartpole_phys.task import BALANCE, is_terminal, push_force, reward_of
+from cartpole_phys.tasks.base import Observation, Reward, is_terminal, unit_reward
 from cartpole_phys.utils.typing import Flags, FloatArray, Observations
 
 NO_RESTART = -1.0  # passed instead of a bound of start variables
@@ -32,7 +33,7 @@ Outputs = tuple[Observations, FloatArray, Flags, Flags]  # observations, rewards
 Rows = tuple[FloatArray, FloatArray, FloatArray, FloatArray]  # x, ẋ, θ, θ̇ of a block
 Move = Callable[[Integrator, bool, FloatArray, FloatArray, int, int, Any], None]
 Push = Callable[[FloatArray, Any, int, int], None]
-Reward = Callable[[FloatArray, Any, int, int, FloatArray], None]
+WriteRewards = Callable[[Reward, FloatArray, int, int, FloatArray], None]
 
 
 class Kind(NamedTuple):
@@ -40,10 +41,9 @@ class Kind(NamedTuple):
 
     alike: bool  # all carts have the same parameters in every episode
     friction: bool  # a cart may have friction
+    reward: Reward  # of the task
+    observation: Observation  # of the task
     plain: bool = False  # see ``CartPole.plain``
-
-
-KINDS = tuple(map(Kind._make, product((True, False), repeat=3)))
 
 
 class Parts(NamedTuple):
@@ -54,7 +54,9 @@ class Parts(NamedTuple):
     integrate: Integrator
     one_angle: bool  # the integrator takes no sine but that of θ itself
     reward: Reward
+    write_rewards: WriteRewards
     draw: Draw
+    sensor: Sensor
     observe: Observe
 
 
@@ -152,6 +154,13 @@ def _move_each(
 
 
 @inlined
+def _push_force(key: np.uint64, episode: int, step: int, probability: float, size: float) -> float:
+    """The random push on the cart during a step (N): with ``probability`` uniform in ± ``size``, else 0."""
+    chance, where, _, _ = uniforms(key, episode, step, PUSH_DRAW)
+    return (2.0 * where - 1.0) * size if chance < probability else 0.0
+
+
+@inlined
 def _keep_pushes(memory: FloatArray, settings: Any, first: int, last: int) -> None:
     """In place of ``_push_block`` where there are no random pushes."""
 
@@ -163,7 +172,7 @@ def _push_block(memory: FloatArray, settings: Any, first: int, last: int) -> Non
         return
     counters = memory.view(np.int64)
     for i in range(first, last):
-        memory[m.PUSH, i] = push_force(
+        memory[m.PUSH, i] = _push_force(
             m.key_of(memory, i),
             counters[m.EPISODE, i],
             counters[m.ELAPSED, i],
@@ -173,26 +182,18 @@ def _push_block(memory: FloatArray, settings: Any, first: int, last: int) -> Non
 
 
 @inlined
-def _reward_ones(memory: FloatArray, settings: Any, first: int, last: int, rewards: FloatArray) -> None:
-    """Write the rewards of the balance task."""
+def _write_ones(reward: Reward, memory: FloatArray, first: int, last: int, rewards: FloatArray) -> None:
+    """Write rewards of 1."""
     rewards[first:last] = 1.0
 
 
 @inlined
-def _reward_block(memory: FloatArray, settings: Any, first: int, last: int, rewards: FloatArray) -> None:
+def _write_rewards(reward: Reward, memory: FloatArray, first: int, last: int, rewards: FloatArray) -> None:
     """Write the rewards of any task."""
-    if settings.task == BALANCE:
-        _reward_ones(memory, settings, first, last, rewards)
-    else:
-        x, theta, theta_dot, actions, gained = (
-            memory[m.X, first:last],
-            memory[m.THETA, first:last],
-            memory[m.THETA_DOT, first:last],
-            memory[m.ACTION, first:last],
-            rewards[first:last],
-        )
-        for i in range(len(gained)):
-            gained[i] = reward_of(settings.task, x[i], theta[i], theta_dot[i], actions[i])
+    x, x_dot, theta, theta_dot = _rows_of(memory, first, last)
+    actions, gained = memory[m.ACTION, first:last], rewards[first:last]
+    for i in range(len(gained)):
+        gained[i] = reward(x[i], x_dot[i], theta[i], theta_dot[i], actions[i])
 
 
 @inlined
@@ -242,7 +243,7 @@ def step_range(
         end = min(block + BLOCK, last)
         parts.push(memory, settings[0], block, end)
         parts.move(parts.integrate, parts.one_angle, memory, forces, block, end, settings[0])
-        parts.reward(memory, settings[0], block, end, rewards)
+        parts.write_rewards(parts.reward, memory, block, end, rewards)
         _finish_block(memory, settings[0], block, end, terminated, truncated)
         # Columns that were finished before this step restart, and their step is discarded.
         if restart_bound >= 0.0:
@@ -255,7 +256,7 @@ def step_range(
         for i in range(len(done)):
             done[i] = fell[i] | late[i]
             any_done |= fell[i] | late[i]
-        parts.observe(memory, settings[0], block, end, observations)
+        parts.observe(parts.sensor, memory, settings[0], block, end, observations)
     return any_done
 
 
@@ -277,9 +278,11 @@ def parts_of(integrator: str, kind: Kind) -> Parts:
         _move_alike if kind.alike else _move_each,
         (WITH_FRICTION if kind.friction else WITHOUT_FRICTION)[integrator],
         integrator in FIRST_ANGLE_ONLY and not kind.friction,
-        _reward_ones if kind.plain else _reward_block,
+        kind.reward,
+        _write_ones if kind.reward is unit_reward else _write_rewards,
         draw_of(not kind.alike),
-        observe_of(kind.plain),
+        sensor_of(kind.observation, kind.plain),
+        observe_of(kind.observation, kind.plain),
     )
 
 

@@ -97,13 +97,20 @@ class KernelCache(NullCache):
 
 
 def _described(value: Any) -> str:
-    """A text that identifies a function's code, including functions in its closure."""
+    """A text that identifies a function's code, including functions in its closure.
+
+    For functions outside this package, such as those of a user's task, it includes their callees and global
+    constants: the cache folder is named after the sources of this package alone.
+    """
     if isinstance(value, tuple):
         return repr([_described(item) for item in value])
     function = getattr(value, "py_func", value)
     if not isinstance(function, FunctionType):
         return repr(value)
     cells = [_described(cell.cell_contents) for cell in function.__closure__ or ()]
+    if function.__module__.partition(".")[0] != __name__.partition(".")[0]:
+        known = function.__globals__
+        cells += [_described(known[name]) for name in function.__code__.co_names if name in known]
     return repr((function.__module__, function.__qualname__, _code_described(function.__code__), cells))
 
 

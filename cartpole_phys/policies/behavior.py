@@ -25,7 +25,6 @@ from cartpole_phys.policies.network import (
 )
 from cartpole_phys.policies.resolve import factory_description, policy_from_factory
 from cartpole_phys.rollouts.policy import CompiledPolicy, Policy
-from cartpole_phys.task import SWING_UP
 from cartpole_phys.utils.choices import unknown
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.typing import Array
@@ -129,11 +128,12 @@ class _Heuristic(PolicyKind):
     requirement = "drives carts only"
 
     def suits(self, backend: Backend) -> bool:
-        return backend.system is not None
+        return backend.system is not None and backend.system.task.controller is not None
 
     def stored_in(self, backend: Backend) -> str:
         assert backend.system is not None
-        return self.stored[backend.system.task.code == SWING_UP]
+        assert backend.system.task.controller is not None
+        return backend.system.task.controller
 
     def describe(self, policy: str, backend: Backend, calibration: Calibration | None) -> dict[str, Any]:
         """The heuristic whose mean return over the calibration's episodes is that of a score.
@@ -147,7 +147,7 @@ class _Heuristic(PolicyKind):
         assert calibration is not None
         params, continuous, kind = system.params, system.continuous, {"kind": self.stored_in(backend)}
         aim = calibration.mean_return, calibration.episodes, calibration.seed
-        if system.task.code == SWING_UP:
+        if system.task.controller == "swing_up":
             strength = heuristic.calibrate(system, lambda strength: swing_up(params, 1.0 / strength), *aim)
             law = {"noise": 1.0 / strength, "params": params.as_mapping()}
         elif calibration.score >= SIGN_FROM and not continuous:

@@ -14,7 +14,7 @@ from cartpole_phys.physics import Params
 from cartpole_phys.rollouts.collect import compiled_batches
 from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
-from cartpole_phys.task import TASKS
+from cartpole_phys.tasks.swing_up import X_THRESHOLD
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.typing import FloatArray
 
@@ -92,7 +92,7 @@ STIFFNESS = 1.0 / 3.0  # of the pull to the center, in ω²
 DAMPING = 0.7  # of the cart's velocity, in ω
 
 
-def swing_up_law(params: Params, track: float = TASKS["swing_up"].x_threshold) -> tuple[float, ...]:
+def swing_up_law(params: Params, track: float = X_THRESHOLD) -> tuple[float, ...]:
     """The nine numbers of energy shaping on a track of ± ``track`` meters; see ``control_laws.py``."""
     frequency_squared = 0.75 * params.gravity / params.half_length
     frequency, stiffness = math.sqrt(frequency_squared), STIFFNESS * frequency_squared

@@ -18,7 +18,6 @@ from cartpole_phys.backends.make import import_user_module
 from cartpole_phys.policies.controllers import proportional, regulator, swing_up, uniform
 from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy, Policy
 from cartpole_phys.system import CartPole
-from cartpole_phys.task import SWING_UP
 from cartpole_phys.utils.choices import choices
 from cartpole_phys.utils.errors import InputError, error_summary
 from cartpole_phys.utils.typing import Array, FloatArray
@@ -237,16 +236,17 @@ def _has(given: Any, *names: str) -> bool:
 GAIN, DAMPING = 8.0, 1.0  # 1/rad, s/rad
 
 
-_BALANCE: Mapping[str, Callable[[CartPole], CompiledPolicy]] = {
-    "lqr": lambda system: regulator(system.params),
-    "heuristic": lambda system: proportional(GAIN, system.continuous, DAMPING),
-    "random": lambda system: uniform(),
+_RANDOM: Mapping[str, Callable[[CartPole], CompiledPolicy]] = {"random": lambda system: uniform()}
+_LAWS: Mapping[str | None, Mapping[str, Callable[[CartPole], CompiledPolicy]]] = {  # by a task's controller
+    "proportional": {
+        "lqr": lambda system: regulator(system.params),
+        "heuristic": lambda system: proportional(GAIN, system.continuous, DAMPING),
+        **_RANDOM,
+    },
+    "swing_up": {"swing-up": lambda system: swing_up(system.params), **_RANDOM},
+    None: _RANDOM,
 }
-_SWING_UP: Mapping[str, Callable[[CartPole], CompiledPolicy]] = {
-    "swing-up": lambda system: swing_up(system.params),
-    "random": _BALANCE["random"],
-}
-NAMES = tuple(dict.fromkeys((*_BALANCE, *_SWING_UP)))
+NAMES = tuple(dict.fromkeys(name for laws in _LAWS.values() for name in laws))
 
 
 def names_for(place: CartPole | Backend) -> tuple[str, ...]:
@@ -284,6 +284,4 @@ def _system(place: CartPole | Backend) -> CartPole | None:
 
 def _makers(system: CartPole | None) -> Mapping[str, Callable[[CartPole], CompiledPolicy]]:
     """The policies for a task, by name."""
-    if system is None:
-        return {"random": _BALANCE["random"]}
-    return _SWING_UP if system.task.code == SWING_UP else _BALANCE
+    return _LAWS[None if system is None else system.task.controller]

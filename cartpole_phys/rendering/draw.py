@@ -13,7 +13,6 @@ import numpy.typing as npt
 from cartpole_phys.batch import Columns
 from cartpole_phys.rendering.window import load_pygame
 from cartpole_phys.system import PARAM_NAMES, CartPole
-from cartpole_phys.task import SWING_UP
 
 # All lengths are in pixels of a full-size frame unless noted otherwise.
 WIDTH = 600
@@ -125,7 +124,7 @@ def draw_mosaic(columns: Columns) -> npt.NDArray[np.uint8]:
 
 
 def _height(system: CartPole) -> int:
-    return SWING_UP_HEIGHT if system.task.code == SWING_UP else BALANCE_HEIGHT
+    return SWING_UP_HEIGHT if system.task.starts_hanging else BALANCE_HEIGHT
 
 
 def _image(pygame: Any, canvas: Any) -> npt.NDArray[np.uint8]:
@@ -165,7 +164,7 @@ def _draw_one(pygame: Any, surface: Any, columns: Columns, index: int) -> _Scene
 def _scene(pygame: Any, surface: Any, columns: Columns) -> _Scene:
     """The layout for a surface: the track and every pole of these environments must fit."""
     system = columns.system
-    hanging = system.task.code == SWING_UP
+    hanging = system.task.starts_hanging
     zoom = surface.get_width() / WIDTH
     pivot = (SWING_UP_PIVOT if hanging else BALANCE_PIVOT) * zoom
     text = max(TEXT * zoom, SMALLEST_TEXT * OVERSAMPLING)
@@ -184,7 +183,7 @@ def _draw_track(scene: _Scene, system: CartPole) -> None:
     pygame, surface = scene.pygame, scene.surface
     width, height = surface.get_size()
     surface.fill(SKY)
-    if system.task.code != SWING_UP:  # there the pole swings through below the track
+    if not system.task.starts_hanging:  # there the pole swings through below the track
         pygame.draw.rect(surface, GROUND, (0, scene.rail, width, height - scene.rail))
     pygame.draw.line(surface, TRACK, (0, scene.rail), (width, scene.rail), scene.stroke(2))
     for side in (-1, 1):

@@ -10,7 +10,7 @@ from benchmarks import endurance
 from cartpole_phys.kernels.integrators import INTEGRATORS
 from cartpole_phys.physics import DAMPING_LIMIT, RANGES, Params
 from cartpole_phys.system import PARAM_NAMES
-from cartpole_phys.task import TASKS
+from cartpole_phys.tasks import TASKS
 
 PAGE = Path(__file__).parents[2] / "docs" / "environment.md"
 

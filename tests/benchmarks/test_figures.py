@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import energy_drift, shoves
 from cartpole_phys.kernels.integrators import INTEGRATORS
-from cartpole_phys.task import TASKS
+from cartpole_phys.tasks import TASKS
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)

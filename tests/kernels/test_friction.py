@@ -13,7 +13,7 @@ from cartpole_phys.batch import Columns, move
 from cartpole_phys.kernels.integrators import INTEGRATORS
 from cartpole_phys.physics import DAMPING_LIMIT, RANGES, Params
 from cartpole_phys.system import PARAM_NAMES, CartPole
-from cartpole_phys.task import TASKS
+from cartpole_phys.tasks import TASKS
 from tests.kernels.test_integrators import ORDERS
 
 gym.register_envs(cartpole_phys)

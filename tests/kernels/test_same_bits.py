@@ -32,6 +32,8 @@ from cartpole_phys.policies.network import NetworkPolicy, compiled_network, exec
 from cartpole_phys.rollouts.collect import run_compiled
 from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
+from cartpole_phys.tasks.balance import BALANCE
+from cartpole_phys.tasks.swing_up import SWING_UP
 from tests.support.networks import described
 
 # One hash over all arrays of 100 episodes for every integrator, task and action kind, with and without
@@ -41,7 +43,9 @@ EXPECTED = "a15864b3c30b0cebab249cb32de9a885145e9e71f732c33c34b223a1292f5d58"
 # The same over networks: each nonlinearity and distribution, in rollouts and in batches of anyone's.
 EXPECTED_OF_NETWORKS = "ab37aae04e83e0f1029dd9ac3d438231d83a43c50593aa9b45f093463d8f60b1"
 
-PLAIN, VARIED = block.Kind(alike=True, friction=False), block.Kind(alike=False, friction=True)
+OF_BALANCE = BALANCE.reward, BALANCE.observation
+PLAIN, VARIED = block.Kind(True, False, *OF_BALANCE), block.Kind(False, True, *OF_BALANCE)
+SWINGING = block.Kind(False, True, SWING_UP.reward, SWING_UP.observation)
 VARIANTS = {
     "generic": {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
     "old C library": {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-FMA,-AVX2,-AVX512F"},
@@ -124,7 +128,7 @@ def hashes() -> list[str]:
 
 def kernels() -> list[Any]:
     """All kernels, of which those that ``hashes`` does not use are used here."""
-    used: list[Any] = [sensing.observe_columns, sensing.diagnose_columns]
+    used: list[Any] = [sensing.observe_kernel(BALANCE.observation, False), sensing.diagnose_columns]
     for integrator in INTEGRATORS:  # with friction a kernel holds all that the others hold
         randomize = (("cart_friction", 1.0, 9.0),)
         some = columns.Columns(CartPole(integrator=integrator, push_rate=1.0, randomize=randomize), 8)
@@ -135,9 +139,11 @@ def kernels() -> list[Any]:
         some.begin_one(some.memory, some.settings, 0.0, 1.0, np.empty(4, np.float32))
         some.step_one(some.memory, some.settings, 1.0, np.empty(4, np.float32))
         used += [block.step_kernel(integrator, VARIED)]
-        used += [single.step_one_kernel(integrator, True, False)]
-        used += [closed_loop.simulate_kernel(integrator, kind) for kind in (PLAIN, VARIED)]
-    used += [single.begin_one_kernel(True, False), starting.begin_kernel(True), starting.restart_kernel(True)]
+        used += [single.step_one_kernel(integrator, True, *OF_BALANCE, False)]
+        used += [closed_loop.simulate_kernel(integrator, kind) for kind in (PLAIN, VARIED, SWINGING)]
+    sensor = sensing.sensor_of(BALANCE.observation, plain=False)
+    used += [single.begin_one_kernel(True, BALANCE.observation, False)]
+    used += [starting.begin_kernel(True), starting.restart_kernel(True, sensor)]
     used += [network_call.act_columns, distributions.act_rows, distributions.log_prob_rows]
     return [*used, distributions.execute_rows, random_stream.normals, laws.bernoulli_log_probs]
 
@@ -150,7 +156,7 @@ def few() -> tuple[str, list[Any]]:
     observations, actions = rng.random((200, 17)).astype(np.float32), rng.random((200, 6)).astype(np.float32)
     likelihood = log_probs(description, weights, observations, actions)
     told = array_sha256(np.array([*_rollout_hashes(system, policy), array_sha256(likelihood)]))
-    return told, [closed_loop.simulate_kernel("euler", VARIED), distributions.log_prob_rows]
+    return told, [closed_loop.simulate_kernel("euler", SWINGING), distributions.log_prob_rows]
 
 
 def libm(used: list[Any]) -> set[str]:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,15 @@ from numba.core.registry import cpu_target
 import cartpole_phys
 from cartpole_phys.kernels.closed_loop import simulate_kernel
 from cartpole_phys.kernels.integrators import INTEGRATORS
+from cartpole_phys.kernels.observe import sensor_of
 from cartpole_phys.kernels.reset import begin_kernel, restart_kernel
 from cartpole_phys.kernels.scalar import begin_one_kernel, step_one_kernel
-from cartpole_phys.kernels.step import KINDS, Kind, step_kernel
+from cartpole_phys.kernels.step import Kind, step_kernel
 from cartpole_phys.numeric import compiled, kernel_cache
 from cartpole_phys.numeric.compiled import kernel, kernel_sources
 from cartpole_phys.numeric.kernel_cache import KernelCache
+from cartpole_phys.tasks import TASKS
+from cartpole_phys.tasks.balance import BALANCE
 from tests.support.commands import NOTICE
 
 PROGRAM = """
@@ -81,6 +85,29 @@ def test_the_key_is_that_of_the_code_alone() -> None:
     assert kernel_cache._described(_counter(1.0)) == key
     others = [_counter(2.0), lambda x: x + 1.0, _double]
     assert key not in [kernel_cache._described(other) for other in others]
+
+
+WEIGHT = 2.0
+
+
+@compiled.inlined
+def _weighted(x: float) -> float:
+    return WEIGHT * x
+
+
+def _reward(x: float) -> float:
+    return 1.0 - _weighted(x)
+
+
+def test_constants_and_callees_outside_the_package_are_part_of_the_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The folder is named after the package's sources, and tasks may be defined elsewhere."""
+    before = kernel_cache._described(_reward)
+    monkeypatch.setitem(globals(), "WEIGHT", 3.0)
+    assert kernel_cache._described(_reward) != before
+    monkeypatch.setitem(globals(), "WEIGHT", 2.0)
+    assert kernel_cache._described(_reward) == before
 
 
 def _files(folder: Path) -> list[Path]:
@@ -163,15 +190,21 @@ def test_every_kernel_has_this_cache() -> None:
                 if hasattr(value, "py_func") and "no_cpython_wrapper" not in value.targetoptions:
                     kernels[name] = value
     assert {"act_columns", "energies", "gather_rows"} <= kernels.keys()
-    made: list[Any] = [make("rk4", Kind(False, True)) for make in (step_kernel, simulate_kernel)]
-    made += [begin_kernel(True), restart_kernel(True), begin_one_kernel(True, True)]
-    made += [step_one_kernel("rk4", True, True)]
+    of_task = BALANCE.reward, BALANCE.observation
+    made: list[Any] = [make("rk4", Kind(False, True, *of_task)) for make in (step_kernel, simulate_kernel)]
+    made += [begin_kernel(True), restart_kernel(True, sensor_of(BALANCE.observation, True))]
+    made += [begin_one_kernel(True, BALANCE.observation, True), step_one_kernel("rk4", True, *of_task, True)]
     kernels |= {own.py_func.__qualname__: own for own in made}
     assert [name for name, own in kernels.items() if not isinstance(own._cache, KernelCache)] == []
 
 
 def test_variants_of_a_kernel_have_files_of_their_own(tmp_path: Path) -> None:
-    variants: list[Any] = [step_kernel(integrator, kind) for integrator in INTEGRATORS for kind in KINDS]
+    kinds = [
+        Kind(alike, friction, task.reward, task.observation, plain)
+        for alike, friction, plain in product((True, False), repeat=3)
+        for task in TASKS.values()
+    ]
+    variants: list[Any] = [step_kernel(integrator, kind) for integrator in INTEGRATORS for kind in kinds]
     variants += [begin_kernel(randomized) for randomized in (False, True)]
     caches = [KernelCache(variant.py_func, tmp_path) for variant in variants]
     keys = {cache._path((), cpu_target.target_context) for cache in caches}

@@ -16,6 +16,7 @@ from cartpole_phys.kernels.step import Kind, parts_of
 from cartpole_phys.numeric import compiled
 from cartpole_phys.numeric.compiled import PACKAGE, kernel_sources, source_hash
 from cartpole_phys.system import CartPole
+from cartpole_phys.tasks.balance import BALANCE
 
 PROGRAM = (
     "import numpy as np; from cartpole_phys.physics import Params, energy;"
@@ -27,8 +28,9 @@ def test_every_file_with_a_kernel_counts() -> None:
     names = {path.name for path in kernel_sources()}
     assert {
         "physics.py",
-        "task.py",
+        "swing_up.py",
         "step.py",
+        "scalar.py",
         "closed_loop.py",
         "integrators.py",
         "elementary.py",
@@ -85,7 +87,7 @@ def test_inlined_functions_have_no_machine_code_of_their_own(
 
 def test_different_carts_with_friction_are_moved_side_by_side() -> None:
     """LLVM vectorizes the loop over them; for the last few carts it keeps one that is not."""
-    parts = parts_of("euler", Kind(alike=False, friction=True))
+    parts = parts_of("euler", Kind(False, True, BALANCE.reward, BALANCE.observation))
     move, integrate, one_angle = parts.move, parts.integrate, parts.one_angle
 
     @numba.njit(error_model="numpy")

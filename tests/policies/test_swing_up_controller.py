@@ -12,7 +12,7 @@ from cartpole_phys.policies.controllers import lqr_gains, swing_up, swing_up_law
 from cartpole_phys.rollouts.collect import play
 from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
-from cartpole_phys.task import TASKS
+from cartpole_phys.tasks import TASKS
 from cartpole_phys.utils.errors import InputError
 
 UPRIGHT = 0.95  # cosθ

@@ -44,7 +44,6 @@ from cartpole_phys.rollouts.collect import run_compiled
 from cartpole_phys.rollouts.lockstep import run_lockstep
 from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy
 from cartpole_phys.system import CartPole
-from cartpole_phys.task import SWING_UP
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.typing import FloatArray, IntArray
 
@@ -213,7 +212,7 @@ class Stitching(Tier):
         system = backend.system
         if system is None or system.push_rate or system.randomize or system.noisy:
             return False
-        return system.task.code == SWING_UP
+        return system.task.controller == "swing_up"
 
     def prepare(self, recipe: Recipe, cache: Cache, progress: Progress) -> Part:
         """The pieces; see ``Tier.prepare``."""
