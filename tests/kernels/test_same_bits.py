@@ -131,7 +131,10 @@ def kernels() -> list[Any]:
     used: list[Any] = [sensing.observe_kernel(BALANCE.observation, False), sensing.diagnose_columns]
     for integrator in INTEGRATORS:  # with friction a kernel holds all that the others hold
         randomize = (("cart_friction", 1.0, 9.0),)
-        some = columns.Columns(CartPole(integrator=integrator, push_rate=1.0, randomize=randomize), 8)
+        system = CartPole(
+            integrator=integrator, push_rate=1.0, observation_noise=(0.01,) * 4, randomize=randomize
+        )
+        some = columns.Columns(system, 8)
         some.begin()
         some.step(True)
         some.restart(some.observe())
