@@ -263,6 +263,7 @@ def step_range(
 @kernel
 def draw_pushes(memory: FloatArray, settings: Settings) -> None:
     """Write the random push of the next step on every cart, for callers that add further pushes."""
+    memory[m.PUSH] = 0.0  # which a block without random pushes keeps as it stands
     _push_block(memory, settings[0], 0, memory.shape[1])
 
 
