@@ -21,7 +21,7 @@ from tests.backends.test_native import Failing
 
 @pytest.mark.parametrize("policy", [proportional(1.0, False), regulator(Params())])
 def test_control_laws_for_cart_poles_are_rejected(policy: Any) -> None:
-    with pytest.raises(InputError, match="law that balances this package's own cart-poles"):
+    with pytest.raises(InputError, match="control law for this package's cart-poles"):
         make_backend("CartPole-v1").play(policy, 1, 0)
 
 

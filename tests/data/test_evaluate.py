@@ -170,7 +170,7 @@ def test_other_environments_are_refused(env: Callable[[], Any], words: str) -> N
         ("lqr", "'lqr' is not for this task"),
         ("nowhere.hdf5", "There is no file 'nowhere.hdf5'"),
         (5, "Expected a policy"),
-        (regulator(CartPole().params), "law that balances this package's own"),
+        (regulator(CartPole().params), "control law for this package's"),
     ],
 )
 def test_policies_that_do_not_fit_are_refused(policy: Any, words: str) -> None:

@@ -118,7 +118,7 @@ def test_export_and_import_round_trip(medium_file: Path, tmp_path: Path) -> None
     assert json.loads(first[1])["results"] == json.loads(second[1])["results"]
     code, _, errors = run("exchange", "import", tmp_path / "nothing", "--out", tmp_path / "new")
     assert (code, errors.count("\n")) == (BAD_INPUT, 1)
-    assert errors.startswith("error: Expected a folder that transformers wrote")
+    assert errors.startswith("error: Expected a transformers folder")
     code, _, errors = run("exchange", "export", out, "--to", "pickle")
     assert (code, errors) == (BAD_INPUT, "error: Unknown format 'pickle'; choose from hugging-face, onnx.\n")
 

@@ -18,7 +18,7 @@ from cartpole_phys.utils.errors import InputError
 PROGRAM = """
 import os, resource, signal, sys
 from cartpole_phys import load_dataset
-from cartpole_phys.data.exports import pickled
+from cartpole_phys.data.exports import pickle
 from cartpole_phys.utils.errors import InputError
 
 taken = 1_024 * int(next(line for line in open("/proc/self/status") if line.startswith("VmSize")).split()[1])
