@@ -15,7 +15,7 @@ PAGE = ROOT / "CONTRIBUTING.md"
 TEMPLATES = ROOT / ".github" / "ISSUE_TEMPLATE"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PLACEHOLDER = "NAME"  # of the module that a recipe adds
-RECIPES = ("a tier", "a model", "an export format", "an integrator")
+RECIPES = ("a task", "a tier", "a model", "an export format", "an integrator")
 
 
 def _read(file: Path) -> dict[str, Any]:
