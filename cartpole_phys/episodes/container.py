@@ -222,7 +222,7 @@ class Episodes(EpisodeSequence):
     def tail(self, steps: int) -> Episodes:
         """``steps`` rows from the last episodes; if these have more, the last one is cut.
 
-        The first row is the start of an episode.
+        The first row is the start of an episode, so that returns-to-go stay those of the whole data set.
         """
         first = int(np.searchsorted(self.offsets, max(0, self.steps - steps), side="right")) - 1
         return self[first:].head(steps)
