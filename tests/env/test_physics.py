@@ -22,10 +22,10 @@ def test_discrete_euler_is_cartpole_v1_step_by_step() -> None:
             action = int(rng.integers(2))
             states = np.array(peer.state, dtype=np.float64).reshape(4, 1)
             terminated = move(system, states, np.array([10.0 if action else -10.0]))
-            _, _, terminated, _, _ = peer.step(action)
+            _, _, peer_terminated, _, _ = peer.step(action)
             np.testing.assert_allclose(states[:, 0], peer.state, rtol=0, atol=1e-12)
-            assert bool(terminated[0]) == terminated
-            if terminated:
+            assert bool(terminated[0]) == peer_terminated
+            if peer_terminated:
                 break
 
 

@@ -80,7 +80,7 @@ def test_a_pushed_data_set_passes_its_replay(tmp_path: Path) -> None:
     ("kwargs", "message"),
     [
         ({"push_rate": -1.0}, "push_rate as a finite number of at least 0"),
-        ({"push_rate": 51.0}, "at most one push a step, 50 a second, got 51"),
+        ({"push_rate": 51.0}, "at most one push per step, 50 per second, got 51"),
         ({"push_size": float("inf")}, "push_size as a finite number"),
         ({"push_size": "big"}, "push_size as a finite number"),
     ],
