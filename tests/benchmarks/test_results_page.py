@@ -52,7 +52,7 @@ def test_links_lead_to_what_is_there(driver: webdriver.Chrome, tmp_path: Path) -
     links = [link.get_attribute("href") or "" for link in driver.find_elements(By.CSS_SELECTOR, "a[href]")]
     within = [link.partition("#")[2] for link in links if link.startswith("file:")]
     assert set(within) > set(DOCUMENTS)
-    assert "scores-make-it-anew-or-add-to-it" in within
+    assert "scores-reproducing-and-extending" in within
     assert all(link.startswith("https:") for link in links if not link.startswith("file:"))
     assert all(driver.find_elements(By.ID, name) for name in within)
 
