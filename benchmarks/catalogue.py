@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cartpole_phys import commands
-from cartpole_phys.data.fetch import REGISTRY
-from cartpole_phys.data.release.identity import arrays_sha256
+from cartpole_phys.data.release.identity import REGISTRY, arrays_sha256
 from cartpole_phys.data.release.release import CARDS, CITATION, LICENSE, MANIFEST, SUMS
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.files import atomic_file, atomic_folder

@@ -20,13 +20,13 @@ import platformdirs
 
 from cartpole_phys.data.hashing import file_sha256
 from cartpole_phys.data.recipe import is_plain, released_recipes
+from cartpole_phys.data.release.identity import REGISTRY
 from cartpole_phys.utils.choices import choices, nearest
 from cartpole_phys.utils.download import LONGEST_WAIT, OTHER_HASH, DownloadError, download
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.files import atomic_file, reporting_write_errors, require_writable
 from cartpole_phys.utils.progress import Progress, Silent
 
-REGISTRY = Path(__file__).parent / "release" / "registry.json"
 MIRRORS = "CARTPOLE_PHYS_MIRRORS"  # environment variable: URLs or folders, separated by white space
 SLIP = 0.9  # share of matching characters that makes an unknown path a released name mistyped
 TRIES = 2  # of all mirrors in turn

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.catalogue import DATASETS, take_in
-from cartpole_phys.data.fetch import REGISTRY, registry
+from cartpole_phys.data.fetch import registry
 from cartpole_phys.data.recipe import released_recipes
-from cartpole_phys.data.release.identity import arrays_sha256
+from cartpole_phys.data.release.identity import REGISTRY, arrays_sha256
 from cartpole_phys.utils.errors import InputError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
