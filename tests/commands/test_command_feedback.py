@@ -130,7 +130,7 @@ def test_a_wide_interval_of_few_episodes_proves_no_tier(
     monkeypatch.setattr(gate, "_returns", lambda *_: returns)
     monkeypatch.setattr(gate, "_require_stated", lambda *_: None)  # the file has the scores of other returns
     if passes:
-        assert gate.verdict().startswith("scores medium 61.0")
+        assert gate.finish().startswith("scores medium 61.0")
         return
-    with pytest.raises(GateFailure, match="medium means a score of 40 to 60, its policy scores 61"):
-        gate.verdict()
+    with pytest.raises(GateFailure, match="a score of 40 to 60 for the tier medium, got 61"):
+        gate.finish()

@@ -30,7 +30,7 @@ class GoodGate(Gate):
         if header.metadata.get("tier") != "good":
             raise NotApplicable("the file does not claim to be good")
 
-    def verdict(self):
+    def finish(self):
         return "it is good"
 
 

@@ -1,1 +1,1 @@
-"""The gates: each is one validation check of a file."""
+"""Validation checks of data set files; each check is called a gate."""

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from cartpole_phys.data.checks.base import CannotTell, Gate, GateFailure, declared_backend, first_row, need
+from cartpole_phys.data.checks.base import (
+    Gate,
+    GateFailure,
+    Unverifiable,
+    declared_backend,
+    first_row,
+    require_arrays,
+)
 from cartpole_phys.data.hdf5.blocks import Block
 from cartpole_phys.data.hdf5.file import Header
 
@@ -19,20 +26,20 @@ class Actions(Gate):
         super().__init__(header)
         self._space = declared_backend(header).action_space
 
-    def see(self, block: Block) -> None:
-        (given,) = need(block, "actions")
-        if given.shape[1:] != self._space.shape:
-            raise CannotTell(f"actions have the shape {given.shape[1:]}, not {self._space.shape}")
-        low, high = self._ends()
-        outside = ~((given >= low) & (given <= high)).reshape(len(given), -1).all(axis=1)  # (N, …) -> (N,)
-        if outside.any():
-            row = first_row(outside)
-            raise GateFailure(f"the action of row {block.start + row} is {given[row]}, outside {self._space}")
+    def check_rows(self, block: Block) -> None:
+        (actions,) = require_arrays(block, "actions")
+        if actions.shape[1:] != self._space.shape:
+            raise Unverifiable(f"expected actions of shape {self._space.shape}, got {actions.shape[1:]}")
+        low, high = self._bounds()
+        inside = ((actions >= low) & (actions <= high)).reshape(len(actions), -1).all(axis=1)  # (N,)
+        if not inside.all():
+            row = first_row(~inside)
+            raise GateFailure(f"the action {actions[row]} of row {block.start + row} is not in {self._space}")
 
-    def verdict(self) -> str:
+    def finish(self) -> str:
         return f"all in {self._space}"
 
-    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
+    def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper bounds of the action space."""
         if isinstance(self._space, Discrete):
             return np.asarray(self._space.start), np.asarray(self._space.start + self._space.n - 1)

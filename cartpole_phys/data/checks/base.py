@@ -1,4 +1,4 @@
-"""Base class of the gates, their exceptions, and helpers that read rows and parts."""
+"""Base class of the gates, exceptions for their results, and accessors for rows and described parts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cartpole_phys.backends.base import Backend
-from cartpole_phys.data import declared_env as stated
+from cartpole_phys.data import declared_env
 from cartpole_phys.data.hdf5.blocks import Block
 from cartpole_phys.data.hdf5.file import Header
 from cartpole_phys.episodes.d4rl_layout import ONE_VALUE, with_row_values
@@ -20,22 +20,22 @@ from cartpole_phys.utils.typing import Array
 
 
 class GateFailure(Exception):  # noqa: N818 - it is the result of a gate, not an error
-    """Raised inside a gate that fails; the message gives the reason."""
+    """Result of a gate that fails; the message gives the reason."""
 
 
-class CannotTell(Exception):  # noqa: N818 - likewise
-    """Raised inside a gate whose input is missing or invalid; the message gives the reason.
+class Unverifiable(Exception):  # noqa: N818 - likewise
+    """Result of a gate whose input is missing or invalid; the message gives the reason.
 
-    A file with a recipe then fails, since it has to be verifiable; for other files the gate does not apply.
+    A file with a recipe has to be verifiable, so it fails the gate; for other files the gate does not apply.
     """
 
 
 class NotApplicable(Exception):  # noqa: N818 - likewise
-    """Raised inside a gate that does not apply to a file; the message gives the reason."""
+    """Result of a gate that does not apply to a file; the message gives the reason."""
 
 
 class NotProven(Exception):  # noqa: N818 - likewise
-    """Raised inside a gate that would have to run user-supplied code; the message gives the command."""
+    """Result of a gate that would have to run user-supplied code; the message gives the command."""
 
 
 class Gate(ABC):
@@ -48,92 +48,92 @@ class Gate(ABC):
 
         Raises:
             GateFailure: if the header alone fails the check.
-            CannotTell: if something that the gate needs is missing.
+            Unverifiable: if a required input is missing.
             NotApplicable: if the gate does not apply to the file.
         """
         self.header = header
 
-    def see(self, block: Block) -> None:  # noqa: B027 - some gates need no rows
-        """Check the next rows.
+    def check_rows(self, block: Block) -> None:  # noqa: B027 - some gates need no rows
+        """Check the next block of rows.
 
         Raises:
             GateFailure: if they fail the check.
-            CannotTell: if something that the gate needs is missing.
+            Unverifiable: if a required input is missing.
         """
 
     @abstractmethod
-    def verdict(self) -> str:
-        """The detail of a passed gate, after the last row.
+    def finish(self) -> str:
+        """Finish the check after the last row, and return the detail of the passed gate.
 
         Raises:
             GateFailure: if the file fails the check.
-            CannotTell: if something that the gate needs is missing.
+            Unverifiable: if a required input is missing.
             NotApplicable: if the gate does not apply to the file.
             NotProven: if the check would have to run user-supplied code.
         """
 
 
-def need(block: Block, *names: str) -> list[Array]:
-    """The named arrays of a block; rewards and flags as (N,), flags as bool.
+def require_arrays(block: Block, *names: str) -> list[Array]:
+    """Return arrays of a block by name; rewards and flags as (N,), flags as bool.
 
     Raises:
-        CannotTell: if one is missing or has another number of rows.
+        Unverifiable: if one is missing or does not have one value per row.
         InputError: if a flag is neither 0 nor 1.
     """
     found = []
     for name in names:
         array = with_row_values(name, block.arrays[name]) if name in block.arrays else None
         if array is None or (name in ONE_VALUE and array.ndim != 1):
-            raise CannotTell(f"there is no {name} with a value for each transition")
+            raise Unverifiable(f"there are no {name} with one value per transition")
         found.append(array)
     return found
 
 
 def declared_backend(header: Header) -> Backend:
-    """The environment that a file names.
+    """The environment that a file declares.
 
     Raises:
-        CannotTell: if it names none, or one that cannot or must not be made for a file.
+        Unverifiable: if it declares none, or one that cannot or must not be created for a file.
     """
     try:
-        return stated.declared_backend(header.metadata)
+        return declared_env.declared_backend(header.metadata)
     except InputError as error:
-        raise CannotTell(str(error)) from error
+        raise Unverifiable(str(error)) from error
 
 
-def stated_parts(header: Header) -> list[Mapping[str, Any]]:
-    """A file's description of its parts, consecutive rows with one behavior policy each.
+def complete_parts(header: Header) -> list[Mapping[str, Any]]:
+    """Descriptions of a file's parts, each a range of consecutive rows with one behavior policy.
 
     Raises:
-        CannotTell: if it does not describe them, or they do not add up to all rows.
+        Unverifiable: if the file does not describe its parts, or they do not cover all rows.
     """
     parts = described_parts(header)
     if not parts or rows_of(parts) != header.rows:
-        raise CannotTell("the described parts do not add up to all rows of the file")
+        raise Unverifiable("the described parts do not cover all rows of the file")
     return parts
 
 
 def described_parts(header: Header) -> list[Mapping[str, Any]]:
-    """``stated_parts`` without the check of the number of rows.
+    """Descriptions as from ``complete_parts``, without the check that they cover all rows.
 
     Raises:
-        CannotTell: if the file does not describe its parts.
+        Unverifiable: if the file does not describe its parts.
     """
     parts = header.metadata.get("parts")
     if not isinstance(parts, list) or not all(_is_part(part) for part in parts):
-        raise CannotTell("the file does not describe its behavior policy")
+        raise Unverifiable("the file does not describe its behavior policy")
     return parts
 
 
-def require_own_code(part: Mapping[str, Any]) -> None:
-    """Refuse a part with a user-supplied policy: a check does not run code that a file names.
+def refuse_user_code(part: Mapping[str, Any]) -> None:
+    """Refuse a part with a user-supplied policy, since a check does not run code that a file names.
 
     Raises:
         NotProven: if the policy is user-supplied.
     """
     if part.get("kind") in USER_SUPPLIED.stored:
         raise NotProven(
-            "the policy is user-supplied code, which only runs if you name it: cartpole-phys rebuild FILE "
+            "the policy is user-supplied code, which a check does not run; use: cartpole-phys rebuild FILE "
             f"--policy {shlex.quote(str(part.get('place')))}"
         )
 

@@ -12,7 +12,7 @@ from cartpole_phys.data.tiers import TIERS
 
 
 class Parts(Gate):
-    """The parts are all rows; a composite tier's in equal shares, with the hashes of each tier's own set."""
+    """The parts cover all rows; a mixture's have equal shares and equal the data sets of their tiers."""
 
     name = "parts"
 
@@ -20,7 +20,7 @@ class Parts(Gate):
         super().__init__(header)
         parts, tier = described_parts(header), header.metadata.get("tier")
         if rows_of(parts) != header.rows:
-            raise GateFailure(f"the described parts do not add up to all {header.rows:,} rows of the file")
+            raise GateFailure(f"the described parts do not cover all {header.rows:,} rows of the file")
         expected = TIERS[tier].shares(header.rows) if tier in TIERS else []
         if len(expected) < 2:
             raise NotApplicable("the file is not a mixture of tiers")
@@ -28,19 +28,19 @@ class Parts(Gate):
         if found != expected:
             raise GateFailure(f"expected the parts {expected} (tier and rows) for {tier}, got {found}")
         stated = [part.get("sha256") for part in parts]
-        self._stated = [one if isinstance(one, Mapping) else {} for one in stated]
+        self._stated = [hashes if isinstance(hashes, Mapping) else {} for hashes in stated]
         self._ends = [sum(rows for _, rows in expected[: i + 1]) for i in range(len(expected))]
         self._hashes = [TableHash(rows) for _, rows in expected]
 
-    def see(self, block: Block) -> None:
+    def check_rows(self, block: Block) -> None:
         first = 0
         for end, hashes in zip(self._ends, self._hashes, strict=True):
             hashes.update(block.between(first, end).arrays)
             first = end
 
-    def verdict(self) -> str:
+    def finish(self) -> str:
         for part, (stated, hashes) in enumerate(zip(self._stated, self._hashes, strict=True)):
             for name, found in hashes.hexdigests().items():
                 if stated.get(name) != found:
-                    raise GateFailure(f"{name} of part {part} is not that of the set of its tier alone")
+                    raise GateFailure(f"{name} of part {part} differs from the data set of its tier alone")
         return f"the exact concatenation of {len(self._hashes)} parts"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cartpole_phys.backends.base import different
-from cartpole_phys.data.checks.base import CannotTell, Gate, GateFailure, first_row, need
+from cartpole_phys.data.checks.base import Gate, GateFailure, Unverifiable, first_row, require_arrays
 from cartpole_phys.data.hdf5.blocks import Block, flagged
 from cartpole_phys.data.hdf5.file import Header
 
@@ -17,11 +17,11 @@ class Continuity(Gate):
         super().__init__(header)
         self._inside = 0
 
-    def see(self, block: Block) -> None:
-        need(block, "timeouts")
-        observations, following = need(block, "observations", "next_observations")
+    def check_rows(self, block: Block) -> None:
+        require_arrays(block, "timeouts")
+        observations, following = require_arrays(block, "observations", "next_observations")
         if observations.dtype != following.dtype or observations.shape != following.shape:
-            raise CannotTell("observations and next observations differ in type or shape")
+            raise Unverifiable("observations and next observations differ in type or shape")
         inside = ~flagged(block.arrays)[:-1]
         broken = inside & different(observations[1:], following[:-1])
         if broken.any():
@@ -31,5 +31,5 @@ class Continuity(Gate):
             )
         self._inside += int(inside.sum())
 
-    def verdict(self) -> str:
+    def finish(self) -> str:
         return f"{self._inside:,} transitions inside episodes"

@@ -13,11 +13,11 @@ class Finite(Gate):
 
     name = "finite"
 
-    def see(self, block: Block) -> None:
+    def check_rows(self, block: Block) -> None:
         for name, array in block.arrays.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 bad = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)  # (N, …) -> (N,)
                 raise GateFailure(f"row {block.start + first_row(bad)} of {name} contains NaN or Inf")
 
-    def verdict(self) -> str:
+    def finish(self) -> str:
         return "no NaN or Inf"

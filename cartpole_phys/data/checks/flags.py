@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from cartpole_phys.backends.base import Backend
-from cartpole_phys.data.checks.base import Gate, GateFailure, declared_backend, first_row, need
+from cartpole_phys.data.checks.base import Gate, GateFailure, declared_backend, first_row, require_arrays
 from cartpole_phys.data.hdf5.blocks import Block
 from cartpole_phys.data.hdf5.file import Header
 from cartpole_phys.utils.typing import Array
@@ -24,11 +24,11 @@ class Flags(Gate):
 
     @cached_property
     def _backend(self) -> Backend:
-        """The file's environment, made only where time limits are checked."""
+        """The file's environment, created only where time limits are checked."""
         return declared_backend(self.header)
 
-    def see(self, block: Block) -> None:
-        terminals, timeouts = need(block, "terminals", "timeouts")
+    def check_rows(self, block: Block) -> None:
+        terminals, timeouts = require_arrays(block, "terminals", "timeouts")
         ends = np.flatnonzero(terminals | timeouts)
         if self.header.has_recipe:  # D4RL's own files may have both flags on a row, or none on the last
             both = terminals & timeouts
@@ -43,25 +43,25 @@ class Flags(Gate):
         self._timeouts += int(timeouts.sum())
 
     def _check_limits(self, block: Block, ends: Array, timeouts: Array) -> None:
-        (cuts,) = need(block, "infos/collection_cut")
+        (cuts,) = require_arrays(block, "infos/collection_cut")
         limit = self._backend.max_episode_steps
         lengths = np.diff(np.concatenate([[-1], ends]))
         starts = block.start + ends - lengths + 1
         long, early = lengths > limit, timeouts[ends] & ~cuts[ends] & (lengths < limit)
-        early &= self._backend.system is not None  # others may truncate for other reasons
+        early &= self._backend.system is not None  # other packages' environments may truncate earlier
         if long.any():
             raise GateFailure(
-                f"the episode from row {starts[long][0]} on is longer than the limit of {limit} steps"
+                f"the episode that starts at row {starts[long][0]} is longer than the limit of {limit} steps"
             )
         if early.any():
             raise GateFailure(
-                f"the episode from row {starts[early][0]} on times out after {lengths[early][0]} of {limit} "
-                "steps"
+                f"the episode that starts at row {starts[early][0]} times out after {lengths[early][0]} of "
+                f"{limit} steps"
             )
         if (cuts & ~timeouts).any():
-            raise GateFailure(f"row {block.start + first_row(cuts & ~timeouts)} is a cut but no timeout")
+            raise GateFailure(f"row {block.start + first_row(cuts & ~timeouts)} is a cut but not a timeout")
 
-    def verdict(self) -> str:
+    def finish(self) -> str:
         if not self._ends:
             raise GateFailure("expected at least one row")
         return f"{self._ends:,} episodes, {self._terminals:,} terminal, {self._timeouts:,} timeouts"

@@ -1,11 +1,11 @@
-"""Gate ``hashes``: checksums of the arrays and of the metadata."""
+"""Gate ``hashes``: checksums of the arrays and of the metadata match."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from cartpole_phys.data.checks.base import CannotTell, Gate, GateFailure
+from cartpole_phys.data.checks.base import Gate, GateFailure, Unverifiable
 from cartpole_phys.data.hashing import ARRAY_HASHES, METADATA_HASH, TableHash, metadata_sha256
 from cartpole_phys.data.hdf5.blocks import Block
 from cartpole_phys.data.hdf5.file import THREADS, Header
@@ -20,7 +20,7 @@ class Hashes(Gate):
         super().__init__(header)
         stated = header.metadata.get(ARRAY_HASHES)
         if not isinstance(stated, Mapping) or METADATA_HASH not in header.metadata:
-            raise CannotTell("the file has no hashes")
+            raise Unverifiable("the file has no hashes")
         if set(stated) != set(header.arrays):
             others = sorted(set(stated) ^ set(header.arrays))
             raise GateFailure(f"arrays without a hash, or hashes without an array: {', '.join(others)}")
@@ -29,11 +29,11 @@ class Hashes(Gate):
         self._stated = stated
         self._hashes = TableHash(header.rows)
 
-    def see(self, block: Block) -> None:
+    def check_rows(self, block: Block) -> None:
         with ThreadPoolExecutor(THREADS) as pool:
             self._hashes.update(block.arrays, pool.map)
 
-    def verdict(self) -> str:
+    def finish(self) -> str:
         for name, found in self._hashes.hexdigests().items():
             if found != self._stated[name]:
                 raise GateFailure(f"checksum mismatch of {name}")

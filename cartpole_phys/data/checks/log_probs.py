@@ -6,15 +6,15 @@ from collections.abc import Mapping
 
 from cartpole_phys.backends.base import different
 from cartpole_phys.data.checks.base import (
-    CannotTell,
     Gate,
     GateFailure,
     NotApplicable,
+    Unverifiable,
+    complete_parts,
     declared_backend,
     first_row,
-    need,
-    require_own_code,
-    stated_parts,
+    refuse_user_code,
+    require_arrays,
 )
 from cartpole_phys.data.hdf5.blocks import Block
 from cartpole_phys.data.hdf5.file import Header
@@ -30,14 +30,14 @@ class LogProbs(Gate):
 
     def __init__(self, header: Header) -> None:
         super().__init__(header)
-        self._parts = stated_parts(header)
+        self._parts = complete_parts(header)
         if LOG_PROBS not in header.arrays:
             raise NotApplicable("the file holds no log-probabilities")
         self._backend = declared_backend(header)
         self._rows = 0
 
-    def see(self, block: Block) -> None:
-        need(block, LOG_PROBS, "observations", "actions")
+    def check_rows(self, block: Block) -> None:
+        require_arrays(block, LOG_PROBS, "observations", "actions")
         first = 0
         for i, part in enumerate(self._parts):
             end = first + part["rows"]
@@ -51,21 +51,24 @@ class LogProbs(Gate):
         for name, expected in self._expected(part, rows.arrays).items():
             stored = rows.arrays[name]
             if (stored.dtype, stored.shape) != (expected.dtype, expected.shape):
-                raise CannotTell(f"{name} are {stored.dtype} {stored.shape[1:]}, not {expected.dtype}")
+                raise Unverifiable(
+                    f"expected {name} as {expected.dtype} {expected.shape[1:]}, got {stored.dtype} "
+                    f"{stored.shape[1:]}"
+                )
             wrong = different(stored, expected)
             if wrong.any():
                 row = rows.start + first_row(wrong)
-                raise GateFailure(f"{name} of row {row} is not what its policy gives")
+                raise GateFailure(f"{name} of row {row} differs from the output of its policy")
 
     def _expected(self, number: int, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Arrays that the policy of a part gives for these rows, by name."""
+        """Actions and log-probabilities from the policy of a part for these rows, by name."""
         part, weights = self._parts[number], self.header.weights.get(str(number), {})
-        require_own_code(part)
+        refuse_user_code(part)
         try:
             kind = from_description(part, weights).kind
             return kind.log_probs(part, weights, self._backend, arrays)
         except InputError as error:
-            raise CannotTell(str(error)) from error
+            raise Unverifiable(str(error)) from error
 
-    def verdict(self) -> str:
+    def finish(self) -> str:
         return f"{self._rows:,} recomputed bit for bit"

@@ -1,4 +1,4 @@
-"""Gate ``replay``: simulated again, every stored step gives the same result."""
+"""Gate ``replay``: every stored step is simulated again with the same result."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from cartpole_phys.backends.base import NotReplayable, UnknownState
 from cartpole_phys.data.checks.base import (
-    CannotTell,
     Gate,
     GateFailure,
     NotApplicable,
+    Unverifiable,
     declared_backend,
     first_row,
 )
@@ -19,10 +19,10 @@ from cartpole_phys.utils.typing import Array
 
 
 class Replay(Gate):
-    """Stored state, action, push and parameters give the next state, observation, reward and flag.
+    """The stored state, action, push and parameters lead to the next state, observation, reward and flag.
 
-    Verified bit for bit; sensor noise is drawn again from its stored key. The first observation of an episode
-    follows from its first state, and its parameters stay constant.
+    The comparison is bit for bit; sensor noise is drawn again from its stored key. The first observation of
+    an episode follows from its first state, and its parameters stay constant.
     """
 
     name = "replay"
@@ -32,23 +32,23 @@ class Replay(Gate):
         self._backend = declared_backend(header)
         self._rows = 0
 
-    def see(self, block: Block) -> None:
+    def check_rows(self, block: Block) -> None:
         try:
             differences = self._differences(block)
         except UnknownState as reason:
             raise NotApplicable(f"{reason}") from reason
         except NotReplayable as reason:
-            raise CannotTell(str(reason)) from reason
+            raise Unverifiable(str(reason)) from reason
         for what, wrong in differences.items():
             if wrong.any():
                 row = block.start + first_row(wrong)
-                raise GateFailure(f"the {what} of row {row} is not what the physics gives")
+                raise GateFailure(f"the {what} of row {row} differs from the replay")
         self._rows += block.rows
 
     def _differences(self, block: Block) -> Mapping[str, Array]:
         return self._backend.differences(block.arrays)
 
-    def verdict(self) -> str:
+    def finish(self) -> str:
         return f"{self._rows:,} steps replayed bit for bit"
 
 
@@ -58,5 +58,5 @@ class IndependentReplay(Replay):
     def _differences(self, block: Block) -> Mapping[str, Array]:
         return self._backend.differences(block.arrays, independent=True)
 
-    def verdict(self) -> str:
+    def finish(self) -> str:
         return f"{self._rows:,} steps replayed bit for bit in the scalar environment"

@@ -1,4 +1,4 @@
-"""Validation of data sets: runs all gates in one pass; every build validates the file that it wrote."""
+"""Validation of data sets with all gates in one pass; every build validates its own file."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 from cartpole_phys.data.checks.actions import Actions
-from cartpole_phys.data.checks.base import CannotTell, Gate, GateFailure, NotApplicable, NotProven
+from cartpole_phys.data.checks.base import Gate, GateFailure, NotApplicable, NotProven, Unverifiable
 from cartpole_phys.data.checks.composition import Parts
 from cartpole_phys.data.checks.continuity import Continuity
 from cartpole_phys.data.checks.finite import Finite
@@ -21,7 +21,7 @@ from cartpole_phys.data.checks.log_probs import LogProbs
 from cartpole_phys.data.checks.metadata import Metadata
 from cartpole_phys.data.checks.replay import IndependentReplay, Replay
 from cartpole_phys.data.checks.schema import Schema
-from cartpole_phys.data.checks.shards import shards_verdict
+from cartpole_phys.data.checks.shards import check_shard_set
 from cartpole_phys.data.checks.tier import TierGate
 from cartpole_phys.data.hashing import METADATA_HASH
 from cartpole_phys.data.hdf5.blocks import Block, blocks
@@ -32,8 +32,8 @@ from cartpole_phys.utils.errors import printable
 from cartpole_phys.utils.progress import Progress, Silent
 
 PASSED, FAILED = "passed", "failed"
-NOT_APPLICABLE = "not applicable"  # the file makes no claim that the gate could check
-NOT_PROVEN = "not proven"  # would need user-supplied code, which a check does not run
+NOT_APPLICABLE = "not applicable"  # the file contains nothing that the gate checks
+NOT_PROVEN = "not proven"  # the gate would have to run user-supplied code, which a check does not do
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ class CheckReport(Sequence[GateResult]):
     def __getitem__(self, index: slice) -> tuple[GateResult, ...]: ...
 
     def __getitem__(self, index: int | str | slice) -> GateResult | tuple[GateResult, ...]:
-        """The result of a gate by its name or position, or those of a slice.
+        """The result of a gate by its name or position, or the results of a slice.
 
         Raises:
             IndexError: if there is no such position.
-            KeyError: if there is no gate of that name.
+            KeyError: if there is no gate with that name.
         """
         if not isinstance(index, str):
             return self.results[index]
@@ -96,44 +96,45 @@ class CheckReport(Sequence[GateResult]):
 
     def __repr__(self) -> str:
         """The overall result, and one line per gate."""
-        verdict = f"Validation failed: {', '.join(self.failed)}" if self.failed else "Validation passed"
-        return "\n".join([verdict, *map(str, self.results)])
+        overall = f"Validation failed: {', '.join(self.failed)}" if self.failed else "Validation passed"
+        return "\n".join([overall, *map(str, self.results)])
 
 
-class _Asked:
-    """A gate that is asked until it has said something."""
+_STATUS = {GateFailure: FAILED, NotApplicable: NOT_APPLICABLE, NotProven: NOT_PROVEN}
 
-    def __init__(self, kind: type[Gate], header: Header) -> None:
-        self._kind, self._has_recipe = kind, header.has_recipe
-        self.result: GateResult | None = None
-        self._ask(lambda: setattr(self, "_gate", kind(header)))
 
-    def see(self, block: Block) -> None:
-        """Show it the next rows, unless it has spoken already."""
-        if self.result is None:
-            self._ask(lambda: self._gate.see(block))
+def _result(gate: str, has_recipe: bool, step: Callable[[], str | None]) -> GateResult | None:
+    """Run a step of a gate, and return the result if the step decides it; a returned detail means passed."""
+    try:
+        detail = step()
+    except Unverifiable as reason:
+        if has_recipe:
+            return GateResult(gate, FAILED, f"not proven: {reason}")
+        return GateResult(gate, NOT_APPLICABLE, str(reason))
+    except tuple(_STATUS) as reason:
+        return GateResult(gate, _STATUS[type(reason)], str(reason))
+    return None if detail is None else GateResult(gate, PASSED, detail)
 
-    def conclude(self) -> GateResult:
-        """Its verdict."""
-        if self.result is None:
-            self._ask(lambda: self._say(PASSED, self._gate.verdict()))
-        assert self.result is not None
-        return self.result
 
-    def _ask(self, question: Callable[[], None]) -> None:
-        try:
-            question()
-        except GateFailure as failure:
-            self._say(FAILED, str(failure))
-        except NotApplicable as reason:
-            self._say(NOT_APPLICABLE, str(reason))
-        except NotProven as reason:
-            self._say(NOT_PROVEN, str(reason))
-        except CannotTell as reason:
-            self._say(*unanswered(self._has_recipe, reason))
+class GateRun:
+    """One gate on one file, up to its result."""
 
-    def _say(self, status: str, detail: str) -> None:
-        self.result = GateResult(self._kind.name, status, detail)
+    def __init__(self, gate: type[Gate], header: Header) -> None:
+        self._gate_name, self._has_recipe = gate.name, header.has_recipe
+        self._result = self._run(lambda: setattr(self, "_gate", gate(header)))
+
+    def check_rows(self, block: Block) -> None:
+        """Check the next block of rows, unless the result is known."""
+        self._result = self._result or self._run(lambda: self._gate.check_rows(block))
+
+    def finish(self) -> GateResult:
+        """The result, after the last row."""
+        result = self._result or self._run(lambda: self._gate.finish())
+        assert result is not None
+        return result
+
+    def _run(self, step: Callable[[], str | None]) -> GateResult | None:
+        return _result(self._gate_name, self._has_recipe, step)
 
     _gate: Gate
 
@@ -141,10 +142,10 @@ class _Asked:
 def check(path: str | os.PathLike[str], independent: bool = False) -> CheckReport:
     """Validate a data set: run every gate on its metadata and on all of its rows.
 
-    ``check(path).passed`` is true if no gate fails and none is left unproven.
+    ``check(path).passed`` is true if no gate fails and none is "not proven".
 
     Args:
-        path: a D4RL HDF5 file, or a folder of shards; each shard is checked, and that none is missing.
+        path: a D4RL HDF5 file, or a folder of shards, each of which is checked, as is their completeness.
         independent: replay the steps in the scalar environment instead of the compiled batch.
 
     Raises:
@@ -155,47 +156,30 @@ def check(path: str | os.PathLike[str], independent: bool = False) -> CheckRepor
 
 def check_with(path: str | os.PathLike[str], progress: Progress, independent: bool = False) -> CheckReport:
     """``check`` with progress reports."""
-    place = Path(path)
-    check_place = _check_shards if place.is_dir() else check_file
-    return CheckReport(tuple(check_place(place, progress, independent)))
+    check_path = _check_shards if Path(path).is_dir() else check_file
+    return CheckReport(tuple(check_path(Path(path), progress, independent)))
 
 
-def _check_shards(place: Path, progress: Progress, independent: bool) -> list[GateResult]:
-    """Run the gates on each shard of a folder, and on all together."""
-    manifest, shards, hashes, places, rows = read_manifest(place / MANIFEST), [], [], [], 0
-    has_recipe = False
+def _check_shards(folder: Path, progress: Progress, independent: bool) -> list[GateResult]:
+    """Run the gates on each shard of a folder, and combine their results."""
+    manifest, results, headers = read_manifest(folder / MANIFEST), [], []
     progress.stage("checking")
-    for reader in verified_shards(place):
-        header = reader.header
-        shards.append(run_gates(reader, Silent(), independent))
-        hashes.append(str(header.metadata.get(METADATA_HASH)))
-        places.append(header.metadata.get("shard"))
-        rows += header.rows
-        has_recipe = has_recipe or header.has_recipe
-        progress.shards(len(shards), len(manifest.shards))
-    together = [_worst(results) for results in zip(*shards, strict=True)]
-    whole = _wholeness(places, rows, has_recipe)
-    if whole.status != NOT_APPLICABLE:
-        together = [whole if one.gate == whole.gate and one.status != FAILED else one for one in together]
+    for reader in verified_shards(folder):
+        results.append(run_gates(reader, Silent(), independent))
+        headers.append(reader.header)
+        progress.shards(len(results), len(manifest.shards))
+    combined = [_worst(gate_results) for gate_results in zip(*results, strict=True)]
+    shards, rows = [one.metadata.get("shard") for one in headers], sum(one.rows for one in headers)
+    has_recipe = any(header.has_recipe for header in headers)
+    complete = _result(Parts.name, has_recipe, lambda: check_shard_set(shards, rows))
+    assert complete is not None
+    if complete.status != NOT_APPLICABLE:
+        combined = [complete if one.gate == Parts.name and one.status != FAILED else one for one in combined]
+    hashes = (str(header.metadata.get(METADATA_HASH)) for header in headers)
     if joined_sha256(hashes) != manifest.metadata_sha256:
-        mixed = GateResult(Hashes.name, FAILED, "checksum mismatch: the manifest is of other shards")
-        together = [mixed if result.gate == mixed.gate else result for result in together]
-    return together
-
-
-def unanswered(has_recipe: bool, reason: CannotTell) -> tuple[str, str]:
-    """Status and detail of a gate without its input: a failure if the file has a recipe."""
-    return (FAILED, f"not proven: {reason}") if has_recipe else (NOT_APPLICABLE, str(reason))
-
-
-def _wholeness(places: Sequence[Any], rows: int, has_recipe: bool) -> GateResult:
-    """What the gate of the parts says of all shards together."""
-    try:
-        return GateResult(Parts.name, PASSED, shards_verdict(places, rows))
-    except GateFailure as failure:
-        return GateResult(Parts.name, FAILED, str(failure))
-    except CannotTell as reason:
-        return GateResult(Parts.name, *unanswered(has_recipe, reason))
+        mismatch = GateResult(Hashes.name, FAILED, "checksum mismatch: the manifest is of other shards")
+        combined = [mismatch if result.gate == Hashes.name else result for result in combined]
+    return combined
 
 
 def check_file(path: Path, progress: Progress, independent: bool = False) -> list[GateResult]:
@@ -210,7 +194,7 @@ def check_file(path: Path, progress: Progress, independent: bool = False) -> lis
 
 
 def gates(independent: bool = False) -> tuple[type[Gate], ...]:
-    """All gates in their order, with those that tiers bring; see ``check``."""
+    """All gates in their order, with those of single tiers; ``independent`` as in ``check``."""
     return (
         Schema,
         Flags,
@@ -230,15 +214,15 @@ def gates(independent: bool = False) -> tuple[type[Gate], ...]:
 def run_gates(reader: Reader, progress: Progress, independent: bool = False) -> list[GateResult]:
     """Run the gates on an open file."""
     with ThreadPoolExecutor(THREADS) as pool:
-        asked = [_Asked(gate, reader.header) for gate in gates(independent)]
+        runs = [GateRun(gate, reader.header) for gate in gates(independent)]
         for block in blocks(reader):
-            list(pool.map(_Asked.see, asked, repeat(block)))
+            list(pool.map(GateRun.check_rows, runs, repeat(block)))
             progress.rows(block.start + block.rows, reader.header.rows)
-        return [one.conclude() for one in asked]  # in one thread: glibc keeps what each further one had
+        return [run.finish() for run in runs]  # in one thread: glibc keeps the memory of each further thread
 
 
 def _worst(results: Sequence[GateResult]) -> GateResult:
-    """What one gate says of all shards: the worst, with the first shard that has it."""
+    """Combine the results of one gate on all shards: the worst, with the first shard that has it."""
     for status in (FAILED, NOT_PROVEN, NOT_APPLICABLE):
         found = [(i, result) for i, result in enumerate(results) if result.status == status]
         if found and (status == FAILED or len(found) < len(results)):

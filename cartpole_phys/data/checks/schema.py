@@ -6,7 +6,7 @@ import numpy as np
 from gymnasium.spaces import Discrete
 
 from cartpole_phys.backends.base import Backend
-from cartpole_phys.data.checks.base import CannotTell, Gate, GateFailure, declared_backend
+from cartpole_phys.data.checks.base import Gate, GateFailure, Unverifiable, declared_backend
 from cartpole_phys.data.hdf5.file import REQUIRED, SCHEMA_VERSION, Header
 from cartpole_phys.episodes import d4rl_layout
 
@@ -26,7 +26,7 @@ METADATA_KEYS = (
 
 
 class Schema(Gate):
-    """Every array and every attribute exists, with the right type and shape."""
+    """Every array exists with the right type and shape, and every attribute exists."""
 
     name = "schema"
 
@@ -38,14 +38,14 @@ class Schema(Gate):
         if absent:
             raise GateFailure(f"expected the array {absent[0]}, got none")
         if not header.has_recipe:
-            raise CannotTell("the file has D4RL's arrays, but no recipe")
+            raise Unverifiable("the file has D4RL's arrays but no recipe")
         if missing:
             raise GateFailure(f"expected the attribute {missing[0]}, got none")
         version = header.metadata["schema_version"]
         if version != SCHEMA_VERSION:
             raise GateFailure(f"expected schema {SCHEMA_VERSION}, got {version}")
 
-    def verdict(self) -> str:
+    def finish(self) -> str:
         rows = self.header.rows
         expected = expected_arrays(declared_backend(self.header))
         for name, (dtype, trailing) in expected.items():
@@ -62,7 +62,7 @@ class Schema(Gate):
 
 
 def expected_arrays(backend: Backend) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Type and trailing shape of every array that a file of this environment must hold."""
+    """Data type and trailing shape of every required array of a file, for an environment."""
     observation = ("<f4", backend.observation_space.shape or ())
     action = backend.action_space
     return {

@@ -1,50 +1,50 @@
-"""Are the shards of a folder all of their set, in its order?"""
+"""Completeness check of a folder of shards: all shards of one data set, in order."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cartpole_phys.data.checks.base import CannotTell, GateFailure
+from cartpole_phys.data.checks.base import GateFailure, Unverifiable
 from cartpole_phys.data.shards import WHOLE
 from cartpole_phys.utils.errors import is_integer
 
 
-def shards_verdict(stated: Sequence[Any], rows: int) -> str:
-    """What was found of shards that were looked at one by one.
+def check_shard_set(attributes: Sequence[Any], rows: int) -> str:
+    """Check that shards form one complete data set, and return the detail of the passed gate.
 
     Args:
-        stated: what each says of its place in the set, in the manifest's order.
-        rows: how many they have together.
+        attributes: the attribute ``shard`` of each, in the manifest's order.
+        rows: the total number of rows.
 
     Raises:
-        GateFailure: if one is missing or of another set, or rows are.
-        CannotTell: if they do not say what they are shards of.
+        GateFailure: if a shard or rows are missing, or a shard belongs to another data set.
+        Unverifiable: if the shards do not name their data set.
     """
-    places = [one if isinstance(one, Mapping) else {} for one in stated]
-    if not any(places):
-        raise CannotTell("the shards do not say what they are shards of")
-    count = len(places)
-    for number, place in enumerate(places):
-        found = place.get("number"), place.get("count")
+    shards = [shard if isinstance(shard, Mapping) else {} for shard in attributes]
+    if not any(shards):
+        raise Unverifiable("the shards do not name their data set")
+    count = len(shards)
+    for number, shard in enumerate(shards):
+        found = shard.get("number"), shard.get("count")
         if found != (number, count):
             raise GateFailure(f"expected shard {number} of {count} (number and count), got {found!r:.80}")
-        if any(place.get(key) != places[0].get(key) for key in ("set", WHOLE)):
-            raise GateFailure(f"shard {number} is of another set than shard 0")
-    steps = _steps(places[0].get(WHOLE))
+        if any(shard.get(key) != shards[0].get(key) for key in ("set", WHOLE)):
+            raise GateFailure(f"shard {number} belongs to another data set than shard 0")
+    steps = _steps(shards[0].get(WHOLE))
     if rows != steps:
-        raise GateFailure(f"the shards have {rows:,} rows together, their set has {steps:,}")
+        raise GateFailure(f"expected {steps:,} rows in all shards of the data set, got {rows:,}")
     return f"all {rows:,} rows in {count} shards"
 
 
 def _steps(whole: Any) -> int:
-    """How many rows the recipe of a whole set asks for.
+    """Number of rows in the recipe of a whole data set.
 
     Raises:
-        CannotTell: if there is none that says so.
+        Unverifiable: if the recipe or the number is missing.
     """
     recipe = whole.get("recipe") if isinstance(whole, Mapping) else None
     steps = recipe.get("steps") if isinstance(recipe, Mapping) else None
     if not is_integer(steps):
-        raise CannotTell("the shards do not say how many rows their set has")
+        raise Unverifiable("the shards do not state the number of rows of their data set")
     return steps

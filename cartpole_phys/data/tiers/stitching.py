@@ -24,12 +24,12 @@ import numpy.typing as npt
 from cartpole_phys.arguments import Start
 from cartpole_phys.backends.base import Backend
 from cartpole_phys.data.checks.base import (
-    CannotTell,
     Gate,
     GateFailure,
     NotApplicable,
+    Unverifiable,
     declared_backend,
-    need,
+    require_arrays,
 )
 from cartpole_phys.data.hdf5.blocks import Block, flagged
 from cartpole_phys.data.hdf5.file import Header
@@ -138,23 +138,23 @@ class StitchingGate(Gate):
         try:
             self._measured = references_of(str(header.metadata.get("env_id")), None)
         except InputError as error:
-            raise CannotTell(str(error)) from error
+            raise Unverifiable(str(error)) from error
         self._limit = declared_backend(header).max_episode_steps
         self._highest, self._lowest, self._wholes = -np.inf, np.inf, 0
         self._last: tuple[FloatArray, FloatArray] | None = None  # states and rewards of the last episode
         self._earned, self._steps = 0.0, 0  # of the parts before it
 
-    def see(self, block: Block) -> None:
-        rewards, qpos, qvel = need(block, "rewards", "infos/qpos", "infos/qvel")
+    def check_rows(self, block: Block) -> None:
+        rewards, qpos, qvel = require_arrays(block, "rewards", "infos/qpos", "infos/qvel")
         shapes = [(one.dtype.kind, *one.shape) for one in (rewards, qpos, qvel)]
         if shapes != [("f", block.rows), ("f", block.rows, 2), ("f", block.rows, 2)]:
-            raise CannotTell("states or rewards are not the numbers that this environment has")
+            raise Unverifiable("states or rewards are not the numbers that this environment has")
         states = np.concatenate([qpos, qvel], axis=1)  # (N, 4)
         ends = np.flatnonzero(flagged(block.arrays)) + 1
         for first, end in pairwise([0, *ends]):
             self._see_episode(states[first:end], rewards[first:end].astype(np.float64))
 
-    def verdict(self) -> str:
+    def finish(self) -> str:
         self._finish(at_the_end=True)
         if not self._wholes or not self._lowest >= LOWEST:
             raise GateFailure(

@@ -215,12 +215,12 @@ def test_a_check_misses_no_shard(folder: Path) -> None:
     _restate(folder, lambda number, place: None, count=2)
     assert _failed(folder) == [("parts", "expected shard 0 of 2 (number and count), got (0, 6)")]
     _restate(folder, lambda number, place: place.update(count=2), count=2)
-    assert _failed(folder) == [("parts", "the shards have 1,334 rows together, their set has 4,000")]
+    assert _failed(folder) == [("parts", "expected 4,000 rows in all shards of the data set, got 1,334")]
 
 
 def test_a_check_mixes_no_sets(folder: Path) -> None:
     _restate(folder, lambda number, place: place.update(set=f"set {number // 4}"))
-    assert _failed(folder) == [("parts", "shard 4 is of another set than shard 0")]
+    assert _failed(folder) == [("parts", "shard 4 belongs to another data set than shard 0")]
 
 
 @pytest.mark.parametrize("said", ["", "whole"])

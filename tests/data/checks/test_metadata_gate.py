@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from cartpole_phys import build_dataset
-from cartpole_phys.data.checks.claims import COMPARED, FREE_TEXT, IMPLIED, OTHER_GATES
+from cartpole_phys.data.checks.consistency import COMPARED, FREE_TEXT, IMPLIED, OTHER_GATES
 from cartpole_phys.data.checks.metadata import Metadata
-from cartpole_phys.data.checks.run import FAILED, PASSED, _Asked
+from cartpole_phys.data.checks.run import FAILED, PASSED, GateRun
 from cartpole_phys.data.hdf5.blocks import Block, blocks
 from cartpole_phys.data.hdf5.file import Header, Reader, read_header
 from cartpole_phys.utils.errors import InputError
@@ -152,10 +152,10 @@ def _other(value: Any) -> Any:
 
 
 def _status(header: Header, rows: list[Block]) -> str:
-    asked = _Asked(Metadata, header)
+    run = GateRun(Metadata, header)
     for block in rows:
-        asked.see(block)
-    return asked.conclude().status
+        run.check_rows(block)
+    return run.finish().status
 
 
 @pytest.mark.parametrize(
