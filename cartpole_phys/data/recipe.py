@@ -1,4 +1,4 @@
-"""Recipes of data sets, validated before any work starts, and the names derived from them."""
+"""Recipes of data sets, validated on creation, and the names derived from them."""
 
 from __future__ import annotations
 
@@ -17,63 +17,63 @@ from cartpole_phys.arguments import json_value
 from cartpole_phys.backends.base import Backend
 from cartpole_phys.backends.make import spec_json
 from cartpole_phys.backends.resolve import make_backend
-from cartpole_phys.data.building.evaluate_policy import MOST_EVALUATED, simulated_steps
+from cartpole_phys.data.building.evaluate_policy import MAX_EVALUATION_STEPS, simulated_steps
 from cartpole_phys.data.tiers import TIERS, check_combination, default_tier, tiers_of
 from cartpole_phys.data.tiers.base import COLLECTION
 from cartpole_phys.policies.behavior import KINDS, RANDOM, PolicyKind, kind_of
 from cartpole_phys.system import CartPole
 from cartpole_phys.utils.errors import InputError, is_integer
 
-LONGEST_POLICY = 64  # characters of a policy in a name: file systems allow 255 for the whole
+MAX_POLICY_LENGTH = 64  # characters of a policy in a name; file systems allow 255 for the whole name
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]{0,127}")
-TELLING_POLICY = re.compile(r"[a-z0-9]+([_.:][a-z0-9]+)*")  # without anything that a name leaves out
+UNAMBIGUOUS_POLICY = re.compile(r"[a-z0-9]+([_.:][a-z0-9]+)*")  # recognizable without a hash in the name
 DATASET_VERSION = "v0"
-DERIVED_NAME = re.compile(  # as Recipe.name makes them
+DERIVED_NAME = re.compile(  # in the form of Recipe.name
     rf"[a-z0-9_.]+-({RANDOM.name}|({'|'.join(name for name in KINDS if name != RANDOM.name)})-[a-z-]+)"
     r"(-deterministic|-env[0-9a-f]{8}|-(steps|train|shards|score|seed)\d+|-d4rlv2)*"
     rf"-{DATASET_VERSION}"
 )
-MOST_STEPS = 10**12  # 90 TB
-FEWEST_SCORED = 10  # episodes, of which an interval can be told
-LEARNER_SEEDS = 2**32  # how many Stable-Baselines3 takes
+MAX_STEPS = 10**12  # 90 TB
+MIN_SCORED_EPISODES = 10  # for a confidence interval of the score
+LEARNER_SEEDS = 2**32  # Stable-Baselines3 requires smaller seeds
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One data set: equal recipes give equal arrays.
+    """Definition of a data set; equal recipes give equal arrays.
 
     Raises:
-        InputError: on anything that cannot be built; the message says what can.
+        InputError: on fields that cannot be built; the message gives valid values.
     """
 
     env_id: str = "PhysCartPole-v0"
     policy: str = "sac"  # random, heuristic, ppo, sac or MODULE:FACTORY
-    tier: str = ""  # by default the policy's own: random, medium or unrated
-    steps: int | None = None  # transitions; by default as many as D4RL has, or all that were recorded
+    tier: str = ""  # by default random, medium or unrated, depending on the policy
+    steps: int | None = None  # transitions; by default as in D4RL, or the whole recording
     seed: int = 0
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
     deterministic: bool = False  # a trained agent plays its mean action instead of sampling
-    train_steps: int | None = None  # how long agents learn; by default as measured for the environment
-    shard_steps: int | None = None  # transitions in each file of a set of several files
-    d4rl_v2_metadata: bool = False  # D4RL's own groups beside the attributes
-    score_episodes: int | None = None  # that the score is measured on; by default 1,000 if affordable
+    train_steps: int | None = None  # training steps of agents; by default measured for the environment
+    shard_steps: int | None = None  # transitions per shard; by default one file
+    d4rl_v2_metadata: bool = False  # D4RL's own groups in addition to the attributes
+    score_episodes: int | None = None  # evaluation episodes of the score; by default 1,000 if affordable
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "env_id", self.backend.env_id)
         object.__setattr__(self, "env_kwargs", json_value(self.env_kwargs))
-        spec_json(self.env_id, self.env_kwargs)  # which every file holds
+        spec_json(self.env_id, self.env_kwargs)  # every file contains it
         object.__setattr__(self, "tier", self.tier or default_tier(self.policy))
         check_combination(self.policy, self.tier, self.backend)
         object.__setattr__(self, "steps", self._default_steps if self.steps is None else self.steps)
         for flag, value in (("--steps", self.steps), ("--train-steps", self.train_steps)):
             if value is not None and (not is_integer(value) or value < 1):
                 raise InputError(f"Expected {flag} of at least 1, got {value}.")
-            if value is not None and value > MOST_STEPS:
-                raise InputError(f"Expected {flag} of at most {MOST_STEPS:,}, got {value:,}.")
+            if value is not None and value > MAX_STEPS:
+                raise InputError(f"Expected {flag} of at most {MAX_STEPS:,}, got {value:,}.")
         if not is_integer(self.seed) or self.seed < 0:
             raise InputError(f"Expected --seed of at least 0, got {self.seed}.")
         for name in ("steps", "train_steps", "seed", "shard_steps", "score_episodes"):
-            object.__setattr__(self, name, json_value(getattr(self, name)))  # no file holds NumPy's integers
+            object.__setattr__(self, name, json_value(getattr(self, name)))  # NumPy integers are not JSON
         if self.steps is not None and self.steps < (parts := len(TIERS[self.tier].shares(self.steps))):
             raise InputError(f"Expected --steps of at least {parts} for this tier, got {self.steps}.")
         self._check_scoring()
@@ -81,19 +81,21 @@ class Recipe:
         self._check_shards()
 
     def _check_scoring(self) -> None:
-        """Refuse too few episodes for an interval, and more than a check evaluates again."""
-        few = self.score_episodes
-        if few is not None and (not is_integer(few) or few < FEWEST_SCORED):
-            raise InputError(f"Expected --score-episodes of at least {FEWEST_SCORED}, got {few}.")
-        if few is not None and simulated_steps(self.backend, few) > MOST_EVALUATED:
-            most = MOST_EVALUATED // simulated_steps(self.backend, 1)
+        """Refuse too few evaluation episodes for an interval, and too many for a check."""
+        episodes = self.score_episodes
+        if episodes is None:
+            return
+        if not is_integer(episodes) or episodes < MIN_SCORED_EPISODES:
+            raise InputError(f"Expected --score-episodes of at least {MIN_SCORED_EPISODES}, got {episodes}.")
+        if simulated_steps(self.backend, episodes) > MAX_EVALUATION_STEPS:
+            most = MAX_EVALUATION_STEPS // simulated_steps(self.backend, 1)
             raise InputError(
-                f"Expected --score-episodes of at most {most:,}, which take {MOST_EVALUATED:,} steps of "
-                f"the simulator, got {few:,}."
+                f"Expected --score-episodes of at most {most:,}, or {MAX_EVALUATION_STEPS:,} steps of the "
+                f"simulator, got {episodes:,}."
             )
 
     def _check_training(self) -> None:
-        """Refuse what is for trained agents only."""
+        """Refuse training options for policies that are not trained, and invalid combinations of them."""
         for flag, given in (("--deterministic", self.deterministic), ("--train-steps", self.train_steps)):
             if given and not self.kind.is_trained:
                 raise InputError(f"{flag} is for trained agents; policy {self.policy!r} is not trained.")
@@ -102,14 +104,14 @@ class Recipe:
         TIERS[self.tier].check(self)
 
     def _check_shards(self) -> None:
-        """Refuse shards that cannot be."""
+        """Refuse invalid shard sizes, and shards of tiers that do not support them."""
         if self.shard_steps is None:
             return
         if not is_integer(self.shard_steps) or self.shard_steps < 1:
             raise InputError(f"Expected --shard-steps of at least 1, got {self.shard_steps}.")
         if TIERS[self.tier].source != COLLECTION:
             raise InputError(
-                f"--shard-steps does not go with {self.tier}, which is made in one piece; leave it out."
+                f"--shard-steps is incompatible with {self.tier}, which needs a single file; leave it out."
             )
 
     @cached_property
@@ -119,7 +121,7 @@ class Recipe:
 
     @property
     def kind(self) -> PolicyKind:
-        """Of the policy."""
+        """Kind of the policy."""
         return kind_of(self.policy)
 
     @property
@@ -128,7 +130,7 @@ class Recipe:
 
     @property
     def parts(self) -> list[Recipe]:
-        """The recipes of the single tiers that this one is the concatenation of."""
+        """Recipes of the single-tier parts of which the data set is the concatenation."""
         if self.steps is None:
             return [replace(self, shard_steps=None)]
         return [
@@ -138,11 +140,11 @@ class Recipe:
 
     @property
     def shard_count(self) -> int:
-        """How many files a set of several files has."""
+        """Number of shards."""
         return sum(self._shard_counts())
 
     def shard(self, number: int) -> tuple[int, int, Recipe]:
-        """The number of the part, the number in it and the recipe of one file of a set of several files."""
+        """Number of a shard's part, its number in the part, and its recipe as a single file."""
         assert self.shard_steps is not None
         part = 0
         for count in self._shard_counts():
@@ -155,16 +157,13 @@ class Recipe:
         return part, number, replace(whole, steps=rows)
 
     def _shard_counts(self) -> list[int]:
-        """How many files each part has."""
+        """Number of shards of each part."""
         assert self.shard_steps is not None
         return [-(-part.steps // self.shard_steps) for part in self.parts if part.steps is not None]
 
     @property
     def name(self) -> str:
-        """The data set's name: the released one only for the released recipe.
-
-        Every difference from the released recipe is spelled out in the name.
-        """
+        """Name of the data set, which includes every difference from the released recipe."""
         words = [_env_name(self.env_id), _policy_name(self.policy)]
         words += [self.tier] if self.kind != RANDOM else []
         if self.deterministic:
@@ -187,7 +186,7 @@ class Recipe:
 
     @property
     def command(self) -> str:
-        """The command that builds exactly this."""
+        """Command that builds exactly this data set."""
         words = ["build-dataset", "--policy", self.policy, "--tier", self.tier, "--env", self.env_id]
         if self.env_kwargs:
             words += ["--env-kwargs", json.dumps(self.env_kwargs, sort_keys=True)]
@@ -203,39 +202,39 @@ class Recipe:
         return shlex.join([*words, *(flag for flag, given in flags.items() if given)])
 
     def derived_seed(self, purpose: str, number: int = 0) -> int:
-        """A seed for one purpose, far from the seeds of all others."""
+        """Random seed for one purpose, independent of the seeds for others."""
         words = [self.seed, int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:4], "little"), number]
         return int(np.random.SeedSequence(words).generate_state(1)[0])
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields as plain JSON values."""
+        """Fields as plain JSON values."""
         return {**asdict(self), "env_kwargs": dict(self.env_kwargs)}
 
 
 def recipe_from(fields: Any) -> Recipe:
-    """The recipe that a file states.
+    """Create a recipe from the fields in a file.
 
     Raises:
-        InputError: if it is none, or cannot be built by this version.
+        InputError: if the fields are not those of a recipe, or this version cannot build it.
     """
     try:
         return Recipe(**fields)
     except TypeError as error:
-        raise InputError(f"Expected a recipe's fields, got {fields!r:.200} ({error}).") from error
+        raise InputError(f"Expected the fields of a recipe, got {fields!r:.200} ({error}).") from error
 
 
 def _env_name(env_id: str) -> str:
-    """An environment's id as a word of a file name: without the version where it is the data set's own."""
+    """Environment id as a word of a file name, without the version if it equals the data set's version."""
     name = re.sub("[^a-z0-9.]+", "_", env_id.lower())
     return name.removesuffix(f"_{DATASET_VERSION}") if env_id in CartPole.known_ids() else name
 
 
 def _policy_name(policy: str) -> str:
-    """A policy as a word of a file name, with a hash where letters alone would not tell it from others."""
+    """Policy as a word of a file name, with a hash if the word alone would be ambiguous."""
     name = re.sub("[^a-z0-9]+", "_", policy.lower())
-    if TELLING_POLICY.fullmatch(policy) and len(name) <= LONGEST_POLICY:
+    if UNAMBIGUOUS_POLICY.fullmatch(policy) and len(name) <= MAX_POLICY_LENGTH:
         return name
-    return f"{name[:LONGEST_POLICY]}-{_short_hash(policy)}"
+    return f"{name[:MAX_POLICY_LENGTH]}-{_short_hash(policy)}"
 
 
 def _short_hash(text: str) -> str:
@@ -243,15 +242,15 @@ def _short_hash(text: str) -> str:
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name is a plain file name, and no path."""
+    """Whether a name is a plain file name and not a path."""
     return NAME_PATTERN.fullmatch(name) is not None and ".." not in name
 
 
 def check_name(name: str, recipe: Recipe) -> str:
-    """A name chosen by the user, as the file will carry it, without an ending.
+    """Check a name chosen by the user, and return it without the suffix ``.hdf5``.
 
     Raises:
-        InputError: if it is no plain file name, or the released name of another recipe.
+        InputError: if it is not a plain file name, or it is the name of another recipe.
     """
     name = name.removesuffix(".hdf5")
     if not NAME_PATTERN.fullmatch(name):
@@ -267,19 +266,19 @@ def check_name(name: str, recipe: Recipe) -> str:
         )
     if DERIVED_NAME.fullmatch(name) and name != recipe.name:
         raise InputError(
-            f"The name {name!r} reads as that of another recipe; leave --name out to get {recipe.name!r}, or "
-            f"choose one that does not end in -{DATASET_VERSION}."
+            f"The name {name!r} has the form of another recipe's name; leave --name out to get "
+            f"{recipe.name!r}, or choose a name that does not end in -{DATASET_VERSION}."
         )
     return name
 
 
 def released_recipes() -> dict[str, Recipe]:
-    """The catalogue: every data set that a release holds, by name."""
+    """Recipes of all data sets of a release, by name."""
     recipes = [
         Recipe(env_id, policy, tier)
         for env_id in CartPole.known_ids()
         for policy, kind in KINDS.items()
         for tier in tiers_of(policy)
-        if kind.suits(make_backend(env_id, {})) and TIERS[tier].released
+        if kind.supports(make_backend(env_id, {})) and TIERS[tier].released
     ]
     return {recipe.name: recipe for recipe in recipes}

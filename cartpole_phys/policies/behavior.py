@@ -58,13 +58,13 @@ class PolicyKind:
 
     name: str
     card: str  # what acted, on the card of a data set
-    limit: str = ""  # of the data, for the card
+    limitation: str = ""  # of the data, for the card
     stored: ClassVar[tuple[str, ...]]
     is_trained: ClassVar[bool] = False
     is_user_code: ClassVar[bool] = False  # not in the file, and not run because a file names it
     requirement: ClassVar[str] = ""  # why an environment is refused
 
-    def suits(self, backend: Backend) -> bool:
+    def supports(self, backend: Backend) -> bool:
         """Whether there are data sets of this kind in an environment."""
         return True
 
@@ -127,7 +127,7 @@ class _Heuristic(PolicyKind):
     stored = ("proportional", "swing_up")
     requirement = "drives carts only"
 
-    def suits(self, backend: Backend) -> bool:
+    def supports(self, backend: Backend) -> bool:
         return backend.system is not None and backend.system.task.controller is not None
 
     def stored_in(self, backend: Backend) -> str:
@@ -197,7 +197,7 @@ class _Trained(PolicyKind):
 class _ContinuousActions(_Trained):
     requirement = "needs continuous actions"
 
-    def suits(self, backend: Backend) -> bool:
+    def supports(self, backend: Backend) -> bool:
         return isinstance(backend.action_space, Box)
 
 

@@ -148,7 +148,7 @@ def test_the_catalogue_is_what_is_released() -> None:
             "sac",
             "medum",
             "PhysCartPole-v0",
-            "'sac' does not know the tier 'medum'; choose .* Did you mean medium",
+            "'sac' has no tier 'medum'; choose .* Did you mean medium",
         ),
         (
             "dqn",
@@ -160,7 +160,7 @@ def test_the_catalogue_is_what_is_released() -> None:
             "heuristic",
             "stitching",
             "PhysCartPole-v0",
-            "is for PhysCartPoleSwingUp-v0 without .* from weak, .*medium",
+            "requires PhysCartPoleSwingUp-v0 without .* from weak, .*medium",
         ),
     ],
 )

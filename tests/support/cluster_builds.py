@@ -21,7 +21,7 @@ def workers() -> list[int]:
     found = []
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(b"ray::build_away"):
+            if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(b"ray::build_remote"):
                 found.append(int(entry.name))
         except OSError:  # it has ended
             continue

@@ -145,7 +145,7 @@ def test_data_sets_of_a_toy_task(toy: str, tmp_path: Path) -> None:
     data = load_file(path)
     assert data.observations.shape == (500, 6)
     assert check(path).passed
-    with pytest.raises(InputError, match=r"drives carts only, so it is not offered"):
+    with pytest.raises(InputError, match=r"drives carts only, so it is not available"):
         build_dataset(toy, "heuristic", steps=500, out=tmp_path)
     assert names_for(CartPole.from_id(toy)) == ("random",)
 

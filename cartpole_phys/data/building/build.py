@@ -1,4 +1,4 @@
-"""Data set builds: a single file, or a folder of shards."""
+"""Builds of data sets as a single file or a folder of shards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from cartpole_phys.data.building.parallel_shards import build_shards, cluster_builder, local_builder
 from cartpole_phys.data.building.parts import prepare
-from cartpole_phys.data.building.write import Built, build_file, exists_already
+from cartpole_phys.data.building.write import Built, build_file, file_exists_error
 from cartpole_phys.data.recipe import Recipe, check_name
 from cartpole_phys.data.shards import MANIFEST
 from cartpole_phys.policies.training.cache import Cache
@@ -22,11 +22,11 @@ from cartpole_phys.utils.progress import Progress, Silent
 
 @dataclass(frozen=True)
 class Options:
-    """Build options, none of which changes the rows of the data set."""
+    """Build options, which do not change the rows of the data set."""
 
     out: Path = Path(".")
     name: str | None = None
-    jobs: int = 0  # threads or processes; 0 for one for each processor
+    jobs: int = 0  # number of threads or processes; 0 for one per processor
     retrain: bool = False
     overwrite: bool = False
     ray: str | None = None  # address of a Ray cluster that builds the shards
@@ -66,7 +66,7 @@ def build_dataset(
         env_id: any Gymnasium id.
         policy: behavior policy: ``"random"``, ``"heuristic"``, ``"ppo"``, ``"sac"``, or a user-supplied
             ``"module:factory"``.
-        tier: quality tier; by default ``"medium"``, where there is one.
+        tier: quality tier; by default ``"medium"`` if the policy has it.
         steps: number of transitions; by default 1,000,000 per policy, or the whole replay in replay tiers.
         seed: random seed of training and collection.
         env_kwargs: arguments for the environment, as for ``gym.make``.
@@ -75,7 +75,7 @@ def build_dataset(
         shard_steps: transitions per shard; writes a folder of shards, whose path is returned.
         d4rl_v2_metadata: add D4RL's own groups ``metadata/…``, on which its ``sequence_dataset`` fails.
         score_episodes: evaluation episodes of the policy's score, at least 10; by default 1,000, or in
-            environments that are not compiled as many as fit into 200,000 steps, at least 100.
+            environments of other packages as many as fit into 200,000 steps, but at least 100.
         out: the output folder, created if it does not exist.
         name: file name without suffix instead of the default.
         jobs: number of threads or processes; 0 for all processors.
@@ -106,12 +106,12 @@ def build_dataset(
 def build(recipe: Recipe, options: Options, progress: Progress) -> Built:
     """Build the data set of a recipe with progress reports; see ``build_dataset``."""
     if options.ray is not None and recipe.shard_steps is None:
-        raise InputError("Expected --shard-steps with --ray: a cluster builds shards; name their size.")
+        raise InputError("Expected --shard-steps with --ray, which builds shards; add --shard-steps N.")
     name = check_name(options.name, recipe) if options.name is not None else recipe.name
     path = options.out / (name if recipe.shard_steps else f"{name}.hdf5")
     finished = path / MANIFEST if recipe.shard_steps else path
     if finished.exists() and not options.overwrite:
-        raise exists_already(path, "--name")
+        raise file_exists_error(path, "--name")
     with reporting_write_errors(path):
         require_writable(options.out)
     prepared = prepare(recipe, Cache.REPLACE if options.retrain else Cache.USE, progress)

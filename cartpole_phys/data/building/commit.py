@@ -1,4 +1,4 @@
-"""Git commit of this package, if it runs from a clone."""
+"""Git commit of this package, if it runs from a git clone."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ CLONE = Path(str(resources.files("cartpole_phys"))).parent
 
 
 def git_commit(clone: Path = CLONE) -> str:
-    """The commit of a clone, with "-dirty" where its files were changed since; "" if it is none."""
+    """Hash of the checked-out commit, with "-dirty" if files are changed; "" outside a git clone."""
     return _git(clone, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
 
 
 def commit_date(clone: Path = CLONE) -> str:
-    """The day of that commit, as 2026-11-21; "" if it is no clone."""
+    """Date of the checked-out commit, such as 2026-11-21; "" outside a git clone."""
     return _git(clone, "show", "--no-patch", "--format=%cs", "HEAD")
 
 
 def _git(clone: Path, *arguments: str) -> str:
-    """The output of a git command; empty if the folder is not the root of a clone."""
+    """Output of a git command; empty if the folder is not the root of a git clone."""
     if not (clone / ".git").exists():
         return ""
     try:

@@ -1,4 +1,4 @@
-"""Metadata of a file: recipe, behavior policies, scores, versions."""
+"""Metadata of a file: recipe, behavior policies, scores and versions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def metadata_of(
     hashes: Sequence[Mapping[str, str]],
     progress: Progress,
 ) -> dict[str, Any]:
-    """A file's metadata, all but the hashes of the whole arrays; measures the scores."""
+    """Metadata of a file without the array hashes, with measured scores."""
     return {
         **implied_by(recipe),
         "dataset_name": name,
@@ -41,7 +41,7 @@ def metadata_of(
 
 
 def implied_by(recipe: Recipe) -> dict[str, Any]:
-    """The attributes that follow from a file's recipe alone."""
+    """Attributes of a file that follow from its recipe alone."""
     system = recipe.backend.system
     return {
         "schema_version": SCHEMA_VERSION,
@@ -58,7 +58,7 @@ def implied_by(recipe: Recipe) -> dict[str, Any]:
 
 
 def implied_by_part(recipe: Recipe, number: int) -> dict[str, Any]:
-    """What follows from the recipe of a part, in set ``number`` of those of one recipe."""
+    """Attributes of a part that follow from its recipe and the number of the shard."""
     source = TIERS[recipe.tier].source
     return {
         "tier": recipe.tier,
@@ -69,15 +69,15 @@ def implied_by_part(recipe: Recipe, number: int) -> dict[str, Any]:
 
 
 def _scores(recipe: Recipe, prepared: Prepared, progress: Progress) -> list[dict[str, float]]:
-    """The score of each part's policy; progress counts the episodes of all."""
+    """Measure the score of each part's policy; progress counts the episodes of all parts."""
     parts, scores = prepared.parts, []
     progress.stage("scoring")
     for number, part in enumerate(parts):
 
-        def told(done: int, total: int, before: int = number) -> None:
+        def on_progress(done: int, total: int, before: int = number) -> None:
             progress.episodes(before * total + done, len(parts) * total)
 
-        scores.append(measured_score(recipe, part.source, prepared.references, told))
+        scores.append(measured_score(recipe, part.source, prepared.references, on_progress))
     return scores
 
 
@@ -91,11 +91,11 @@ def _described(part: Part, hashes: Mapping[str, str]) -> dict[str, Any]:
 
 
 def versions(recipe: Recipe) -> dict[str, str]:
-    """All that decides the arrays of a data set besides its recipe, and for an agent the CPU's arithmetic."""
+    """Versions that determine the arrays of a data set besides its recipe; for agents also the CPU."""
     training = training_versions() if recipe.kind.is_trained else {}
     return {**package_versions(), **physics_versions(recipe.env_id), **training}
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of Python and of what every data set is made with."""
+    """Versions of Python and of the packages that every build uses."""
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}

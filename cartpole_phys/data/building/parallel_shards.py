@@ -1,7 +1,7 @@
-"""Build of a data set as a folder of shards, each a validated file, with a manifest written last.
+"""Builds of folders of shards, each a validated file; the manifest is written last.
 
-The rows of a shard depend on its number alone, so shards can be built anywhere and in any order. An
-interrupted build resumes with the missing shards.
+The rows of a shard depend only on the recipe and its number, so shards can be built on any machine and in any
+order. An interrupted build resumes with the missing shards.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from cartpole_phys.utils.files import atomic_file, reporting_write_errors, write
 from cartpole_phys.utils.parallel import spread
 from cartpole_phys.utils.progress import Progress, Silent
 
-SHARD_FILE = re.compile(r"shard-\d{5,}-of-\d{5,}\.hdf5(\.partial|\.lock)?")  # finished or not
+SHARD_FILE = re.compile(r"shard-\d{5,}-of-\d{5,}\.hdf5(\.partial|\.lock)?")  # complete or partial
 
 
 @dataclass(frozen=True, eq=False)
 class ShardPlan:
-    """Everything that one shard is built from."""
+    """Inputs of the build of one shard."""
 
-    name: str  # of the whole set
-    recipe: Recipe  # of the whole set
+    name: str  # of the whole data set
+    recipe: Recipe  # of the whole data set
     number: int  # from 0 to count − 1
     count: int
     prepared: Prepared  # with one part
@@ -60,7 +60,7 @@ class ShardPlan:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The metadata that only shards have."""
+        """Additional metadata of shards."""
         behavior = self.part.behavior
         place = {"set": self.name, "number": self.number, "count": self.count}
         return {
@@ -69,14 +69,14 @@ class ShardPlan:
                 **place,
                 WHOLE: {"tier": self.recipe.tier, "recipe": self.recipe.as_dict()},
                 "number_in_part": self.part.number,
-                # A build may resume after its agent was retrained, which must not mix two agents.
+                # Detects that an agent was retrained before a build resumes, so agents are not mixed.
                 "behaviour_sha256": metadata_sha256(behavior.description, {"0": behavior.weights}),
             },
         }
 
 
 def plan_shards(name: str, recipe: Recipe, prepared: Prepared) -> list[ShardPlan]:
-    """All shards of a data set: those of its first part, then those of the next."""
+    """Plan all shards of a data set, part by part."""
     planned = [recipe.shard(number) for number in range(recipe.shard_count)]
     parts = [Part(own, prepared.parts[part].behavior, number=number) for part, number, own in planned]
     return [
@@ -86,33 +86,29 @@ def plan_shards(name: str, recipe: Recipe, prepared: Prepared) -> list[ShardPlan
 
 
 def build_shard(plan: ShardPlan, folder: Path, jobs: int, progress: Progress) -> Built:
-    """Build one shard in a folder, under its own name."""
+    """Build one shard in a folder under its file name."""
     recipe = plan.part.recipe
     return build_file(folder / plan.file, plan.name, recipe, plan.prepared, jobs, progress, plan.metadata)
 
 
-Builder = Callable[[Sequence[ShardPlan], Path], Iterator[Built]]  # yields each shard as it is finished
+Builder = Callable[[Sequence[ShardPlan], Path], Iterator[Built]]  # yields each shard when it is complete
 
 
 def local_builder(jobs: int) -> Builder:
-    """Builds one shard after another on this machine."""
-
-    def build_all(plans: Sequence[ShardPlan], folder: Path) -> Iterator[Built]:
-        return (build_shard(plan, folder, jobs, Silent()) for plan in plans)
-
-    return build_all
+    """Return a builder of one shard at a time on this machine."""
+    return lambda plans, folder: (build_shard(plan, folder, jobs, Silent()) for plan in plans)
 
 
 def build_shards(
     folder: Path, name: str, recipe: Recipe, prepared: Prepared, builder: Builder, progress: Progress
 ) -> Built:
-    """Build the shards that are not there yet with ``builder``, in any order, then write the manifest.
+    """Build the missing shards with ``builder``, in any order, then write the manifest.
 
     Raises:
-        InputError: if a gate fails, or a file cannot be written.
+        InputError: if a gate fails or a file cannot be written.
     """
     plans = plan_shards(name, recipe, prepared)
-    with reporting_write_errors(folder), writer_lock(folder), _folder(folder):
+    with reporting_write_errors(folder), writer_lock(folder), _created(folder):
         (folder / MANIFEST).unlink(missing_ok=True)
         _remove_others(folder, {plan.file for plan in plans})
         progress.stage("shards")
@@ -122,22 +118,22 @@ def build_shards(
         for _ in builder(missing, folder):
             done += 1
             progress.shards(done, len(plans))
-        return _conclude(folder, name, plans, prepared)
+        return _write_manifest(folder, name, plans, prepared)
 
 
 @contextmanager
-def _folder(path: Path) -> Iterator[None]:
-    """A folder that is there while it is written to, and afterwards if anything came of it."""
-    path.mkdir(parents=True, exist_ok=True)
+def _created(folder: Path) -> Iterator[None]:
+    """Create a folder, and remove it afterwards if it is empty."""
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         yield
     finally:
         with suppress(OSError):  # it is not empty
-            path.rmdir()
+            folder.rmdir()
 
 
 def is_built(plan: ShardPlan, folder: Path) -> bool:
-    """Whether a shard's file is there, is of this very plan and passes its check."""
+    """Whether a shard's file exists, belongs to this plan and passes validation."""
     path = folder / plan.file
     if not path.exists():
         return False
@@ -151,14 +147,14 @@ def is_built(plan: ShardPlan, folder: Path) -> bool:
 
 
 def _remove_others(folder: Path, files: set[str]) -> None:
-    """Remove shards of another build, and the partial files of a killed one."""
+    """Remove the shards of other builds and the partial files of killed ones."""
     for path in folder.iterdir():
         if SHARD_FILE.fullmatch(path.name) and path.name not in files:
             path.unlink()
 
 
-def _conclude(folder: Path, name: str, plans: Sequence[ShardPlan], prepared: Prepared) -> Built:
-    """Write the manifest of shards that are all there, and sum them up."""
+def _write_manifest(folder: Path, name: str, plans: Sequence[ShardPlan], prepared: Prepared) -> Built:
+    """Write the manifest of the complete shards, and return their summary."""
     headers = [read_header(folder / plan.file) for plan in plans]
     summaries = [Summary(**header.metadata["summary"]) for header in headers]
     shards = tuple(
@@ -171,30 +167,26 @@ def _conclude(folder: Path, name: str, plans: Sequence[ShardPlan], prepared: Pre
 
 
 def cluster_builder(address: str) -> Builder:
-    """Builds shards on the cluster at an address, such as ``auto`` for the one that this machine is in.
+    """Return a builder of shards on the Ray cluster at an address; ``auto`` is this machine's cluster.
 
-    A shard whose worker dies is built again elsewhere, with the same rows.
+    If a worker dies, its shard is built again on another one, with the same rows.
 
     Raises:
         InputError: if Ray is missing, or there is no such cluster.
     """
 
     def build_all(plans: Sequence[ShardPlan], folder: Path) -> Iterator[Built]:
-        for plan, (built, content) in spread(build_away, plans, address):
-            yield _keep(built, content, folder / plan.file)
+        for plan, (built, content) in spread(build_remote, plans, address):
+            path = folder / plan.file
+            with atomic_file(path) as partial:
+                partial.write_bytes(content)
+            yield replace(built, path=path)
 
     return build_all
 
 
-def build_away(plan: ShardPlan) -> tuple[Built, bytes]:
-    """Build a shard into a temporary folder and return the finished file."""
+def build_remote(plan: ShardPlan) -> tuple[Built, bytes]:
+    """Build a shard in a temporary folder, and return its summary and the content of its file."""
     with tempfile.TemporaryDirectory() as folder:
         built = build_shard(plan, Path(folder), 1, Silent())
         return built, built.path.read_bytes()
-
-
-def _keep(built: Built, content: bytes, path: Path) -> Built:
-    """Write a finished shard under its name here."""
-    with atomic_file(path) as partial:
-        partial.write_bytes(content)
-    return replace(built, path=path)

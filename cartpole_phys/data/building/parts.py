@@ -1,4 +1,4 @@
-"""All parts of a data set, each made by its tier, and the returns that scores refer to."""
+"""Preparation of the parts of a data set by their tiers, and of the reference returns of scores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cartpole_phys.utils.progress import Progress
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """All parts of a data set, and the returns that its scores refer to; empty where there are none."""
+    """All parts of a data set, and the reference returns of its scores, which may be empty."""
 
     parts: list[Part]
     references: Mapping[str, Any]

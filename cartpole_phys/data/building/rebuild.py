@@ -1,4 +1,4 @@
-"""Rebuild of a data set from its own recipe and weights, compared by array hashes."""
+"""Rebuild of a data set from its own recipe and weights, with a comparison of array hashes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from cartpole_phys.data.building.metadata import versions
 from cartpole_phys.data.building.parts import prepare
-from cartpole_phys.data.building.summary import flat
+from cartpole_phys.data.building.summary import d4rl_arrays
 from cartpole_phys.data.declared_env import declared_env
 from cartpole_phys.data.hashing import ARRAY_HASHES, TableHash
 from cartpole_phys.data.hdf5.file import Header, read_header
@@ -30,7 +30,7 @@ class Rebuilt:
 
     equal: list[str]  # names of arrays
     different: list[str]
-    other_versions: Differences  # by name, then and now: why arrays may differ
+    other_versions: Differences  # by name, of the build and of now; possible causes of different arrays
 
 
 def rebuild(
@@ -63,8 +63,8 @@ def _rebuild_file(header: Header, place: Path, jobs: int, progress: Progress, po
     stated = header.metadata.get(ARRAY_HASHES)
     if not isinstance(stated, Mapping):
         raise InputError(
-            f"Expected a data set that states its recipe and hashes, {str(place)!r} does not; "
-            "use one from: build-dataset"
+            f"Expected a data set with a recipe and hashes, got {str(place)!r} without; use one from: "
+            "build-dataset"
         )
     parts = _parts(header, policy, progress)
     progress.stage("collecting")
@@ -72,7 +72,7 @@ def _rebuild_file(header: Header, place: Path, jobs: int, progress: Progress, po
     hashes, done = TableHash(total), 0
     for part in parts:
         for episodes in part.episodes(jobs):
-            hashes.update(flat(episodes))
+            hashes.update(d4rl_arrays(episodes))
             done += episodes.steps
             progress.rows(done, total)
     again = hashes.hexdigests()
@@ -85,10 +85,10 @@ def _rebuild_file(header: Header, place: Path, jobs: int, progress: Progress, po
 
 
 def _parts(header: Header, policy: str | None, progress: Progress) -> list[Part]:
-    """A file's parts, from its recipe and its stored weights.
+    """Prepare a file's parts from its recipe and its stored weights.
 
     Raises:
-        InputError: if they are not described.
+        InputError: if the file does not describe them.
     """
     fields = header.metadata.get("recipe")
     declared_env(fields if isinstance(fields, Mapping) else {})
@@ -104,12 +104,12 @@ def _parts(header: Header, policy: str | None, progress: Progress) -> list[Part]
         )
     if recipe.kind.is_user_code and recipe.policy != policy:
         raise InputError(
-            f"The file was made by {recipe.policy!r}, which is code that is only run when you name it: "
-            f"--policy {recipe.policy}"
+            f"The behavior policy {recipe.policy!r} is user-supplied code; permit running it with --policy "
+            f"{recipe.policy}"
         )
     number = _number_in_part(header)
     if recipe.kind.is_user_code or any(part.get("source") != COLLECTION for part in described):
-        return [replace(part, number=number) for part in prepare(recipe, Cache.LEAVE, progress).parts]
+        return [replace(part, number=number) for part in prepare(recipe, Cache.BYPASS, progress).parts]
     return [
         Part(own, from_description(part, header.weights.get(str(i), {})), number=number)
         for i, (own, part) in enumerate(zip(recipe.parts, described, strict=True))
@@ -117,10 +117,10 @@ def _parts(header: Header, policy: str | None, progress: Progress) -> list[Part]
 
 
 def _number_in_part(header: Header) -> int:
-    """Which shard of its part a file is.
+    """Number of a file among the shards of its part; 0 for a file that is not a shard.
 
     Raises:
-        InputError: if it does not say so as a shard does.
+        InputError: if the number is missing or invalid.
     """
     shard = header.metadata.get("shard", {"number_in_part": 0})
     number = shard.get("number_in_part") if isinstance(shard, Mapping) else None

@@ -1,4 +1,4 @@
-"""The trained agent of a tier: which checkpoint of which training run stands for it."""
+"""The trained agent of a tier: a checkpoint of a training run, selected by its score."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from cartpole_phys.data.tiers.base import Tier
     from cartpole_phys.utils.progress import Progress
 
-CHECKPOINTS = 100  # at least, in a run of a given length: between fewer a score jumps past a tier
-EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES = 100, 20_000, 10  # that score a checkpoint
+CHECKPOINTS = 100  # minimum in a run of a given length; between fewer, scores skip the band of a tier
+EPISODES, AFFORDABLE_STEPS, MIN_EPISODES = 100, 20_000, 10  # of the evaluation of a checkpoint
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
-    """A checkpoint of a training run, and the returns that its score refers to."""
+class TrainedAgent:
+    """A checkpoint of a training run, and the reference returns of its score."""
 
     behavior: Behavior
     run: TrainingRun
@@ -35,15 +35,15 @@ class Trained:
     references: Mapping[str, Any]
 
 
-def trained_agent(recipe: Recipe, tier: Tier, cache: Cache, progress: Progress) -> Trained:
-    """The checkpoint whose score is nearest the tier's, from the cache or trained now.
+def trained_agent(recipe: Recipe, tier: Tier, cache: Cache, progress: Progress) -> TrainedAgent:
+    """The checkpoint whose score is nearest to the target of a tier, from the cache or a new training run.
 
-    Where the environment has reference returns, training ends as soon as a checkpoint is near enough. In any
-    other the whole run decides: its best checkpoint has the score 100, a random policy 0.
+    In environments with reference returns, training ends at the first checkpoint close enough to the target.
+    In others, the scores refer to the whole run: its best checkpoint has the score 100, a random policy 0.
 
     Raises:
-        InputError: if Stable-Baselines3 is missing, or training never came into the tier's band or never got
-            better than random.
+        InputError: if Stable-Baselines3 is missing, no checkpoint lies in the tier's band, or none is better
+            than a random policy.
     """
     training = _training_recipe(recipe, tier)
     progress.stage("training")
@@ -60,7 +60,7 @@ def trained_agent(recipe: Recipe, tier: Tier, cache: Cache, progress: Progress) 
         "training": asdict(training),
         "training_sha256": training.sha256,
     }
-    return Trained(Behavior(description, run.weights_at(checkpoint)), run, steps, measured)
+    return TrainedAgent(Behavior(description, run.weights_at(checkpoint)), run, steps, measured)
 
 
 def _training_recipe(recipe: Recipe, tier: Tier) -> TrainingRecipe:
@@ -92,29 +92,29 @@ def _training_recipe(recipe: Recipe, tier: Tier) -> TrainingRecipe:
         goal=goal,
         seed=recipe.seed,
         deterministic=recipe.deterministic,
-        evaluation_episodes=affordable_episodes(recipe.backend, EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES),
+        evaluation_episodes=affordable_episodes(recipe.backend, EPISODES, AFFORDABLE_STEPS, MIN_EPISODES),
     )
 
 
 def _checkpoint_every(recipe: Recipe, most: int, settings: Mapping[str, Any]) -> int:
-    """How many training steps, at ``most``, lie between the checkpoints of a run of a given length.
+    """Training steps between the checkpoints of a run of a given length, ``most`` at most.
 
     Raises:
-        InputError: if the run is shorter than the rollout that the learner begins with.
+        InputError: if the run is shorter than the algorithm's first rollout.
     """
     assert recipe.train_steps is not None
-    at_once = int(settings.get("n_envs", 1))
-    rollout = at_once * int(settings.get("n_steps", 1))
+    n_envs = int(settings.get("n_envs", 1))
+    rollout = n_envs * int(settings.get("n_steps", 1))
     if recipe.train_steps < rollout:
         raise InputError(
-            f"Expected --train-steps of at least {rollout:,}, the rollout that {recipe.policy!r} begins with "
-            f"in {recipe.env_id}, got {recipe.train_steps:,}."
+            f"Expected --train-steps of at least {rollout:,}, the first rollout of {recipe.policy!r} in "
+            f"{recipe.env_id}, got {recipe.train_steps:,}."
         )
-    return max(min(most, recipe.train_steps // CHECKPOINTS), at_once)
+    return max(min(most, recipe.train_steps // CHECKPOINTS), n_envs)
 
 
 def _references(recipe: Recipe, run: TrainingRun, progress: Progress) -> Mapping[str, Any]:
-    """The returns that the scores refer to, measured where this package has none.
+    """Reference returns of the scores, measured if this package has none for the environment.
 
     Raises:
         InputError: if no checkpoint is better than a random policy.
@@ -123,24 +123,24 @@ def _references(recipe: Recipe, run: TrainingRun, progress: Progress) -> Mapping
         return references(recipe.env_id)
     best = int(run.mean_returns.argmax())
     behavior = Behavior({**run.description, "deterministic": recipe.deterministic}, run.weights_at(best))
-    acted = f"{recipe.policy} after {run.steps[best]} training steps, seed {recipe.seed}"
+    name = f"{recipe.policy} after {run.steps[best]} training steps, seed {recipe.seed}"
     progress.stage("scoring")
-    told = progress.episodes
-    lowest = measured_return(recipe, Behavior({"kind": "uniform"}), "uniformly random", told)
-    highest = measured_return(recipe, behavior, acted, told)
+    random = Behavior({"kind": "uniform"})
+    lowest = measured_return(recipe, random, "uniformly random", progress.episodes)
+    highest = measured_return(recipe, behavior, name, progress.episodes)
     if not highest["mean"] > lowest["mean"]:
         raise InputError(
-            f"Expected an agent that gets better than random, whose mean return is {lowest['mean']:g}; the "
-            f"best one of this training has {highest['mean']:g}; try more --train-steps or another --seed."
+            f"Expected a checkpoint with a mean return above the {lowest['mean']:g} of a random policy, got "
+            f"{highest['mean']:g} as the highest; try more --train-steps or another --seed."
         )
     return {"ref_min": lowest, "ref_max": highest}
 
 
 def _checkpoint(run: TrainingRun, measured: Mapping[str, Any], tier: Tier) -> int:
-    """Which checkpoint stands for a tier.
+    """Index of the checkpoint whose score is nearest to the target of a tier.
 
     Raises:
-        InputError: if none comes into the tier's band.
+        InputError: if the score is outside the tier's band.
     """
     assert tier.selection is not None
     assert tier.band is not None

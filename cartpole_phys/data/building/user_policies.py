@@ -1,4 +1,4 @@
-"""What a build requires of policies that users supply as MODULE:FACTORY: repeatable actions, a true tier."""
+"""Validation of user-supplied policies (MODULE:FACTORY): reproducible actions, score in the tier's band."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ if TYPE_CHECKING:
     from cartpole_phys.data.recipe import Recipe
     from cartpole_phys.data.tiers.base import Tier
 
-EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES = 64, 5_000, 4  # of each of the two rollouts
-FEWEST_SCORED = 100  # episodes that verify a tier
+EPISODES, AFFORDABLE_STEPS, MIN_EPISODES = 64, 5_000, 4  # of each of the two rollouts
+MIN_SCORED_EPISODES = 100  # with fewer, the score does not verify a tier
 
 
-def _require_repeatable(recipe: Recipe, source: PolicySource) -> None:
+def _require_reproducible(recipe: Recipe, source: PolicySource) -> None:
     """Roll out one policy object twice in the same episodes, and compare its actions.
 
-    This finds global random generators, generators that are seeded only once, and memory of earlier
-    episodes: with any of them nobody can collect the same rows again.
+    This detects global random generators, generators that are seeded only once, and memory of earlier
+    episodes: with any of them the rows would not be reproducible.
 
     Raises:
-        InputError: if it chooses other actions for the same observations.
+        InputError: if the actions for the same observations differ.
     """
     backend, policy = recipe.backend, policy_of(source)
-    episodes = affordable_episodes(backend, EPISODES, AFFORDABLE_STEPS, FEWEST_EPISODES)
+    episodes = affordable_episodes(backend, EPISODES, AFFORDABLE_STEPS, MIN_EPISODES)
     seed = recipe.derived_seed("repetition")
     if _acts_differently(*(backend.play(policy, episodes, seed) for _ in range(2))):
         raise InputError(
-            f"Expected a policy that acts the same in the same episodes, but {recipe.policy!r} chose other "
-            "actions for the same observations; draw random numbers only from the generator that the "
+            f"Expected a policy with the same actions in the same episodes, but {recipe.policy!r} chose "
+            "other actions for the same observations; draw random numbers only from the generator that the "
             "policy's begin(batch_size, generator) receives, and reset its memory there."
         )
 
 
 def require_verifiable(recipe: Recipe, tier: Tier, source: PolicySource) -> None:
-    """Refuse a claimed tier that no evaluation can verify, and a policy that does not repeat its actions.
+    """Refuse a claimed tier that no evaluation can verify, and a policy with irreproducible actions.
 
     Raises:
-        InputError: if the tier means a score, and the environment has no reference returns, or fewer
-            episodes are to be scored than tell one tier from another; or as ``_require_repeatable``.
+        InputError: if the tier requires a score, but the environment has no reference returns or the
+            evaluation has too few episodes; or as ``_require_reproducible``.
     """
     if tier.band is not None:
         _require_scored(recipe)
-    _require_repeatable(recipe, source)
+    _require_reproducible(recipe, source)
 
 
 def _require_scored(recipe: Recipe) -> None:
-    if evaluation_of(recipe)["episodes"] < FEWEST_SCORED:
+    if evaluation_of(recipe)["episodes"] < MIN_SCORED_EPISODES:
         raise InputError(
-            f"Expected --score-episodes of at least {FEWEST_SCORED} to verify the tier {recipe.tier!r}, got "
-            f"{recipe.score_episodes}; leave out --tier or --score-episodes."
+            f"Expected --score-episodes of at least {MIN_SCORED_EPISODES} to verify the tier "
+            f"{recipe.tier!r}, got {recipe.score_episodes}; leave out --tier or --score-episodes."
         )
     if recipe.env_id not in all_references():
         raise InputError(
@@ -66,15 +66,15 @@ def _require_scored(recipe: Recipe) -> None:
 
 
 def require_tier(recipe: Recipe, tier: Tier, measured: Mapping[str, float]) -> None:
-    """Refuse a policy whose measured score lies outside its claimed tier.
+    """Refuse a policy whose measured score lies outside the band of its claimed tier.
 
     Args:
-        recipe: of the data set.
-        tier: the claimed one.
-        measured: the policy's score and its 95 % interval, from ``measured_score``.
+        recipe: recipe of the data set.
+        tier: the claimed tier.
+        measured: the policy's score and its 95 % confidence interval, from ``measured_score``.
 
     Raises:
-        InputError: if the score is outside.
+        InputError: if the score lies outside.
     """
     limits = tier.band
     if limits is None or limits[0] <= measured["score"] <= limits[1]:
@@ -84,13 +84,13 @@ def require_tier(recipe: Recipe, tier: Tier, measured: Mapping[str, float]) -> N
     raise InputError(
         f"Expected a policy of the tier {recipe.tier!r} to score {expected}, but {recipe.policy!r} scores "
         f"{measured['score']:.1f} ({measured['score_low']:.1f} to {measured['score_high']:.1f}) over "
-        f"{evaluation_of(recipe)['episodes']:,} episodes; leave out --tier, or name the tier of that score."
+        f"{evaluation_of(recipe)['episodes']:,} episodes; leave out --tier, or choose the tier of that score."
     )
 
 
 def _acts_differently(first: Episodes, second: Episodes) -> bool:
     """Whether the first difference between two rollouts is an action, and not an observation before it."""
     rows = min(first.steps, second.steps)
-    acted = different(first.actions[:rows], second.actions[:rows])
-    seen = different(first.observations[:rows], second.observations[:rows])
-    return bool(acted.any() and not seen[: acted.argmax() + 1].any())
+    actions = different(first.actions[:rows], second.actions[:rows])
+    observations = different(first.observations[:rows], second.observations[:rows])
+    return bool(actions.any() and not observations[: actions.argmax() + 1].any())

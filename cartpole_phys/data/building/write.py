@@ -1,4 +1,4 @@
-"""Atomic write of one file, which gets its final name only after it passes every gate."""
+"""Atomic write of one file, which is renamed to its final name after it passes all gates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from cartpole_phys.data.building.metadata import metadata_of
 from cartpole_phys.data.building.parts import Prepared
-from cartpole_phys.data.building.summary import Summary, flat, summary_of, total
+from cartpole_phys.data.building.summary import Summary, d4rl_arrays, summary_of, total
 from cartpole_phys.data.building.user_policies import require_tier
 from cartpole_phys.data.checks.run import FAILED, check_file
 from cartpole_phys.data.hashing import METADATA_HASH, TableHash
@@ -31,12 +31,12 @@ NOTHING: Mapping[str, Any] = {}
 class Built:
     """Path and summary of a finished data set."""
 
-    path: Path  # a file, or the folder of a set of several files
+    path: Path  # a file, or a folder of shards
     transitions: int
     episodes: int
-    mean_return: float | None  # of the episodes that were not cut
-    score: float | None  # of the same, where the environment has reference returns
-    sha256: str  # of the metadata, which hold the hash of every array, or of the manifest
+    mean_return: float | None  # of the complete episodes
+    score: float | None  # of the complete episodes, if the environment has reference returns
+    sha256: str  # of the metadata, which contain the hash of every array, or of the manifest
 
 
 def build_file(
@@ -48,10 +48,10 @@ def build_file(
     progress: Progress,
     extra: Mapping[str, Any] = NOTHING,
 ) -> Built:
-    """Write one file, validate it, then give it its final name; ``extra`` is added to its metadata.
+    """Write one file, validate it, then rename it to ``path``; ``extra`` is added to its metadata.
 
     Raises:
-        InputError: if a gate fails, or the file cannot be written; the partial file is then removed.
+        InputError: if a gate fails or the file cannot be written; the partial file is then removed.
     """
     with reporting_write_errors(path), atomic_file(path) as partial:
         progress.stage("collecting")
@@ -64,13 +64,13 @@ def build_file(
                 f"The built data set failed validation and was discarded: gate {failed[0].gate}, "
                 f"{failed[0].detail}; try another --seed or more --steps."
             )
-    if (told := difference(metadata)) is not None:
-        warnings.warn(told, ReleaseWarning, stacklevel=2)
+    if (message := difference(metadata)) is not None:
+        warnings.warn(message, ReleaseWarning, stacklevel=2)
     return built_from(path, Summary(**metadata["summary"]), prepared.references, metadata[METADATA_HASH])
 
 
 def built_from(path: Path, summary: Summary, references: Mapping[str, Any], sha256: str) -> Built:
-    """The result of a build."""
+    """Describe a finished data set by its summary."""
     mean = summary.mean_return
     return Built(
         path=path,
@@ -91,23 +91,23 @@ def _write(
     progress: Progress,
     extra: Mapping[str, Any],
 ) -> Mapping[str, Any]:
-    """Write the rows of all parts, then the metadata that they end with, and return those."""
+    """Write the rows of all parts and then the metadata, which are returned."""
     parts, hashes, summary = prepared.parts, [], Summary()
     rows = sum(part.rows for part in parts)
     with Writer(path, rows) as writer:
         for part in parts:
-            own = TableHash(part.rows)
+            part_hashes = TableHash(part.rows)
             for episodes in part.episodes(jobs):
-                arrays = flat(episodes)
+                arrays = d4rl_arrays(episodes)
                 if len(parts) > 1:
-                    own.update(arrays)
+                    part_hashes.update(arrays)
                 writer.append(arrays)
                 summary = total([summary, summary_of(episodes)])
                 progress.rows(summary.transitions, rows)
-            hashes.append(own.hexdigests())
-        stated = metadata_of(recipe, name, prepared, hashes, progress)
+            hashes.append(part_hashes.hexdigests())
+        metadata = metadata_of(recipe, name, prepared, hashes, progress)
         release = compared(name, writer.hexdigests())
-        metadata = {**stated, "summary": asdict(summary), **release, **extra}
+        metadata |= {"summary": asdict(summary), **release, **extra}
         weights = {str(i): part.behavior.weights for i, part in enumerate(parts) if part.behavior.weights}
         written = writer.finish(metadata, weights)
     if recipe.d4rl_v2_metadata:
@@ -115,8 +115,8 @@ def _write(
     return written
 
 
-def exists_already(path: Path, other: str) -> InputError:
-    """That something is there which is not to be replaced unasked; ``other`` is the flag for another one."""
+def file_exists_error(path: Path, other: str) -> InputError:
+    """Error about an existing file, with the option ``other`` that chooses another path."""
     return InputError(
         f"'{path}' exists already; pass --overwrite (in Python overwrite=True) to replace it, or another "
         f"{other}."

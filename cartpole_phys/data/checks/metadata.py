@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import Any
 
 from cartpole_phys.backends.base import different
-from cartpole_phys.data.building.summary import Summary, flat, summary_of, total
+from cartpole_phys.data.building.summary import Summary, d4rl_arrays, summary_of, total
 from cartpole_phys.data.checks.base import (
     Gate,
     GateFailure,
@@ -100,6 +100,6 @@ class Metadata(Gate):
         """Arrays of the first episode of a part, in the layout of a file."""
         try:
             behavior = from_description(part, self.header.weights.get(str(number), {}))
-            return flat(recipe.backend.play(behavior, 1, part["collection_seed"]))
+            return d4rl_arrays(recipe.backend.play(behavior, 1, part["collection_seed"]))
         except InputError as error:
             raise Unverifiable(f"the policy of part {number} cannot be run: {error}") from error

@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 
 from cartpole_phys.backends.base import Backend
-from cartpole_phys.data.building.evaluate_policy import MOST_EVALUATED, score_of_returns, simulated_steps
+from cartpole_phys.data.building.evaluate_policy import (
+    MAX_EVALUATION_STEPS,
+    score_of_returns,
+    simulated_steps,
+)
 from cartpole_phys.data.checks.base import (
     Gate,
     GateFailure,
@@ -114,8 +118,8 @@ class TierGate(Gate):
         if not is_integer(episodes) or not is_integer(seed) or episodes < 1 or seed < 0:
             raise Unverifiable("the file does not state the episodes and seed of its policy's evaluation")
         steps = simulated_steps(backend, episodes)
-        if steps > MOST_EVALUATED:
+        if steps > MAX_EVALUATION_STEPS:
             raise Unverifiable(
-                f"the evaluation takes up to {steps:,} steps, more than the {MOST_EVALUATED:,} of a check"
+                f"expected an evaluation of at most {MAX_EVALUATION_STEPS:,} steps, got up to {steps:,}"
             )
         return episodes, seed

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cartpole_phys.data.building.write import exists_already
+from cartpole_phys.data.building.write import file_exists_error
 from cartpole_phys.data.exports import ogbench, parquet
 from cartpole_phys.data.exports import pickle as pickled
 from cartpole_phys.data.loading import load_whole
@@ -86,4 +86,4 @@ def _to_minari(data: Episodes, name: str, out: Path | None, overwrite: bool) -> 
 
 def _require_free(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
-        raise exists_already(path, "--out")
+        raise file_exists_error(path, "--out")

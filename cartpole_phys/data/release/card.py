@@ -61,6 +61,6 @@ def _limits(tier: Tier, kind: PolicyKind) -> list[str]:
     limits = [
         "The last episode is cut where it did not fit (`infos/collection_cut`); it does not count in means."
     ]
-    if told := tier.limit(kind):
+    if told := tier.limitation(kind):
         limits.append(told)
     return limits

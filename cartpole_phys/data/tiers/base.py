@@ -1,4 +1,4 @@
-"""A quality tier, and the part of a data set that it makes."""
+"""Base class of quality tiers, and the part of a data set that has a single tier."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from cartpole_phys.data.recipe import Recipe
     from cartpole_phys.utils.progress import Progress
 
-DEFAULT_STEPS = 1_000_000  # transitions of one policy, as D4RL
-COLLECTION = "collection"  # of a policy that the file holds, which can play the same again
+DEFAULT_STEPS = 1_000_000  # transitions of one policy, as in D4RL
+COLLECTION = "collection"  # source of rows that the stored policy can reproduce from a seed
 UNBOUNDED = -math.inf, math.inf
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One single tier of a data set."""
+    """Part of a data set with a single tier and one behavior policy."""
 
-    recipe: Recipe  # of the set that holds this part alone
+    recipe: Recipe  # of a data set that consists of this part alone
     behavior: Behavior
-    recording: Episodes | None = None  # what is in it, unless that is played as it is written
-    number: int = 0  # which of the sets of that recipe, if they differ in their episodes alone
-    references: Mapping[str, Any] | None = None  # of its score, where they were measured
+    recording: Episodes | None = None  # its rows, unless they are collected while they are written
+    number: int = 0  # of the shard in its part, which selects its episodes
+    references: Mapping[str, Any] | None = None  # measured reference returns of its score
 
     @property
     def rows(self) -> int:
-        """Transitions in this part."""
+        """Number of transitions."""
         if self.recording is not None:
             return self.recording.steps
         assert self.recipe.steps is not None
@@ -48,11 +48,11 @@ class Part:
 
     @property
     def source(self) -> PolicySource:
-        """Where each thread or process that plays this part has its policy from."""
+        """Source of the policy for each thread or process that collects this part."""
         return self.behavior.source(self.recipe.backend)
 
     def episodes(self, jobs: int) -> Iterator[Episodes]:
-        """The part's exactly ``rows`` rows, as they are played; ``jobs`` changes none of them."""
+        """Iterate over the part's episodes, exactly ``rows`` rows; they do not depend on ``jobs``."""
         if self.recording is not None:
             return iter([self.recording])
         backend, seed = self.recipe.backend, collection_seed(self.recipe, self.number)
@@ -61,48 +61,48 @@ class Part:
 
 
 def collection_seed(recipe: Recipe, number: int) -> int:
-    """What the keys of collected episodes are drawn from, in set ``number`` of those of one recipe."""
+    """Seed of the episodes that are collected for shard ``number`` of a part."""
     return recipe.derived_seed("collection", number)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tier:
-    """A quality of behavior: here of one policy, which collects all rows."""
+    """Quality tier of a data set; this base class is for data sets of a single policy."""
 
     name: str
-    policies: tuple[PolicyKind, ...]  # that it can be built from
-    band: tuple[float, float] | None = None  # scores that its policy may have
-    target: float | None = None  # score that the calibration of a heuristic aims at
+    policies: tuple[PolicyKind, ...]  # from which the tier can be built
+    band: tuple[float, float] | None = None  # lowest and highest score of its policy
+    target: float | None = None  # score to which a heuristic is calibrated
     selection: Selection | None = None  # of the checkpoint of a trained agent
     default_for: tuple[PolicyKind, ...] = ()
-    default_steps: int | None = DEFAULT_STEPS  # transitions; None for all that were recorded
-    released: bool = True  # whether its data sets are in the catalogue
-    gate: type[Gate] | None = None  # that only its files have to pass
-    requirement: str = ""  # the environments that it is for
+    default_steps: int | None = DEFAULT_STEPS  # transitions; None for the whole recording
+    released: bool = True  # whether the release includes its data sets
+    gate: type[Gate] | None = None  # validation check of this tier's files alone
+    requirement: str = ""  # of the environments that it supports
     order: ClassVar[int] = 0  # of its class in lists of tiers
-    source: ClassVar[str] = COLLECTION  # where its rows are from, as files state it
+    source: ClassVar[str] = COLLECTION  # of its rows, as stored in files
 
-    def position(self) -> tuple[int, float, str]:
-        """Where it stands in lists of tiers: those of a class from worst to best."""
+    def sort_key(self) -> tuple[int, float, str]:
+        """Sort key for lists of tiers: by class, then from worst to best."""
         return self.order, (self.band or UNBOUNDED)[0], self.name
 
-    def suits(self, backend: Backend) -> bool:
-        """Whether it can be built in an environment."""
+    def supports(self, backend: Backend) -> bool:
+        """Whether the tier can be built in an environment."""
         return True
 
     def check(self, recipe: Recipe) -> None:
-        """Refuse the options of a recipe that do not go with it.
+        """Check that the options of a recipe are compatible with the tier.
 
         Raises:
-            InputError: if there are any.
+            InputError: if one is not.
         """
 
     def shares(self, rows: int) -> list[tuple[str, int]]:
-        """The concatenated single tiers, each with its number of rows."""
+        """Names of the single tiers of which the tier is the concatenation, with their numbers of rows."""
         return [(self.name, rows)]
 
     def prepare(self, recipe: Recipe, cache: Cache, progress: Progress) -> Part:
-        """Calibrate, train or load the policy that collects its rows.
+        """Calibrate, train or load the policy that collects the rows.
 
         Raises:
             InputError: if the tier cannot be reached or verified, or an extra is missing.
@@ -118,21 +118,21 @@ class Tier:
         return part
 
     def calibration(self, recipe: Recipe) -> Calibration | None:
-        """How the strength of its heuristic is found, if it has one in this environment."""
+        """Calibration of the heuristic's strength; None where there is no target or no reference returns."""
         if self.target is None or recipe.env_id not in all_references():
             return None
-        aim = return_of_score(recipe.env_id, self.target)
-        return Calibration(self.target, aim, recipe.derived_seed("calibration"))
+        target_return = return_of_score(recipe.env_id, self.target)
+        return Calibration(self.target, target_return, recipe.derived_seed("calibration"))
 
-    def card(self, acted: str, policy: str) -> str:
-        """What its rows are, for the card of a data set.
+    def card(self, policy: str, algorithm: str) -> str:
+        """Description of the rows for the data set card.
 
         Args:
-            acted: what the policy is, in words.
-            policy: the name of the policy.
+            policy: description of the policy, such as "uniformly random actions".
+            algorithm: name of the policy in recipes, such as "ppo".
         """
-        return acted
+        return policy
 
-    def limit(self, kind: PolicyKind) -> str:
-        """What users of its rows have to know, for the card; empty if there is nothing."""
-        return kind.limit
+    def limitation(self, kind: PolicyKind) -> str:
+        """Limitation of the rows for the data set card; empty if there is none."""
+        return kind.limitation

@@ -11,22 +11,22 @@ from cartpole_phys.policies.behavior import HEURISTIC
 
 @dataclass(frozen=True, kw_only=True)
 class Mixture(Tier):
-    """Single tiers, whose own data sets of that size are its parts."""
+    """Concatenation of single-tier data sets, one for each of ``tiers``."""
 
     tiers: tuple[Tier, ...]  # from worst to best
     order = 1
 
-    def position(self) -> tuple[int, float, str]:
-        """As its worst tier's."""
-        return self.order, self.tiers[0].position()[1], self.name
+    def sort_key(self) -> tuple[int, float, str]:
+        """Sort key by the lowest score of the worst tier."""
+        return self.order, self.tiers[0].sort_key()[1], self.name
 
     def shares(self, rows: int) -> list[tuple[str, int]]:
-        """Shares that differ by one row at most, the larger ones first."""
+        """Names of the tiers with equal numbers of rows, or one more in the first ones."""
         share, rest = divmod(rows, len(self.tiers))
         return [(tier.name, share + (i < rest)) for i, tier in enumerate(self.tiers)]
 
-    def card(self, acted: str, policy: str) -> str:
-        return f"{acted}; the tiers {', '.join(tier.name for tier in self.tiers)} one after another"
+    def card(self, policy: str, algorithm: str) -> str:
+        return f"{policy}; the concatenated tiers {', '.join(tier.name for tier in self.tiers)}"
 
 
 MIXED = Mixture(name="mixed", policies=(HEURISTIC,), tiers=(WEAK, MEDIUM, EXPERT))
@@ -34,5 +34,5 @@ MEDIUM_EXPERT = Mixture(
     name="medium-expert",
     policies=(HEURISTIC, *TRAINED),
     tiers=(MEDIUM, EXPERT),
-    default_steps=2 * DEFAULT_STEPS,  # as in D4RL, both parts at full length
+    default_steps=2 * DEFAULT_STEPS,  # both parts have full length, as in D4RL
 )

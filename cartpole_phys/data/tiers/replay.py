@@ -1,4 +1,4 @@
-"""Replay tiers: all transitions of an agent's training."""
+"""Replay tiers: all transitions of an agent's training run, up to a checkpoint."""
 
 from __future__ import annotations
 
@@ -19,47 +19,47 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Replay(Tier):
-    """The recorded training run of an agent, judged by the agent that it leads up to."""
+    """Recorded training run of an agent, with the score of the agent at its end."""
 
     agent: Tier
-    whole_run: bool  # else up to the agent's checkpoint
+    whole_run: bool  # otherwise up to the agent's checkpoint
     order = 2
     source = "training"
 
     def check(self, recipe: Recipe) -> None:
-        """Refuse the mean action.
+        """Refuse ``deterministic``, since training samples actions.
 
         Raises:
-            InputError: if it is asked for.
+            InputError: if the recipe sets it.
         """
         if recipe.deterministic:
             raise InputError(
-                f"--deterministic does not go with {self.name}, which holds the agent's training "
+                f"--deterministic is incompatible with {self.name}, which contains the agent's training "
                 "transitions; leave it out, or choose another tier."
             )
 
     def prepare(self, recipe: Recipe, cache: Cache, progress: Progress) -> Part:
-        """The recording, or its last ``recipe.steps`` rows; see ``Tier.prepare``.
+        """Train or load the agent; the part is the recording or its last ``recipe.steps`` rows.
 
         Raises:
-            InputError: if there are not so many.
+            InputError: as ``Tier.prepare``, or if the recording is shorter.
         """
         agent = trained_agent(recipe, self.agent, cache, progress)
         recorded = agent.run.recording.episodes(None if self.whole_run else agent.steps)
         if recipe.steps is not None and recipe.steps > recorded.steps:
             raise InputError(
-                f"Expected --steps of at most {recorded.steps:,}, all that the agent of {self.name} saw, "
-                f"got {recipe.steps:,}; leave --steps out to have it all."
+                f"Expected --steps of at most {recorded.steps:,}, the transitions of the {self.name} agent, "
+                f"got {recipe.steps:,}; leave --steps out for all of them."
             )
         rows = recorded if recipe.steps is None else recorded.tail(recipe.steps)
         return Part(recipe, agent.behavior, rows, references=agent.references)
 
-    def card(self, acted: str, policy: str) -> str:
+    def card(self, policy: str, algorithm: str) -> str:
         end = "the end of the training run" if self.whole_run else f"the {self.agent.name} checkpoint"
-        return f"what the {policy} learner did, from its first step to {end}"
+        return f"training transitions of a {algorithm} agent, from its first step to {end}"
 
-    def limit(self, kind: PolicyKind) -> str:
-        return "The behaviour changes from row to row, so there are no log-probabilities."
+    def limitation(self, kind: PolicyKind) -> str:
+        return "The policy changes during training, so there are no log-probabilities."
 
 
 MEDIUM_REPLAY = Replay(

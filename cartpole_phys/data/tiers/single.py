@@ -1,4 +1,4 @@
-"""Tiers of one policy, by the scores that it may have."""
+"""Tiers of a single policy, defined by the band of its score."""
 
 from __future__ import annotations
 

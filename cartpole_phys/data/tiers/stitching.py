@@ -1,15 +1,15 @@
-"""Stitching tier: an expert's episodes divided into low-return episodes that continue one another.
+"""Stitching tier: an expert's episodes divided into pieces, each continued with random actions.
 
 ::
 
-    the expert     ├ swings up ┤ holds the pole │ goes on holding it │ … until time is up
-    episode 0      ├ swings up ┤ shoves to and fro …
-    episode 1                  ├ holds the pole ┤ shoves to and fro …
-    episode 2                                   ├ goes on …         ┤ shoves to and fro …
+    expert         ├ swing-up ┤ balancing │ balancing │ … time limit
+    episode 0      ├ swing-up ┤ random actions …
+    episode 1                 ├ balancing ┤ random actions …
+    episode 2                             ├ balancing ┤ random actions …
 
-Every piece begins in the very state in which the one before was left, so the good parts, one after another,
-are an episode of the expert bit for bit. A policy learned from these has to stitch them together: no episode
-shows the whole task.
+Each piece starts in the state in which the expert part of the previous piece ends, so the concatenated expert
+parts equal the expert's episode bit for bit. No single episode solves the task: a policy that is learned from
+them has to stitch trajectories.
 """
 
 from __future__ import annotations
@@ -51,22 +51,22 @@ if TYPE_CHECKING:
     from cartpole_phys.data.recipe import Recipe
     from cartpole_phys.utils.progress import Progress
 
-HOLDING = 5  # pieces in which the pole is held
-SHOVE = 8  # steps for which full force goes one way or the other, where the expert does not act
-UPRIGHT = 0.98  # cos θ above which the pole stands
-COSINE = 2  # where it is in an observation
+BALANCING_PIECES = 5  # of each expert episode, after the swing-up
+ACTION_REPEAT = 8  # steps of each random action
+UPRIGHT = 0.98  # cos θ above which the pole is upright
+COSINE = 2  # index of cos θ in an observation
 BATCH = 64  # episodes of the expert
-HIGHEST, LOWEST = 50.0, 90.0  # scores: of a single episode, and of parts put together
+MAX_EPISODE_SCORE, MIN_STITCHED_SCORE = 50.0, 90.0  # of a single episode, and of stitched expert parts
 
 
-class _Script:
+class _OpenLoop:
     """Open-loop policy: a fixed sequence of actions."""
 
     def __init__(self, actions: npt.NDArray[np.float32]) -> None:
         self._actions, self._step = actions, 0  # (B, T, 1)
 
     def begin(self, batch_size: int, generator: np.random.Generator) -> None:
-        """From the first step on."""
+        """Start with the first actions."""
         self._step = 0
 
     def act(self, observations: npt.NDArray[np.float32], rewards: FloatArray) -> ActionBatch:
@@ -79,54 +79,53 @@ def pieces(system: CartPole, expert: CompiledPolicy, steps: int, seed: int) -> E
     """Exactly ``steps`` transitions of pieces of the expert's episodes; the last one is cut.
 
     Args:
-        system: swinging up, without chance after the start.
-        expert: whose episodes are taken to pieces.
-        steps: how many transitions.
-        seed: decides the expert's starts and what is done at random.
+        system: a swing-up task that is deterministic after the start.
+        expert: policy whose episodes are divided.
+        steps: number of transitions.
+        seed: random seed of the expert's start states and of the random actions.
     """
     key, rows = key_from_seed(seed), 0
-    made: list[Episodes] = []
+    batches: list[Episodes] = []
     while rows < steps:
-        first = len(made) * BATCH
+        first = len(batches) * BATCH
         generator = np.random.Generator(np.random.Philox(key=np.array([key, first], dtype=np.uint64)))
-        made.append(_taken_apart(system, run_compiled(system, expert, key, first, BATCH), key, generator))
-        rows += made[-1].steps
-    return concatenate(made).head(steps)
+        batches.append(_divided(system, run_compiled(system, expert, key, first, BATCH), key, generator))
+        rows += batches[-1].steps
+    return concatenate(batches).head(steps)
 
 
-def _taken_apart(
-    system: CartPole, expert: Episodes, key: np.uint64, generator: np.random.Generator
-) -> Episodes:
-    """The pieces of some episodes, those of each one after another."""
+def _divided(system: CartPole, expert: Episodes, key: np.uint64, generator: np.random.Generator) -> Episodes:
+    """The pieces of the expert's episodes, in order."""
     steps = system.task.max_episode_steps
-    firsts, lasts = _bounds(expert)
+    firsts, ends = _bounds(expert)
     count = len(firsts)
-    shoves = generator.choice(np.array([-1.0, 1.0], np.float32), (count, -(-steps // SHOVE), 1))
-    actions = shoves.repeat(SHOVE, axis=1)[:, :steps]  # (B, T, 1)
-    for piece, (first, last) in enumerate(zip(firsts, lasts, strict=True)):
-        actions[piece, : last - first] = expert.actions[first:last]
+    forces = generator.choice(np.array([-1.0, 1.0], np.float32), (count, -(-steps // ACTION_REPEAT), 1))
+    actions = forces.repeat(ACTION_REPEAT, axis=1)[:, :steps]  # (B, T, 1)
+    for piece, (first, end) in enumerate(zip(firsts, ends, strict=True)):
+        actions[piece, : end - first] = expert.actions[first:end]
     (x, theta), (x_dot, theta_dot) = (expert.infos[name][firsts].T for name in ("qpos", "qvel"))
     start = Start(0.0, 0.0, np.stack([x, x_dot, theta, theta_dot]))  # (4, B)
-    return run_lockstep(system, _Script(actions), key, 0, count, count, start)
+    return run_lockstep(system, _OpenLoop(actions), key, 0, count, count, start)
 
 
 def _bounds(expert: Episodes) -> tuple[IntArray, IntArray]:
-    """The rows of the expert with which pieces begin, and those after their last ones, each (B,)."""
-    firsts, lasts = [], []
-    for begin, end in zip(expert.offsets[:-1], expert.offsets[1:], strict=True):
-        fallen = np.flatnonzero(expert.observations[begin:end, COSINE] < UPRIGHT)
-        stands = begin + (fallen[-1] + 1 if len(fallen) else 0)
-        marks = [begin, *np.linspace(stands, end, HOLDING + 1).astype(np.int64)]
-        firsts += marks[:-1]
-        lasts += marks[1:]
-    return np.array(firsts, np.int64), np.array(lasts, np.int64)
+    """First rows of the pieces in the expert's episodes, and the rows after their last ones, each (B,)."""
+    firsts, ends = [], []
+    for start, end in pairwise(expert.offsets):
+        tilted = np.flatnonzero(expert.observations[start:end, COSINE] < UPRIGHT)
+        upright = start + (tilted[-1] + 1 if len(tilted) else 0)
+        bounds = [start, *np.linspace(upright, end, BALANCING_PIECES + 1).astype(np.int64)]
+        firsts += bounds[:-1]
+        ends += bounds[1:]
+    return np.array(firsts, np.int64), np.array(ends, np.int64)
 
 
 class StitchingGate(Gate):
-    """No episode scores ``HIGHEST``; put together, parts of several score ``LOWEST`` at least.
+    """Episodes score below ``MAX_EPISODE_SCORE``, stitched episodes at least ``MIN_STITCHED_SCORE``.
 
-    Each of these begins in a state of the one before, so together, up to the time limit, they are an episode
-    that can be: the replay gate has seen that each state follows from the one before.
+    A stitched episode is the concatenation of the first parts of consecutive episodes, each of which starts
+    in a state of the previous one, up to the time limit. It is physically possible, since the gate ``replay``
+    verifies that each state follows from the previous one.
     """
 
     name = "stitching"
@@ -134,88 +133,88 @@ class StitchingGate(Gate):
     def __init__(self, header: Header) -> None:
         super().__init__(header)
         if header.metadata.get("tier") != STITCHING.name:
-            raise NotApplicable("the file does not claim that its episodes are parts of better ones")
+            raise NotApplicable(f"the tier of the file is not {STITCHING.name}")
         try:
-            self._measured = references_of(str(header.metadata.get("env_id")), None)
+            self._references = references_of(str(header.metadata.get("env_id")), None)
         except InputError as error:
             raise Unverifiable(str(error)) from error
         self._limit = declared_backend(header).max_episode_steps
-        self._highest, self._lowest, self._wholes = -np.inf, np.inf, 0
-        self._last: tuple[FloatArray, FloatArray] | None = None  # states and rewards of the last episode
-        self._earned, self._steps = 0.0, 0  # of the parts before it
+        self._highest, self._lowest, self._stitched = -np.inf, np.inf, 0
+        self._previous: tuple[FloatArray, FloatArray] | None = None  # states and rewards of an episode
+        self._return, self._steps = 0.0, 0  # of the parts before it
 
     def check_rows(self, block: Block) -> None:
         rewards, qpos, qvel = require_arrays(block, "rewards", "infos/qpos", "infos/qvel")
-        shapes = [(one.dtype.kind, *one.shape) for one in (rewards, qpos, qvel)]
+        shapes = [(array.dtype.kind, *array.shape) for array in (rewards, qpos, qvel)]
         if shapes != [("f", block.rows), ("f", block.rows, 2), ("f", block.rows, 2)]:
-            raise Unverifiable("states or rewards are not the numbers that this environment has")
+            raise Unverifiable("expected floats in rewards (N,), infos/qpos (N, 2) and infos/qvel (N, 2)")
         states = np.concatenate([qpos, qvel], axis=1)  # (N, 4)
         ends = np.flatnonzero(flagged(block.arrays)) + 1
         for first, end in pairwise([0, *ends]):
-            self._see_episode(states[first:end], rewards[first:end].astype(np.float64))
+            self._check_episode(states[first:end], rewards[first:end].astype(np.float64))
 
     def finish(self) -> str:
-        self._finish(at_the_end=True)
-        if not self._wholes or not self._lowest >= LOWEST:
+        self._end_stitched(last=True)
+        if not self._stitched or not self._lowest >= MIN_STITCHED_SCORE:
             raise GateFailure(
-                f"{self._wholes:,} episodes put together from parts, the worst of which scores "
-                f"{self._lowest:.1f}; expected some, and at least {LOWEST:g}"
+                f"expected stitched episodes that score at least {MIN_STITCHED_SCORE:g}, got "
+                f"{self._stitched:,}, the worst of which scores {self._lowest:.1f}"
             )
         return (
-            f"no episode scores more than {self._highest:.1f}, {self._wholes:,} put together from parts at "
-            f"least {self._lowest:.1f}"
+            f"no episode scores more than {self._highest:.1f}, {self._stitched:,} stitched episodes at least "
+            f"{self._lowest:.1f}"
         )
 
-    def _see_episode(self, states: FloatArray, rewards: FloatArray) -> None:
-        own = float(score(self._measured, rewards.sum()))
-        if not own < HIGHEST:
-            raise GateFailure(f"an episode scores {own:.1f}, expected all to be below {HIGHEST:g}")
-        self._highest = max(self._highest, own)
-        left = self._left_at(states[0])
-        if left is None:
-            self._finish()
-        else:
-            self._earned += left
-        self._last = states, rewards
+    def _check_episode(self, states: FloatArray, rewards: FloatArray) -> None:
+        episode_score = float(score(self._references, rewards.sum()))
+        if not episode_score < MAX_EPISODE_SCORE:
+            raise GateFailure(
+                f"expected every episode to score below {MAX_EPISODE_SCORE:g}, got {episode_score:.1f}"
+            )
+        self._highest = max(self._highest, episode_score)
+        if not self._extend(states[0]):
+            self._end_stitched()
+        self._previous = states, rewards
 
-    def _left_at(self, state: FloatArray) -> float | None:
-        """What the last episode earned before this state (4,), which it was in, unless it was not."""
-        if self._last is None:
-            return None
-        states, rewards = self._last
+    def _extend(self, state: FloatArray) -> bool:
+        """Extend the stitched episode by the previous episode up to a state (4,), if the state is in it."""
+        if self._previous is None:
+            return False
+        states, rewards = self._previous
         (rows,) = np.nonzero((states == state).all(axis=1))
         if not len(rows):
-            return None
+            return False
+        self._return += float(rewards[: rows[0]].sum())
         self._steps += int(rows[0])
-        return float(rewards[: rows[0]].sum())
+        return True
 
-    def _finish(self, at_the_end: bool = False) -> None:
-        """Count the parts that go on from one another up to the last episode, if they are several."""
-        if self._last is not None and self._steps:
-            rest = self._last[1][: max(self._limit - self._steps, 0)]
-            cut = at_the_end and self._steps + len(rest) < self._limit
+    def _end_stitched(self, last: bool = False) -> None:
+        """Complete the stitched episode with the previous one, unless collection cut it; start a new one."""
+        if self._previous is not None and self._steps:
+            rest = self._previous[1][: max(self._limit - self._steps, 0)]
+            cut = last and self._steps + len(rest) < self._limit
             if not cut:
-                whole = float(score(self._measured, self._earned + rest.sum()))
-                self._lowest, self._wholes = min(self._lowest, whole), self._wholes + 1
-        self._earned, self._steps = 0.0, 0
+                stitched = float(score(self._references, self._return + rest.sum()))
+                self._lowest, self._stitched = min(self._lowest, stitched), self._stitched + 1
+        self._return, self._steps = 0.0, 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stitching(Tier):
-    """The heuristic's expert in pieces that are worth little by themselves."""
+    """Pieces of the expert heuristic's episodes, each with a low return."""
 
     order = 2
     source = "stitching"
 
-    def suits(self, backend: Backend) -> bool:
-        """Whether episodes continue from any state as they did before: swinging up, nothing random."""
+    def supports(self, backend: Backend) -> bool:
+        """Whether an environment is a swing-up that is deterministic after the start."""
         system = backend.system
         if system is None or system.push_rate or system.randomize or system.noisy:
             return False
         return system.task.controller == "swing_up"
 
     def prepare(self, recipe: Recipe, cache: Cache, progress: Progress) -> Part:
-        """The pieces; see ``Tier.prepare``."""
+        """Calibrate the expert, and divide its episodes; see ``Tier.prepare``."""
         expert, system = super().prepare(recipe, cache, progress).behavior, recipe.backend.system
         assert system is not None
         assert recipe.steps is not None
@@ -229,5 +228,5 @@ STITCHING = Stitching(
     target=EXPERT.target,
     released=False,
     gate=StitchingGate,
-    requirement="PhysCartPoleSwingUp-v0 without pushes, noise and drawn parameters",
+    requirement="PhysCartPoleSwingUp-v0 without pushes, noise and randomized parameters",
 )

@@ -28,11 +28,11 @@ WEIGHTS, RECORDING = "weights/", "recording/"  # what names of the file's arrays
 
 
 class Cache(Enum):
-    """What a training run has to do with the cache."""
+    """How a training run uses the cache."""
 
-    USE = "use"  # load the run; where there is none, train and save it
-    REPLACE = "replace"  # train, and save
-    LEAVE = "leave"  # train; neither load nor save
+    USE = "use"  # load the run; if there is none, train and save it
+    REPLACE = "replace"  # train and save
+    BYPASS = "bypass"  # train, without loading or saving
 
 
 def training_run(
@@ -51,7 +51,7 @@ def training_run(
     from cartpole_phys.policies.training.sb3 import train
 
     trained = train(recipe, training_environment(recipe.env_id, recipe.env_kwargs), on_checkpoint)
-    if cache is not Cache.LEAVE:
+    if cache is not Cache.BYPASS:
         with suppress(OSError):  # a cache that cannot be written costs time, not the result
             save(path, trained)
     return trained

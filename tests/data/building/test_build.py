@@ -107,7 +107,7 @@ def test_file_carries_its_recipe(medium_file: Path) -> None:
         ({"policy": "sac", "tier": "weak"}, "choose from medium, expert"),
         (
             {"env_id": "PhysCartPoleDiscrete-v0"},
-            "needs continuous actions, so it is not offered in PhysCartPoleDiscrete-v0; choose",
+            "needs continuous actions, so it is not available in PhysCartPoleDiscrete-v0; choose",
         ),
         ({"env_id": "Hoper-v5"}, "choose from PhysCartPole-v0, PhysCartPoleDiscrete-v0"),
         ({"policy": "random", "env_kwargs": {"integrator": "rk9"}}, "choose from euler, semi_implicit_euler"),
@@ -200,7 +200,7 @@ def test_a_file_that_a_policy_misses_is_not_the_one_written(tmp_path: Path, poli
 
 
 def test_an_agent_learns_from_one_rollout_at_least(tmp_path: Path) -> None:
-    message = "--train-steps of at least 2,048, the rollout that 'ppo' begins with in CartPole-v1, got 100"
+    message = "--train-steps of at least 2,048, the first rollout of 'ppo' in CartPole-v1, got 100"
     with pytest.raises(InputError, match=message):
         build_dataset("CartPole-v1", "ppo", "full-replay", train_steps=100, out=tmp_path)
     for train_steps, expected in ((256, 8), (1_000, 10), (100_000, 256)):

@@ -260,7 +260,7 @@ def test_a_finished_set_is_kept_unless_told(folder: Path) -> None:
     ("changes", "message"),
     [
         ({"shard_steps": 0}, "--shard-steps of at least 1, got 0"),
-        ({"policy": "ppo", "tier": "medium-replay", "steps": None}, "does not go with medium-replay"),
+        ({"policy": "ppo", "tier": "medium-replay", "steps": None}, "is incompatible with medium-replay"),
         ({"shard_steps": None, "ray": "auto"}, "--shard-steps with --ray"),
     ],
 )

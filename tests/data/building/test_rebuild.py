@@ -143,7 +143,7 @@ def test_a_shard_that_does_not_say_which_is_refused(tmp_path: Path, shard: Any) 
 def test_code_from_elsewhere_is_not_run_unasked(tmp_path: Path) -> None:
     path = build_dataset(policy=OWN, steps=500, out=tmp_path)
     for given in (None, "other:policy"):
-        with pytest.raises(InputError, match=f"only run when you name it: --policy {OWN}"):
+        with pytest.raises(InputError, match=f"permit running it with --policy {OWN}"):
             rebuild(path, 1, Silent(), given)
 
 
@@ -159,5 +159,5 @@ def test_files_without_a_recipe_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "foreign.hdf5"
     with h5py.File(path, "w") as file:
         file["rewards"] = [1.0]
-    with pytest.raises(InputError, match="states its recipe and hashes"):
+    with pytest.raises(InputError, match="with a recipe and hashes, got"):
         rebuild(path, 1, Silent())

@@ -12,8 +12,8 @@ from cartpole_phys.data.building.rebuild import rebuild
 from cartpole_phys.data.checks.run import FAILED, PASSED, check
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.score import normalized_score
-from cartpole_phys.data.tiers import stitching as taking_apart
-from cartpole_phys.data.tiers.stitching import HOLDING, pieces
+from cartpole_phys.data.tiers import stitching
+from cartpole_phys.data.tiers.stitching import BALANCING_PIECES, pieces
 from cartpole_phys.policies.controllers import swing_up
 from cartpole_phys.rollouts.collect import play
 from cartpole_phys.system import CartPole
@@ -35,7 +35,7 @@ def _verdicts(path: Path) -> dict[str, tuple[str, str]]:
 def test_no_episode_is_worth_much_and_together_they_are(stitching_file: Path) -> None:
     status, detail = _verdicts(stitching_file)["stitching"]
     assert status == PASSED
-    assert "put together from parts at least 9" in detail
+    assert "stitched episodes at least 9" in detail
     assert normalized_score(SWING_UP, load_file(stitching_file).returns).max() < 50.0
     assert FAILED not in {status for status, _ in _verdicts(stitching_file).values()}
 
@@ -45,7 +45,7 @@ def test_pieces_put_together_are_the_experts_episode_to_the_last_bit() -> None:
     expert = swing_up(system.params)
     parts, whole = pieces(system, expert, 10_000, seed=3), play(system, expert, 2, seed=3)
     for number, episode in enumerate(whole):
-        own = [parts[(HOLDING + 1) * number + piece] for piece in range(HOLDING + 1)]
+        own = [parts[(BALANCING_PIECES + 1) * number + piece] for piece in range(BALANCING_PIECES + 1)]
         starts = [
             np.flatnonzero((episode.infos["qpos"] == part.infos["qpos"][0]).all(axis=1))[0] for part in own
         ]
@@ -73,8 +73,8 @@ def test_it_is_built_again_the_same(stitching_file: Path) -> None:
 
 
 def test_pieces_that_are_worth_much_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(taking_apart, "HOLDING", 1)
-    with pytest.raises(InputError, match=r"gate stitching, an episode scores .* expected all to be below 50"):
+    monkeypatch.setattr(stitching, "BALANCING_PIECES", 1)
+    with pytest.raises(InputError, match=r"gate stitching, expected every episode to score below 50, got "):
         _build(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -82,9 +82,9 @@ def test_pieces_that_are_worth_much_are_not_kept(tmp_path: Path, monkeypatch: py
 def test_pieces_that_do_not_go_on_from_one_another_are_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = taking_apart._bounds
-    monkeypatch.setattr(taking_apart, "_bounds", lambda expert: [bounds[::2] for bounds in whole(expert)])
-    with pytest.raises(InputError, match="gate stitching, 0 episodes put together"):
+    whole = stitching._bounds
+    monkeypatch.setattr(stitching, "_bounds", lambda expert: [bounds[::2] for bounds in whole(expert)])
+    with pytest.raises(InputError, match=r"gate stitching, expected stitched episodes .*, got 0, "):
         _build(tmp_path)
 
 
@@ -97,10 +97,10 @@ def test_pieces_that_do_not_go_on_from_one_another_are_not_kept(
     ],
 )
 def test_where_chance_decides_there_is_none(changes: dict[str, object], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"tier 'stitching' is for .* choose from weak"):
+    with pytest.raises(InputError, match=r"tier 'stitching' requires .* choose from weak"):
         _build(tmp_path, **changes)
 
 
 def test_it_is_made_in_one_piece(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--shard-steps does not go with stitching"):
+    with pytest.raises(InputError, match="--shard-steps is incompatible with stitching"):
         _build(tmp_path, shard_steps=1_000)

@@ -188,7 +188,7 @@ def test_no_attribute_is_forgotten(request: pytest.FixtureRequest, name: str) ->
 
 def test_a_chosen_name_is_not_that_of_another_recipe(tmp_path: Path) -> None:
     for name in ("physcartpole-random-seed1-v0", "hopper_v5-ppo-expert-steps5-v0"):
-        with pytest.raises(InputError, match="reads as that of another recipe; leave --name out to get"):
+        with pytest.raises(InputError, match="the form of another recipe's name; leave --name out to get"):
             build_dataset(policy="random", steps=100, name=name, out=tmp_path)
     for name in ("physcartpole-random-steps100-v0", "physcartpole-random-mine", "mine"):
         build_dataset(policy="random", steps=100, score_episodes=None, name=name, out=tmp_path)
