@@ -19,6 +19,7 @@ from benchmarks.studies.score_pictures import draw_profiles, draw_scores
 from benchmarks.studies.smoke import shrunk
 from benchmarks.studies.statistics import performance_profile, probability_of_improvement
 from cartpole_phys.data.score import return_of_score
+from cartpole_phys.utils.errors import InputError
 from dt.training.checkpoint import load
 
 BETTER, EQUAL, WORSE = 90.0, 50.0, 10.0
@@ -70,16 +71,11 @@ def _state(folder: Path) -> dict[Path, int]:
 def test_cells_are_chosen_by_a_part_of_their_name() -> None:
     chosen = _named(QUESTION, "physcartpole-sac-medium-v0, IQL")
     assert [cell.seed for cell in chosen] == list(range(QUESTION.protocol.seeds))
-    command = [sys.executable, "-m", "benchmarks.scores", "--only", "nothing"]
-    result = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2]
-    )
-    assert result.returncode == 2
-    assert "such as 'physcartpole-sac-medium-v0, BC, seed 0', got 'nothing'" in " ".join(
-        result.stderr.split()
-    )
+    with pytest.raises(InputError, match="such as 'physcartpole-sac-medium-v0, BC, seed 0', got 'nothing'"):
+        _named(QUESTION, "nothing")
 
 
+@pytest.mark.slow
 def test_a_cluster_trains_what_a_processor_does(tmp_path: Path) -> None:
     import ray
 

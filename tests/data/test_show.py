@@ -61,7 +61,7 @@ def test_coverage_counts_cells() -> None:
 
 
 def test_other_environments_have_numbered_observations(tmp_path: Path) -> None:
-    path = build_dataset("MountainCarContinuous-v0", "random", steps=1_000, out=tmp_path)
+    path = build_dataset("MountainCarContinuous-v0", "random", steps=1_000, score_episodes=10, out=tmp_path)
     assert [column.name for column in statistics_of(load_file(path)).columns] == [
         "observation 0",
         "observation 1",

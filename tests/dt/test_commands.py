@@ -134,7 +134,7 @@ def test_exporting_the_working_directory_writes_beside_it(
 
 
 def test_a_model_of_a_gymnasium_environment(tmp_path: Path) -> None:
-    path = build_dataset("Pendulum-v1", policy="random", steps=400, out=tmp_path)
+    path = build_dataset("Pendulum-v1", policy="random", steps=400, score_episodes=100, out=tmp_path)
     assert run("train", path, "--steps", 2, "--out", tmp_path / "run")[0] == 0
     code, output, errors = run("evaluate", tmp_path / "run", "--target", -200, "--episodes", 2, "--json")
     assert (code, errors) == (0, "")

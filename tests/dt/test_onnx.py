@@ -34,7 +34,12 @@ def _padded(array: np.ndarray, steps: int) -> np.ndarray:
     ("env_id", "kind", "config"),
     [
         (CONTINUOUS, "decision", None),
-        (DISCRETE, "decision", DecisionConfig(5, TransformerConfig(2, 2, 16), attention_window=3)),
+        pytest.param(
+            DISCRETE,
+            "decision",
+            DecisionConfig(5, TransformerConfig(2, 2, 16), attention_window=3),
+            marks=pytest.mark.slow,
+        ),
         (CONTINUOUS, "reinformer", None),
     ],
     ids=["continuous", "discrete and sliding", "reinformer"],

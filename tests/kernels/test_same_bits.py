@@ -56,7 +56,6 @@ LIBM = re.compile(
     rb"|floor|ceil|rint|round|trunc|fma|hypot|cbrt)f?)(?=\0)"
 )
 ALL = "from tests.kernels.test_same_bits import hashes, libm, kernels; print(*hashes(), *libm(kernels()))"
-FEW = "from tests.kernels.test_same_bits import few, libm; told, used = few(); print(told, *libm(used))"
 
 
 def _systems(integrator: str) -> Iterator[tuple[CartPole, CompiledPolicy]]:
@@ -151,17 +150,6 @@ def kernels() -> list[Any]:
     return [*used, distributions.execute_rows, random_stream.normals, laws.bernoulli_log_probs]
 
 
-def few() -> tuple[str, list[Any]]:
-    """One hash of episodes with all that a system can have and of a network, and the kernels behind it."""
-    *_, (system, policy) = _systems("euler")
-    description, weights = described("tanh_gaussian", observation_size=17, size=6)
-    rng = np.random.default_rng(0)
-    observations, actions = rng.random((200, 17)).astype(np.float32), rng.random((200, 6)).astype(np.float32)
-    likelihood = log_probs(description, weights, observations, actions)
-    told = array_sha256(np.array([*_rollout_hashes(system, policy), array_sha256(likelihood)]))
-    return told, [closed_loop.simulate_kernel("euler", SWINGING), distributions.log_prob_rows]
-
-
 def libm(used: list[Any]) -> set[str]:
     """Functions of the C library that are called by the object code of kernels, as the cache holds it."""
     found = set()
@@ -188,11 +176,6 @@ def _python(program: str, cache: Path, **variables: str) -> str:
 def test_one_hash_and_no_libm() -> None:
     assert hashes() == [EXPECTED, EXPECTED_OF_NETWORKS]
     assert libm(kernels()) == set()
-
-
-def test_another_processor_gives_the_same_few_arrays(tmp_path: Path) -> None:
-    """All of them, compiled for it within a minute and a half, are the slow test."""
-    assert _python(FEW, tmp_path, **VARIANTS["generic"]).split() == [few()[0]]
 
 
 # Where no call of the C library is found, another library is the slower proof of the same.

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,10 +43,16 @@ OWN = "sharded_policies:constant"
 OWN_MODULE = "def constant(backend):\n    return lambda observations: observations[:, :1] * 0.0\n"
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of six shards, built once."""
+    return build_dataset(**BUILD, out=tmp_path_factory.mktemp("shards"))
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A data set of six shards."""
-    return build_dataset(**BUILD, out=tmp_path)
+def folder(built: Path, tmp_path: Path) -> Path:
+    """A copy of the data set that a test may change."""
+    return Path(shutil.copytree(built, tmp_path / built.name))
 
 
 def _shards(folder: Path) -> list[Path]:

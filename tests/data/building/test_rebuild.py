@@ -37,7 +37,12 @@ BUILDS: dict[str, dict[str, Any]] = {
     "heuristic, mixed": {"policy": "heuristic", "tier": "mixed", "steps": 60_001},
     "varied": {"policy": "random", "env_kwargs": VARIED, "steps": 30_000},
     "network": {"policy": "ppo", "env_id": "PhysCartPoleDiscrete-v0", "steps": 200_000},
-    "another's environment": {"policy": "random", "env_id": "Pendulum-v1", "steps": 4_000},
+    "another's environment": {
+        "policy": "random",
+        "env_id": "Pendulum-v1",
+        "steps": 4_000,
+        "score_episodes": 100,
+    },
     "own policy": {"policy": OWN, "steps": 200_000},
 }
 UNTRAINED = [name for name, recipe in released_recipes().items() if not recipe.kind.is_trained]
