@@ -240,7 +240,8 @@ def batches(
         player: plays a batch, given its first episode and its size.
         size: episodes in a batch; results may depend on it, so it must not depend on ``jobs``.
         needed: the total number of episodes to play, see ``Needed``.
-        jobs: number of processes; 1 means the current one.
+        jobs: the largest number of processes, of which no more start than batches are expected; where that is
+            one, the current process plays them.
         last: episode index at which the last batch is cut off, or None.
 
     Raises:
@@ -248,11 +249,14 @@ def batches(
     """
     check_jobs(jobs)
     begun = played = rows = waiting = 0
+    wanted = needed(played, rows)
+    jobs = min(jobs, max(-(-wanted // size), 1))  # starting a process takes longer than a small batch
     with _InProcess(player) if jobs == 1 else Workers(player, jobs) as workers:
-        while played < (wanted := needed(played, rows)):
+        while played < wanted:
             while begun < wanted and waiting <= jobs:
                 workers.begin(begun, size if last is None else min(size, last - begun))
                 begun, waiting = begun + size, waiting + 1
             part = workers.result()
             played, rows, waiting = played + len(part), rows + part.steps, waiting - 1
             yield part
+            wanted = needed(played, rows)

@@ -134,6 +134,22 @@ def test_no_more_is_begun_than_is_needed() -> None:
     assert [played for played, _ in asked] == [0, 256, 512]
 
 
+@pytest.mark.parametrize(("episodes", "processes"), [(1, 0), (256, 0), (257, 2), (700, 3)])
+def test_no_more_processes_start_than_batches_are_expected(
+    episodes: int, processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def workers(player: object, jobs: int) -> None:
+        raise ChildProcessError(jobs)
+
+    monkeypatch.setattr("cartpole_phys.backends.workers.Workers", workers)
+    stream = make_backend("PhysCartPole-v0").stream(Chance, 0, lambda played, rows: episodes, jobs=8)
+    if processes == 0:
+        assert sum(map(len, stream)) == 256
+    else:
+        with pytest.raises(ChildProcessError, match=str(processes)):
+            next(stream)
+
+
 @pytest.mark.parametrize(("env_id", "env_kwargs"), BACKENDS)
 def test_infos_match_the_layout_of_the_backend(env_id: str, env_kwargs: dict[str, Any]) -> None:
     backend = make_backend(env_id, env_kwargs)

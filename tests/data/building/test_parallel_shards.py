@@ -114,7 +114,7 @@ def test_a_build_goes_on_with_what_is_missing(folder: Path) -> None:
 def test_shards_of_another_policy_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = tmp_path / "sharded_policies.py"
     monkeypatch.syspath_prepend(tmp_path)
-    build: dict[str, Any] = {"policy": OWN, "steps": 300, "shard_steps": 100, "out": tmp_path}
+    build: dict[str, Any] = {"policy": OWN, "steps": 300, "shard_steps": 100, "jobs": 1, "out": tmp_path}
     module.write_text(OWN_MODULE)
     folder = build_dataset(**build)
     (folder / MANIFEST).unlink()

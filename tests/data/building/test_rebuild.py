@@ -40,7 +40,7 @@ BUILDS: dict[str, dict[str, Any]] = {
     "another's environment": {
         "policy": "random",
         "env_id": "Pendulum-v1",
-        "steps": 4_000,
+        "steps": 10_000,
         "score_episodes": 100,
     },
     "own policy": {"policy": OWN, "steps": 200_000},
@@ -105,7 +105,7 @@ def test_folder_of_shards(tmp_path: Path) -> None:
 
 
 def test_folder_of_shards_of_an_own_policy(tmp_path: Path) -> None:
-    folder = build_dataset(policy=OWN, steps=2_000, shard_steps=800, out=tmp_path)
+    folder = build_dataset(policy=OWN, steps=2_000, shard_steps=800, jobs=1, out=tmp_path)
     assert rebuild(folder, 1, Silent(), OWN).different == []
 
 
