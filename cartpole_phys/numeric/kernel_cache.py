@@ -12,7 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Timer
 from types import CodeType, FunctionType
@@ -169,7 +169,8 @@ class _Notice:
 
     def _tell(self) -> None:
         self._told = True
-        print("cartpole-phys: compiling kernels (once per machine)...", file=sys.stderr, flush=True)
+        with suppress(OSError, ValueError):  # stderr is a file on a full disk, or closed
+            print("cartpole-phys: compiling kernels (once per machine)...", file=sys.stderr, flush=True)
 
 
 _notice = _Notice()
