@@ -1,1 +1,1 @@
-"""Behavior policies, their training, and their descriptions in files, from which they are rebuilt."""
+"""Behavior policies: controllers, trained networks and user-supplied policies, and their descriptions."""

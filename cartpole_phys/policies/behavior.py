@@ -1,4 +1,4 @@
-"""Behavior policies: which kinds there are, and how each is described in a file and made again from that."""
+"""Behavior policies: the kinds of policies, and their descriptions in files, from which they are restored."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.typing import Array
 
 LOG_PROBS, RAW_ACTIONS = "infos/action_log_probs", "infos/raw_actions"
-SIGN_FROM = 95.0  # score from which the discrete heuristic pushes by a sign: random pushes do not reach it
+MIN_SIGN_SCORE = 95.0  # from this score on the discrete heuristic is deterministic: random actions score less
 
-Rows = Mapping[str, Array]  # of a file, by D4RL's names
+Rows = Mapping[str, Array]  # of a file, by D4RL's array names
 
 
 class Calibration(NamedTuple):
-    """How the strength of a heuristic is found: a score, and the episodes that it is measured on."""
+    """Calibration of a heuristic's strength: the target score and the evaluation episodes."""
 
     score: float
-    mean_return: float  # that has this score
+    mean_return: float  # with this score
     seed: int
     episodes: int = 1_000
 
     @property
-    def stated(self) -> dict[str, Any]:
-        """What a description says of it."""
+    def description(self) -> dict[str, Any]:
+        """Entry in the description of a policy."""
         return {"episodes": self.episodes, "seed": self.seed, "target_score": self.score}
 
 
@@ -53,19 +53,19 @@ class Calibration(NamedTuple):
 class PolicyKind:
     """One kind of behavior policy.
 
-    Recipes call it by its ``name``; a file's description of a policy has one of ``stored`` as its ``kind``.
+    Recipes refer to it by ``name``; descriptions of policies in files have one of ``stored`` as ``kind``.
     """
 
     name: str
-    card: str  # what acted, on the card of a data set
-    limitation: str = ""  # of the data, for the card
+    card: str  # description of the policy on data set cards
+    limitation: str = ""  # of the data, for data set cards
     stored: ClassVar[tuple[str, ...]]
     is_trained: ClassVar[bool] = False
-    is_user_code: ClassVar[bool] = False  # not in the file, and not run because a file names it
-    requirement: ClassVar[str] = ""  # why an environment is refused
+    is_user_code: ClassVar[bool] = False  # not stored in files, and only run if the user names it
+    requirement: ClassVar[str] = ""  # of the supported environments, for the error about others
 
     def supports(self, backend: Backend) -> bool:
-        """Whether there are data sets of this kind in an environment."""
+        """Whether the policy can act in an environment."""
         return True
 
     def stored_in(self, backend: Backend) -> str:
@@ -73,20 +73,20 @@ class PolicyKind:
         return self.stored[0]
 
     def describe(self, policy: str, backend: Backend, calibration: Calibration | None) -> dict[str, Any]:
-        """The description of a policy; a trained one is described by its training run.
+        """Description of a policy; that of a trained policy comes from its training run.
 
         Args:
-            policy: its name, or MODULE:FACTORY.
-            backend: where it acts.
-            calibration: where it is a heuristic.
+            policy: name of the policy, or MODULE:FACTORY.
+            backend: the environment.
+            calibration: of a heuristic; ignored for other kinds.
 
         Raises:
-            InputError: if there is no such policy.
+            InputError: if the policy does not exist.
         """
         return {"kind": self.stored_in(backend)}
 
     def compile(self, description: Description, weights: Weights) -> CompiledPolicy:
-        """The policy, ready for a rollout of one of this package's systems.
+        """Compiled policy for this package's environments.
 
         Raises:
             InputError: if it is a network for other environments.
@@ -94,11 +94,11 @@ class PolicyKind:
         raise NotImplementedError
 
     def batch_policy(self, description: Description, weights: Weights) -> Policy | CompiledPolicy:
-        """The policy for any environment: in Python on batches of observations, or the control law."""
+        """Policy for any environment: in Python on batches of observations, or compiled."""
         return self.compile(description, weights)
 
     def log_probs(self, description: Description, weights: Weights, backend: Backend, rows: Rows) -> Rows:
-        """The log-probabilities of a file's rows and, where they follow from raw actions, the actions.
+        """Log-probabilities of a file's rows and, if raw actions are recorded, the executed actions.
 
         Args:
             description: of the policy.
@@ -107,7 +107,7 @@ class PolicyKind:
             rows: N rows by name, each (N, …).
 
         Raises:
-            InputError: if the actions have no probability, or the rows are not of such a policy.
+            InputError: if the actions have no log-probabilities, or the rows do not fit the policy.
         """
         raise NotImplementedError
 
@@ -136,26 +136,26 @@ class _Heuristic(PolicyKind):
         return backend.system.task.controller
 
     def describe(self, policy: str, backend: Backend, calibration: Calibration | None) -> dict[str, Any]:
-        """The heuristic whose mean return over the calibration's episodes is that of a score.
+        """Description of the heuristic, calibrated to the target score on the calibration's episodes.
 
-        Balancing is proportional control K θ, the gain K found by bisection; the discrete expert pushes by
-        the sign of K θ + D θ̇, and no gain needs to be found. Swinging up is energy shaping with a
-        linear-quadratic regulator, with as much noise on its actions as the score allows.
+        Balancing is proportional control K θ with the gain K found by bisection; the discrete expert, which
+        needs no calibration, chooses the sign of K θ + D θ̇. Swing-up is energy shaping with a
+        linear-quadratic regulator and uniform action noise, whose width is found by bisection.
         """
         system = backend.system
         assert system is not None
         assert calibration is not None
         params, continuous, kind = system.params, system.continuous, {"kind": self.stored_in(backend)}
-        aim = calibration.mean_return, calibration.episodes, calibration.seed
+        target = calibration.mean_return, calibration.episodes, calibration.seed
         if system.task.controller == "swing_up":
-            strength = heuristic.calibrate(system, lambda strength: swing_up(params, 1.0 / strength), *aim)
+            strength = heuristic.calibrate(system, lambda strength: swing_up(params, 1.0 / strength), *target)
             law = {"noise": 1.0 / strength, "params": params.as_mapping()}
-        elif calibration.score >= SIGN_FROM and not continuous:
+        elif calibration.score >= MIN_SIGN_SCORE and not continuous:
             return {**kind, "gain": 1.0, "damping": heuristic.DAMPING_RATIO, "continuous": continuous}
         else:
-            gain = heuristic.calibrate(system, lambda gain: heuristic.proportional(gain, continuous), *aim)
+            gain = heuristic.calibrate(system, lambda gain: heuristic.proportional(gain, continuous), *target)
             law = {"gain": gain, "damping": 0.0, "continuous": continuous}
-        return {**kind, **law, "calibration": calibration.stated}
+        return {**kind, **law, "calibration": calibration.description}
 
     def compile(self, description: Description, weights: Weights) -> CompiledPolicy:
         if description["kind"] == "swing_up":
@@ -167,13 +167,13 @@ class _Heuristic(PolicyKind):
     def log_probs(self, description: Description, weights: Weights, backend: Backend, rows: Rows) -> Rows:
         count, system, observations = len(rows["actions"]), backend.system, rows["observations"]
         if system is None or observations.shape != (count, system.task.observation_size):
-            raise InputError("the observations are not those of the environment")
+            raise InputError("the shape of the observations is not that of the environment's")
         actions = np.ascontiguousarray(rows["actions"], np.float32).reshape(count)  # (N,) or (N, 1) -> (N,)
-        room = np.empty(count, np.float32)
+        unused = np.empty(count, np.float32)
         policy = self.compile(description, weights)
-        infos = policy.infos(np.asarray(observations, np.float32), actions, room, room)
+        infos = policy.infos(np.asarray(observations, np.float32), actions, unused, unused)
         if "action_log_probs" not in infos:
-            raise InputError(f"the actions of a {description['kind']} policy have no probability")
+            raise InputError(f"the actions of a {description['kind']} policy have no log-probabilities")
         return {LOG_PROBS: infos["action_log_probs"]}
 
 
@@ -189,12 +189,12 @@ class _Trained(PolicyKind):
 
     def log_probs(self, description: Description, weights: Weights, backend: Backend, rows: Rows) -> Rows:
         raw = rows.get(RAW_ACTIONS)
-        acted = rows["actions"] if raw is None else raw
-        found = {LOG_PROBS: log_probs(description, weights, rows["observations"], acted)}
+        actions = rows["actions"] if raw is None else raw
+        found = {LOG_PROBS: log_probs(description, weights, rows["observations"], actions)}
         return found if raw is None else {**found, "actions": executed(description, raw)}
 
 
-class _ContinuousActions(_Trained):
+class _TrainedContinuous(_Trained):
     requirement = "needs continuous actions"
 
     def supports(self, backend: Backend) -> bool:
@@ -209,26 +209,26 @@ class _UserSupplied(PolicyKind):
         return {**factory_description(policy)}
 
 
-ONE_SEED = "One training seed: another one gives another agent of the same tier."
+ONE_SEED = "The agent comes from a single training seed; other seeds give other agents of the same tier."
 RANDOM = _Random("random", "uniformly random actions")
 HEURISTIC = _Heuristic(
     "heuristic",
-    "control by a formula, as strong as the tier's score wants it",
-    "The behaviour is a formula of the tilt, and covers few states far from the middle.",
+    "a feedback controller, calibrated to the score of the tier",
+    "The policy is a fixed control law, and visits few states far from the center of the track.",
 )
 PPO = _Trained("ppo", "an agent that Stable-Baselines3 trained with Proximal Policy Optimization", ONE_SEED)
-SAC = _ContinuousActions("sac", "an agent that Stable-Baselines3 trained with Soft Actor-Critic", ONE_SEED)
-USER_SUPPLIED = _UserSupplied("MODULE:FACTORY", "a policy that a user supplied")
+SAC = _TrainedContinuous("sac", "an agent that Stable-Baselines3 trained with Soft Actor-Critic", ONE_SEED)
+USER_SUPPLIED = _UserSupplied("MODULE:FACTORY", "a user-supplied policy")
 KINDS: Mapping[str, PolicyKind] = {kind.name: kind for kind in (RANDOM, HEURISTIC, PPO, SAC)}
-# PPO and SAC describe their networks alike, so that either of them reads both.
+# PPO and SAC share the kind "network": their descriptions have the same form.
 STORED = {stored: kind for kind in (*KINDS.values(), USER_SUPPLIED) for stored in kind.stored}
 
 
 def kind_of(policy: str) -> PolicyKind:
-    """The kind of a policy that a recipe names.
+    """Kind of a policy by its name in recipes.
 
     Raises:
-        InputError: if there is no such policy.
+        InputError: if the policy is unknown.
     """
     if ":" in policy:
         return USER_SUPPLIED
@@ -239,10 +239,10 @@ def kind_of(policy: str) -> PolicyKind:
 
 @dataclass(frozen=True)
 class Behavior:
-    """The behavior policy of a data set, or of one part of it.
+    """Behavior policy of a data set or of one of its parts.
 
-    ``description`` (plain JSON values) and ``weights`` are stored in the file; together they give the
-    policy back through ``from_description``.
+    ``description`` (plain JSON values) and ``weights`` are stored in the file; ``from_description`` restores
+    the policy from them.
     """
 
     description: Mapping[str, Any]
@@ -250,21 +250,21 @@ class Behavior:
 
     @property
     def kind(self) -> PolicyKind:
-        """Of the policy."""
+        """Kind of the policy."""
         return STORED[str(self.description["kind"])]
 
     @property
     def policy(self) -> CompiledPolicy:
-        """The policy itself, see ``PolicyKind.compile``."""
+        """Compiled policy, see ``PolicyKind.compile``."""
         return self.kind.compile(self.description, self.weights)
 
     @property
     def batch_policy(self) -> Policy | CompiledPolicy:
-        """The policy for any environment, see ``PolicyKind.batch_policy``."""
+        """Policy for any environment, see ``PolicyKind.batch_policy``."""
         return self.kind.batch_policy(self.description, self.weights)
 
     def source(self, backend: Backend) -> PolicySource:
-        """What gives each thread or process its policy."""
+        """Source of the policy for each thread or process."""
         if not self.kind.is_user_code:
             return self
         place, sha256 = (str(self.description[key]) for key in ("place", "source_sha256"))
@@ -272,19 +272,19 @@ class Behavior:
 
 
 def from_description(description: Mapping[str, Any], weights: Weights) -> Behavior:
-    """A behavior from its description in a file.
+    """Restore a behavior policy from its description and weights in a file.
 
     Raises:
-        InputError: if the kind is unknown or a number or weight that it needs is missing or misshaped.
+        InputError: if the kind is unknown, or a required number or weight is missing or has another shape.
     """
     stored, known = description.get("kind"), [name for name in STORED if not STORED[name].is_user_code]
     if stored not in known:
         raise InputError(f"Expected a policy kind out of {', '.join(known)}, got {stored!r}.")
     behavior = Behavior(dict(description), dict(weights))
     try:
-        _ = behavior.batch_policy  # a network may be for other environments than carts
+        _ = behavior.batch_policy  # not .policy: the network may belong to another environment
     except InputError:
         raise
     except (KeyError, OverflowError, TypeError, ValueError) as error:
-        raise InputError(f"The description of the {stored} policy is not complete: {error!r}.") from error
+        raise InputError(f"The description of the {stored} policy is incomplete: {error!r}.") from error
     return behavior

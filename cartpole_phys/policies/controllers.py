@@ -70,8 +70,8 @@ def calibrate(
     """
 
     def mean_return(strength: float) -> float:
-        played = compiled_batches(system, family(strength), key_from_seed(seed), lambda *_: episodes)
-        return float(np.concatenate([batch.returns for batch in played]).mean())
+        batches = compiled_batches(system, family(strength), key_from_seed(seed), lambda *_: episodes)
+        return float(np.concatenate([batch.returns for batch in batches]).mean())
 
     low, high = 0.0, 1.0
     while mean_return(high) < target_return:
@@ -98,9 +98,7 @@ def swing_up_law(params: Params, track: float = X_THRESHOLD) -> tuple[float, ...
     frequency, stiffness = math.sqrt(frequency_squared), STIFFNESS * frequency_squared
     weight = params.pole_mass * params.gravity * params.half_length  # m g l, J
     return (
-        (2.0 / 3.0)
-        * params.half_length
-        / params.gravity,  # energy of spin: E / (m g l) = this × θ̇² + cosθ − 1
+        (2.0 / 3.0) * params.half_length / params.gravity,  # energy: E / (m g l) = this × θ̇² + cosθ − 1
         # Rising with just enough energy, θ̇ = 2 ω sin(θ/2), the pole loses μ_p ∫ θ̇ dθ = 4 μ_p ω to pivot
         # friction; the target energy is that much higher at the bottom, and in proportion to 1 − cosθ above.
         1.0 + 2.0 * params.pole_damping * frequency / weight,
@@ -120,7 +118,7 @@ def swing_up(params: Params, noise: float = 0.0) -> CompiledPolicy:
     """The swing-up policy for one set of parameters, with uniform noise of ± ``noise`` on its actions.
 
     Raises:
-        InputError: if the parameters are so extreme that no regulator exists.
+        InputError: if the parameters are so extreme that no LQR gains exist.
     """
     return CompiledPolicy(ENERGY_SHAPING, lqr_gains(params), swing_up_law(params), noise)
 
@@ -145,7 +143,7 @@ def sampled_motion(params: Params) -> tuple[FloatArray, FloatArray]:
 
     Source: the top rows of exp([[A_c, B_c], [0, 0]] h), C. Van Loan (1978).
     """
-    from scipy.linalg import expm  # slow to import, and only this controller needs it
+    from scipy.linalg import expm  # slow import, used by this controller only
 
     model = linearize(np.zeros(4), 0.0, params)
     generator = np.zeros((5, 5))
@@ -171,10 +169,10 @@ def lqr_gains(params: Params) -> Gains:
         cost = solve_discrete_are(state_matrix, action_matrix, weights, np.array([[ACTION_WEIGHT]]))
     except (np.linalg.LinAlgError, ValueError) as error:
         raise InputError(f"Expected physical parameters that can be balanced, got {params}.") from error
-    pulled = action_matrix.T @ cost  # (1, 4)
-    optimal = np.linalg.solve(ACTION_WEIGHT + pulled @ action_matrix, -pulled @ state_matrix)[0]
-    # LAPACK's last bits differ between processors, but rollouts must not: the kept digits are far above its
-    # rounding errors, and rounding changes the cost by a relative 1e-12.
+    projected = action_matrix.T @ cost  # (1, 4)
+    optimal = np.linalg.solve(ACTION_WEIGHT + projected @ action_matrix, -projected @ state_matrix)[0]
+    # LAPACK's last bits differ between processors, but rollouts must not: the rounding to 6 digits is far
+    # coarser than LAPACK's rounding errors, and changes the cost by a relative 1e-12.
     x, x_dot, theta, theta_dot = (float(f"{gain:.{SIGNIFICANT_DIGITS}g}") for gain in optimal)
     return x, x_dot, theta, theta_dot
 

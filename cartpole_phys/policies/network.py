@@ -25,18 +25,18 @@ def compiled_network(description: Description, weights: Weights) -> CompiledPoli
 
     Raises:
         InputError: if anything is missing, of a wrong shape or not finite, or the action is neither one
-            number in [-1, 1] nor one of two choices.
+            number in [-1, 1] nor one of two discrete actions.
     """
     network = network_of(description, weights)
     low, high = network.low.tolist(), network.high.tolist()
     if network.distribution == CATEGORICAL and network.size != 2:
         raise InputError(
-            f"Expected a network with a cart-pole's 2 choices, got one with {network.size}; use it "
+            f"Expected a network with a cart-pole's 2 discrete actions, got one with {network.size}; use it "
             "in the environment that it was trained in."
         )
     if network.distribution != CATEGORICAL and (low, high) != ([-1.0], [1.0]):
         raise InputError(
-            "Expected a network whose action is one number in [-1, 1], as a cart-pole's is, got the bounds "
+            "Expected a network for a cart-pole, whose action is one number in [-1, 1], got the bounds "
             f"{low} and {high}; use it in the environment that it was trained in."
         )
     return CompiledPolicy(NETWORK, network=network)
@@ -62,18 +62,18 @@ class NetworkPolicy:
         self._generator = generator
 
     def act(self, observations: npt.NDArray[np.floating], rewards: FloatArray) -> ActionBatch:
-        """Actions (n, act) or choices (n,) for observations (n, obs), with the infos to record.
+        """Continuous actions (n, act) or discrete ones (n,) for observations (n, obs), with infos to record.
 
         Raises:
             InputError: if the observation size differs from the network's inputs.
         """
-        network, seen = self._network, _checked(self._network, observations)
-        shape = len(seen), len(network.low)  # (n, dimensions)
+        network, checked = self._network, _checked(self._network, observations)
+        shape = len(checked), len(network.low)  # (n, dimensions)
         actions, raw_actions = np.empty(shape, np.float32), np.empty(shape, np.float32)
-        log_probs = np.empty(len(seen), np.float32)
-        act_rows(network, seen, self._noise(shape), actions, raw_actions, log_probs)
+        log_probs = np.empty(len(checked), np.float32)
+        act_rows(network, checked, self._noise(shape), actions, raw_actions, log_probs)
         infos = infos_of(network, raw_actions, log_probs)
-        return ActionBatch(_as_choices(actions) if network.distribution == CATEGORICAL else actions, infos)
+        return ActionBatch(_as_discrete(actions) if network.distribution == CATEGORICAL else actions, infos)
 
     def _noise(self, shape: tuple[int, int]) -> FloatArray:
         if self._network.deterministic:
@@ -92,30 +92,30 @@ def log_probs(
         description: of the network.
         weights: of the network.
         observations: (N, obs) float32.
-        raw_or_actions: the recorded raw actions (N, act) float32, or the choices (N,).
+        raw_or_actions: the recorded raw actions (N, act) float32, or the discrete actions (N,).
 
     Raises:
         InputError: if anything is missing, misshaped or not finite.
     """
     network = network_of(description, weights)
-    seen = _checked(network, observations)
-    acted = _as_kernels_take(raw_or_actions)
-    shape = (len(seen),) if network.distribution == CATEGORICAL else (len(seen), len(network.low))
-    if acted.shape != shape:
-        raise InputError(f"Expected actions of shape {shape} for these observations, got {acted.shape}.")
-    found = np.empty(len(seen), np.float32)
-    log_prob_rows(network, seen, acted.reshape(len(seen), len(network.low)), found)  # (N,) -> (N, 1)
+    checked, actions = _checked(network, observations), _for_kernels(raw_or_actions)
+    rows, size = len(checked), len(network.low)
+    shape = (rows,) if network.distribution == CATEGORICAL else (rows, size)
+    if actions.shape != shape:
+        raise InputError(f"Expected actions of shape {shape} for these observations, got {actions.shape}.")
+    found = np.empty(rows, np.float32)
+    log_prob_rows(network, checked, actions.reshape(rows, size), found)  # (N,) -> (N, 1)
     return found
 
 
 def executed(description: Description, raw_actions: Matrix) -> Matrix:
-    """The executed actions (N, act) of raw actions (N, act): squashed or clipped into the bounds.
+    """The executed actions (N, act) of raw actions (N, act): squashed or clipped to the bounds.
 
     Raises:
-        InputError: if the bounds have another size than the actions.
+        InputError: if the bounds and the actions differ in size.
     """
     distribution, low, high = actions_of(description)
-    raw = _as_kernels_take(raw_actions)
+    raw = _for_kernels(raw_actions)
     if raw.ndim != 2 or raw.shape[1] != len(low):
         raise InputError(f"Expected raw actions of shape (N, {len(low)}), got {raw.shape}.")
     actions = np.empty_like(raw)
@@ -123,24 +123,24 @@ def executed(description: Description, raw_actions: Matrix) -> Matrix:
     return actions
 
 
-def _as_choices(actions: Matrix) -> IntArray:
+def _as_discrete(actions: Matrix) -> IntArray:
     return actions[:, 0].astype(np.int64)  # (n, 1) -> (n,)
 
 
-def _as_kernels_take(array: Array) -> Matrix:
-    """A writable array, copied if necessary: kernels would be compiled again for read-only arrays."""
+def _for_kernels(array: Array) -> Matrix:
+    """Convert to a writable float32 array: numba would compile the kernels again for read-only arrays."""
     return np.require(array, np.float32, ["C", "W"])
 
 
 def _checked(network: Network, observations: npt.NDArray[np.floating]) -> Matrix:
     """Check the shape of observations, and convert them for kernels."""
-    seen = _as_kernels_take(observations)
-    if seen.ndim != 2 or seen.shape[1] != network.observation_size:
+    checked = _for_kernels(observations)
+    if checked.ndim != 2 or checked.shape[1] != network.observation_size:
         raise InputError(
-            f"Expected observations of shape (n, {network.observation_size}), as the network was trained "
-            f"with, got {seen.shape}."
+            f"Expected observations of shape (n, {network.observation_size}), as in the network's training, "
+            f"got {checked.shape}."
         )
-    return seen
+    return checked
 
 
 Description = Mapping[str, Any]
@@ -167,8 +167,8 @@ def network_of(description: Description, weights: Weights) -> Network:
     size = len(last) if distribution == CATEGORICAL else len(last) // 2
     if distribution != CATEGORICAL and size != len(low):
         raise InputError(
-            f"Expected a network's action_low and action_high with {size} numbers each, as its weights have "
-            f"outputs, got {len(low)}."
+            f"Expected a network's action_low and action_high with {size} numbers each, one for each output, "
+            f"got {len(low)}."
         )
     return Network(
         layers=(
@@ -187,7 +187,7 @@ def network_of(description: Description, weights: Weights) -> Network:
 
 
 def actions_of(description: Description) -> tuple[int, Matrix, Matrix]:
-    """The action distribution, and the action bounds, each (dimensions,); 0 for choices.
+    """The action distribution, and the action bounds, each (dimensions,); 0 for discrete actions.
 
     Raises:
         InputError: if the distribution is unknown or there are no bounds.
@@ -213,7 +213,7 @@ def _one_of(description: Description, name: str, known: Sequence[str]) -> str:
 def _bounds(description: Description, name: str) -> Matrix:
     value = description.get(name)
     if isinstance(value, list | tuple) and value and all(is_number(number) for number in value):
-        with np.errstate(over="ignore"):  # it gives infinity, which is refused
+        with np.errstate(over="ignore"):  # an overflow gives infinity, which is refused below
             bounds = np.array(value, np.float32)
         if np.isfinite(bounds).all():
             return bounds
@@ -248,13 +248,13 @@ def _weight(weights: Weights, name: str, shape: tuple[int | None, ...]) -> Matri
         raise InputError(f"Expected the network's weights {name}, but they are missing.")
     array = np.asarray(weights[name])
     fits = array.ndim == len(shape) and all(
-        size == wanted or (wanted is None and size > 0)
-        for size, wanted in zip(array.shape, shape, strict=True)
+        size == expected or (expected is None and size > 0)
+        for size, expected in zip(array.shape, shape, strict=True)
     )
     if array.dtype != np.float32 or not fits:
-        wanted = ", ".join("any" if number is None else str(number) for number in shape)
+        sizes = ", ".join("any" if size is None else str(size) for size in shape)
         raise InputError(
-            f"Expected the network's weights {name} as float32 of shape ({wanted}), got {array.dtype} of "
+            f"Expected the network's weights {name} as float32 of shape ({sizes}), got {array.dtype} of "
             f"shape {array.shape}; take all weights from one network."
         )
     if not np.isfinite(array).all():
@@ -263,7 +263,7 @@ def _weight(weights: Weights, name: str, shape: tuple[int | None, ...]) -> Matri
 
 
 def _padded(matrix: Matrix, biases: Matrix) -> Layer:
-    """A layer padded with zeros to whole tiles."""
+    """Layer padded with zeros to a multiple of the tile size."""
     outputs, inputs = (-(-size // TILE) * TILE for size in matrix.shape)
     weights, offsets = np.zeros((outputs, inputs), np.float32), np.zeros(outputs, np.float32)
     weights[: matrix.shape[0], : matrix.shape[1]], offsets[: len(biases)] = matrix, biases

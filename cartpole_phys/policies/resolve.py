@@ -1,4 +1,4 @@
-"""Policies by name, from user code as MODULE:FACTORY(ARGUMENTS), and from models and functions."""
+"""Policies by name, by MODULE:FACTORY(ARGUMENTS) in user code, or from models and functions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Call(NamedTuple):
 
 
 def policy_from_factory(
-    factory_name: str, place: CartPole | Backend, source_sha256: str | None = None
+    factory_name: str, environment: CartPole | Backend, source_sha256: str | None = None
 ) -> Policy | CompiledPolicy:
     """The policy that MODULE:FACTORY returns; the module may be in the working directory.
 
@@ -42,12 +42,12 @@ def policy_from_factory(
 
     Args:
         factory_name: MODULE:FACTORY, or MODULE:FACTORY(ARGUMENTS) with literal arguments.
-        place: the system or backend in which the policy acts.
+        environment: the system or backend in which the policy acts.
         source_sha256: the required hash of the module's source, from ``factory_description``.
 
     Raises:
-        InputError: if the module cannot be imported, has no such factory or another source, or if the
-            factory raises an exception or does not return a policy.
+        InputError: if the module cannot be imported, does not contain the factory or has another source, or
+            if the factory raises an exception or does not return a policy.
     """
     call = _call(factory_name)
     if source_sha256 is not None and source_sha256 != _source_sha256(factory_name):
@@ -56,7 +56,7 @@ def policy_from_factory(
             f"{source_sha256}); get that version of the module."
         )
     try:
-        policy = _made(call, place)
+        policy = _created(call, environment)
     except Exception as error:  # third-party code may raise anything
         raise InputError(
             f"Expected {factory_name!r} to return a policy when called with its arguments, without any, or "
@@ -66,33 +66,33 @@ def policy_from_factory(
     try:
         return as_policy(policy)
     except InputError as error:
-        raise InputError(f"Expected {factory_name!r} to return {KINDS}, got {policy!r:.60}.") from error
+        raise InputError(f"Expected {factory_name!r} to return {ACCEPTED}, got {policy!r:.60}.") from error
 
 
 def factory_description(factory_name: str) -> dict[str, str]:
     """The description of a behavior policy from MODULE:FACTORY, with a hash of the module's source file.
 
     Raises:
-        InputError: if the module cannot be imported, has no such factory or no source file.
+        InputError: if the module cannot be imported, does not contain the factory or has no source file.
     """
     _call(factory_name)
     return {"kind": "factory", "place": factory_name, "source_sha256": _source_sha256(factory_name)}
 
 
-def _made(call: _Call, place: CartPole | Backend) -> Any:
+def _created(call: _Call, environment: CartPole | Backend) -> Any:
     """Call the factory."""
     if call.arguments is not None:
         positional, named = call.arguments
         return call.factory(*positional, **named)
-    system = place if isinstance(place, CartPole) else place.system
-    return call.factory() if _needs_nothing(call.factory) else call.factory(system or place)
+    system = environment if isinstance(environment, CartPole) else environment.system
+    return call.factory() if _takes_no_arguments(call.factory) else call.factory(system or environment)
 
 
 def _call(text: str) -> _Call:
     """Import the function or class in a text, and parse its literal arguments.
 
     Raises:
-        InputError: if there is no such function or class, or the arguments are not literals.
+        InputError: if the function or class does not exist, or the arguments are not literals.
     """
     module_name, _, rest = text.partition(":")
     name, arguments = _parsed(text, rest)
@@ -139,7 +139,7 @@ def _module(name: str) -> Any:
     )
 
 
-def _needs_nothing(factory: Callable[..., Any]) -> bool:
+def _takes_no_arguments(factory: Callable[..., Any]) -> bool:
     """Whether a factory can be called without arguments."""
     try:
         inspect.signature(factory).bind()
@@ -150,7 +150,7 @@ def _needs_nothing(factory: Callable[..., Any]) -> bool:
     return True
 
 
-KINDS = (
+ACCEPTED = (
     "a policy (a CompiledPolicy, an object with the methods begin and act, one with predict as "
     "Stable-Baselines3's models, or a function from observations to actions)"
 )
@@ -208,14 +208,14 @@ class FunctionPolicy:
 
 
 def as_policy(given: Any) -> Policy | CompiledPolicy:
-    """Convert a policy, model or function to a policy; see ``KINDS``.
+    """Convert a policy, model or function to a policy; see ``ACCEPTED``.
 
     Raises:
         InputError: if it is none of them.
     """
     policy: Policy | CompiledPolicy
     if isinstance(given, type):
-        raise InputError(f"Expected {KINDS}, got the class {given.__name__}; make an object of it.")
+        raise InputError(f"Expected {ACCEPTED}, got the class {given.__name__}; make an object of it.")
     if isinstance(given, CompiledPolicy) or _has(given, "begin", "act"):
         policy = given
     elif _has(given, "predict"):
@@ -223,7 +223,7 @@ def as_policy(given: Any) -> Policy | CompiledPolicy:
     elif callable(given):
         policy = FunctionPolicy(given)
     else:
-        raise InputError(f"Expected {KINDS}, got {given!r:.60}.")
+        raise InputError(f"Expected {ACCEPTED}, got {given!r:.60}.")
     return policy
 
 
@@ -232,7 +232,7 @@ def _has(given: Any, *names: str) -> bool:
     return all(callable(getattr(given, name, None)) for name in names)
 
 
-# The damped heuristic balances all of 64 measured episodes, also after a push of 5 N for 0.2 s.
+# With these gains the heuristic balanced in all of 64 measured episodes, also after a push of 5 N for 0.2 s.
 GAIN, DAMPING = 8.0, 1.0  # 1/rad, s/rad
 
 
@@ -249,39 +249,39 @@ _LAWS: Mapping[str | None, Mapping[str, Callable[[CartPole], CompiledPolicy]]] =
 NAMES = tuple(dict.fromkeys(name for laws in _LAWS.values() for name in laws))
 
 
-def names_for(place: CartPole | Backend) -> tuple[str, ...]:
-    """The names of policies for a system's task or a backend, best first."""
-    return tuple(_makers(_system(place)))
+def names_for(environment: CartPole | Backend) -> tuple[str, ...]:
+    """Names of the policies for a system's task or a backend, best first."""
+    return tuple(_constructors(_system(environment)))
 
 
-def named_policy(name: str | None, place: CartPole | Backend) -> Policy | CompiledPolicy:
+def named_policy(name: str | None, environment: CartPole | Backend) -> Policy | CompiledPolicy:
     """The policy with a name, for a system or backend.
 
     Args:
-        name: one of ``names_for(place)``, None for the best of them, or MODULE:FACTORY, see
+        name: one of ``names_for(environment)``, None for the first of them, or MODULE:FACTORY, see
             ``policy_from_factory``.
-        place: physics and task of this package's environments, or any backend.
+        environment: the system of one of this package's environments, or any backend.
 
     Raises:
         InputError: on a name that is unknown or belongs to another task, or a factory that does not exist,
             raises an exception or does not return a policy.
     """
-    system, names = _system(place), names_for(place)
+    system, names = _system(environment), names_for(environment)
     name = names[0] if name is None else name
     if ":" in name:
-        return policy_from_factory(name, place)
+        return policy_from_factory(name, environment)
     if name not in names:
-        what = "is not for this task" if name in NAMES else "is not known"
+        reason = "is not for this task" if name in NAMES else "is not known"
         others = ", a data set's FILE or MODULE:FACTORY"
-        raise InputError(f"Policy {name!r} {what}; {choices(name, names, others)}")
-    return uniform() if system is None else _makers(system)[name](system)
+        raise InputError(f"Policy {name!r} {reason}; {choices(name, names, others)}")
+    return uniform() if system is None else _constructors(system)[name](system)
 
 
-def _system(place: CartPole | Backend) -> CartPole | None:
-    """The system, None for backends of other packages."""
-    return place if isinstance(place, CartPole) else place.system
+def _system(environment: CartPole | Backend) -> CartPole | None:
+    """The system; None for environments of other packages."""
+    return environment if isinstance(environment, CartPole) else environment.system
 
 
-def _makers(system: CartPole | None) -> Mapping[str, Callable[[CartPole], CompiledPolicy]]:
+def _constructors(system: CartPole | None) -> Mapping[str, Callable[[CartPole], CompiledPolicy]]:
     """The policies for a task, by name."""
     return _LAWS[None if system is None else system.task.controller]

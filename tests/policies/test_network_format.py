@@ -41,9 +41,9 @@ BAD: list[tuple[Described, str]] = [
     (saying(GOOD, action_low=[np.inf]), "finite"),
     (saying(GOOD, action_low=[-(10**400)]), "action_low as a list of finite"),
     (saying(GOOD, action_low=[-1e300]), "action_low as a list of finite"),
-    (({"kind": "proportional", "gain": 10**400, "continuous": True, "damping": 0.0}, {}), "not complete"),
+    (({"kind": "proportional", "gain": 10**400, "continuous": True, "damping": 0.0}, {}), "is incomplete"),
     (({"kind": "swing_up", "params": {"gravity": 10**400}, "noise": 0.1}, {}), "must be a number"),
-    (({"kind": "swing_up", "params": {}, "noise": 10**400}, {}), "not complete"),
+    (({"kind": "swing_up", "params": {}, "noise": 10**400}, {}), "is incomplete"),
     (saying(GOOD, action_low=[1.0]), "below its action_high"),
     (saying(GOOD, action_low=[-1.0, -1.0], action_high=[1.0, 1.0]), "with 1 numbers each, .* got 2"),
 ]

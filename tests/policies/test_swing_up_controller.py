@@ -67,7 +67,7 @@ def test_is_made_again_from_its_description() -> None:
     described: dict[str, object] = {"kind": "swing_up", "noise": 0.1, "params": vars(params)}
     assert from_description(described, {}).policy == swing_up(params, noise=0.1)
     for missing in ("noise", "params"):
-        with pytest.raises(InputError, match="not complete"):
+        with pytest.raises(InputError, match="is incomplete"):
             from_description({name: value for name, value in described.items() if name != missing}, {})
     with pytest.raises(InputError, match="Unknown physical parameter"):
         from_description({**described, "params": {"mass": 1.0}}, {})

@@ -102,7 +102,7 @@ def test_behaviours_are_made_again_from_their_description() -> None:
 def test_networks_act_only_where_they_fit() -> None:
     for what, message in (
         (described("tanh_gaussian", bounds=(-2.0, 2.0)), "one number in"),
-        (described("categorical", size=3), "2 choices"),
+        (described("categorical", size=3), "2 discrete actions"),
     ):
         with pytest.raises(InputError, match=message):
             compiled_network(*what)

@@ -236,7 +236,7 @@ def _heuristic(what: str, recipe: Recipe, part: Mapping[str, Any]) -> None:
     """Compare the calibration of the heuristic's strength."""
     calibration = TIERS[recipe.tier].calibration(recipe)
     if "calibration" in part:
-        require_equal(what + "calibration", part["calibration"], calibration and calibration.stated)
+        require_equal(what + "calibration", part["calibration"], calibration and calibration.description)
     if "params" in part:
         require_equal(what + "params", part["params"], implied_by(recipe)["params"])
 
