@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import typer
 
 from benchmarks.machine import describe
 from benchmarks.studies.cell import ELIGIBLE, read_of, require_same_eligible, write
@@ -153,10 +152,6 @@ def draw(kind: str) -> None:
     save_maps(maps, f"{NAMES[kind]} on {DATASET.name}", RESULTS / f"{kind}.png")
 
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-@app.command()
 def attention(data: DataOption = DATA) -> None:
     """Train the models and measure their attention; existing results are kept."""
     episodes = load_file(ready(DATASET, QUESTION.results, data))
@@ -174,4 +169,4 @@ def attention(data: DataOption = DATA) -> None:
 
 
 if __name__ == "__main__":
-    commands.run(app)
+    commands.run_single(attention)

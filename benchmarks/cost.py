@@ -15,15 +15,14 @@ import gymnasium as gym
 import matplotlib
 import numpy as np
 import torch
-import typer
 from matplotlib import pyplot as plt
 from matplotlib.ticker import NullFormatter
 from scipy.stats import trim_mean
 
 import cartpole_phys  # noqa: F401 - registers the environments
-from benchmarks.machine import describe
+from benchmarks.machine import describe, read
 from benchmarks.studies.answer import Answer
-from benchmarks.studies.cell import WANTED_SCORE, Cell, Method, is_of, read, trained, write
+from benchmarks.studies.cell import WANTED_SCORE, Cell, Method, is_of, trained, write
 from benchmarks.studies.question import BALANCE, QUESTION
 from benchmarks.studies.running import DATA, DataOption, console, ready
 from benchmarks.studies.score_pictures import COLORS, MARKS, SMALL, draw_intervals, save
@@ -184,10 +183,6 @@ def draw() -> None:
     save(figure, PLOT)
 
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-@app.command()
 def cost(data: DataOption = DATA) -> None:
     """Time all methods in turns, on an otherwise idle machine; missing models are trained first."""
     torch.set_num_threads(1)
@@ -204,4 +199,4 @@ def cost(data: DataOption = DATA) -> None:
 
 
 if __name__ == "__main__":
-    commands.run(app)
+    commands.run_single(cost)

@@ -6,7 +6,6 @@ Transformer and behavior cloning on that data set, and evaluates all policies on
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import figures
-from benchmarks.machine import describe
+from benchmarks.machine import describe, write_json
 from benchmarks.studies.cell import ELIGIBLE
 from cartpole_phys import commands
 from cartpole_phys.data.building.build import Options, build
@@ -47,7 +46,6 @@ GIF_STEPS = 300  # 6 s
 RESULT, PLOT, GIF = "demo.json", "return-against-target.png", "decision-transformer.gif"
 
 console = Console(stderr=True)
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @dataclass(frozen=True)
@@ -147,17 +145,20 @@ def run(out: Path, seed: int) -> dict[str, Any]:
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:
     """The rows as a table for the terminal."""
-    drawn = Table(title=f"Normalized scores on {ENV_ID}, {EPISODES} episodes each")
-    for heading in ("policy", "target", "return", "score", "95 % interval"):
-        drawn.add_column(heading, justify="left" if heading == "policy" else "right")
-    for row in rows:
-        target = "" if row["target"] is None else f"{row['target']:.0f}"
-        interval = f"{row['score_low']:.1f} to {row['score_high']:.1f}"
-        drawn.add_row(row["name"], target, f"{row['mean_return']:.1f}", f"{row['score']:.1f}", interval)
-    return drawn
+    cells = [
+        [
+            row["name"],
+            "" if row["target"] is None else f"{row['target']:.0f}",
+            f"{row['mean_return']:.1f}",
+            f"{row['score']:.1f}",
+            f"{row['score_low']:.1f} to {row['score_high']:.1f}",
+        ]
+        for row in rows
+    ]
+    headings = ("policy", "target", "return", "score", "95 % interval")
+    return commands.table(f"Normalized scores on {ENV_ID}, {EPISODES} episodes each", headings, cells)
 
 
-@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for data set, result, plot and GIF.")] = Path(
         "demo-output"
@@ -166,10 +167,10 @@ def demo(
 ) -> None:
     """Train an agent, build a data set, train a Decision Transformer and evaluate it."""
     result = run(out, seed)
-    (out / RESULT).write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    write_json(out / RESULT, result)
     Console().print(table(result["rows"]))
     console.print(f"Total {sum(result['seconds'].values()):.0f} s. See {out / PLOT} and {out / GIF}.")
 
 
 if __name__ == "__main__":
-    commands.run(app)
+    commands.run_single(demo)

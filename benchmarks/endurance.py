@@ -7,7 +7,6 @@ are uniform, at the corners the full force in either direction. All tasks and in
 
 from __future__ import annotations
 
-import json
 import time
 from itertools import product
 from pathlib import Path
@@ -19,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import describe
+from benchmarks.machine import describe, write_json
 from cartpole_phys import commands
 from cartpole_phys.batch import Columns
 from cartpole_phys.kernels.integrators import INTEGRATORS
@@ -103,29 +102,33 @@ def measure(total: int) -> list[dict[str, Any]]:
 
 def table(rows: list[dict[str, Any]]) -> Table:
     """The result as a table for the terminal."""
-    drawn = Table(title=f"{sum(row['steps'] for row in rows):,} random steps with random parameters")
-    for heading in ("task", "integrator", "steps", "episodes", "not finite", "largest |θ̇|, rad/s", "seconds"):
-        drawn.add_column(heading)
-    for row in rows:
-        numbers = f"{row['steps']:,}", f"{row['episodes']:,}", f"{row['not_finite']:,}"
-        spin = f"{row['largest']['theta_dot']:.3g}"
-        drawn.add_row(row["task"], row["integrator"], *numbers, spin, f"{row['seconds']:.0f}")
-    return drawn
+    cells = [
+        [
+            row["task"],
+            row["integrator"],
+            *(f"{row[name]:,}" for name in ("steps", "episodes", "not_finite")),
+            f"{row['largest']['theta_dot']:.3g}",
+            f"{row['seconds']:.0f}",
+        ]
+        for row in rows
+    ]
+    return commands.table(
+        f"{sum(row['steps'] for row in rows):,} random steps with random parameters",
+        ("task", "integrator", "steps", "episodes", "not finite", "largest |θ̇|, rad/s", "seconds"),
+        cells,
+        text_columns=2,
+    )
 
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-@app.command()
 def endurance(
     steps: Annotated[int, typer.Option(min=1, help="Total number of steps.")] = TOTAL_STEPS,
 ) -> None:
     """Take random steps with random parameters, and write the result if all steps were taken."""
     rows = measure(steps)
     if steps == TOTAL_STEPS:
-        RESULT.write_text(json.dumps({**describe(), "rows": rows}, indent=2) + "\n", "utf-8")
+        write_json(RESULT, {**describe(), "rows": rows})
     Console().print(table(rows))
 
 
 if __name__ == "__main__":
-    commands.run(app)
+    commands.run_single(endurance)

@@ -5,7 +5,6 @@ Without force and friction the energy is constant, so all of its change is the i
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from matplotlib.axes import Axes
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import describe
+from benchmarks.machine import describe, write_json
+from cartpole_phys import commands
 from cartpole_phys.batch import move
 from cartpole_phys.kernels.integrators import INTEGRATORS
 from cartpole_phys.physics import Params, energy
@@ -165,22 +165,19 @@ def percent(value: float) -> str:
 
 def table(result: dict[str, Any]) -> Table:
     """The largest errors as a table for the terminal."""
-    drawn = Table(title="Largest |ΔE| of a free pole, % of 2 m g l")
-    for heading in ("integrator", "start", f"{SHORT:,} steps", f"{LONG:,} steps"):
-        drawn.add_column(heading, justify="right" if "steps" in heading else "left")
-    for row in result["rows"]:
-        drawn.add_row(
-            row["integrator"], row["start"], percent(row["short_percent"]), percent(row["long_percent"])
-        )
-    return drawn
+    rows = [
+        [row["integrator"], row["start"], percent(row["short_percent"]), percent(row["long_percent"])]
+        for row in result["rows"]
+    ]
+    headings = ("integrator", "start", f"{SHORT:,} steps", f"{LONG:,} steps")
+    return commands.table("Largest |ΔE| of a free pole, % of 2 m g l", headings, rows, text_columns=2)
 
 
 def main() -> None:
     """Compute, print, draw and write."""
     drifts = compute()
     result = summary(drifts)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    write_json(RESULT, result)
     draw(PICTURE, drifts)
     Console().print(table(result))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import pytest
 import typer
 
-from benchmarks.machine import describe
+from benchmarks.machine import describe, write_json
 from cartpole_phys.utils.parallel import processors
 
 RESULT = Path(__file__).parent / "results" / "full-suite.json"
@@ -36,8 +35,7 @@ def full_suite(
     arguments = ["-m", "slow or not slow", "--numprocesses", str(jobs), "--dist", "worksteal"]
     code = pytest.main(arguments, plugins=[counting])
     if code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        result = {**describe(), "seconds": time.perf_counter() - start, **counting.counts}
-        RESULT.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+        write_json(RESULT, {**describe(), "seconds": time.perf_counter() - start, **counting.counts})
     raise typer.Exit(int(code))
 
 

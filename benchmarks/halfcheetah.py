@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import typer
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from benchmarks.machine import describe
-from benchmarks.studies.cell import read, write
+from benchmarks.machine import describe, read
+from benchmarks.studies.cell import write
 from benchmarks.studies.horizons import action_errors, observation_errors
 from benchmarks.studies.running import DATA, DataOption, built, console
 from benchmarks.studies.tables import interval, made, table
@@ -192,10 +191,6 @@ def _split(folder: Path) -> Sequence[Episodes]:
     return episodes.select(np.arange(first)), episodes.select(np.arange(first, len(episodes)))
 
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-@app.command()
 def halfcheetah(data: DataOption = DATA) -> None:
     """Train a Decision and a Trajectory Transformer on HalfCheetah, and measure their prediction horizon."""
     learned, rest = _split(data)
@@ -221,4 +216,4 @@ def halfcheetah(data: DataOption = DATA) -> None:
 
 
 if __name__ == "__main__":
-    commands.run(app)
+    commands.run_single(halfcheetah)

@@ -1,9 +1,11 @@
-"""The machine and versions that a result was measured with."""
+"""Result files, and the machine and versions that a result was measured with."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +21,17 @@ def describe(*packages: str) -> dict[str, Any]:
         "versions": package_versions() | {name: metadata.version(name) for name in packages},
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def write_json(path: Path, result: Mapping[str, Any]) -> None:
+    """Write a result in a folder that may not exist yet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def read(path: Path) -> Any:
+    """A result that was written."""
+    return json.loads(path.read_text("utf-8"))
 
 
 def machine() -> str:

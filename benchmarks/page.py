@@ -109,10 +109,6 @@ def _title(tokens: list[Token]) -> str:
     return tokens[heading + 1].content
 
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-@app.command()
 def write(out: Annotated[Path, typer.Option(help="The file.")] = Path("results.html")) -> None:
     """Write the committed results as one page."""
     require_suffix("--out", out, ".html")
@@ -122,4 +118,4 @@ def write(out: Annotated[Path, typer.Option(help="The file.")] = Path("results.h
 
 
 if __name__ == "__main__":
-    commands.run(app)
+    commands.run_single(write)

@@ -12,7 +12,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import typer
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
@@ -229,10 +228,6 @@ def _draw_band(panel: Axes, curves: Sequence[Sequence[dict[str, float]]], color:
     panel.fill_between(steps, returns.min(axis=0), returns.max(axis=0), color=color, alpha=0.2, linewidth=0)
 
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-@app.command()
 def pendulum(data: DataOption = DATA, jobs: JobsOption = JOBS) -> None:
     """Train and evaluate the report's models and ours; existing results are kept."""
     run(CELLS, PROTOCOL, RESULTS, data, jobs)
@@ -240,4 +235,4 @@ def pendulum(data: DataOption = DATA, jobs: JobsOption = JOBS) -> None:
 
 
 if __name__ == "__main__":
-    commands.run(app)
+    commands.run_single(pendulum)

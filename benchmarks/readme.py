@@ -22,8 +22,8 @@ from benchmarks import (
 )
 from benchmarks.full_suite import OUTCOMES
 from benchmarks.full_suite import RESULT as FULL_SUITE
+from benchmarks.machine import read
 from benchmarks.speeds import tables as speed_tables
-from benchmarks.speeds.tables import read
 from benchmarks.studies.cell import ELIGIBLE
 from benchmarks.studies.tables import interval, marked, minus, table
 from cartpole_phys.data.score import ENDS, all_references

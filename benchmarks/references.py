@@ -7,11 +7,11 @@ iteration.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import cartpole_phys
+from benchmarks.machine import write_json
 from benchmarks.pendulum_reference import GRID, PendulumReference
 from cartpole_phys.backends.base import Backend, PolicySource
 from cartpole_phys.backends.resolve import make_backend
@@ -57,5 +57,5 @@ def _best(backend: Backend) -> tuple[PolicySource, str]:
 
 
 if __name__ == "__main__":
-    PATH.write_text(json.dumps(measure(), indent=2) + "\n", "utf-8")
+    write_json(PATH, measure())
     print(PATH.read_text("utf-8"))

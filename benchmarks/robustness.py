@@ -12,12 +12,12 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import typer
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from benchmarks.machine import read
 from benchmarks.studies import behaviors
-from benchmarks.studies.cell import ELIGIBLE, read, read_kept, require_same_eligible, write
+from benchmarks.studies.cell import ELIGIBLE, read_kept, require_same_eligible, write
 from benchmarks.studies.disturbances import AS_KEPT, DISTURBANCES, EXPERT, UNDISTURBED, Disturbance, Disturbed
 from benchmarks.studies.question import BALANCE, QUESTION
 from benchmarks.studies.running import (
@@ -152,10 +152,6 @@ def _draw_disturbance(panel: Axes, one: Disturbance, results: Mapping[str, list[
     panel.set_xlabel(f"{one.name}: {one.unit}", fontsize=SMALL)
 
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-@app.command()
 def robustness(data: DataOption = DATA, jobs: JobsOption = JOBS, ray: RayOption = None) -> None:
     """Evaluate models trained without disturbances under them; existing results are kept."""
     prepare(TIER, QUESTION.protocol, QUESTION.results, data)
@@ -168,4 +164,4 @@ def robustness(data: DataOption = DATA, jobs: JobsOption = JOBS, ray: RayOption 
 
 
 if __name__ == "__main__":
-    commands.run(app)
+    commands.run_single(robustness)

@@ -95,10 +95,6 @@ def _report(question: Question) -> None:
     draw_profiles(answer, question.results / PROFILES)
 
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-@app.command()
 def scores(
     data: DataOption = DATA,
     jobs: JobsOption = JOBS,
@@ -127,4 +123,4 @@ def _named(question: Question, text: str) -> list[Cell]:
 
 
 if __name__ == "__main__":
-    commands.run(app)
+    commands.run_single(scores)

@@ -6,7 +6,6 @@ does another seed give another motion?
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy.typing as npt
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from benchmarks.machine import describe
+from benchmarks.machine import describe, write_json
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.policies.controllers import proportional
 from cartpole_phys.rollouts.collect import play
@@ -196,8 +195,7 @@ def main() -> None:
     """Roll out, draw, write and print the results."""
     played = compute()
     result = summary(played)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    write_json(RESULT, result)
     draw(PICTURE, played, result)
     print("\n".join(answers(result)))
 

@@ -304,6 +304,4 @@ def main() -> None:
 
 def build_dataset_main() -> None:
     """Entry point of ``build-dataset``, which is ``cartpole-phys build``."""
-    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    single.command()(build)
-    commands.run(single)
+    commands.run_single(build)

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType, TracebackType
 from typing import Annotated, Any
 
@@ -18,6 +18,8 @@ import typer
 from gymnasium.error import DependencyNotInstalled
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
 
 from cartpole_phys.utils.errors import InputError, printable
 
@@ -84,6 +86,38 @@ def run(app: Callable[..., Any]) -> None:
         sys.exit(INTERRUPTED)
     finally:
         gc.freeze()  # spares the collection at interpreter exit, which takes 0.2 s
+
+
+def run_single(command: Callable[..., None]) -> None:
+    """Run a program that has one command, with the options of its parameters, as ``run`` does."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    run(app)
+
+
+def table(
+    title: str,
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    text_columns: int = 1,
+    caption: str | None = None,
+) -> Table:
+    """A table for the terminal.
+
+    Args:
+        title: shown as it is, not read as Rich markup: it may have an untrusted name in it.
+        headings: of the columns.
+        rows: cells, with Rich markup.
+        text_columns: number of columns, from the left, that are text; the others are numbers, to the right.
+        caption: below the table.
+    """
+    drawn = Table(title=Text(title), caption=caption, caption_justify="left")
+    for number, heading in enumerate(headings):
+        is_text = number < text_columns
+        drawn.add_column(heading, justify="left" if is_text else "right", no_wrap=not is_text)
+    for row in rows:
+        drawn.add_row(*row)
+    return drawn
 
 
 class ProgressBar:

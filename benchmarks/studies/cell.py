@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.machine import describe
+from benchmarks.machine import describe, read
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.recipe import Recipe as DataRecipe
 from cartpole_phys.data.score import return_of_score
@@ -238,12 +238,6 @@ def write(result: Mapping[str, Any], path: Path) -> None:
     lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in result.items()]
     with atomic_file(path) as partial:
         partial.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
-
-
-def read(path: Path) -> dict[str, Any]:
-    """A result that ``write`` kept."""
-    loaded: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return loaded
 
 
 def read_of(path: Path, recipe: Recipe) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import typer
 from rich.console import Console
 
+from benchmarks.machine import read
 from benchmarks.studies import behaviors
-from benchmarks.studies.cell import Cell, Protocol, data_path, measure, read, write
+from benchmarks.studies.cell import Cell, Protocol, data_path, measure, write
 from benchmarks.studies.summary import Summary
 from cartpole_phys import commands
 from cartpole_phys.data.building.build import Options, build

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.machine import read
 from benchmarks.studies import behaviors
 from benchmarks.studies.cell import (
     ELIGIBLE,
     Cell,
     Method,
     Protocol,
-    read,
     read_kept,
     require_same_eligible,
 )

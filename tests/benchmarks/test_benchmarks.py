@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.machine import read
 from benchmarks.speeds import building, environment, rollout, side_by_side, storage, tables
 from benchmarks.speeds.side_by_side import (
     Child,
@@ -132,7 +133,7 @@ def test_left_out_rows_stand_apart_in_the_result(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("result", [environment.RESULT, rollout.RESULT], ids=lambda path: path.stem)
 def test_speeds_are_of_three_runs_on_two_days(result: Path) -> None:
-    runs = tables.read(result)["runs"]
+    runs = read(result)["runs"]
     assert len(runs) >= 3
     assert len({run["date"] for run in runs}) >= 2
 
@@ -152,7 +153,7 @@ def test_every_run_is_kept_and_the_range_is_over_all(tmp_path: Path, monkeypatch
         rows = [compare("work", "peer", partial(float, 1e6 * ratio), lambda: 1e6, rounds=1)]
         new = compare("new work", "peer", lambda: 1.0, lambda: 1.0, rounds=1)
         append(environment.RESULT, [*rows, left_out("new work", "peer", "none") if ratio != 5.0 else new])
-        runs = tables.read(environment.RESULT)["runs"]
+        runs = read(environment.RESULT)["runs"]
         assert before is None or runs[:-1] == json.loads(before)["runs"]
     assert [run["date"] for run in runs] == ["2026-01-01", "2026-01-02", "2026-01-03"]
     drawn = tables.steps_table()
@@ -207,9 +208,9 @@ def test_build_that_fails_is_named(tmp_path: Path) -> None:
 def test_arrays_that_are_read_otherwise_are_named() -> None:
     rows = np.arange(3)
     storage.check_equal({"rewards": rows}, {"rewards": rows.copy()})
-    for read in ({"rewards": rows + 1}, {}):
+    for other in ({"rewards": rows + 1}, {}):
         with pytest.raises(SystemExit, match="rewards"):
-            storage.check_equal({"rewards": rows}, read)
+            storage.check_equal({"rewards": rows}, other)
 
 
 def test_the_gpu_benchmark_does_its_work_on_any_device_and_says_where_it_needs_a_gpu(

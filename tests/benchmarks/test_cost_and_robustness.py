@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import cost, robustness
-from benchmarks.studies.cell import Cell, data_path, model_path, read, trained, write
+from benchmarks.machine import read
+from benchmarks.studies.cell import Cell, data_path, model_path, trained, write
 from benchmarks.studies.disturbances import DISTURBANCES, EXPERT, UNDISTURBED, Disturbance, Disturbed
 from benchmarks.studies.question import BALANCE, CLONING, QUESTION, Question
 from benchmarks.studies.running import built

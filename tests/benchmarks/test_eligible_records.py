@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from benchmarks import robustness
+from benchmarks.machine import read
 from benchmarks.studies import behaviors, score_tables
 from benchmarks.studies.answer import Answer
-from benchmarks.studies.cell import Cell, Method, Protocol, data_path, measure, read, write
+from benchmarks.studies.cell import Cell, Method, Protocol, data_path, measure, write
 from benchmarks.studies.question import BALANCE, CLONING, QUESTION
 from benchmarks.studies.running import built, run
 from benchmarks.studies.smoke import shrunk

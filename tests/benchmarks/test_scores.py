@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.machine import read
 from benchmarks.scores import _named
 from benchmarks.studies import behaviors, score_pictures, score_tables
 from benchmarks.studies.answer import Answer
-from benchmarks.studies.cell import Cell, measure, model_path, read, write
+from benchmarks.studies.cell import Cell, measure, model_path, write
 from benchmarks.studies.question import BALANCE, CLONING, DECISION, QUESTION, Question
 from benchmarks.studies.running import built, run
 from benchmarks.studies.score_pictures import draw_profiles, draw_scores

@@ -13,6 +13,7 @@ import pytest
 from scipy.stats import trim_mean
 
 from benchmarks import robustness
+from benchmarks.machine import read
 from benchmarks.studies import behaviors
 from benchmarks.studies.cell import (
     EVALUATION_SEED,
@@ -22,7 +23,6 @@ from benchmarks.studies.cell import (
     data_path,
     measure,
     plain,
-    read,
     read_kept,
     write,
 )
