@@ -6,7 +6,6 @@ turns with it, process start and imports are not counted.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -23,7 +22,8 @@ from rich.table import Table
 
 from benchmarks.speeds import side_by_side
 from benchmarks.speeds.peers.minari_peer import TRANSITIONS
-from benchmarks.speeds.side_by_side import Child, PeerUnavailableError, compare, left_out, options
+from benchmarks.speeds.side_by_side import Child, PeerUnavailableError, RoundsOption, compare, left_out
+from cartpole_phys import commands
 from cartpole_phys.data.hdf5.file import read_header
 
 RESULT = Path(__file__).parent.parent / "results" / "building.json"
@@ -117,25 +117,20 @@ def _row(state: str, arguments: Sequence[str], took: Sequence[Took]) -> dict[str
 
 def table(builds: Sequence[dict[str, Any]]) -> Table:
     """Time and memory of builds as a table for the terminal."""
-    drawn = Table(title="Whole builds: seconds, and megabytes of memory and of the file")
-    for heading in ("command", "state", "seconds", "peak MB", "file MB"):
-        drawn.add_column(heading)
-    for row in builds:
-        numbers = (f"{row['seconds']:.3g}", f"{row['peak_megabytes']:.0f}", f"{row['file_megabytes']:.0f}")
-        drawn.add_row(row["command"], row["state"], *numbers)
-    return drawn
+    numbers = {"seconds": ".3g", "peak_megabytes": ".0f", "file_megabytes": ".0f"}
+    return commands.table(
+        "Whole builds: seconds, and megabytes of memory and of the file",
+        ("command", "state", "seconds", "peak MB", "file MB"),
+        [
+            [row["command"], row["state"], *(format(row[name], digits) for name, digits in numbers.items())]
+            for row in builds
+        ],
+        text_columns=2,
+    )
 
 
-def parse() -> argparse.Namespace:
-    """The command's options."""
-    parser = options("benchmarks.speeds.building")
-    parser.set_defaults(rounds=ROUNDS)
-    return parser.parse_args()
-
-
-def main() -> None:
+def main(rounds: RoundsOption = ROUNDS) -> None:
     """Measure, print and write the result."""
-    rounds = parse().rounds
     with tempfile.TemporaryDirectory() as name:
         rows = [beside_minari(steps, Path(name), rounds) for steps in SIZES]
         builds = build_costs(Path(name), rounds)
@@ -146,4 +141,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    commands.run_single(main)

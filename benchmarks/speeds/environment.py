@@ -6,14 +6,13 @@ bench`` installs; if that fails, its row is left out.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from itertools import count, cycle
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from rich.console import Console
 
 import cartpole_phys
 from benchmarks.speeds.side_by_side import (
@@ -22,8 +21,8 @@ from benchmarks.speeds.side_by_side import (
     append,
     compare,
     left_out,
-    options,
-    table,
+    rate,
+    run,
 )
 
 gym.register_envs(cartpole_phys)
@@ -48,15 +47,8 @@ def _vector_steps(env_id: str, num_envs: int, **kwargs: Any) -> Callable[[], flo
     envs = gym.make_vec(env_id, num_envs=num_envs, **kwargs)
     envs.reset(seed=0)
     actions = np.random.default_rng(0).integers(0, 2, (BATCHES, num_envs))
-    repeats = _repeats(num_envs)
-
-    def measure() -> float:
-        start = time.perf_counter()
-        for i in range(repeats):
-            envs.step(actions[i % BATCHES])
-        return repeats * num_envs / (time.perf_counter() - start)
-
-    return measure
+    batches = cycle(actions)
+    return lambda: rate(lambda: envs.step(next(batches)), _repeats(num_envs), num_envs)
 
 
 def _repeats(num_envs: int) -> int:
@@ -67,28 +59,16 @@ def _repeats(num_envs: int) -> int:
 def _copies(num_envs: int) -> Callable[[], float]:
     """A function that copies as many bytes as the steps of a round move and returns steps per second."""
     source = np.zeros(MOVED_BYTES // 2 * num_envs, np.uint8)  # a copy reads and writes each byte
-    target, repeats = np.zeros_like(source), _repeats(num_envs)
-
-    def measure() -> float:
-        start = time.perf_counter()
-        for _ in range(repeats):
-            np.copyto(target, source)
-        return repeats * num_envs / (time.perf_counter() - start)
-
-    return measure
+    target = np.zeros_like(source)
+    return lambda: rate(lambda: np.copyto(target, source), _repeats(num_envs), num_envs)
 
 
 def _seeded_resets(env_id: str) -> Callable[[], float]:
     """A function that resets all environments with seeds and returns environments reset per second."""
     envs = gym.make_vec(env_id, num_envs=SEEDED_SIZE)
 
-    def measure() -> float:
-        start = time.perf_counter()
-        for seed in range(SEEDED_RESETS):
-            envs.reset(seed=seed)
-        return SEEDED_RESETS * SEEDED_SIZE / (time.perf_counter() - start)
-
-    return measure
+    seeds = count()
+    return lambda: rate(lambda: envs.reset(seed=next(seeds)), SEEDED_RESETS, SEEDED_SIZE)
 
 
 def _scalar_steps(env_id: str) -> Callable[[], float]:
@@ -97,14 +77,12 @@ def _scalar_steps(env_id: str) -> Callable[[], float]:
     env.reset(seed=0)
     actions = np.random.default_rng(0).integers(0, 2, 10_000).tolist()
 
-    def measure() -> float:
-        start = time.perf_counter()
+    def play() -> None:
         for action in actions:
             if env.step(action)[2]:
                 env.reset()
-        return len(actions) / (time.perf_counter() - start)
 
-    return measure
+    return lambda: rate(play, each=len(actions))
 
 
 def _beside_envpool(rounds: int) -> dict[str, Any]:
@@ -164,13 +142,5 @@ def measure(rounds: int) -> list[dict[str, Any]]:
     return [*rows, bound, scalar, seeded, _beside_envpool(rounds), *storms]
 
 
-def main() -> None:
-    """Measure, print and add a run to the result."""
-    rounds = options("benchmarks.speeds.environment").parse_args().rounds
-    rows = measure(rounds)
-    append(RESULT, rows)
-    Console().print(table(f"Steps of {OURS} beside others' {PEER}, medians of {rounds} rounds", rows))
-
-
 if __name__ == "__main__":
-    main()
+    run(measure, RESULT, f"Steps of {OURS} beside others' {PEER}", keep=append)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,9 +17,8 @@ from typing import Any
 import minari
 import numpy as np
 from minari.data_collector import EpisodeBuffer
-from rich.console import Console
 
-from benchmarks.speeds.side_by_side import compare, options, table, write
+from benchmarks.speeds.side_by_side import compare, rate, run
 from cartpole_phys.data.building.build import build_dataset
 from cartpole_phys.data.exports import minari as ours
 from cartpole_phys.data.exports.export import export
@@ -51,9 +49,7 @@ def buffers(data: Episodes) -> Iterator[EpisodeBuffer]:
 def _timed(work: Callable[[], Any], folder: Path) -> float:
     """Rows per second of a writer that creates a new folder."""
     shutil.rmtree(folder, ignore_errors=True)
-    start = time.perf_counter()
-    work()
-    return STEPS / (time.perf_counter() - start)
+    return rate(work, each=STEPS)
 
 
 def beside_minari(data: Episodes, what: str, root: Path, rounds: int) -> dict[str, Any]:
@@ -73,9 +69,8 @@ def beside_minari(data: Episodes, what: str, root: Path, rounds: int) -> dict[st
     return row
 
 
-def main() -> None:
-    """Measure, print and write the result."""
-    rounds = options("benchmarks.speeds.exporting").parse_args().rounds
+def measure(rounds: int) -> list[dict[str, Any]]:
+    """Both comparisons."""
     warnings.simplefilter("ignore")  # Minari's, about an author
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
@@ -83,13 +78,11 @@ def main() -> None:
         path = build_dataset(policy="heuristic", tier="medium", steps=STEPS, out=root)
         export(path, "minari")  # makes the namespace
         data = load_file(path)
-        rows = [
+        return [
             beside_minari(data, "infos included", root, rounds),
             beside_minari(replace(data, infos={}), "core keys", root, rounds),
         ]
-    write(RESULT, rows)
-    Console().print(table(f"Rows beside Minari's writer, medians of {rounds} rounds", rows))
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, RESULT, "Rows beside Minari's writer")

@@ -21,11 +21,10 @@ from benchmarks.speeds.models import (
     acting_model,
     acting_rate,
     data,
-    rate,
     wait,
 )
 from benchmarks.speeds.peers import hugging_face_peer as peer
-from benchmarks.speeds.side_by_side import compare, options, table, write
+from benchmarks.speeds.side_by_side import ROUNDS, RoundsOption, compare, rate, table, write
 from cartpole_phys import commands
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.utils.errors import InputError
@@ -75,13 +74,8 @@ def acting(episodes: Episodes, device: torch.device, count: int = EPISODES, step
     return acting_rate(model, spaces, count, steps)
 
 
-def main() -> None:
-    """Measure, print and write the result.
-
-    Raises:
-        InputError: if there is no GPU.
-    """
-    rounds = options("benchmarks.speeds.gpu").parse_args().rounds
+def main(rounds: RoundsOption = ROUNDS) -> None:
+    """Measure, print and write the result; an input error where there is no GPU."""
     if not torch.cuda.is_available():
         raise InputError("Expected a GPU that PyTorch can use, got none; the other benchmarks need no GPU.")
     device, episodes = torch.device("cuda"), data()
@@ -93,4 +87,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    commands.run_single(main)

@@ -7,16 +7,14 @@ and cores; single actions are measured on one thread.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from benchmarks.speeds.peers import hugging_face_peer as peer
-from benchmarks.speeds.side_by_side import compare, options, table, write
+from benchmarks.speeds.side_by_side import compare, rate, run
 from cartpole_phys.episodes import Episodes
 from cartpole_phys.policies.controllers import proportional
 from cartpole_phys.rollouts.collect import collect
@@ -39,14 +37,6 @@ def data() -> Episodes:
     """The training data of both."""
     episodes = collect(CartPole(), proportional(GAIN, True), ROWS, 0)
     return replace(episodes, metadata={"env_id": "PhysCartPole-v0", "env_kwargs": {}})
-
-
-def rate(work: Callable[[], Any], count: int, each: int = 1) -> float:
-    """Items per second of a function that processes ``each`` items per call."""
-    start = time.perf_counter()
-    for _ in range(count):
-        work()
-    return count * each / (time.perf_counter() - start)
 
 
 def training(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
@@ -147,14 +137,11 @@ def acting(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
-def main() -> None:
-    """Measure, print and write the result."""
-    rounds = options("benchmarks.speeds.models").parse_args().rounds
+def measure(rounds: int) -> list[dict[str, Any]]:
+    """All comparisons."""
     episodes = data()
-    rows = [*training(episodes, rounds), *acting(episodes, rounds)]
-    write(RESULT, rows)
-    Console().print(table("Decision Transformer", rows, millions=False))
+    return [*training(episodes, rounds), *acting(episodes, rounds)]
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, RESULT, "Decision Transformer", millions=False)

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
-from benchmarks.speeds.models import data, rate
+from benchmarks.speeds.models import data
 from benchmarks.speeds.peers.masked_one_by_one import Loop, MaskedModel
 from benchmarks.speeds.peers.uncached_search import UncachedSearch
-from benchmarks.speeds.side_by_side import compare, options, table, write
+from benchmarks.speeds.side_by_side import compare, rate, run
 from cartpole_phys.episodes import Episodes
 from dt.data.source import describe
 from dt.data.windows import Normalization, Windows
@@ -101,14 +100,11 @@ def training(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
-def main() -> None:
-    """Measure, print and write the result."""
-    rounds = options("benchmarks.speeds.planning").parse_args().rounds
+def measure(rounds: int) -> list[dict[str, Any]]:
+    """All comparisons."""
     episodes = data()
-    rows = [*planning(episodes, rounds), *training(episodes, rounds)]
-    write(RESULT, rows)
-    Console().print(table("Planning", rows, millions=False))
+    return [*planning(episodes, rounds), *training(episodes, rounds)]
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, RESULT, "Planning", millions=False)

@@ -6,28 +6,30 @@ number of steps. It runs in its own process, in turns with ours. Without a C com
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from rich.console import Console
 
 from benchmarks.speeds.side_by_side import (
+    ROUNDS,
     Child,
     PeerUnavailableError,
+    RoundsOption,
     append,
     compare,
     left_out,
-    options,
+    rate,
     table,
 )
+from cartpole_phys import commands
 from cartpole_phys.kernels.control_laws import PROPORTIONAL
 from cartpole_phys.numeric.philox import key_from_seed
 from cartpole_phys.rollouts.collect import COMPILED_BATCH_SIZE, run_compiled
@@ -99,16 +101,17 @@ def _row(program: Path, threads: int, flags: tuple[str, ...], rounds: int) -> di
         mine = ours(EPISODES, key, threads)
         check_equal_work(mine, theirs)
 
-        def measure_ours() -> float:
-            start = time.perf_counter()
-            rows = ours(EPISODES, key, threads)
-            return rows / (time.perf_counter() - start)
-
         def measure_theirs() -> float:
             answer = child.ask()
             return float(answer["rows"]) / float(answer["seconds"][0])
 
-        row = compare(_work(threads), _peer(threads, flags), measure_ours, measure_theirs, rounds)
+        row = compare(
+            _work(threads),
+            _peer(threads, flags),
+            lambda: rate(lambda: ours(EPISODES, key, threads), each=mine),
+            measure_theirs,
+            rounds,
+        )
     return {**row, "our_steps": mine, "peer_steps": theirs}
 
 
@@ -136,26 +139,19 @@ def measure(rounds: int, flags: tuple[str, ...] = FLAGS) -> list[dict[str, Any]]
         return [left_out(_work(count), _peer(count, flags), str(error)) for count in counts]
 
 
-def parse() -> argparse.Namespace:
-    """The command's options."""
-    parser = options("benchmarks.speeds.rollout")
-    parser.add_argument(
-        "--native",
-        action="store_true",
-        help="let the C compiler use all of this processor; prints, and leaves the result file as it is",
-    )
-    return parser.parse_args()
-
-
-def main() -> None:
+def main(
+    rounds: RoundsOption = ROUNDS,
+    native: Annotated[
+        bool,
+        typer.Option("--native", help="Let the C compiler use all of this processor; only print the result."),
+    ] = False,
+) -> None:
     """Measure, print and write the result."""
-    given = parse()
-    flags = (*FLAGS, "-march=native") if given.native else FLAGS
-    rows = measure(given.rounds, flags)
-    if not given.native:
+    rows = measure(rounds, (*FLAGS, "-march=native") if native else FLAGS)
+    if not native:
         append(RESULT, rows)
-    Console().print(table(f"Steps of rollouts beside C, medians of {given.rounds} rounds", rows))
+    Console().print(table(f"Steps of rollouts beside C, medians of {rounds} rounds", rows))
 
 
 if __name__ == "__main__":
-    main()
+    commands.run_single(main)

@@ -6,7 +6,6 @@ steps this package's vector environment, its fastest.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from rich.console import Console
 from stable_baselines3 import SAC
 
 import cartpole_phys
-from benchmarks.speeds.side_by_side import compare, options, table, write
+from benchmarks.speeds.side_by_side import compare, rate, run
 from cartpole_phys.data.building.parts import prepare
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.policies.behavior import Behavior
@@ -75,41 +73,29 @@ def predict_loop(model: SAC) -> Callable[[], float]:
     assert envs is not None
     observations: Any = envs.reset()
 
-    def measure() -> float:
+    def step() -> None:
         nonlocal observations
-        start = time.perf_counter()
-        for _ in range(PEER_STEPS):
-            actions, _ = model.predict(observations, deterministic=False)
-            observations, _, _, _ = envs.step(actions)
-        return PEER_STEPS * envs.num_envs / (time.perf_counter() - start)
+        actions, _ = model.predict(observations, deterministic=False)
+        observations, _, _, _ = envs.step(actions)
 
-    return measure
+    return lambda: rate(step, PEER_STEPS, envs.num_envs)
 
 
-def main() -> None:
-    """Measure, print and write the result."""
-    rounds = options("benchmarks.speeds.sampling").parse_args().rounds
+def measure(rounds: int) -> list[dict[str, Any]]:
+    """A comparison for each number of environments."""
     behavior = agent()
     policy = behavior.policy
-
-    def ours() -> float:
-        start = time.perf_counter()
-        collect(CartPole(), policy, STEPS, seed=0)
-        return STEPS / (time.perf_counter() - start)
-
-    rows = [
+    return [
         compare(
             f"{STEPS:,} transitions from a trained sac agent, sampled",
             f"Stable-Baselines3's predict, {num_envs} environment{'s'[: num_envs - 1]}",
-            ours,
+            lambda: rate(lambda: collect(CartPole(), policy, STEPS, seed=0), each=STEPS),
             predict_loop(same_in_sb3(behavior, num_envs)),
             rounds,
         )
         for num_envs in PEER_ENVS
     ]
-    write(RESULT, rows)
-    Console().print(table(f"Steps beside Stable-Baselines3's loop, medians of {rounds} rounds", rows))
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, RESULT, "Steps beside Stable-Baselines3's loop")

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from types import TracebackType
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import describe
+from benchmarks.machine import describe, read, write_json
+from cartpole_phys import commands
 
 ROUNDS = 9
+RoundsOption = Annotated[int, typer.Option(min=1, help="Number of measurements of each side.")]
 PATIENCE = 10  # seconds for a child process to end by itself
 
 
@@ -114,13 +118,13 @@ def left_out(work: str, peer_name: str, reason: str) -> dict[str, Any]:
 
 def write(path: Path, rows: Sequence[dict[str, Any]], **more: Any) -> None:
     """Write a result file: machine, rows, rows left out with their reasons, and ``more``."""
-    _write_json(path, {**_run(rows), **more})
+    write_json(path, {**_run(rows), **more})
 
 
 def append(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Add a run to a result file that keeps all runs, each with its machine, versions and date."""
-    runs = json.loads(path.read_text("utf-8"))["runs"] if path.exists() else []
-    _write_json(path, {"runs": [*runs, _run(rows)]})
+    runs = read(path)["runs"] if path.exists() else []
+    write_json(path, {"runs": [*runs, _run(rows)]})
 
 
 def _run(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -129,48 +133,57 @@ def _run(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {**describe(), "rows": measured, "left_out": rest}
 
 
-def _write_json(path: Path, result: dict[str, Any]) -> None:
-    path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
-
-
 def table(title: str, rows: Sequence[dict[str, Any]], millions: bool = True) -> Table:
     """The comparisons as a table for the terminal, in steps or millions of steps per second."""
     unit, scale = ("M/s", 1e6) if millions else ("1/s", 1.0)
     missing = [
         f"Left out: {row['work']} ({row['peer']}): {row['left_out']}" for row in rows if "left_out" in row
     ]
-    drawn = Table(title=title, caption="\n".join(missing) or None, caption_justify="left")
-    for heading in ("work", "peer", f"ours, {unit}", f"peer, {unit}", "ratio", "spread"):
-        is_text = heading in ("work", "peer")
-        drawn.add_column(heading, justify="left" if is_text else "right", no_wrap=not is_text)
-    for row in rows:
-        if "left_out" not in row:
-            drawn.add_row(
-                row["work"],
-                row["peer"],
-                f"{row['ours_per_second'] / scale:.3g}",
-                f"{row['peer_per_second'] / scale:.3g}",
-                f"{row['ratio']:.3g}×",
-                f"{row['lowest_ratio']:.3g} to {row['highest_ratio']:.3g}",
-            )
-    return drawn
+    cells = [
+        [
+            row["work"],
+            row["peer"],
+            f"{row['ours_per_second'] / scale:.3g}",
+            f"{row['peer_per_second'] / scale:.3g}",
+            f"{row['ratio']:.3g}×",
+            f"{row['lowest_ratio']:.3g} to {row['highest_ratio']:.3g}",
+        ]
+        for row in rows
+        if "left_out" not in row
+    ]
+    headings = ("work", "peer", f"ours, {unit}", f"peer, {unit}", "ratio", "spread")
+    return commands.table(title, headings, cells, text_columns=2, caption="\n".join(missing) or None)
 
 
-def _count(text: str) -> int:
-    """Parse a number of rounds."""
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {count}")
-    return count
+def rate(work: Callable[[], Any], count: int = 1, each: int = 1) -> float:
+    """Items per second of a function that processes ``each`` items per call."""
+    start = time.perf_counter()
+    for _ in range(count):
+        work()
+    return count * each / (time.perf_counter() - start)
 
 
-def options(program: str) -> argparse.ArgumentParser:
-    """Argument parser with the options of every comparison."""
-    parser = argparse.ArgumentParser(prog=f"python -m {program}", allow_abbrev=False)
-    parser.add_argument(
-        "--rounds",
-        type=_count,
-        default=ROUNDS,
-        help="how often each side is measured (default: %(default)s)",
-    )
-    return parser
+def run(
+    measure: Callable[[int], Sequence[dict[str, Any]]],
+    path: Path,
+    title: str,
+    millions: bool = True,
+    keep: Callable[[Path, Sequence[dict[str, Any]]], None] = write,
+) -> None:
+    """Run a benchmark as a program with the option ``--rounds``.
+
+    Args:
+        measure: makes the comparisons with a number of rounds.
+        path: the result file.
+        title: of the table that is printed.
+        millions: whether it has millions of steps per second.
+        keep: ``write`` or ``append``.
+    """
+
+    def main(rounds: RoundsOption = ROUNDS) -> None:
+        """Measure, write the result and print it."""
+        rows = measure(rounds)
+        keep(path, rows)
+        Console().print(table(f"{title}, medians of {rounds} rounds", rows, millions))
+
+    commands.run_single(main)

@@ -6,7 +6,6 @@ imports of Gymnasium and NumPy are not counted; CPU time depends less on other l
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -22,7 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 import cartpole_phys
-from benchmarks.machine import describe
+from benchmarks.machine import describe, write_json
+from cartpole_phys import commands
 
 gym.register_envs(cartpole_phys)
 
@@ -89,22 +89,22 @@ def measure() -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> Table:
     """The result as a table for the terminal."""
-    drawn = Table(
-        title=f"Seconds to the first step, medians of {result['rounds']} rounds",
+    kinds = ("cold", "cold_cpu", "warm", "warm_cpu")
+    rows = [
+        [row["environment"], *(f"{row[f'{kind}_seconds']:.2f}" for kind in kinds)] for row in result["rows"]
+    ]
+    return commands.table(
+        f"Seconds to the first step, medians of {result['rounds']} rounds",
+        ("environment", *(kind.replace("_cpu", ", CPU") for kind in kinds)),
+        rows,
         caption=f"{result['bytes_an_environment']:.0f} bytes per environment",
     )
-    kinds = ("cold", "cold_cpu", "warm", "warm_cpu")
-    for heading in ("environment", *kinds):
-        drawn.add_column(heading.replace("_cpu", ", CPU"))
-    for row in result["rows"]:
-        drawn.add_row(row["environment"], *(f"{row[f'{kind}_seconds']:.2f}" for kind in kinds))
-    return drawn
 
 
 def main() -> None:
     """Measure, print and write the result."""
     result = measure()
-    RESULT.write_text(json.dumps({**describe(), **result}, indent=2) + "\n", "utf-8")
+    write_json(RESULT, {**describe(), **result})
     Console().print(table(result))
 
 

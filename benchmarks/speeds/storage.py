@@ -7,17 +7,14 @@ disk. h5py reads our file, so its filters undo our compression.
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from rich.console import Console
 
-from benchmarks.speeds import side_by_side
-from benchmarks.speeds.side_by_side import compare, options, table
+from benchmarks.speeds.side_by_side import compare, rate, run
 from cartpole_phys.data.hdf5.file import Contents, Reader, write
 from cartpole_phys.data.loading import load_dataset
 from cartpole_phys.policies.controllers import proportional
@@ -53,8 +50,8 @@ def writing(work: str, arrays: Arrays, folder: Path, rounds: int) -> dict[str, A
     row = compare(
         f"writing {STEPS:,} rows, {work}",
         "h5py, gzip and shuffle",
-        lambda: _rate(lambda: write(mine, Contents(arrays, {}, {}))),
-        lambda: _rate(lambda: write_with_h5py(theirs, arrays)),
+        lambda: rate(lambda: write(mine, Contents(arrays, {}, {})), each=STEPS),
+        lambda: rate(lambda: write_with_h5py(theirs, arrays), each=STEPS),
         rounds,
     )
     check_equal(arrays, read_with_h5py(mine))
@@ -69,8 +66,8 @@ def loading(arrays: Arrays, folder: Path, rounds: int) -> dict[str, Any]:
     return compare(
         f"loading {STEPS:,} rows into Episodes",
         "h5py, the same arrays",
-        lambda: _rate(lambda: load_dataset(path)),
-        lambda: _rate(lambda: read_with_h5py(path)),
+        lambda: rate(lambda: load_dataset(path), each=STEPS),
+        lambda: rate(lambda: read_with_h5py(path), each=STEPS),
         rounds,
     )
 
@@ -86,26 +83,16 @@ def check_equal(written: Arrays, read: Arrays) -> None:
             raise SystemExit(f"error: h5py should read {name} as it was written.")
 
 
-def _rate(work: Any) -> float:
-    """Rows per second of an operation on all rows."""
-    start = time.perf_counter()
-    work()
-    return STEPS / (time.perf_counter() - start)
-
-
-def main() -> None:
-    """Measure, print and write the result."""
-    rounds = options("benchmarks.speeds.storage").parse_args().rounds
+def measure(rounds: int) -> list[dict[str, Any]]:
+    """All comparisons."""
     arrays = collect(CartPole(), proportional(1.1, continuous=True), STEPS, seed=0).as_d4rl()
     with tempfile.TemporaryDirectory() as name:
-        rows = [
+        return [
             writing("core keys", {key: arrays[key] for key in CORE}, Path(name), rounds),
             writing("all keys", arrays, Path(name), rounds),
             loading(arrays, Path(name), rounds),
         ]
-    side_by_side.write(RESULT, rows)
-    Console().print(table(f"Rows beside h5py's own filters, medians of {rounds} rounds", rows))
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, RESULT, "Rows beside h5py's own filters")

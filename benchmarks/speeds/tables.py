@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import read
 from benchmarks.speeds import (
     building,
     environment,
@@ -154,8 +153,3 @@ def data_summary() -> str:
         f"{streamed['seconds']:.0f} s and {streamed['peak_megabytes']:.0f} MB of memory (`make bench`: "
         f"{built['machine']}, {built['date']})."
     )
-
-
-def read(path: Path) -> Any:
-    """A committed result."""
-    return json.loads(path.read_text("utf-8"))

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from benchmarks.speeds.peers.d4rl_peer import flat
 from benchmarks.speeds.side_by_side import (
@@ -23,9 +21,8 @@ from benchmarks.speeds.side_by_side import (
     PeerUnavailableError,
     compare,
     left_out,
-    options,
-    table,
-    write,
+    rate,
+    run,
 )
 from cartpole_phys.data import transitions
 from cartpole_phys.policies.controllers import proportional, uniform
@@ -76,10 +73,8 @@ def _beside_d4rl(function: str, policy: CompiledPolicy, steps: int, rounds: int)
     arrays = episodes.as_d4rl()
     work = f"{function}, {steps:,} rows in {len(episodes):,} episodes"
 
-    def ours() -> float:
-        start = time.perf_counter()
+    def convert() -> None:
         deque(getattr(transitions, function)(arrays, strict_d4rl=True), maxlen=0)
-        return steps / (time.perf_counter() - start)
 
     try:
         with tempfile.TemporaryDirectory() as name, d4rl(function, arrays, Path(name)) as child:
@@ -87,19 +82,22 @@ def _beside_d4rl(function: str, policy: CompiledPolicy, steps: int, rounds: int)
             differing = differences(function, arrays, Path(name))
             if differing:
                 raise SystemExit(f"error: {work} should give what D4RL gives, but not {', '.join(differing)}")
-            row = compare(work, "D4RL", ours, lambda: float(child.ask()["rows_per_second"]), rounds)
+            row = compare(
+                work,
+                "D4RL",
+                lambda: rate(convert, each=steps),
+                lambda: float(child.ask()["rows_per_second"]),
+                rounds,
+            )
         return {**row, "peer_version": version}
     except PeerUnavailableError as error:
         return left_out(work, "D4RL", f"{error} (make bench installs D4RL)")
 
 
-def main() -> None:
-    """Measure, print and write the result."""
-    rounds = options("benchmarks.speeds.transitions").parse_args().rounds
-    rows = [_beside_d4rl(function, policy, steps, rounds) for function, policy, steps in WORK]
-    write(RESULT, rows)
-    Console().print(table(f"Rows beside D4RL's own functions, medians of {rounds} rounds", rows))
+def measure(rounds: int) -> list[dict[str, Any]]:
+    """All comparisons."""
+    return [_beside_d4rl(function, policy, steps, rounds) for function, policy, steps in WORK]
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, RESULT, "Rows beside D4RL's own functions")
