@@ -10,7 +10,7 @@ import cartpole_phys
 from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.data.checks.schema import expected_arrays
 from cartpole_phys.episodes import CUT, Episodes
-from cartpole_phys.policies.training.envs import ColumnsReader
+from cartpole_phys.policies.training.envs import CartPoleStateReader
 from cartpole_phys.policies.training.recorder import FIRST_CAPACITY, Recorder
 from cartpole_phys.policies.training.run import TrainingRecording
 from cartpole_phys.sb3 import PhysCartPoleVecEnv
@@ -30,7 +30,7 @@ VARIED = {
 def _recorder(num_envs: int, env_id: str = "PhysCartPole-v0", **kwargs: Any) -> Recorder:
     envs: Any = gym.make_vec(env_id, num_envs=num_envs, autoreset_mode="SameStep", **kwargs)
     venv = PhysCartPoleVecEnv(envs)
-    recorder = Recorder(venv, ColumnsReader(venv))
+    recorder = Recorder(venv, CartPoleStateReader(venv))
     recorder.seed(0)
     recorder.reset()
     return recorder

@@ -14,7 +14,7 @@ from cartpole_phys import build_dataset
 from cartpole_phys.data.tiers import TIERS
 from cartpole_phys.policies.network import NetworkPolicy
 from cartpole_phys.policies.training.envs import training_environment
-from cartpole_phys.policies.training.hyperparameters import measured_run
+from cartpole_phys.policies.training.hyperparameters import training_settings
 from cartpole_phys.policies.training.recipe import Goal, TrainingRecipe
 from cartpole_phys.policies.training.run import TrainingRun
 from cartpole_phys.policies.training.sb3 import describe_network, network_weights, new_model, train
@@ -141,10 +141,11 @@ def test_recipe_hash_sees_every_field() -> None:
 def test_every_environment_has_settings() -> None:
     for algorithm in ("sac", "ppo"):
         for env_id in ("PhysCartPole-v0", "PhysCartPoleSwingUp-v0", "Pendulum-v1", "Elsewhere-v0"):
-            run = measured_run(algorithm, env_id)
+            run = training_settings(algorithm, env_id)
             settings = run.hyperparameters
             assert run.checkpoint_every % (settings.get("n_envs", 1) * settings.get("n_steps", 1)) == 0
-            assert run.settle_after(50.0) == run.halfway < run.settle_after(100.0) <= run.max_steps
+            assert run.settle_after(50.0) == run.settle_medium_after
+            assert run.settle_after(50.0) < run.settle_after(100.0) <= run.max_steps
 
 
 def test_tiers_select_other_checkpoints() -> None:
@@ -158,7 +159,7 @@ def test_an_agent_that_never_gets_better_than_random_is_no_expert(tmp_path: Path
     gym.register("Test/Even-v0", "tests.backends.test_gymnasium_env:Odd", max_episode_steps=5)
     recipe: dict[str, Any] = {"policy": "sac", "tier": "expert", "steps": 20, "train_steps": 1}
     try:
-        with pytest.raises(InputError, match=r"better than random.* return is 5; .* more --train-steps"):
+        with pytest.raises(InputError, match=r"above the 5 of a random policy, .* more --train-steps"):
             build_dataset("Test/Even-v0", **recipe, out=tmp_path)
     finally:
         del gym.registry["Test/Even-v0"]

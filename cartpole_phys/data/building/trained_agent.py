@@ -11,7 +11,7 @@ from cartpole_phys.data.building.evaluate_policy import affordable_episodes, mea
 from cartpole_phys.data.score import all_references, references, return_between, return_of_score, score
 from cartpole_phys.policies.behavior import Behavior
 from cartpole_phys.policies.training.cache import Cache, training_run
-from cartpole_phys.policies.training.hyperparameters import measured_run
+from cartpole_phys.policies.training.hyperparameters import training_settings
 from cartpole_phys.policies.training.recipe import Goal, TrainingRecipe, training_versions
 from cartpole_phys.policies.training.run import TrainingRun
 from cartpole_phys.utils.errors import InputError
@@ -64,28 +64,27 @@ def trained_agent(recipe: Recipe, tier: Tier, cache: Cache, progress: Progress) 
 
 
 def _training_recipe(recipe: Recipe, tier: Tier) -> TrainingRecipe:
-    chosen = tier.selection
-    assert chosen is not None
-    goal, learning = None, measured_run(recipe.policy, recipe.env_id)
+    selection = tier.selection
+    assert selection is not None
+    goal, settings = None, training_settings(recipe.policy, recipe.env_id)
     if recipe.env_id in all_references():
         goal = Goal(
-            target_return=return_of_score(recipe.env_id, chosen.target),
-            close_enough=return_of_score(recipe.env_id, chosen.close_enough)
+            target_return=return_of_score(recipe.env_id, selection.target),
+            close_enough=return_of_score(recipe.env_id, selection.close_enough)
             - return_of_score(recipe.env_id, 0.0),
-            low_return=return_of_score(recipe.env_id, chosen.low),
-            high_return=return_of_score(recipe.env_id, chosen.high),
-            settle_after=learning.settle_after(chosen.target),
+            low_return=return_of_score(recipe.env_id, selection.low),
+            high_return=return_of_score(recipe.env_id, selection.high),
+            settle_after=settings.settle_after(selection.target),
         )
-    settings = dict(learning.hyperparameters)
-    max_steps, checkpoint_every = learning.max_steps, learning.checkpoint_every
+    max_steps, checkpoint_every = settings.max_steps, settings.checkpoint_every
     if recipe.train_steps is not None:
         max_steps = recipe.train_steps
-        checkpoint_every = _checkpoint_every(recipe, checkpoint_every, settings)
+        checkpoint_every = _checkpoint_every(recipe, checkpoint_every, settings.hyperparameters)
     return TrainingRecipe(
         algorithm=recipe.policy,
         env_id=recipe.env_id,
         env_kwargs=dict(recipe.env_kwargs),
-        hyperparameters=settings,
+        hyperparameters=dict(settings.hyperparameters),
         versions={**training_versions(), **physics_versions(recipe.env_id)},
         checkpoint_every=checkpoint_every,
         max_steps=max_steps,
@@ -96,15 +95,15 @@ def _training_recipe(recipe: Recipe, tier: Tier) -> TrainingRecipe:
     )
 
 
-def _checkpoint_every(recipe: Recipe, most: int, settings: Mapping[str, Any]) -> int:
+def _checkpoint_every(recipe: Recipe, most: int, hyperparameters: Mapping[str, Any]) -> int:
     """Training steps between the checkpoints of a run of a given length, ``most`` at most.
 
     Raises:
         InputError: if the run is shorter than the algorithm's first rollout.
     """
     assert recipe.train_steps is not None
-    n_envs = int(settings.get("n_envs", 1))
-    rollout = n_envs * int(settings.get("n_steps", 1))
+    n_envs = int(hyperparameters.get("n_envs", 1))
+    rollout = n_envs * int(hyperparameters.get("n_steps", 1))
     if recipe.train_steps < rollout:
         raise InputError(
             f"Expected --train-steps of at least {rollout:,}, the first rollout of {recipe.policy!r} in "

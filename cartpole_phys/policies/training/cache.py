@@ -1,4 +1,4 @@
-"""Training runs from the cache: each recipe is trained only once, and all of its run kept in one file."""
+"""Cache of training runs: one file per recipe with all checkpoints and the recording."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Arrays = Mapping[str, Array]
 
 STEPS, MEAN_RETURNS = "steps", "mean_returns"
-WEIGHTS, RECORDING = "weights/", "recording/"  # what names of the file's arrays begin with
+WEIGHTS, RECORDING = "weights/", "recording/"  # prefixes of array names in the file
 
 
 class Cache(Enum):
@@ -38,27 +38,26 @@ class Cache(Enum):
 def training_run(
     recipe: TrainingRecipe, cache: Cache = Cache.USE, on_checkpoint: OnCheckpoint | None = None
 ) -> TrainingRun:
-    """The run of a recipe, from the cache or trained now.
+    """The run of a recipe, loaded from the cache or trained.
 
     Raises:
-        InputError: if the environment cannot be made, or no checkpoint came into the goal's range.
+        InputError: if the environment cannot be created, or no checkpoint lies in the goal's range.
     """
     path = Path(platformdirs.user_cache_dir("cartpole-phys")) / "agents" / f"{recipe.sha256}.safetensors"
-    kept = load(path) if cache is Cache.USE else None
-    if kept is not None:
-        return kept
+    if cache is Cache.USE and (cached := load(path)) is not None:
+        return cached
     from cartpole_phys.policies.training.envs import training_environment
     from cartpole_phys.policies.training.sb3 import train
 
-    trained = train(recipe, training_environment(recipe.env_id, recipe.env_kwargs), on_checkpoint)
+    run = train(recipe, training_environment(recipe.env_id, recipe.env_kwargs), on_checkpoint)
     if cache is not Cache.BYPASS:
-        with suppress(OSError):  # a cache that cannot be written costs time, not the result
-            save(path, trained)
-    return trained
+        with suppress(OSError):  # without the cache, the next build only takes longer
+            save(path, run)
+    return run
 
 
 def save(path: Path, run: TrainingRun) -> None:
-    """Write a run, whole or not at all.
+    """Write a run atomically.
 
     Raises:
         OSError: if the disk is full or the folder cannot be written.
@@ -72,38 +71,38 @@ def save(path: Path, run: TrainingRun) -> None:
         **{RECORDING + name: array for name, array in run.recording.arrays.items()},
     }
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    note = {"description": json.dumps(run.description), "sha256": _sha256(arrays)}
+    metadata = {"description": json.dumps(run.description), "sha256": _sha256(arrays)}
     with atomic_file(path) as partial:
-        partial.write_bytes(to_bytes(arrays, metadata=note))
+        partial.write_bytes(to_bytes(arrays, metadata=metadata))
 
 
 def load(path: Path) -> TrainingRun | None:
-    """The run in a file, or None where there is no such file or it is not what was written."""
+    """The run in a file; None if the file is missing, damaged or fails its checksum."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
-            note = file.metadata()
+            metadata = file.metadata()
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        if note["sha256"] != _sha256(arrays):
+        if metadata["sha256"] != _sha256(arrays):
             return None
         return TrainingRun(
-            description=json.loads(note["description"]),
+            description=json.loads(metadata["description"]),
             steps=arrays[STEPS],
             mean_returns=arrays[MEAN_RETURNS],
-            weights=_below(arrays, WEIGHTS),
-            recording=TrainingRecording(_below(arrays, RECORDING)),
+            weights=_with_prefix(arrays, WEIGHTS),
+            recording=TrainingRecording(_with_prefix(arrays, RECORDING)),
         )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
 
 
-def _below(arrays: Arrays, prefix: str) -> dict[str, Array]:
+def _with_prefix(arrays: Arrays, prefix: str) -> dict[str, Array]:
     return {name.removeprefix(prefix): arrays[name] for name in sorted(arrays) if name.startswith(prefix)}
 
 
 def _sha256(arrays: Arrays) -> str:
-    """Hash of all arrays' names, types, shapes and values."""
+    """Hash of the names, types, shapes and values of arrays."""
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         digest.update(f"{name}{array.dtype.str}{array.shape}".encode())

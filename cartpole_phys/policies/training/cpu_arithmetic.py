@@ -1,4 +1,4 @@
-"""PyTorch's arithmetic on this machine, which decides an agent besides versions and seeds."""
+"""Fingerprint of PyTorch's arithmetic on this CPU, on which an agent's weights depend."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DIGITS = 16  # of the hash
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One torch thread: faster for small networks, and sums do not depend on the number of cores."""
+    """Use one PyTorch thread: faster for small networks, and sums are independent of the number of cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -34,8 +34,8 @@ def cpu_capability() -> str:
 def arithmetic() -> str:
     """Hash of the weights after a few fixed gradient steps.
 
-    The capability alone does not identify the arithmetic: matrix products are those of a linear-algebra
-    library, which chooses its instructions by the CPU's vendor and model.
+    The capability alone does not identify the arithmetic: the linear-algebra library for matrix products
+    chooses its instructions by the CPU's vendor and model.
     """
     generator = torch.Generator().manual_seed(0)
     observations = torch.randn(BATCH, 4, generator=generator)
@@ -50,7 +50,7 @@ def arithmetic() -> str:
             error = (observations[:, :1] - mean) / log_std.exp()
             loss = (error**2 / 2 + log_std + functional.softplus(mean)).mean()
             gradients = torch.autograd.grad(loss, layers)
-            with torch.no_grad():  # the form of Adam's step, whose import alone takes seconds
+            with torch.no_grad():  # as Adam's first step, but without its import, which takes seconds
                 for layer, gradient in zip(layers, gradients, strict=True):
                     layer -= 1e-3 * gradient / (gradient.square().sqrt() + 1e-8)
     digest = hashlib.sha256()

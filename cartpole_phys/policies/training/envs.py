@@ -1,4 +1,4 @@
-"""The environments that agents are trained in: how a learner steps them, how its checkpoints are scored."""
+"""Training environments: vector environments for learners, and evaluation of checkpoints."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ from cartpole_phys.vector import PhysCartPoleVectorEnv
 
 
 class TrainingEnvironment(Protocol):
-    """One environment id with its arguments, as training needs it."""
+    """Interface between training and one environment id with its arguments."""
 
     def make(self, n_envs: int) -> VecEnv:
-        """New environments for a learner, who seeds them."""
+        """Create environments for a learner, which seeds them."""
         ...
 
-    def reader(self, venv: VecEnv) -> StateReader:
-        """What tells the state of environments from ``make``."""
+    def state_reader(self, venv: VecEnv) -> StateReader:
+        """Reader of the simulator states of environments from ``make``."""
         ...
 
     def score(self, description: Mapping[str, Any], weights: Weights, episodes: int, seed: int) -> float:
-        """The mean return of a network over the first episodes of a seed.
+        """Mean return of a network over the first episodes of a seed.
 
-        It leaves the global random generators alone, from which the learner draws.
+        It does not use the global random generators, from which the learner draws.
         """
         ...
 
 
 def training_environment(env_id: str, env_kwargs: Mapping[str, Any]) -> TrainingEnvironment:
-    """The environment behind an id, with keyword arguments as for ``gym.make``.
+    """Training environment of an id, with keyword arguments as for ``gym.make``.
 
     Raises:
-        InputError: on an id that is not known, or a bad keyword argument.
+        InputError: on an unknown id or an invalid keyword argument.
     """
     backend = make_backend(env_id, env_kwargs)
     if isinstance(backend, GymnasiumBackend):
-        return ForeignTraining(backend)
+        return GymnasiumTraining(backend)
     return CartPoleTraining(env_id, env_kwargs)
 
 
 class CartPoleTraining:
-    """This package's environments: one compiled step for all, and compiled rollouts for the score."""
+    """Training in this package's environments, with compiled steps and compiled evaluation rollouts."""
 
     def __init__(self, env_id: str, env_kwargs: Mapping[str, Any]) -> None:
         """See ``training_environment``."""
@@ -69,10 +69,10 @@ class CartPoleTraining:
         assert isinstance(envs, PhysCartPoleVectorEnv)
         return PhysCartPoleVecEnv(envs)
 
-    def reader(self, venv: VecEnv) -> StateReader:
+    def state_reader(self, venv: VecEnv) -> StateReader:
         """See ``TrainingEnvironment``."""
         assert isinstance(venv, PhysCartPoleVecEnv)
-        return ColumnsReader(venv)
+        return CartPoleStateReader(venv)
 
     def score(self, description: Mapping[str, Any], weights: Weights, episodes: int, seed: int) -> float:
         """See ``TrainingEnvironment``."""
@@ -81,38 +81,38 @@ class CartPoleTraining:
         )
 
 
-class ColumnsReader:
-    """Reads states and pushes under the names, and with the types, that rollouts record."""
+class CartPoleStateReader:
+    """Reads states and pushes of this package's environments, with the names and types of rollouts."""
 
     def __init__(self, venv: PhysCartPoleVecEnv) -> None:
         """Read the memory and the infos of ``venv``."""
         self._venv, self._columns = venv, venv.envs.columns
 
     def before_step(self) -> dict[str, Array]:
-        """Positions and velocities (n, 2); where there are any, parameters (n, 8), noise keys (n, 2)."""
+        """Positions and velocities (n, 2); if they vary, also parameters (n, 8) and noise keys (n, 2)."""
         columns = self._columns
-        told: dict[str, Array] = {
+        state: dict[str, Array] = {
             "qpos": columns.states[[m.X, m.THETA]].T,  # (2, n) -> (n, 2)
             "qvel": columns.states[[m.X_DOT, m.THETA_DOT]].T,  # (2, n) -> (n, 2)
         }
         if columns.system.randomize:
-            told["params"] = columns.params.T.copy()  # (8, n) -> (n, 8)
+            state["params"] = columns.params.T.copy()  # (8, n) -> (n, 8)
         if columns.system.noisy:
             numbers = columns.episodes.astype(np.uint64)
-            told["noise_key"] = np.stack([columns.keys, numbers], axis=1)  # (n,), (n,) -> (n, 2)
-        return told
+            state["noise_key"] = np.stack([columns.keys, numbers], axis=1)  # (n,), (n,) -> (n, 2)
+        return state
 
     def after_step(self) -> dict[str, Array]:
-        """Pushes (n,) in N; of episodes that ended they are in the final infos alone."""
+        """Pushes (n,) in N; those of episodes that ended are only in the final infos."""
         infos, pushes = self._venv.infos, np.zeros(len(self._columns))
-        for told in (infos, infos.get("final_info", {})):
-            if "push" in told:
-                pushes[told["_push"]] = told["push"][told["_push"]]
+        for source in (infos, infos.get("final_info", {})):
+            if "push" in source:
+                pushes[source["_push"]] = source["push"][source["_push"]]
         return {"push": pushes}
 
 
-class ForeignTraining:
-    """Any other environment, stepped one after another by Stable-Baselines3's own ``DummyVecEnv``."""
+class GymnasiumTraining:
+    """Training in environments of other packages, stepped sequentially by SB3's ``DummyVecEnv``."""
 
     def __init__(self, backend: GymnasiumBackend) -> None:
         """See ``training_environment``."""
@@ -122,31 +122,31 @@ class ForeignTraining:
         """See ``TrainingEnvironment``."""
         return DummyVecEnv([self._backend.make] * n_envs)
 
-    def reader(self, venv: VecEnv) -> StateReader:
+    def state_reader(self, venv: VecEnv) -> StateReader:
         """See ``TrainingEnvironment``."""
         assert isinstance(venv, DummyVecEnv)
-        return EachReader(venv)
+        return GymnasiumStateReader(venv)
 
     def score(self, description: Mapping[str, Any], weights: Weights, episodes: int, seed: int) -> float:
         """See ``TrainingEnvironment``."""
         return float(self._backend.play(Behavior(description, weights), episodes, seed).returns.mean())
 
 
-class EachReader:
-    """Reads the physical state of one environment after another, where it is known how."""
+class GymnasiumStateReader:
+    """Reads the simulator state of each environment, if this package supports its simulator."""
 
     def __init__(self, venv: DummyVecEnv) -> None:
         """Read the environments of ``venv``."""
         self._envs = [env.unwrapped for env in venv.envs]
-        self._physics = physics_state_of(venv.envs[0])
+        self._simulator = physics_state_of(venv.envs[0])
 
     def before_step(self) -> dict[str, Array]:
-        """Each array of the physical state, (n, …)."""
-        if self._physics is None:
+        """Arrays of the simulator state, each (n, …)."""
+        if self._simulator is None:
             return {}
-        states = [self._physics.read(env) for env in self._envs]
+        states = [self._simulator.read(env) for env in self._envs]
         return {name: np.stack([state[name] for state in states]) for name in states[0]}  # n × (…) -> (n, …)
 
     def after_step(self) -> dict[str, Array]:
-        """Nothing is told by the step itself."""
+        """Nothing: the step itself adds no arrays."""
         return {}

@@ -1,4 +1,4 @@
-"""What decides a training run."""
+"""Recipes of training runs: all inputs on which the result depends."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ FOLDER = Path(__file__).parent
 SOURCES = (
     *(FOLDER / f"{name}.py" for name in ("envs", "recipe", "recorder", "run", "sb3")),
     FOLDER.parents[1] / "sb3.py",
-)  # that train
+)  # of training; their hash is part of a recipe's versions
 
 
 @dataclass(frozen=True)
 class Goal:
-    """The mean return that training is to come to; all are returns but the last."""
+    """Stopping criterion of a training run by the mean returns of its checkpoints."""
 
     target_return: float
-    close_enough: float  # training ends at a checkpoint this near the target
-    low_return: float  # after ``settle_after`` steps it also ends once the nearest checkpoint so far …
-    high_return: float  # … lies between these two
+    close_enough: float  # training ends at a checkpoint with at most this distance from the target
+    low_return: float  # after ``settle_after`` steps, training also ends if the best checkpoint so far …
+    high_return: float  # … has a mean return between these two
     settle_after: int  # training steps
 
     def accepts(self, mean_return: float) -> bool:
-        """Whether a checkpoint with this mean return may stand for the goal."""
+        """Whether a mean return lies in the accepted range."""
         return self.low_return <= mean_return <= self.high_return
 
     @property
     def accepted(self) -> str:
-        """Those mean returns in words; above an expert's target there is room for any that is better."""
+        """The accepted mean returns in words, without the upper limit if that is far above the target."""
         if self.high_return - self.target_return > 2 * (self.target_return - self.low_return):
             return f"of at least {self.low_return:.1f}"
         return f"from {self.low_return:.1f} to {self.high_return:.1f}"
@@ -46,14 +46,14 @@ class Goal:
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """Everything that decides what a training run gives; its hash is the run's name in the cache.
+    """All inputs of a training run; their hash is the run's name in the cache.
 
-    ``max_steps`` and ``goal`` only decide where it ends: up to there, runs that differ in nothing else are
-    the same. ``hyperparameters`` are arguments of Stable-Baselines3's algorithm, besides ``n_envs`` and
-    ``net_arch`` (the hidden layers' sizes); Soft Actor-Critic's replay buffer holds the whole run.
+    ``max_steps`` and ``goal`` only determine the end of a run: runs that differ only in these are equal up to
+    the end of the shorter one. ``hyperparameters`` are arguments of Stable-Baselines3's algorithm, besides
+    ``n_envs`` and ``net_arch`` (the sizes of the hidden layers); SAC's replay buffer holds the whole run.
 
     Raises:
-        InputError: on an unknown algorithm, or fewer steps than come before the first checkpoint.
+        InputError: on an unknown algorithm, or fewer steps than the first checkpoint takes.
     """
 
     algorithm: str  # one of ALGORITHMS
@@ -63,9 +63,9 @@ class TrainingRecipe:
     versions: Mapping[str, str]  # see ``training_versions``
     checkpoint_every: int  # training steps, summed over the environments
     max_steps: int  # training steps
-    goal: Goal | None = None  # without one, training goes on to ``max_steps``
+    goal: Goal | None = None  # without a goal, training ends after ``max_steps``
     seed: int = 0
-    deterministic: bool = False  # whether the mean action is scored instead of sampled ones
+    deterministic: bool = False  # whether checkpoints are evaluated with mean actions instead of sampled ones
     evaluation_episodes: int = 100  # per checkpoint
 
     def __post_init__(self) -> None:
@@ -84,12 +84,12 @@ class TrainingRecipe:
 
     @property
     def n_envs(self) -> int:
-        """How many environments the learner steps at once."""
+        """Number of environments of the learner."""
         return int(self.hyperparameters.get("n_envs", 1))
 
 
 def training_versions() -> dict[str, str]:
-    """All that decides an agent besides its recipe and the environment: packages, code and CPU.
+    """Versions on which an agent depends besides the environment: packages, training code and CPU.
 
     Raises:
         InputError: if Stable-Baselines3 is not installed.
@@ -98,5 +98,5 @@ def training_versions() -> dict[str, str]:
         packages = {name: metadata.version(name) for name in PACKAGES}
         from cartpole_phys.policies.training.cpu_arithmetic import arithmetic, cpu_capability
     sources = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES))
-    machine = {"cpu-capability": cpu_capability(), "arithmetic": arithmetic()}
-    return {**packages, "training": sources.hexdigest()[:16], **machine}
+    cpu = {"cpu-capability": cpu_capability(), "arithmetic": arithmetic()}
+    return {**packages, "training": sources.hexdigest()[:16], **cpu}

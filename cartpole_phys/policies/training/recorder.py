@@ -1,4 +1,4 @@
-"""Records everything that a learner sees, which Stable-Baselines3's own buffers do not hold."""
+"""Recorder of all transitions of a training run, which Stable-Baselines3's buffers do not contain."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ FIRST_CAPACITY = 1_024  # steps of all environments
 
 
 class StateReader(Protocol):
-    """Tells what infos do not: each array (n, …), and always the same names."""
+    """Reader of additional arrays (n, …) to record, with the same names in every step."""
 
     def before_step(self) -> Mapping[str, Array]:
-        """What is to be recorded of the environments as they stand, for example ``qpos`` and ``qvel``."""
+        """Arrays of the environments' current states, for example ``qpos`` and ``qvel``."""
         ...
 
     def after_step(self) -> Mapping[str, Array]:
-        """What is to be recorded of the step just taken, for example ``push``."""
+        """Arrays of the last step, for example ``push``."""
         ...
 
 
 class _Log:
-    """Rows of arrays (n, …) by name, in memory that doubles when it is full."""
+    """Growing log of arrays (n, …) by name; the memory doubles when it is full."""
 
     def __init__(self) -> None:
         self.count = 0
         self._arrays: dict[str, Array] = {}
 
     def append(self, row: Mapping[str, Array]) -> None:
-        """Copy a row; all rows have the names, shapes and types of the first."""
+        """Append a copy of a row with the names, shapes and types of the first row."""
         if not self._arrays:
             self._arrays = {
                 name: np.empty((FIRST_CAPACITY, *values.shape), values.dtype) for name, values in row.items()
@@ -58,10 +58,10 @@ def _doubled(array: Array) -> Array:
 
 
 class Recorder(VecEnvWrapper):
-    """Passes everything on to ``venv`` and keeps it; actions as float32 in the space, or int64."""
+    """Wrapper that records all transitions of ``venv``; actions as clipped float32, or as int64."""
 
     def __init__(self, venv: VecEnv, reader: StateReader) -> None:
-        """Record ``venv``, and what ``reader`` tells of its state."""
+        """Record ``venv``, and the arrays from ``reader``."""
         super().__init__(venv)
         self._reader = reader
         self._log = _Log()
@@ -69,40 +69,39 @@ class Recorder(VecEnvWrapper):
         self._before: dict[str, Array] = {}
 
     def reset(self) -> Any:
-        """Begin the first episodes; a recording has only one such beginning."""
+        """Reset the environments, which is possible only once per recording."""
         assert not self._log.count, "a learner resets its environments once"
-        observations = self.venv.reset()
-        self._observations = observations
-        return observations
+        self._observations = self.venv.reset()
+        return self._observations
 
     def step_async(self, actions: Array) -> None:
-        """Execute the actions, and keep what is known before the step."""
+        """Execute the actions, and keep the arrays from before the step."""
         executed = self._executed(actions)
-        told = {INFOS + name: values for name, values in self._reader.before_step().items()}
-        self._before = {"observations": self._observations.astype(np.float32), "actions": executed, **told}
+        state = {INFOS + name: values for name, values in self._reader.before_step().items()}
+        self._before = {"observations": self._observations.astype(np.float32), "actions": executed, **state}
         self.venv.step_async(executed)
 
     def step_wait(self) -> Any:
-        """Finish the step, and keep what it gave."""
+        """Finish the step, and record it."""
         observations, rewards, done, infos = self.venv.step_wait()
         following = np.array(observations, dtype=np.float32)
         truncated = np.zeros_like(done)
         for i in np.flatnonzero(done):
             following[i] = infos[i]["terminal_observation"]
             truncated[i] = infos[i].get("TimeLimit.truncated", False)
-        told = {INFOS + name: values for name, values in self._reader.after_step().items()}
-        stepped = {
+        step = {
             "rewards": rewards,
             "terminations": done & ~truncated,
             "truncations": truncated,
             "next_observations": following,
         }
-        self._log.append({**self._before, **stepped, **told})
+        infos_after = {INFOS + name: values for name, values in self._reader.after_step().items()}
+        self._log.append({**self._before, **step, **infos_after})
         self._observations = observations
         return observations, rewards, done, infos
 
     def recording(self) -> TrainingRecording:
-        """Everything so far."""
+        """All steps so far."""
         return TrainingRecording(self._log.arrays())
 
     def _executed(self, actions: Array) -> Array:

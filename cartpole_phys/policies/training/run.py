@@ -1,4 +1,4 @@
-"""What a training run gives: every checkpoint, and everything that the learner saw."""
+"""Result of a training run: all checkpoints, and the recording of all transitions."""
 
 from __future__ import annotations
 
@@ -19,39 +19,38 @@ INFOS = "infos/"
 
 
 class _Spans(NamedTuple):
-    """E episodes in a recording: their environment, and where they begin and how long they are, each (E,)."""
+    """Environments, first steps and lengths of E episodes in a recording, each (E,)."""
 
     environments: IntArray
-    starts: IntArray  # steps of the environment
+    starts: IntArray  # in steps of the environment
     lengths: IntArray
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingRecording:
-    """T steps of n environments as a learner took them, array by name, each of shape (T, n, …).
+    """Arrays of T steps of a learner in n environments by name, each of shape (T, n, …).
 
-    ``observations`` (obs) before the step, ``actions`` ((act) float32 or () int64) as executed, ``rewards``,
-    ``terminations``, ``truncations``, ``next_observations`` (obs), which are an ended episode's last ones,
-    and under ``infos/`` what is known of the environments' states.
+    ``observations`` (obs) before the step, executed ``actions`` ((act) float32 or () int64), ``rewards``,
+    ``terminations``, ``truncations``, ``next_observations`` (obs), which are the final observations where an
+    episode ends, and the simulator states under ``infos/``.
     """
 
     arrays: Mapping[str, Array]
 
     @property
     def num_envs(self) -> int:
-        """The number of environments n."""
+        """Number of environments n."""
         return int(self.arrays["rewards"].shape[1])
 
     @property
     def steps(self) -> int:
-        """Training steps, summed over the environments: n T."""
+        """Number of training steps, summed over the environments: n T."""
         return int(self.arrays["rewards"].size)
 
     def episodes(self, until_steps: int | None = None) -> Episodes:
-        """The rows of the first ``until_steps`` training steps (all by default), ordered by episodes' starts.
+        """The episodes of the first ``until_steps`` training steps (all by default), ordered by start.
 
-        Of those that begin together the lower environment's comes first. Episodes that still ran are marked
-        as cut.
+        Episodes that start in the same step are ordered by environment; unfinished ones are marked as cut.
 
         Raises:
             InputError: on fewer steps than environments, or more than were recorded.
@@ -84,17 +83,17 @@ class TrainingRecording:
         return array.reshape(-1, *array.shape[2:])  # (T, n, …) -> (T n, …)
 
     def _rows(self, spans: _Spans, offsets: IntArray) -> IntArray:
-        """Which of the T n recorded rows make up the episodes, one after another, (N,)."""
+        """Indices of the episodes' rows among the T n recorded rows, (N,)."""
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], spans.lengths)
         taken = np.repeat(spans.starts, spans.lengths) + within
         return taken * self.num_envs + np.repeat(spans.environments, spans.lengths)
 
 
 def _spans(ended: Flags) -> _Spans:
-    """The episodes of steps (T, n) that ended some; those that still run end with the last step."""
+    """Find the episodes from end flags (T, n); unfinished episodes end with the last step."""
     ends = ended.copy()
     ends[-1] = True
-    environments, last = np.nonzero(ends.T)  # one environment after another
+    environments, last = np.nonzero(ends.T)  # ordered by environment
     starts = np.concatenate([[0], last[:-1] + 1])
     starts[np.diff(environments, prepend=-1) != 0] = 0
     order = np.lexsort((environments, starts))
@@ -103,21 +102,21 @@ def _spans(ended: Flags) -> _Spans:
 
 @dataclass(frozen=True, eq=False)
 class TrainingRun:
-    """C checkpoints of a learner, and what it saw; ``description`` says what network the weights belong to.
+    """C checkpoints of a learner, and the recording of its training.
 
-    A checkpoint's policy is the one that acted in the step that its number of steps ends with.
+    The policy of a checkpoint is the one that chose the actions of its last training step.
     """
 
-    description: Mapping[str, Any]  # of a network behaviour, see ``describe_network``
+    description: Mapping[str, Any]  # of the network, from ``describe_network``
     steps: IntArray  # (C,) training steps up to each checkpoint
     mean_returns: FloatArray  # (C,) over the evaluation episodes
     weights: Mapping[str, npt.NDArray[np.float32]]  # each (C, …)
     recording: TrainingRecording
 
     def nearest(self, target_return: float) -> int:
-        """The first checkpoint whose mean return is nearest the target."""
+        """Index of the first checkpoint whose mean return is nearest to the target."""
         return int(np.argmin(np.abs(self.mean_returns - target_return)))
 
     def weights_at(self, checkpoint: int) -> Weights:
-        """One checkpoint's weights."""
+        """Weights of one checkpoint."""
         return {name: stacked[checkpoint] for name, stacked in self.weights.items()}

@@ -1,4 +1,4 @@
-"""Trains agents with Stable-Baselines3, and keeps every checkpoint and everything that the learner saw."""
+"""Training of agents with Stable-Baselines3, with all checkpoints and a recording of all transitions."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ OnCheckpoint = Callable[[int, float], None]  # (training steps so far, mean retu
 def train(
     recipe: TrainingRecipe, environment: TrainingEnvironment, on_checkpoint: OnCheckpoint | None = None
 ) -> TrainingRun:
-    """Train until the recipe's goal is reached, or to the end where it has none.
+    """Train until the recipe's goal is reached, or for ``max_steps`` if it has none.
 
     Raises:
-        InputError: if no checkpoint within ``max_steps`` came into the goal's range, or Soft Actor-Critic
-            is to choose discrete actions.
+        InputError: if no checkpoint within ``max_steps`` lies in the goal's range, or the algorithm is SAC
+            and the actions are discrete.
     """
     with one_thread():
         venv = environment.make(recipe.n_envs)
         _check_actions(recipe, venv)
-        recorder = Recorder(venv, environment.reader(venv))
+        recorder = Recorder(venv, environment.state_reader(venv))
         checkpoints = Checkpoints(recipe, environment, on_checkpoint)
         new_model(recipe, recorder).learn(recipe.max_steps, callback=checkpoints)
     run = checkpoints.run(recorder.recording())
@@ -44,19 +44,19 @@ def train(
 
 
 def new_model(recipe: TrainingRecipe, venv: VecEnv) -> BaseAlgorithm:
-    """An untrained model; the replay buffer of Soft Actor-Critic has room for the whole run."""
+    """Create an untrained model; SAC's replay buffer has room for the whole run."""
     arguments = {name: value for name, value in recipe.hyperparameters.items() if name != "n_envs"}
     arguments["policy_kwargs"] = {"net_arch": list(arguments.pop("net_arch"))}
     if recipe.algorithm == "sac":
         arguments["buffer_size"] = recipe.max_steps
     algorithm = SAC if recipe.algorithm == "sac" else PPO
     model = algorithm("MlpPolicy", venv, seed=recipe.seed, device="cpu", **arguments)
-    model.set_logger(Logger(folder=None, output_formats=[]))  # the default one leaves a folder in /tmp
+    model.set_logger(Logger(folder=None, output_formats=[]))  # the default logger creates a folder in /tmp
     return model
 
 
 def describe_network(recipe: TrainingRecipe, venv: VecEnv) -> dict[str, Any]:
-    """What a network behaviour's description says, with D4RL's names for its parts."""
+    """Description of a model's network as a behavior policy, with D4RL's terms."""
     space = venv.action_space
     sac, box = recipe.algorithm == "sac", isinstance(space, Box)
     description: dict[str, Any] = {
@@ -71,7 +71,7 @@ def describe_network(recipe: TrainingRecipe, venv: VecEnv) -> dict[str, Any]:
 
 
 def network_weights(model: BaseAlgorithm) -> Weights:
-    """A copy of what chooses actions, under D4RL's names, each (out, in) or (out,)."""
+    """Copy of the actor's weights by D4RL's names, each (out, in) or (out,)."""
     if isinstance(model, SAC):
         state, layers = model.policy.actor.state_dict(), "latent_pi"
         last = {"last_fc": "mu", "last_fc_log_std": "log_std"}
@@ -79,7 +79,7 @@ def network_weights(model: BaseAlgorithm) -> Weights:
         state, layers = model.policy.state_dict(), "mlp_extractor.policy_net"
         last = {"last_fc": "action_net"}
     hidden = sum(name.startswith(f"{layers}.") for name in state) // 2
-    names = {f"fc{i}": f"{layers}.{2 * i}" for i in range(hidden)} | last  # each second one is a nonlinearity
+    names = {f"fc{i}": f"{layers}.{2 * i}" for i in range(hidden)} | last  # odd layers are nonlinearities
     weights = {
         f"{ours}.{part}": state[f"{theirs}.{part}"].numpy().copy()
         for ours, theirs in names.items()
@@ -91,7 +91,7 @@ def network_weights(model: BaseAlgorithm) -> Weights:
 
 
 class Checkpoints(BaseCallback):
-    """Keeps and scores the network every so many steps, and stops where the recipe's goal is reached."""
+    """Callback that saves and evaluates the network at checkpoints, and stops training at the goal."""
 
     def __init__(
         self,
@@ -107,12 +107,12 @@ class Checkpoints(BaseCallback):
         self.weights: list[Weights] = []
 
     def run(self, recording: TrainingRecording) -> TrainingRun:
-        """All checkpoints, with what was recorded meanwhile."""
+        """All checkpoints together with the recording."""
         return TrainingRun(
             description=self.description,
             steps=np.array(self.steps, dtype=np.int64),
             mean_returns=np.array(self.mean_returns),
-            weights={name: np.stack([one[name] for one in self.weights]) for name in sorted(self.weights[0])},
+            weights={name: np.stack([own[name] for own in self.weights]) for name in sorted(self.weights[0])},
             recording=recording,
         )
 
@@ -121,7 +121,7 @@ class Checkpoints(BaseCallback):
 
     def _on_step(self) -> bool:
         recipe = self.recipe
-        if self.num_timesteps % recipe.checkpoint_every >= recipe.n_envs:  # none was passed in this step
+        if self.num_timesteps % recipe.checkpoint_every >= recipe.n_envs:  # no checkpoint in this step
             return True
         weights = network_weights(self.model)
         mean_return = self.environment.score(
@@ -135,7 +135,7 @@ class Checkpoints(BaseCallback):
         return not self._reached()
 
     def _reached(self) -> bool:
-        """Whether the last checkpoint is close to the goal, or it is time to be content with the nearest."""
+        """Whether the last checkpoint is close to the goal, or a late one suffices in the accepted range."""
         goal = self.recipe.goal
         if goal is None:
             return False
@@ -147,8 +147,8 @@ class Checkpoints(BaseCallback):
 def _check_actions(recipe: TrainingRecipe, venv: VecEnv) -> None:
     if recipe.algorithm == "sac" and not isinstance(venv.action_space, Box):
         raise InputError(
-            f"Expected continuous actions for Soft Actor-Critic, but those of {recipe.env_id!r} are "
-            f'{venv.action_space}; train with "ppo" instead.'
+            f"Expected continuous actions for SAC, got {venv.action_space} of {recipe.env_id!r}; train with "
+            '"ppo" instead.'
         )
 
 
