@@ -21,6 +21,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
+from cartpole_phys.utils import progress
 from cartpole_phys.utils.errors import InputError, printable
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
@@ -120,7 +121,7 @@ def table(
     return drawn
 
 
-class ProgressBar:
+class ProgressBar(progress.Progress):
     """Progress of a command on stderr: one bar per stage, with the latest figures."""
 
     def __init__(self, quiet: bool = False) -> None:
