@@ -80,10 +80,5 @@ def import_command(
     commands.say(str(out))
 
 
-def main() -> None:
-    """Entry point of ``python -m dt.exchange``."""
-    commands.run(app)
-
-
 if __name__ == "__main__":
-    main()
+    commands.run(app)

@@ -116,10 +116,5 @@ def _stop_on_interrupt() -> Iterator[ShouldStop]:
         signal.signal(signal.SIGINT, before)
 
 
-def main() -> None:
-    """Entry point of ``python -m dt.train``."""
-    commands.run(app)
-
-
 if __name__ == "__main__":
-    main()
+    commands.run(app)

@@ -68,10 +68,5 @@ def _table(title: str, measures: Sequence[Measure]) -> Table:
     return table
 
 
-def main() -> None:
-    """Entry point of ``python -m dt.attention``."""
-    commands.run(app)
-
-
 if __name__ == "__main__":
-    main()
+    commands.run(app)
