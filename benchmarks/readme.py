@@ -6,6 +6,7 @@ Each table is between two markers, ``<!-- NAME:begin -->`` and ``<!-- NAME:end -
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from benchmarks.full_suite import OUTCOMES
 from benchmarks.full_suite import RESULT as FULL_SUITE
 from benchmarks.machine import read
 from benchmarks.speeds import tables as speed_tables
+from benchmarks.studies import score_tables
 from benchmarks.studies.cell import ELIGIBLE
 from benchmarks.studies.tables import interval, marked, minus, table
 from cartpole_phys.data.score import ENDS, all_references
@@ -191,15 +193,15 @@ BLOCKS = (
     Block(MODELS, "speed", speed_tables.models_table),
     Block(MODELS, "planning", speed_tables.planning_table),
     Block(SCORES, "scores", scores.task_tables),
-    Block(SCORES, "differences", scores.differences_tables),
-    Block(SCORES, "beaten", scores.beaten_table),
-    Block(SCORES, "winners", scores.winners_list),
+    Block(SCORES, "differences", partial(scores.of_each_task, score_tables.differences)),
+    Block(SCORES, "beaten", partial(scores.block, score_tables.beaten)),
+    Block(SCORES, "winners", partial(scores.block, score_tables.winners)),
     Block(SCORES, "disturbances", robustness.disturbance_tables),
     Block(SCORES, "cost", cost.cost_table),
-    Block(SCORES, "overall", scores.overall_table),
-    Block(SCORES, "regimes", scores.regimes_table),
-    Block(SCORES, "stitching", scores.stitching_table),
-    Block(SCORES, "planners", scores.planners_table),
+    Block(SCORES, "overall", partial(scores.block, score_tables.overall)),
+    Block(SCORES, "regimes", partial(scores.block, score_tables.regimes)),
+    Block(SCORES, "stitching", partial(scores.block, score_tables.stitching)),
+    Block(SCORES, "planners", partial(scores.block, score_tables.planners)),
     Block(PENDULUM, "results", pendulum.results_table),
     Block(PENDULUM, "changes", pendulum.changes_table),
     Block(PENDULUM, "random", pendulum.value_table),

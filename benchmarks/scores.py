@@ -7,6 +7,7 @@ docs/scores.md are generated from those files.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -35,47 +36,20 @@ def _answer() -> Answer:
     return Answer(QUESTION)
 
 
+def block(table: Callable[[Answer], str]) -> str:
+    """A part of docs/scores.md: a table of the committed answer."""
+    return table(_answer())
+
+
+def of_each_task(table: Callable[[Answer, str], str]) -> str:
+    """The same for a table of one task, under the task's name."""
+    answer = _answer()
+    return "\n\n".join(f"**{task}**\n\n{table(answer, task)}" for task in answer.tiers)
+
+
 def task_tables() -> str:
     """A table for each task, and what its figures are."""
-    answer = _answer()
-    tables = [f"**{task}**\n\n{score_tables.scores(answer, task)}" for task in answer.tiers]
-    return "\n\n".join([*tables, score_tables.note(answer)])
-
-
-def beaten_table() -> str:
-    """Comparisons with the behavior policies and with behavior cloning."""
-    return score_tables.beaten(_answer())
-
-
-def winners_list() -> str:
-    """In words, who does best by this measure."""
-    return score_tables.winners(_answer())
-
-
-def differences_tables() -> str:
-    """The same in figures."""
-    answer = _answer()
-    return "\n\n".join(f"**{task}**\n\n{score_tables.differences(answer, task)}" for task in answer.tiers)
-
-
-def overall_table() -> str:
-    """All tiers together."""
-    return score_tables.overall(_answer())
-
-
-def regimes_table() -> str:
-    """The heuristic's qualities."""
-    return score_tables.regimes(_answer())
-
-
-def stitching_table() -> str:
-    """Pieces that go on from one another."""
-    return score_tables.stitching(_answer())
-
-
-def planners_table() -> str:
-    """Longer plans."""
-    return score_tables.planners(_answer())
+    return f"{of_each_task(score_tables.scores)}\n\n{block(score_tables.note)}"
 
 
 def _report(question: Question) -> None:
