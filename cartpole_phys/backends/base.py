@@ -26,42 +26,34 @@ class Backend(Protocol):
     @property
     def env_id(self) -> str:
         """The environment id, as for ``gym.make``."""
-        ...
 
     @property
     def env_kwargs(self) -> Mapping[str, Any]:
         """Environment arguments in JSON types."""
-        ...
 
     @property
     def action_space(self) -> ActionSpace:
         """The action space of one environment: vectors with finite bounds, or n choices."""
-        ...
 
     @property
     def observation_space(self) -> spaces.Box:
         """The observation space of one environment; data sets hold observations as float32."""
-        ...
 
     @property
     def max_episode_steps(self) -> int:
         """The time limit of episodes, in steps."""
-        ...
 
     @property
     def continuous(self) -> bool:
         """Whether actions are continuous."""
-        ...
 
     @property
     def info_arrays(self) -> Layout:
         """Type and row shape of all infos in files of this backend."""
-        ...
 
     @property
     def system(self) -> CartPole | None:
         """Physics and task of this package's environments, None for others."""
-        ...
 
     def stream(
         self, source: PolicySource, seed: int, needed: Needed, jobs: int = 1
@@ -78,7 +70,6 @@ class Backend(Protocol):
         Raises:
             InputError: if the policy is incompatible with the backend, or cannot be sent to other processes.
         """
-        ...
 
     def play(
         self,
@@ -100,7 +91,6 @@ class Backend(Protocol):
         Raises:
             InputError: if ``episodes`` is below 1, or as for ``stream``.
         """
-        ...
 
     def differences(self, rows: Mapping[str, Array], independent: bool = False) -> Mapping[str, Flags]:
         """Replay rows from their states and actions, and return masks (N,) of differing rows, by kind.
@@ -115,7 +105,6 @@ class Backend(Protocol):
         Raises:
             NotReplayable: if the steps cannot be replayed; the message is the reason.
         """
-        ...
 
 
 Layout = Mapping[str, tuple[str, tuple[int, ...]]]  # array name -> type and row shape
@@ -196,7 +185,6 @@ class HasPolicy(Protocol):
     @property
     def policy(self) -> Policy | CompiledPolicy:
         """The policy."""
-        ...
 
 
 PolicySource = Policy | CompiledPolicy | HasPolicy | Callable[[], Policy | CompiledPolicy]

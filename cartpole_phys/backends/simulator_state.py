@@ -27,19 +27,15 @@ class PhysicsState(Protocol):
     @property
     def layout(self) -> Layout:
         """Type and shape of every array of ``read``."""
-        ...
 
     def read(self, env: Any) -> dict[str, FloatArray]:
         """The current state, arrays by name."""
-        ...
 
     def restore(self, env: Any, state: Mapping[str, FloatArray], elapsed: int) -> None:
         """Restore a state that was read ``elapsed`` steps after a reset."""
-        ...
 
     def observe(self, env: Any) -> Array:
         """The observation that a reset into the current state would return."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,9 @@ class Player(Protocol):
 
     def play(self, first: int, count: int) -> Episodes:
         """Play the episodes ``first`` to ``first + count`` of its seed; ``first`` is the start of a batch."""
-        ...
 
     def close(self) -> None:
         """Release resources."""
-        ...
 
 
 class Workers:

@@ -30,11 +30,9 @@ class Policy(Protocol):
 
     def begin(self, batch_size: int, generator: np.random.Generator) -> None:
         """Start new episodes: clear all state, and use ``generator`` for all randomness."""
-        ...
 
     def act(self, observations: npt.NDArray[np.float32], rewards: FloatArray) -> ActionBatch:
         """Actions for observations (n, obs), after the rewards (n,) of the previous step (0 at first)."""
-        ...
 
 
 @dataclass(frozen=True)

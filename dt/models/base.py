@@ -20,11 +20,9 @@ class Sampler(Protocol):
     @property
     def device(self) -> torch.device:
         """Device of the data."""
-        ...
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Any:
         """Sample a batch with a CPU ``generator``."""
-        ...
 
 
 class Stream(ABC):

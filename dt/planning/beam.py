@@ -62,11 +62,9 @@ class TokenModel(Protocol):
     @property
     def heads(self) -> Tensor:
         """Output weights (P, N + 1, D) for the logits of the next token, by position in a step."""
-        ...
 
     def embed(self, tokens: Tensor, first: int = 0) -> Tensor:
         """Embed tokens (B, T) at positions ``first`` and following as (B, T, D)."""
-        ...
 
 
 class Plans(NamedTuple):

@@ -43,15 +43,12 @@ class PlanModel(Protocol):
 
     def initial_logits(self, observations: Tensor) -> Tensor:
         """Logits (B, T, N) of all tokens, with all of them masked."""
-        ...
 
     def logits(self, observations: Tensor, plans: Tensor, places: Tensor) -> Tensor:
         """Logits (B, M, N) at positions ``places`` (B, M) of plans (B, T), each conditioned on all others."""
-        ...
 
     def energies(self, observations: Tensor, plans: Tensor) -> Tensor:
         """Contribution (B, T) of each token to the energy of its plan."""
-        ...
 
 
 @torch.inference_mode()

@@ -29,18 +29,15 @@ class TrainingEnvironment(Protocol):
 
     def make(self, n_envs: int) -> VecEnv:
         """Create environments for a learner, which seeds them."""
-        ...
 
     def state_reader(self, venv: VecEnv) -> StateReader:
         """Reader of the simulator states of environments from ``make``."""
-        ...
 
     def score(self, description: Mapping[str, Any], weights: Weights, episodes: int, seed: int) -> float:
         """Mean return of a network over the first episodes of a seed.
 
         It does not use the global random generators, from which the learner draws.
         """
-        ...
 
 
 def training_environment(env_id: str, env_kwargs: Mapping[str, Any]) -> TrainingEnvironment:

@@ -20,11 +20,9 @@ class StateReader(Protocol):
 
     def before_step(self) -> Mapping[str, Array]:
         """Arrays of the environments' current states, for example ``qpos`` and ``qvel``."""
-        ...
 
     def after_step(self) -> Mapping[str, Array]:
         """Arrays of the last step, for example ``push``."""
-        ...
 
 
 class _Log:
