@@ -1,10 +1,11 @@
-"""A data set in several files, its shards, that acts as one and keeps only a few of them in memory.
+"""Sharded data sets: a folder of HDF5 files with a manifest, read lazily as one sequence of episodes.
 
 ::
 
     folder/
-        manifest.json       which files, with how many steps and episodes, and their hashes
-        shard-00000.hdf5    whole episodes, each file a data set by itself; and so on
+        manifest.json       the shards, with their numbers of steps and episodes and their hashes
+        shard-00000.hdf5    complete episodes; each shard is also a data set by itself
+        …
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ from cartpole_phys.utils.typing import Array, Flags, FloatArray, IntArray
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
-KEPT = 2  # shards in memory: one that is read from, and one for an order that goes back and forth
-PLAIN_NAME = re.compile(r"\w[\w.-]*", re.ASCII)  # without a folder, a drive or a way up
-WHOLE = "whole"  # in a shard's metadata, under "shard": what the set has otherwise than the shard itself
-PARTS = ("parts", "scores")  # in a file's metadata: one entry for each of its parts
-SHARDS_OWN = (ARRAY_HASHES, METADATA_HASH, "shard", "summary", *PARTS)  # what is not so of the whole set
-ROWS_OWN = (ARRAY_HASHES, "rows", "command")  # in the description of a part: what is of these rows alone
+CACHED_SHARDS = 2  # in memory: two, so that access which alternates between neighbors does not reread them
+PLAIN_NAME = re.compile(r"\w[\w.-]*", re.ASCII)  # no folder, drive or parent folder
+WHOLE = "whole"  # in a shard's metadata, under "shard": metadata of the whole data set
+PARTS = ("parts", "scores")  # metadata with one entry per part
+SHARD_KEYS = (ARRAY_HASHES, METADATA_HASH, "shard", "summary", *PARTS)  # metadata of a single shard
+ROW_KEYS = (ARRAY_HASHES, "rows", "command")  # in the description of a part: values of a shard's rows
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -53,54 +54,54 @@ class Shard:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What ``manifest.json`` says."""
+    """Contents of ``manifest.json``."""
 
     name: str
     shards: tuple[Shard, ...]
-    metadata_sha256: str  # of all shards' together, by ``joined_sha256``
+    metadata_sha256: str  # of all shards, by ``joined_sha256``
 
 
 def read_manifest(path: Path) -> Manifest:
-    """A manifest, checked by itself: its shards are not looked at.
+    """Read and validate a manifest; the shards are not opened.
 
     Raises:
-        InputError: if there is none, or something in it is missing or of a wrong kind.
+        InputError: if the file does not exist, or an entry is missing or invalid.
     """
     try:
-        written = parse_json(path.read_text("utf-8"))
-        if written["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(f"schema_version is {written['schema_version']!r}, not {SCHEMA_VERSION}")
-        shards = tuple(_checked_shard(shard) for shard in written["shards"])
+        content = parse_json(path.read_text("utf-8"))
+        if content["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(f"schema_version is {content['schema_version']!r}, not {SCHEMA_VERSION}")
+        shards = tuple(_parse_shard(entry) for entry in content["shards"])
         if not shards:
-            raise ValueError("it names no shards")
-        return Manifest(str(written["name"]), shards, str(written["metadata_sha256"]))
+            raise ValueError("it lists no shards")
+        return Manifest(str(content["name"]), shards, str(content["metadata_sha256"]))
     except FileNotFoundError as error:
         raise InputError(
-            f"Expected a sharded data set with its {MANIFEST}, but there is no file {str(path)!r}; "
+            f"Expected a sharded data set with a {MANIFEST}, but the file {str(path)!r} does not exist; "
             "fetch or build the data set again."
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise InputError(
-            f"Expected the manifest of a sharded data set, but {str(path)!r} cannot be used ({reason}); "
+            f"Expected the manifest of a sharded data set, but {str(path)!r} is invalid ({reason}); "
             "fetch or build the data set again."
         ) from error
 
 
-def _checked_shard(written: Mapping[str, Any]) -> Shard:
-    shard = Shard(written["file"], written["steps"], written["episodes"], written["sha256"])
+def _parse_shard(entry: Mapping[str, Any]) -> Shard:
+    shard = Shard(entry["file"], entry["steps"], entry["episodes"], entry["sha256"])
     if not isinstance(shard.file, str) or not PLAIN_NAME.fullmatch(shard.file):
         raise ValueError(f"{shard.file!r} is not a plain file name")
     for count in (shard.steps, shard.episodes):
         if not is_integer(count) or count < 1:
-            raise ValueError(f"{shard.file} should have at least 1 step and 1 episode, not {count!r}")
+            raise ValueError(f"{shard.file} needs at least 1 step and 1 episode, got {count!r}")
     if not isinstance(shard.sha256, str) or not SHA256.fullmatch(shard.sha256):
         raise ValueError(f"{shard.file} has no sha256 of 64 hexadecimal digits")
     return shard
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Write a manifest safely to disk; under its name there is never half of one.
+    """Write a manifest atomically.
 
     Raises:
         OSError: if the disk is full or the folder cannot be written.
@@ -111,57 +112,57 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
 
 
 def joined_sha256(hashes: Iterable[str]) -> str:
-    """The hash of a whole data set's metadata, from those of its shards in their order."""
+    """Metadata hash of a sharded data set, from the metadata hashes of its shards in order."""
     return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def verified_shards(folder: Path) -> Iterator[Reader]:
-    """The shards of a folder, each opened once and byte by byte as the manifest says.
+    """Open each shard of a folder once, and verify its checksum against the manifest.
 
     Raises:
-        InputError: if there is no manifest, or a shard is missing, changed or cannot be read.
+        InputError: if there is no manifest, or a shard is missing, differs or cannot be read.
     """
     for shard in read_manifest(folder / MANIFEST).shards:
         path = folder / shard.file
         with Reader(path) if path.is_file() else nullcontext() as reader:
             if reader is None or reader.sha256() != shard.sha256:
                 raise InputError(
-                    f"Expected the shard {shard.file} in {str(folder)!r} as its manifest says, but it is "
-                    "missing or changed; fetch or build the data set again."
+                    f"Expected the shard {shard.file} in {str(folder)!r} with the checksum in its manifest, "
+                    "but it is missing or changed; fetch or build the data set again."
                 )
             yield reader
 
 
 class ShardedEpisodes(EpisodeSequence):
-    """The episodes of all shards, one shard after another, as one sequence of E episodes and N steps.
+    """Sequence of all E episodes, with N steps, of a sharded data set.
 
-    Only the shards last used are in memory; an episode holds its own one there for as long as it is kept.
+    Only the most recently used shards are in memory; an episode is a view, and keeps its shard in memory.
     """
 
     def __init__(self, folder: Path, read: Callable[[Path], Episodes]) -> None:
-        """Open a folder; no shard is read yet.
+        """Open a folder without reading a shard.
 
         Args:
-            folder: where the manifest and the shards are.
-            read: gives the episodes of one shard's file.
+            folder: contains the manifest and the shards.
+            read: returns the episodes of a shard's file.
 
         Raises:
-            InputError: if the manifest cannot be used, or a shard's file is not there.
+            InputError: if the manifest is invalid, or a shard's file does not exist.
         """
         self.folder = folder
         self.manifest = read_manifest(folder / MANIFEST)
         self._read = read
-        self._recent: dict[int, Episodes] = {}  # the one last used at the end
+        self._recent: dict[int, Episodes] = {}  # by shard index, most recently used last
         self._starts = np.cumsum([0, *(shard.episodes for shard in self.manifest.shards)])  # (shards + 1,)
         for shard in self.manifest.shards:
             if not (folder / shard.file).is_file():
                 raise InputError(
-                    f"Expected the shard {shard.file} in {str(folder)!r}, but it is not there; "
+                    f"Expected the shard {shard.file} in {str(folder)!r}, but it does not exist; "
                     "fetch or build the data set again."
                 )
 
     def __repr__(self) -> str:
-        """How much there is of what; reads no shard."""
+        """Number of episodes and steps, and name; reads no shard."""
         name = printable(self.manifest.name)
         return f"ShardedEpisodes({len(self):,} episodes, {self.steps:,} steps, {name})"
 
@@ -174,10 +175,10 @@ class ShardedEpisodes(EpisodeSequence):
         return self._shard(number)[index - int(self._starts[number])]
 
     def shards(self) -> Iterator[Episodes]:
-        """The episodes of one shard after another.
+        """Iterate over the episodes of each shard.
 
         Raises:
-            InputError: if a shard cannot be read, or is not what the manifest says.
+            InputError: if a shard cannot be read, or differs from the manifest.
         """
         return (self._shard(number) for number in range(len(self.manifest.shards)))
 
@@ -188,17 +189,17 @@ class ShardedEpisodes(EpisodeSequence):
 
     @cached_property
     def metadata(self) -> Mapping[str, Any]:
-        """What a shard's metadata say of the whole data set."""
-        return _of_whole(self._shard(0).metadata)
+        """Metadata of the whole data set, from the first shard."""
+        return _dataset_metadata(self._shard(0).metadata)
 
     @property
     def lengths(self) -> IntArray:
-        """Steps per episode, shape (E,); asked for the first time, this reads every shard."""
+        """Steps per episode, shape (E,); the first access reads every shard."""
         return self._lengths_and_returns[0]
 
     @property
     def returns(self) -> FloatArray:
-        """Undiscounted return per episode, shape (E,); asked for the first time, this reads every shard."""
+        """Undiscounted return per episode, shape (E,); the first access reads every shard."""
         return self._lengths_and_returns[1]
 
     @cached_property
@@ -208,57 +209,57 @@ class ShardedEpisodes(EpisodeSequence):
 
     @property
     def offsets(self) -> IntArray:
-        """The first row of each episode, and N, shape (E + 1,)."""
+        """Index of the first row of each episode, and N, shape (E + 1,)."""
         return np.concatenate([[0], np.cumsum(self.lengths)])
 
     @property
     def observations(self) -> npt.NDArray[np.float32]:
-        """The observation before each step, shape (N, obs); as every array below, joined from all shards."""
-        return self._joined(lambda shard: shard.observations)
+        """The observation before each step, shape (N, obs), concatenated as every array below."""
+        return self._concatenated(lambda shard: shard.observations)
 
     @property
     def actions(self) -> Array:
         """The action of each step, shape (N, act) or (N,)."""
-        return self._joined(lambda shard: shard.actions)
+        return self._concatenated(lambda shard: shard.actions)
 
     @property
     def rewards(self) -> npt.NDArray[np.float32]:
         """The reward of each step, shape (N,)."""
-        return self._joined(lambda shard: shard.rewards)
+        return self._concatenated(lambda shard: shard.rewards)
 
     @property
     def terminations(self) -> Flags:
-        """Where episodes terminated, shape (N,)."""
-        return self._joined(lambda shard: shard.terminations)
+        """Whether the episode terminated at each step, shape (N,)."""
+        return self._concatenated(lambda shard: shard.terminations)
 
     @property
     def truncations(self) -> Flags:
-        """Where episodes were truncated, shape (N,)."""
-        return self._joined(lambda shard: shard.truncations)
+        """Whether the episode was truncated at each step, shape (N,)."""
+        return self._concatenated(lambda shard: shard.truncations)
 
     @property
     def final_observations(self) -> npt.NDArray[np.float32]:
-        """The observation after each episode's last step, shape (E, obs)."""
-        return self._joined(lambda shard: shard.final_observations)
+        """The observation after the last step of each episode, shape (E, obs)."""
+        return self._concatenated(lambda shard: shard.final_observations)
 
     @property
     def next_observations(self) -> npt.NDArray[np.float32]:
         """The observation after each step, shape (N, obs)."""
-        return self._joined(lambda shard: shard.next_observations)
+        return self._concatenated(lambda shard: shard.next_observations)
 
     @property
     def returns_to_go(self) -> FloatArray:
         """Sum of rewards from each step to the end of its episode, shape (N,)."""
-        return self._joined(lambda shard: shard.returns_to_go)
+        return self._concatenated(lambda shard: shard.returns_to_go)
 
     @property
     def complete(self) -> Flags:
-        """Which episodes ended by termination or time limit, shape (E,)."""
-        return self._joined(lambda shard: shard.complete)
+        """Whether each episode ended by termination or time limit, shape (E,)."""
+        return self._concatenated(lambda shard: shard.complete)
 
     @property
     def infos(self) -> dict[str, Array]:
-        """Each info of all steps, shape (N, …)."""
+        """Infos of all steps by name, each of shape (N, …)."""
         return {name: self._array(f"infos/{name}") for name in self._shard(0).infos}
 
     def as_d4rl(self) -> dict[str, Array]:
@@ -266,44 +267,50 @@ class ShardedEpisodes(EpisodeSequence):
         return self.load().as_d4rl()
 
     def _array(self, key: str) -> Array:
-        return self._joined(lambda shard: shard[key])
+        return self._concatenated(lambda shard: shard[key])
 
-    def _joined(self, array: Callable[[Episodes], Array]) -> Array:
+    def _concatenated(self, array: Callable[[Episodes], Array]) -> Array:
         return np.concatenate(list(map(array, self.shards())))
 
     def select(self, indices: npt.ArrayLike) -> Episodes:
-        """The episodes of these indices, shape (K,), in this order, in memory; each shard is read once.
+        """Load the episodes of the given indices, shape (K,), in this order; each shard is read once.
 
         Raises:
-            InputError: if these are not indices of episodes.
+            InputError: if an index is invalid.
         """
-        chosen = episode_indices(indices, len(self))
-        numbers = np.searchsorted(self._starts, chosen, side="right") - 1  # of each one's shard, (K,)
+        selected = episode_indices(indices, len(self))
+        numbers = np.searchsorted(self._starts, selected, side="right") - 1  # shard of each episode, (K,)
         by_shard = np.argsort(numbers, kind="stable")
         parts = [
-            self._shard(number).select(chosen[numbers == number] - self._starts[number])
-            for number in (np.unique(numbers).tolist() if len(chosen) else [0])
+            self._shard(number).select(selected[numbers == number] - self._starts[number])
+            for number in (np.unique(numbers).tolist() if len(selected) else [0])
         ]
-        return replace(concatenate(parts).select(np.argsort(by_shard)), metadata=_of_whole(parts[0].metadata))
+        return replace(
+            concatenate(parts).select(np.argsort(by_shard)), metadata=_dataset_metadata(parts[0].metadata)
+        )
 
     def load(self) -> Episodes:
-        """All episodes, in memory; their metadata also hold the parts of the data set and their scores."""
+        """Load all episodes into memory; the metadata include the parts of the data set and their scores."""
         shards = list(self.shards())
-        stated = [shard.metadata for shard in shards]
-        return replace(concatenate(shards), metadata={**_of_whole(stated[0]), **_parts(stated)})
+        metadata = [shard.metadata for shard in shards]
+        return replace(concatenate(shards), metadata={**_dataset_metadata(metadata[0]), **_parts(metadata)})
 
     def _shard(self, number: int) -> Episodes:
-        """One shard, from memory if it was used lately."""
+        """Return a shard through the cache of recently used shards."""
         if number in self._recent:
             self._recent[number] = self._recent.pop(number)
         else:
-            while len(self._recent) >= KEPT:
+            while len(self._recent) >= CACHED_SHARDS:
                 del self._recent[next(iter(self._recent))]
-            self._recent[number] = self._checked(number)
+            self._recent[number] = self._load_shard(number)
         return self._recent[number]
 
-    def _checked(self, number: int) -> Episodes:
-        """One shard from its file, which holds what the manifest says."""
+    def _load_shard(self, number: int) -> Episodes:
+        """Read a shard, and verify its size against the manifest.
+
+        Raises:
+            InputError: if the number of steps or episodes differs.
+        """
         shard = self.manifest.shards[number]
         episodes = self._read(self.folder / shard.file)
         expected, got = (shard.steps, shard.episodes), (episodes.steps, len(episodes))
@@ -315,33 +322,33 @@ class ShardedEpisodes(EpisodeSequence):
         return episodes
 
 
-def _place(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a shard says of the set that it belongs to."""
-    place = metadata.get("shard")
-    return place if isinstance(place, Mapping) else {}
+def _shard_entry(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Entry in a shard's metadata with its position in the data set."""
+    entry = metadata.get("shard")
+    return entry if isinstance(entry, Mapping) else {}
 
 
-def _of_whole(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a shard's metadata say of the whole set, which all its shards say alike."""
-    whole = _place(metadata).get(WHOLE)
+def _dataset_metadata(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Metadata of the whole data set, derived from those of any one shard."""
+    whole = _shard_entry(metadata).get(WHOLE)
     if not isinstance(whole, Mapping):
         return metadata
-    return {name: value for name, value in {**metadata, **whole}.items() if name not in SHARDS_OWN}
+    return {name: value for name, value in {**metadata, **whole}.items() if name not in SHARD_KEYS}
 
 
 def _parts(shards: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """The parts of a whole set and their scores, told by the first shard of each."""
-    firsts = [metadata for metadata in shards if _place(metadata).get("number_in_part") == 0]
-    told: dict[str, list[Any]] = {name: [metadata.get(name) for metadata in firsts] for name in PARTS}
+    """Parts of the whole data set and their scores, from the first shard of each part."""
+    firsts = [metadata for metadata in shards if _shard_entry(metadata).get("number_in_part") == 0]
+    per_shard: dict[str, list[Any]] = {name: [metadata.get(name) for metadata in firsts] for name in PARTS}
     return {
-        name: [_without_rows(entry) for one in lists for entry in one]
-        for name, lists in told.items()
-        if lists and all(isinstance(one, list) for one in lists)
+        name: [_without_row_keys(entry) for entries in lists for entry in entries]
+        for name, lists in per_shard.items()
+        if lists and all(isinstance(entries, list) for entries in lists)
     }
 
 
-def _without_rows(entry: Any) -> Any:
-    """The description of a part, or its score, without what is of a single shard's rows."""
+def _without_row_keys(entry: Any) -> Any:
+    """Description of a part, or its score, without values that describe a single shard's rows."""
     if not isinstance(entry, Mapping):
         return entry
-    return {name: value for name, value in entry.items() if name not in ROWS_OWN}
+    return {name: value for name, value in entry.items() if name not in ROW_KEYS}

@@ -13,7 +13,7 @@ import pytest
 from cartpole_phys.data.hdf5.file import Contents, write
 from cartpole_phys.data.loading import load_file
 from cartpole_phys.data.shards import (
-    KEPT,
+    CACHED_SHARDS,
     MANIFEST,
     Manifest,
     Shard,
@@ -111,7 +111,7 @@ def test_shards_are_read_when_needed_and_only_a_few_are_kept(folder: Path, parts
     for number in (0, 1, 0, 2, 0, 1):  # the one not used for longest makes room
         _ = data[int(firsts[number])]
     assert read.names == ["shard-0", "shard-1", "shard-2", "shard-1"]
-    assert len(data._recent) == KEPT == 2
+    assert len(data._recent) == CACHED_SHARDS == 2
     read.names.clear()
     for part in (data.lengths, data.returns, data.lengths):
         assert len(part) == len(data)
@@ -144,8 +144,8 @@ def test_shards_lie_in_the_folder(folder: Path, name: object) -> None:
     ("changes", "reason"),
     [
         ({"schema_version": 2}, "schema_version is 2, not 1"),
-        ({"shards": []}, "names no shards"),
-        ({"shards": None}, "cannot be used"),
+        ({"shards": []}, "lists no shards"),
+        ({"shards": None}, "is invalid"),
         ({"shards": [{"file": "a", "steps": 0, "episodes": 1, "sha256": "0" * 64}]}, "at least 1 step"),
         ({"shards": [{"file": "a", "steps": 1, "episodes": True, "sha256": "0" * 64}]}, "at least 1 step"),
         ({"shards": [{"file": "a", "steps": 1, "episodes": 1, "sha256": "0" * 63}]}, "64 hexadecimal"),
@@ -161,7 +161,7 @@ def test_unusable_manifest_says_why(folder: Path, changes: dict[str, Any], reaso
 @pytest.mark.parametrize("text", ["", "[]", "{}", "3", '{"schema_version": 1}', "\x00"])
 def test_manifest_of_another_kind(folder: Path, text: str) -> None:
     (folder / MANIFEST).write_text(text, "utf-8")
-    with pytest.raises(InputError, match="cannot be used"):
+    with pytest.raises(InputError, match="is invalid"):
         read_manifest(folder / MANIFEST)
 
 
@@ -169,7 +169,7 @@ def test_missing_files_are_named(folder: Path) -> None:
     (folder / "shard-2.hdf5").unlink()
     with pytest.raises(InputError, match=r"shard-2\.hdf5 .* fetch or build"):
         ShardedEpisodes(folder, load_file)
-    with pytest.raises(InputError, match="there is no file"):
+    with pytest.raises(InputError, match="does not exist"):
         ShardedEpisodes(folder / "nowhere", load_file)
 
 

@@ -122,7 +122,7 @@ def test_arrays_of_other_lengths() -> None:
 def test_timeouts_are_not_guessed_in_d4rls_place() -> None:
     arrays = {name: array for name, array in flat_data("continuous").items() if name != "timeouts"}
     for form in (qlearning_dataset, sequence_dataset):
-        with pytest.raises(InputError, match="leave out strict_d4rl"):
+        with pytest.raises(InputError, match="do not set strict_d4rl"):
             form(arrays, strict_d4rl=True)
     _same(qlearning_dataset(arrays), qlearning_dataset(flat_data("continuous")))
     assert len(list(sequence_dataset(arrays))) == len(list(sequence_dataset(flat_data("continuous"))))

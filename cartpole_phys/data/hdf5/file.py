@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from cartpole_phys.data.hashing import TableHash, sealed
+from cartpole_phys.data.hashing import TableHash, with_hashes
 from cartpole_phys.data.hdf5.deflate import ChunkError, deflate, inflate
 from cartpole_phys.data.hdf5.untrusted import (
     WEIGHTS,
@@ -125,7 +125,7 @@ class Writer:
         self._write(self._pending, len(self._pending["rewards"]))
         self._drain(0)
         assert self._written == self._rows
-        complete = sealed(metadata, weights, self.hexdigests())
+        complete = with_hashes(metadata, weights, self.hexdigests())
         for name, value in complete.items():
             self._file.attrs[name] = (
                 json.dumps(value, sort_keys=True) if isinstance(value, (dict, list)) else value
