@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import matplotlib
 import numpy as np
 import torch
 from matplotlib import pyplot as plt
@@ -36,8 +35,6 @@ from dt.policy import CheckpointPolicy, load
 from dt.training.checkpoint import Checkpoint
 from dt.training.loop import best
 from dt.training.optimizer import Trainer
-
-matplotlib.use("Agg")
 
 RESULT = Path(__file__).parent / "results" / "cost" / "cost.json"
 PLOT = RESULT.with_suffix(".png")

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -23,9 +22,6 @@ from cartpole_phys.kernels.integrators import INTEGRATORS
 from cartpole_phys.physics import Params, energy
 from cartpole_phys.system import CartPole
 from cartpole_phys.utils.typing import FloatArray
-
-matplotlib.use("Agg")
-
 
 COMMAND = "python -m benchmarks.energy_drift"
 RESULTS = Path(__file__).parent / "results" / "physics"

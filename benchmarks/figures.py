@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
 from PIL import Image
@@ -15,8 +14,6 @@ from cartpole_phys.batch import Columns
 from cartpole_phys.episodes import Episode
 from cartpole_phys.rendering.draw import draw
 from cartpole_phys.system import CartPole
-
-matplotlib.use("Agg")
 
 GIF_STRIDE = 2  # steps between two frames: 25 frames a second at a time step of 0.02 s
 GIF_WIDTH = 420  # pixels

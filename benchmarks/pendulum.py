@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from benchmarks.studies.behaviors import RANDOM as RANDOM_AGENT
-from benchmarks.studies.behaviors import SAMPLED
+from benchmarks.studies import behaviors
 from benchmarks.studies.cell import Method, data_path
 from benchmarks.studies.report import (
     CELLS,
@@ -46,8 +44,6 @@ from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.files import atomic_file
 
-matplotlib.use("Agg")
-
 PLOT = RESULTS / "learning-curves.png"
 LABELS = {RANDOM.name: "random", REPLAY.name: "replay", TRAINED.name: "trained SAC"}
 COLORS = {"ours": "#0072b2", "report": "#d55e00", "reference": "#555555"}
@@ -67,7 +63,7 @@ def results_table() -> str:
     ]
     headings.append("ours minus BC")
     sac, random = (interquartile_mean(summary.behavior_returns(TRAINED, name)[:, None])
-                   for name in (SAMPLED, RANDOM_AGENT))  # fmt: skip
+                   for name in (behaviors.SAMPLED, behaviors.RANDOM))  # fmt: skip
     agents = [
         ["random agent", "", "", minus(f"{REPORTED_RANDOM_AGENT}"), "", interval(random), "", ""],
         ["SAC agent", "", "", minus(f"{REPORTED_SAC}"), "", interval(sac), "", ""],
@@ -212,7 +208,7 @@ def _draw_curves(panel: Axes, summary: Summary, data: Recipe) -> None:
     for key, method in told.items():
         _draw_band(panel, [one["curve"] for one in summary.of(data, method)], COLORS[key], names[key])
     panel.axhline(REPORTED[data.name], color=COLORS["report"], linestyle="--", label="report, at its end")
-    sac = summary.behavior_returns(TRAINED, SAMPLED).mean()
+    sac = summary.behavior_returns(TRAINED, behaviors.SAMPLED).mean()
     panel.axhline(sac, color=COLORS["reference"], linestyle=":", label="SAC")
     panel.set(title=f"on {label(data)} data", xlabel="gradient steps")
     panel.legend(fontsize=8)

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -38,8 +37,6 @@ from cartpole_phys import commands
 from cartpole_phys.data.score import normalized_score
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.typing import FloatArray
-
-matplotlib.use("Agg")
 
 RESULTS = Path(__file__).parent / "results" / "robustness"
 PLOT = RESULTS / "robustness.png"

@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib import pyplot as plt
@@ -21,9 +20,6 @@ from cartpole_phys.policies.controllers import proportional
 from cartpole_phys.rollouts.collect import play
 from cartpole_phys.system import CartPole
 from cartpole_phys.utils.typing import Array, FloatArray
-
-matplotlib.use("Agg")
-
 
 COMMAND = "python -m benchmarks.shoves"
 RESULTS = Path(__file__).parent / "results" / "physics"

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.studies import behaviors
-from benchmarks.studies.behaviors import MEAN_ACTION, SAMPLED
 from benchmarks.studies.cell import Method
 from benchmarks.studies.question import CLONING, Question
 from benchmarks.studies.statistics import ENOUGH, Estimate, difference
@@ -17,7 +16,7 @@ from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.score import normalized_score
 from cartpole_phys.utils.typing import FloatArray
 
-BEHAVIORS = (SAMPLED, MEAN_ACTION)
+BEHAVIORS = (behaviors.SAMPLED, behaviors.MEAN_ACTION)
 
 
 class Answer:

@@ -7,7 +7,6 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -26,8 +25,6 @@ from benchmarks.studies.statistics import (
 )
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.utils.files import atomic_file
-
-matplotlib.use("Agg")
 
 # Told apart by the color-blind (after Okabe and Ito), and by their marks and lines.
 COLORS = ("#999999", "#000000", "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#882255")
