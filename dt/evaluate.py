@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from cartpole_phys import commands
 from cartpole_phys.data.score import return_of_score
@@ -77,17 +76,18 @@ def _report(
 
 
 def _table(loaded: Checkpoint, results: Sequence[Evaluation], episodes: int) -> Table:
-    name = printable(loaded.source.dataset_name)  # untrusted: must not be read as Rich markup
-    table = Table(title=Text(f"{loaded.recipe.kind} on {name}, {episodes} episodes each"))
-    for heading in ("target", "mean return", "95 % interval", "score", "95 % interval"):
-        table.add_column(heading, justify="right")
-    for result in results:
-        table.add_row(
+    name = printable(loaded.source.dataset_name)  # untrusted
+    rows = [
+        [
             "–" if result.target is None else f"{result.target:.1f}",
             *_interval(result.mean_return, result.return_low, result.return_high),
             *_interval(result.score, result.score_low, result.score_high),
-        )
-    return table
+        ]
+        for result in results
+    ]
+    headings = ("target", "mean return", "95 % interval", "score", "95 % interval")
+    title = f"{loaded.recipe.kind} on {name}, {episodes} episodes each"
+    return commands.table(title, headings, rows, text_columns=0)
 
 
 def _interval(value: float | None, low: float | None, high: float | None) -> tuple[str, str]:

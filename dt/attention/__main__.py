@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from cartpole_phys import commands
 from cartpole_phys.utils.errors import printable, require_suffix
@@ -58,14 +57,18 @@ def attention(
 
 
 def _table(title: str, measures: Sequence[Measure]) -> Table:
-    table = Table(title=Text(title))  # untrusted name: must not be read as Rich markup
-    table.add_column("attention to")
-    for heading in ("trained", "95 % interval", "untrained", "uniform"):
-        table.add_column(heading, justify="right")
-    for one in measures:
-        interval = f"{one.low:.3f} to {one.high:.3f}"
-        table.add_row(one.name, f"{one.trained:.3f}", interval, f"{one.untrained:.3f}", f"{one.uniform:.3f}")
-    return table
+    rows = [
+        [
+            one.name,
+            f"{one.trained:.3f}",
+            f"{one.low:.3f} to {one.high:.3f}",
+            f"{one.untrained:.3f}",
+            f"{one.uniform:.3f}",
+        ]
+        for one in measures
+    ]
+    headings = ("attention to", "trained", "95 % interval", "untrained", "uniform")
+    return commands.table(title, headings, rows)
 
 
 if __name__ == "__main__":
