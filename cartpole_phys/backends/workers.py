@@ -14,9 +14,8 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection, wait
-from types import TracebackType
 from typing import Any, Protocol
 
 from cartpole_phys.episodes import Episodes
@@ -112,14 +111,6 @@ class Workers:
         for connection in self._connections:
             connection.close()
 
-    def __enter__(self) -> Workers:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
@@ -182,12 +173,7 @@ class _InProcess:
     def result(self) -> Episodes:
         return self._player.play(*self._begun.popleft())
 
-    def __enter__(self) -> _InProcess:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._player.close()
 
 
@@ -249,7 +235,7 @@ def batches(
     begun = played = rows = waiting = 0
     wanted = needed(played, rows)
     jobs = min(jobs, max(-(-wanted // size), 1))  # starting a process takes longer than a small batch
-    with _InProcess(player) if jobs == 1 else Workers(player, jobs) as workers:
+    with closing(_InProcess(player) if jobs == 1 else Workers(player, jobs)) as workers:
         while played < wanted:
             while begun < wanted and waiting <= jobs:
                 workers.begin(begun, size if last is None else min(size, last - begun))
