@@ -20,8 +20,7 @@ PAGES = ("scores", "pendulum", "halfcheetah", "attention", "datasets", "environm
 HELD: Mapping[str, str] = {
     "On the trained agent's data they do not, and no single change": "benchmarks/results/pendulum",
     "For a cart with a pole this is not symplectic": "tests/kernels/test_integrators.py",
-    "Over a long free motion `euler` spins the pole": "benchmarks/results/physics",
-    "Start states differ, because seeds feed another": "cartpole_phys/numeric/philox.py",
+    "Start states differ, because the random generators differ": "cartpole_phys/numeric/philox.py",
     "- Data actions are clipped to ±0.999 for CQL": "tests/dt/test_bounded_actions.py",
     "- In `tiny`, IQL scales rewards": "dt/models/recipes.py",
     "What plans share is computed once": "tests/dt/test_trajectory.py",
