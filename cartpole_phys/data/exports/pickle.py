@@ -1,7 +1,7 @@
-"""Pickled lists of dictionaries, one an episode, as the Decision Transformer's own code reads them.
+"""Pickled lists of trajectory dictionaries, the format of the original Decision Transformer code.
 
-They are written with pickle, because nothing else is read there. Reading admits NumPy arrays and plain
-containers only: any other name in a pickle could run code. It takes memory linear in the file's size.
+That code reads no other format than pickle. Reading admits only NumPy arrays and plain containers, since any
+other name in a pickle could run code, and takes memory linear in the file's size.
 
 Source: github.com/kzl/decision-transformer, ``gym/data/download_d4rl_datasets.py``.
 """
@@ -24,13 +24,13 @@ from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.typing import Array
 
 SUFFIX = ".pkl"
-PROTOCOL = 4  # what Python 3.8 reads, which the Decision Transformer's own code needs
+PROTOCOL = 4  # readable by Python 3.8, which the Decision Transformer's own code needs
 REQUIRED = ("observations", "actions", "rewards")
-READ = (*REQUIRED, "next_observations", "terminals", "dones")
+KEYS = (*REQUIRED, "next_observations", "terminals", "dones")
 
 
 def write(data: Episodes, path: Path) -> None:
-    """Write all episodes; ``timeouts`` stand beside ``terminals``, which the original code does not read."""
+    """Write all episodes, with ``timeouts``, which the original code ignores."""
     flat = data.as_d4rl()
     names = ("observations", "next_observations", "actions", "rewards", "terminals", "timeouts")
     bounds = zip(data.offsets[:-1], data.offsets[1:], strict=True)
@@ -40,15 +40,15 @@ def write(data: Episodes, path: Path) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> Episodes:
-    """The episodes of a pickled list of dictionaries.
+    """Read the episodes of a pickled list of dictionaries.
 
     Args:
-        path: holds a list with a dictionary of ``observations`` (T, obs), ``actions`` (T, act) or (T,),
-            ``rewards`` (T,) and, where there are some, ``next_observations``, ``terminals`` or ``dones``,
-            and ``timeouts`` for each episode.
+        path: pickle of a list with one dictionary per episode: ``observations`` (T, obs), ``actions``
+            (T, act) or (T,), ``rewards`` (T,), and optionally ``next_observations``, and ``terminals`` or
+            ``dones``. Other keys are ignored.
 
     Raises:
-        InputError: if the file asks for anything but arrays and containers, or holds something else.
+        InputError: if the file contains anything but arrays and containers, or is not such a list.
     """
     try:
         with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -64,66 +64,70 @@ def read(path: str | os.PathLike[str]) -> Episodes:
         raise InputError(
             f"Expected a list of episodes in {os.fspath(path)!r}, got {type(trajectories).__name__}."
         )
-    checked = [_checked(one, number, budget) for number, one in enumerate(trajectories)]
-    return Episodes.from_d4rl(_joined(checked))
+    episodes = [_read_episode(item, number, budget) for number, item in enumerate(trajectories)]
+    return Episodes.from_d4rl(_concatenated(episodes))
 
 
-def _checked(trajectory: Any, number: int, budget: ArrayBudget) -> dict[str, Array]:
-    """One episode under D4RL's keys.
+def _read_episode(trajectory: Any, number: int, budget: ArrayBudget) -> dict[str, Array]:
+    """Numeric arrays of one episode under D4RL's keys.
 
     Raises:
-        InputError: if it is none.
+        InputError: if the trajectory is not such a dictionary.
     """
     try:
         arrays = _arrays(trajectory, number, budget)
     except InputError:
         raise
-    except (IndexError, MemoryError, OverflowError, TypeError, ValueError) as error:  # ragged, no numbers
-        raise InputError(f"Expected arrays of rows in episode {number}, got others ({error}).") from error
+    except (IndexError, MemoryError, OverflowError, TypeError, ValueError) as error:  # ragged or not numeric
+        raise InputError(
+            f"Expected numeric arrays with one row per step in episode {number}, got others ({error})."
+        ) from error
     for name, array in arrays.items():
         if array.dtype.kind not in "biuf":
-            raise InputError(f"Expected numbers as {name} in episode {number}, got {array.dtype}.")
+            raise InputError(f"Expected a numeric array {name} in episode {number}, got {array.dtype}.")
     return arrays
 
 
 def _arrays(trajectory: Any, number: int, budget: ArrayBudget) -> dict[str, Array]:
-    """One episode under D4RL's keys, its last row flagged.
+    """Arrays of one episode under D4RL's keys, with a flag at the last row.
 
     Raises:
-        InputError: if it lacks an array, or they differ in length.
+        InputError: if an array is missing, or lengths differ.
     """
     if not isinstance(trajectory, Mapping) or not all(name in trajectory for name in REQUIRED):
         raise InputError(f"Expected episode {number} as a dictionary with {', '.join(REQUIRED)}.")
-    arrays = {name: budget.array(trajectory[name]) for name in READ if name in trajectory}
+    arrays = {name: budget.array(trajectory[name]) for name in KEYS if name in trajectory}
     observations, rewards = arrays["observations"], np.ravel(arrays["rewards"])  # (T,) or (T, 1) -> (T,)
     steps = len(rewards)
     flags = np.ravel(arrays.get("terminals", arrays.get("dones", np.zeros(steps))))
     terminals = with_row_values("terminals", flags).copy()
-    following = arrays.get("next_observations", np.concatenate([observations[1:], observations[-1:]]))
-    found = {
+    next_observations = arrays.get("next_observations", np.concatenate([observations[1:], observations[-1:]]))
+    episode = {
         "observations": observations,
-        "next_observations": following,
+        "next_observations": next_observations,
         "actions": arrays["actions"],
         "rewards": rewards,
         "terminals": terminals,
         "timeouts": np.zeros(steps, np.bool_),
     }
-    if not steps or any(len(array) != steps for array in found.values()):
-        lengths = ", ".join(f"{name} {len(array)}" for name, array in found.items())
-        raise InputError(f"Expected arrays of one length above 0 in episode {number}, got {lengths}.")
-    found["terminals"][:-1] = False  # an episode is a dictionary, whatever stands inside it
-    found["timeouts"][-1] = not terminals[-1]
-    return found
+    if not steps or any(len(array) != steps for array in episode.values()):
+        lengths = ", ".join(f"{name} {len(array)}" for name, array in episode.items())
+        raise InputError(f"Expected arrays of equal, nonzero length in episode {number}, got {lengths}.")
+    episode["terminals"][:-1] = False  # each dictionary is one episode, regardless of flags inside it
+    episode["timeouts"][-1] = not terminals[-1]
+    return episode
 
 
-def _joined(episodes: Iterable[Mapping[str, Array]]) -> dict[str, Array]:
-    """Episodes one after another.
+def _concatenated(episodes: Iterable[Mapping[str, Array]]) -> dict[str, Array]:
+    """Concatenate the arrays of all episodes.
 
     Raises:
-        InputError: if they differ in the shape of their rows.
+        InputError: if the shapes of rows differ between episodes.
     """
     listed = list(episodes)
     try:
-        return {name: np.concatenate([one[name] for one in listed]) for name in listed[0]}
+        return {name: np.concatenate([episode[name] for episode in listed]) for name in listed[0]}
     except (MemoryError, ValueError) as error:
-        raise InputError(f"Expected episodes of one kind, got rows of different shapes ({error}).") from error
+        raise InputError(
+            f"Expected rows of equal shape in all episodes, got different ones ({error})."
+        ) from error

@@ -1,17 +1,17 @@
-"""Pickled NumPy arrays, read without NumPy's own constructors, in memory and time linear in the file's size.
+"""Restricted unpickler for untrusted NumPy arrays, in memory and time linear in the file's size.
 
-Those make what a pickle tells them to, an array of pointers out of the file's bytes included. What stands for
-them here only notes what it is called with. Arrays of plain numbers are made of the notes when somebody asks
-for them, once their bytes are counted.
+NumPy's own constructors can create an array of pointers from the file's bytes. Stand-ins replace them here
+and only record their arguments; an array of numbers is created from these on request, after a check of its
+size.
 
-Nothing here has attributes that a pickle may set: NumPy would read memory where an ``__array_interface__``
-says, and that may be anywhere. So what stands in is classes, never functions, each with ``__slots__`` and
-with a ``__setstate__``.
+A pickle cannot set attributes on a stand-in: NumPy would read memory at any address that an
+``__array_interface__`` names. Stand-ins are therefore classes, never functions, each with ``__slots__`` and a
+``__setstate__``.
 
-A few bytes may also refer to one object again and again, or nest it: hashing a tuple recurses through all of
-it, so keys are texts and numbers only, and arrays are sized before they are made. Python's own implementation
-of the unpickler is the one whose steps can be overridden; the one in C also takes memory for any number that
-an object is remembered as.
+A few bytes can also reference one object many times, or nest it. Hashing a tuple recurses through all of it,
+so dictionary keys are restricted to strings and numbers; and the size of an array is computed before it is
+created. The unpickler is Python's own implementation, because its opcodes can be overridden and because the
+one in C allocates memory for any memo index.
 """
 
 from __future__ import annotations
@@ -31,21 +31,23 @@ from cartpole_phys.episodes.d4rl_layout import require_flags
 from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.typing import Array
 
-MOST_AXES = 8
-LARGEST_NUMBER = 8  # bytes
-EXPANSION = 64  # bytes of arrays for one of a file: a number in a list takes 1 or 2 of it, and 8 in an array
-# What would hash anything, or make objects in ways that arrays do not need.
-_REFUSED = (
+MAX_DIMENSIONS = 8
+MAX_ITEMSIZE = 8  # bytes
+EXPANSION = (
+    64  # array bytes per byte of the file, at most: a number takes 1 or 2 in a list, and 8 in an array
+)
+# Opcodes that hash arbitrary objects, or create objects in ways that arrays do not need.
+_REJECTED = (
     pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET, pickle.INST, pickle.OBJ, pickle.NEWOBJ_EX,
     pickle.PERSID, pickle.BINPERSID, pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.NEXT_BUFFER,
     pickle.READONLY_BUFFER,
 )  # fmt: skip
-_PLAIN_NUMBERS = (bool, int, float, np.number, np.bool_)
-_NUMBERS = re.compile("[biuf][0-9]+")  # NumPy's codes for types that hold no pointers
+_NUMBER_TYPES = (bool, int, float, np.number, np.bool_)
+_NUMERIC_CODE = re.compile("[biuf][0-9]+")  # NumPy's codes of dtypes without pointers
 
 
 class _DataType:
-    """What a pickle says of a data type."""
+    """Stand-in for ``numpy.dtype``."""
 
     __slots__ = ("_byte_order", "_code")
 
@@ -54,22 +56,22 @@ class _DataType:
         self._byte_order = "="
 
     def __setstate__(self, state: Any) -> None:
-        """Note the order of bytes; fields, which plain numbers have none of, are left out."""
+        """Record the byte order; fields are ignored, since numeric dtypes have none."""
         self._byte_order = state[1]
 
-    def numbers(self) -> np.dtype[Any]:
-        """The data type of plain numbers.
+    def numeric(self) -> np.dtype[Any]:
+        """Return the numeric dtype.
 
         Raises:
-            TypeError: if it is another.
+            TypeError: if the dtype is not numeric.
         """
-        if not _NUMBERS.fullmatch(self._code):
-            raise TypeError(f"{self._code} are no plain numbers")
+        if not _NUMERIC_CODE.fullmatch(self._code):
+            raise TypeError(f"{self._code} is not a numeric dtype")
         return np.dtype(self._code).newbyteorder(self._byte_order)
 
 
-class _Encoded:
-    """For ``encode``: a text that stands for bytes, as Python 2 and protocol 2 pickle those of arrays."""
+class _EncodedBytes:
+    """Stand-in for ``codecs.encode``, with which Python 2 and protocol 2 pickle the bytes of arrays."""
 
     __slots__ = ("_text",)
 
@@ -77,75 +79,75 @@ class _Encoded:
         self._text = text if encoding == "latin1" else None
 
     def __setstate__(self, state: Any) -> None:
-        """Refuse to be changed.
+        """Reject any state.
 
         Raises:
             TypeError: always.
         """
-        raise TypeError("bytes that are given a state")
+        raise TypeError("a state set on encoded bytes")
 
     def content(self) -> bytes:
-        """The bytes.
+        """Return the decoded bytes.
 
         Raises:
-            TypeError: if there is no text, or it is encoded in another way.
+            TypeError: if they are not a string in Latin-1.
         """
         if not isinstance(self._text, str):
-            raise TypeError("bytes that are not a text in latin1")
+            raise TypeError("encoded bytes that are not a string in latin1")
         return self._text.encode("latin1")
 
 
-class _Noted:
-    """What a pickle says of an array, which NumPy takes for that array."""
+class _DeferredArray:
+    """Recorded arguments of an array; NumPy creates the array through ``__array__``."""
 
     __slots__ = ("_axes", "_data", "_order", "_shape", "_type")
 
     def __init__(self, data: Any = None, dtype: Any = None, shape: Any = None, *order: Any) -> None:
-        """Note the bytes, what they are, and how they lie."""
+        """Record bytes, dtype, shape and memory order."""
         self._data, self._type, self._shape = data, dtype, shape
-        # Of the elements in memory, where "K" is that of C with its axes moved; and where they are moved to.
+        # The memory order, where "K" is C order with permuted axes, and the permutation.
         self._order, self._axes = (*order, None, None)[:2]
 
     def __setstate__(self, state: Any) -> None:
-        """Refuse to be changed.
+        """Reject any state.
 
         Raises:
             TypeError: always.
         """
-        raise TypeError("an array that is given another state")
+        raise TypeError("a second state set on an array")
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the array takes."""
-        data = self._data._text if isinstance(self._data, _Encoded) else self._data
+        """Size of the array in bytes."""
+        data = self._data._text if isinstance(self._data, _EncodedBytes) else self._data
         return len(data) if isinstance(data, (bytes, bytearray, str)) else 0
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        """The array, in memory of its own.
+        """Create the array, as a copy of the pickled bytes.
 
         Raises:
-            TypeError: if it is none of numbers, or nothing was said of it.
-            ValueError: if its bytes are not those of its shape.
+            TypeError: if it is not numeric, or its arguments are missing.
+            ValueError: if the number of bytes does not match the shape.
         """
-        if isinstance(self._data, _Encoded):
+        if isinstance(self._data, _EncodedBytes):
             self._data = self._data.content()
         if not isinstance(self._type, _DataType) or not isinstance(self._data, (bytes, bytearray)):
-            raise TypeError("an array without type or bytes")
-        numbers, shape = self._type.numbers(), tuple(map(operator.index, self._shape))
-        if len(shape) > MOST_AXES or len(self._data) != math.prod(shape) * numbers.itemsize:
-            raise ValueError(f"an array of shape {shape[:MOST_AXES]} with {len(self._data)} bytes")
+            raise TypeError("an array without dtype or bytes")
+        numeric, shape = self._type.numeric(), tuple(map(operator.index, self._shape))
+        if len(shape) > MAX_DIMENSIONS or len(self._data) != math.prod(shape) * numeric.itemsize:
+            raise ValueError(f"an array of shape {shape[:MAX_DIMENSIONS]} with {len(self._data)} bytes")
         order: Any = "C" if self._order == "K" else self._order
-        array: Array = np.frombuffer(self._data, numbers)
-        if numbers == np.bool_:
-            require_flags("truth values", array)
+        array: Array = np.frombuffer(self._data, numeric)
+        if numeric == np.bool_:
+            require_flags("bools", array)
         array = array.reshape(shape, order=order)
         if self._axes is not None:
             array = array.transpose(self._axes)
-        return array.astype(dtype or numbers)  # a copy: nothing of the pickle is kept
+        return array.astype(dtype or numeric)  # a copy: no reference to the pickle remains
 
 
-class _Reconstructed(_Noted):
-    """For ``_reconstruct``, of whose array everything is said later."""
+class _ReconstructedArray(_DeferredArray):
+    """Stand-in for ``_reconstruct``, whose array gets all its arguments as a state."""
 
     __slots__ = ()
 
@@ -153,26 +155,26 @@ class _Reconstructed(_Noted):
         super().__init__()
 
     def __setstate__(self, state: Any) -> None:
-        """Note all of it."""
+        """Record all arguments."""
         _, shape, dtype, is_fortran, data = state
-        _Noted.__init__(self, data, dtype, shape, "F" if is_fortran else "C")
+        _DeferredArray.__init__(self, data, dtype, shape, "F" if is_fortran else "C")
 
 
-class _Scalar(_Noted):
-    """For ``scalar``: a number at once where it is one, as lists hold them."""
+class _Scalar(_DeferredArray):
+    """Stand-in for ``scalar``: creates the number immediately, as an element of a list."""
 
     __slots__ = ()
 
     def __new__(cls, dtype: Any = None, data: Any = None) -> Any:
-        noted = _Noted(data, dtype, (), "C")
+        deferred = _DeferredArray(data, dtype, (), "C")
         try:
-            return noted.__array__()[()]
-        except TypeError:  # a text or a date, which nobody asks for
-            return noted
+            return deferred.__array__()[()]
+        except TypeError:  # a string or a date, which is rejected if it is used
+            return deferred
 
 
-class _Dictionary:
-    """For ``OrderedDict``, whose entries come later: a dictionary, which keeps its order too."""
+class _OrderedDict:
+    """Stand-in for ``OrderedDict``: creates a dictionary, which is ordered too."""
 
     __slots__ = ()
 
@@ -180,46 +182,46 @@ class _Dictionary:
         return {}
 
     def __setstate__(self, state: Any) -> None:
-        """There is none to be changed."""
+        """Ignore the state: an instance is never created."""
 
 
-# What NumPy 1 and 2 make arrays and numbers with, and what stands for it here.
+# Stand-ins for the constructors with which NumPy 1 and 2 pickle arrays and scalars.
 _STAND_INS: Final[dict[str, dict[str, Any]]] = {
-    "numpy": {"ndarray": "ndarray", "dtype": _DataType},  # arrays are never called for, but named
-    "numpy.core.multiarray": {"_reconstruct": _Reconstructed, "scalar": _Scalar},
-    "numpy._core.multiarray": {"_reconstruct": _Reconstructed, "scalar": _Scalar},
-    "numpy.core.numeric": {"_frombuffer": _Noted},
-    "numpy._core.numeric": {"_frombuffer": _Noted},
-    "collections": {"OrderedDict": _Dictionary},
-    "_codecs": {"encode": _Encoded},
+    "numpy": {"ndarray": "ndarray", "dtype": _DataType},  # referenced by name, never called
+    "numpy.core.multiarray": {"_reconstruct": _ReconstructedArray, "scalar": _Scalar},
+    "numpy._core.multiarray": {"_reconstruct": _ReconstructedArray, "scalar": _Scalar},
+    "numpy.core.numeric": {"_frombuffer": _DeferredArray},
+    "numpy._core.numeric": {"_frombuffer": _DeferredArray},
+    "collections": {"OrderedDict": _OrderedDict},
+    "_codecs": {"encode": _EncodedBytes},
 }
 
 
 def _with_plain_keys(code: bytes, keys: slice) -> Callable[[Any], None]:
-    """A step of the unpickler that fills dictionaries, with the keys at these places of its stack.
+    """Opcode handler that fills dictionaries, whose keys are at the positions ``keys`` of the stack.
 
-    It raises a ``TypeError`` at a key whose hash may take more than its size, or that Python recurses into.
+    The handler raises ``TypeError`` at a key that is not a string or a number: hashing others may recurse.
     """
     load = pickle._Unpickler.dispatch[code[0]]
 
     def load_checked(unpickler: Any) -> None:
         for key in unpickler.stack[keys]:
             if not isinstance(key, (str, bytes, int, float)):
-                raise TypeError(f"a key is neither a text nor a number, but of type {type(key).__name__}")
+                raise TypeError(f"a key is neither a string nor a number, but of type {type(key).__name__}")
         load(unpickler)
 
     return load_checked
 
 
 class PlainUnpickler(pickle._Unpickler):
-    """Makes containers whose keys are texts and numbers; what else there is, ``find_class`` decides."""
+    """Unpickler that admits only strings and numbers as keys; ``find_class`` decides on other objects."""
 
-    def _refuse(self) -> None:
-        raise ValueError("sets, and objects made in ways that arrays do not need, are not read")
+    def _reject(self) -> None:
+        raise ValueError("sets, and opcodes that arrays do not need, are not supported")
 
     dispatch: ClassVar[dict[int, Any]] = {
         **pickle._Unpickler.dispatch,
-        **dict.fromkeys((code[0] for code in _REFUSED), _refuse),
+        **dict.fromkeys((code[0] for code in _REJECTED), _reject),
         pickle.SETITEM[0]: _with_plain_keys(pickle.SETITEM, slice(-2, -1)),
         pickle.SETITEMS[0]: _with_plain_keys(pickle.SETITEMS, slice(None, None, 2)),
         pickle.DICT[0]: _with_plain_keys(pickle.DICT, slice(None, None, 2)),
@@ -227,28 +229,28 @@ class PlainUnpickler(pickle._Unpickler):
 
 
 class ArrayUnpickler(PlainUnpickler):
-    """Makes plain containers, and what NumPy takes for arrays of numbers, and nothing else."""
+    """Unpickler that creates only plain containers and stand-ins for arrays of numbers."""
 
-    read: Callable[[int], bytes]  # of the class above, which declares neither
+    read: Callable[[int], bytes]  # attributes of the base class, which declares neither
     append: Callable[[Any], None]
 
     def __init__(self, content: mmap.mmap) -> None:
-        """Read a file in memory, of which nobody gets more bytes than there are."""
+        """Read a memory-mapped file."""
         super().__init__(content)
         self._size = len(content)
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands for the few functions that arrays need.
+        """Return the stand-in for a constructor of arrays.
 
         Raises:
-            InputError: on any other name.
+            InputError: for any other name.
         """
         try:
             return _STAND_INS[module][name]
         except KeyError:
             raise InputError(
-                "Expected a pickle of NumPy arrays in lists and dictionaries, but it asks for "
-                f"{module}.{name}, which could run code; it was not read."
+                "Expected a pickle of NumPy arrays in lists and dictionaries, but it references "
+                f"{module}.{name}, which could run code; it was not loaded."
             ) from None
 
     def _make_bytearray(self) -> None:
@@ -264,43 +266,43 @@ class ArrayUnpickler(PlainUnpickler):
 
 
 class ArrayBudget:
-    """Makes arrays of what a pickle holds, as long as all together are not larger than the file can hold."""
+    """Limit on the total size of the arrays that are created from one pickle."""
 
     def __init__(self, size: int) -> None:
-        """Begin with a file of ``size`` bytes."""
-        self._left = EXPANSION * size
-        self._known: dict[int, tuple[int, int]] = {}  # height and bytes of a list, by its address
+        """Allow ``EXPANSION`` times the ``size`` of the file, in bytes."""
+        self._remaining = EXPANSION * size
+        self._sizes: dict[int, tuple[int, int]] = {}  # dimensions and bytes of a list, by its id
 
     def array(self, value: Any) -> Array:
-        """An array of numbers, from an array or lists of arrays and numbers.
+        """Create an array of numbers from a stand-in, or from nested lists of stand-ins and numbers.
 
         Raises:
-            TypeError: if there is anything else in it.
-            ValueError: if it is too deep, or all arrays are too large for the file.
+            TypeError: if ``value`` contains anything else.
+            ValueError: if lists are nested too deeply, or the arrays are too large for the file.
         """
-        self._left -= self._measured(value, 0)[1]
-        if self._left < 0:
+        self._remaining -= self._size_of(value, 0)[1]
+        if self._remaining < 0:
             raise ValueError("the arrays are larger than a file of this size can hold")
         return np.asarray(value)
 
-    def _measured(self, value: Any, depth: int) -> tuple[int, int]:
-        """How many lists lie within each other, and how many bytes all elements take."""
-        if isinstance(value, _Noted):
+    def _size_of(self, value: Any, depth: int) -> tuple[int, int]:
+        """Number of dimensions and total bytes of nested lists."""
+        if isinstance(value, _DeferredArray):
             return 0, value.nbytes
-        if isinstance(value, _PLAIN_NUMBERS):
-            return 0, LARGEST_NUMBER
+        if isinstance(value, _NUMBER_TYPES):
+            return 0, MAX_ITEMSIZE
         if not isinstance(value, (list, tuple)):
-            raise TypeError(f"{type(value).__name__} is no number")
-        if depth >= MOST_AXES:
-            raise ValueError(f"lists are deeper than {MOST_AXES} within each other")
-        if id(value) not in self._known:
-            if all(issubclass(kind, _PLAIN_NUMBERS) for kind in set(map(type, value))):  # many at once
-                parts = [(0, LARGEST_NUMBER * len(value))]
+            raise TypeError(f"{type(value).__name__} is not a number")
+        if depth >= MAX_DIMENSIONS:
+            raise ValueError(f"lists are nested deeper than {MAX_DIMENSIONS}")
+        if id(value) not in self._sizes:
+            if all(issubclass(kind, _NUMBER_TYPES) for kind in set(map(type, value))):  # fast path
+                parts = [(0, MAX_ITEMSIZE * len(value))]
             else:
-                parts = [self._measured(item, depth + 1) for item in value]
-            height = 1 + max(part[0] for part in parts)
-            self._known[id(value)] = height, sum(part[1] for part in parts)
-        height, size = self._known[id(value)]
-        if depth + height > MOST_AXES:
-            raise ValueError(f"lists are deeper than {MOST_AXES} within each other")
-        return height, size
+                parts = [self._size_of(item, depth + 1) for item in value]
+            dimensions = 1 + max(part[0] for part in parts)
+            self._sizes[id(value)] = dimensions, sum(part[1] for part in parts)
+        dimensions, size = self._sizes[id(value)]
+        if depth + dimensions > MAX_DIMENSIONS:
+            raise ValueError(f"lists are nested deeper than {MAX_DIMENSIONS}")
+        return dimensions, size

@@ -91,15 +91,18 @@ def test_pickles_of_any_protocol_are_read(tmp_path: Path, protocol: int) -> None
         ([], "Expected a list of episodes"),
         ([3], "^Expected episode 0 as a dictionary with observations, actions, rewards"),
         ([{"observations": np.ones(3)}], "Expected episode 0 as a dictionary"),
-        ([{**EPISODE, "rewards": np.ones(3)}], "arrays of one length above 0 in episode 0"),
-        ([{name: array[:0] for name, array in EPISODE.items()}], "length above 0"),
-        ([{**EPISODE, "observations": np.float32(1)}], "arrays of rows in episode 0"),
-        ([{**EPISODE, "observations": [[1.0], [1.0, 2.0]]}], "arrays of rows in episode 0"),
+        ([{**EPISODE, "rewards": np.ones(3)}], "arrays of equal, nonzero length in episode 0"),
+        ([{name: array[:0] for name, array in EPISODE.items()}], "nonzero length"),
+        ([{**EPISODE, "observations": np.float32(1)}], "numeric arrays with one row per step in episode 0"),
+        (
+            [{**EPISODE, "observations": [[1.0], [1.0, 2.0]]}],
+            "numeric arrays with one row per step in episode 0",
+        ),
         (
             [{**EPISODE, "rewards": np.array(len(EPISODE["rewards"]) * ["much"])}],
-            "arrays of rows in episode 0.*U4 are no plain numbers",
+            "numeric arrays with one row per step in episode 0.*U4 is not a numeric dtype",
         ),
-        ([EPISODE, {**EPISODE, "observations": np.ones((4, 3))}], "episodes of one kind"),
+        ([EPISODE, {**EPISODE, "observations": np.ones((4, 3))}], "rows of equal shape in all episodes"),
     ],
 )
 def test_pickles_of_something_else_are_refused(tmp_path: Path, value: Any, message: str) -> None:
