@@ -1,4 +1,4 @@
-"""MuJoCo environments: integration states that give the next step again to the last bit."""
+"""MuJoCo environments: integration states that reproduce the next step bit for bit."""
 
 import subprocess
 import sys

@@ -73,7 +73,7 @@ def _timeless(result: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("forked")
-def test_a_study_goes_on_where_it_was_and_gives_the_same(folder: Path, tmp_path: Path) -> None:
+def test_a_study_resumes_and_gives_the_same_result(folder: Path, tmp_path: Path) -> None:
     cells = [Cell(MIXED, _method("bc"), seed) for seed in range(2)]
     run(cells, PROTOCOL, tmp_path, folder, jobs=2)
     first, second = (read(cell.path(tmp_path)) for cell in cells)

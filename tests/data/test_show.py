@@ -98,7 +98,7 @@ def test_a_page_takes_no_data_sets_place(medium_file: Path, tmp_path: Path) -> N
     assert file.read_bytes() == medium_file.read_bytes()
 
 
-def test_shards_and_files_from_elsewhere_are_shown(tmp_path: Path) -> None:
+def test_shards_and_untrusted_files_are_shown(tmp_path: Path) -> None:
     folder = build_dataset(policy="random", steps=300, shard_steps=100, out=tmp_path)
     assert "300 transitions" in _show(folder)
     path = tmp_path / "foreign.hdf5"

@@ -133,7 +133,7 @@ def test_one_parameter_set_for_each_environment(env_id: str, mode: str) -> None:
 
 
 @by_id
-def test_own_parameters_under_randomisation_of_others(env_id: str) -> None:
+def test_own_parameters_under_randomization_of_others(env_id: str) -> None:
     own = [{"pole_mass": mass} for mass in (0.05, 0.1, 0.2, 0.3, 0.1)]
     kwargs = {"randomize": {"half_length": [0.3, 0.7]}}
     lists = {"params": {"pole_mass": [params["pole_mass"] for params in own]}}

@@ -47,7 +47,7 @@ def _lagrangian() -> tuple[Any, Any]:
     """Kinetic and potential energy of the cart and of a uniform rod of length 2 l."""
     along = x_dot + ell * theta_dot * sp.cos(theta)
     up = -ell * theta_dot * sp.sin(theta)
-    inertia = m * (2 * ell) ** 2 / 12  # of a rod about its centre
+    inertia = m * (2 * ell) ** 2 / 12  # of a rod about its center
     kinetic = M * x_dot**2 / 2 + m * (along**2 + up**2) / 2 + inertia * theta_dot**2 / 2
     return kinetic, m * g * ell * sp.cos(theta)
 

@@ -53,7 +53,7 @@ def test_parameters_change_with_the_episode_and_not_within() -> None:
 
 @pytest.mark.parametrize("env_id", IDS)
 def test_the_motion_is_that_of_the_drawn_parameters(env_id: str) -> None:
-    """Equal to the last bit to an environment that was made with them."""
+    """Bit-for-bit equal to an environment that was created with them."""
     env = _make(env_id, {**KWARGS, "diagnostics": True})
     for episode in range(5):
         first, info = env.reset(seed=SEED if episode == 0 else None)
@@ -138,7 +138,7 @@ def test_lockstep_and_compiled_rollouts_tell_the_same() -> None:
 @pytest.mark.parametrize(
     ("env_id", "policy", "tier"), [("PhysCartPole-v0", "heuristic", "medium"), (DISCRETE, "random", None)]
 )
-def test_a_randomised_data_set_passes_every_gate(
+def test_a_randomized_data_set_passes_every_gate(
     tmp_path: Path, env_id: str, policy: str, tier: str | None
 ) -> None:
     path = build_dataset(env_id, policy, tier, steps=2_000, env_kwargs=KWARGS, out=tmp_path)

@@ -57,7 +57,7 @@ def test_reward_is_dm_controls_with_quadratic_tolerances() -> None:
         ((0, 0, 0, 0), 0.01),
     ],
 )
-def test_reward_is_one_only_upright_centred_still_and_without_force(state: Any, action: float) -> None:
+def test_reward_is_one_only_upright_centered_still_and_without_force(state: Any, action: float) -> None:
     env = _make()
     env.reset(options={"state": (0, 0, 0, 0)})
     assert env.step(np.zeros(1, np.float32))[1] == 1.0

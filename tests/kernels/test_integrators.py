@@ -139,8 +139,8 @@ def _asymmetry(integrator: str) -> float:
         move(system, states, np.zeros(1))
         return _canonical(states[:, 0], p)
 
-    centre = _canonical(np.array([0.1, 0.4, 1.1, -1.5]), p)
-    columns = [(step(centre + width * e) - step(centre - width * e)) / (2 * width) for e in np.eye(4)]
+    center = _canonical(np.array([0.1, 0.4, 1.1, -1.5]), p)
+    columns = [(step(center + width * e) - step(center - width * e)) / (2 * width) for e in np.eye(4)]
     derivative = np.array(columns).T
     j = np.block([[np.zeros((2, 2)), np.eye(2)], [-np.eye(2), np.zeros((2, 2))]])
     return float(np.linalg.norm(derivative.T @ j @ derivative - j))

@@ -29,7 +29,7 @@ PARAMS = [Params(), GRID[0], GRID[-1], ODD]
 
 
 def _sampled(p: Params) -> tuple[np.ndarray, np.ndarray]:
-    """A (4, 4) and B (4, 1) of one time step under a held action, by SciPy's own discretisation."""
+    """A (4, 4) and B (4, 1) of one time step under a held action, by SciPy's own discretization."""
     model = linearize(np.zeros(4), 0.0, p)
     force = (model.force_vector * p.force_mag)[:, None]
     system = (model.state_matrix, force, np.eye(4), np.zeros((4, 1)))

@@ -111,7 +111,7 @@ def test_fall_on_the_last_allowed_step_is_a_terminal_alone() -> None:
         assert not episodes.infos[CUT].any()
 
 
-def _labelled(steps: int, num_envs: int, seed: int) -> TrainingRecording:
+def _labeled(steps: int, num_envs: int, seed: int) -> TrainingRecording:
     """A recording whose observations say which step (t, i) they come from."""
     generator = np.random.default_rng(seed)
     labels = np.stack(np.meshgrid(np.arange(steps), np.arange(num_envs), indexing="ij"), axis=2)  # (T, n, 2)
@@ -133,7 +133,7 @@ def _labelled(steps: int, num_envs: int, seed: int) -> TrainingRecording:
 @pytest.mark.parametrize("num_envs", [1, 4])
 def test_episodes_are_whole_in_order_and_marked_where_cut(num_envs: int) -> None:
     for seed, taken in enumerate((1, 7, 30)):
-        recording = _labelled(30, num_envs, seed)
+        recording = _labeled(30, num_envs, seed)
         episodes = recording.episodes(taken * num_envs)
         ended = recording.arrays["terminations"] | recording.arrays["truncations"]
         starts = []
@@ -157,7 +157,7 @@ def test_episodes_are_whole_in_order_and_marked_where_cut(num_envs: int) -> None
 
 
 def test_steps_that_were_not_recorded_are_rejected() -> None:
-    recording = _labelled(5, 4, 0)
+    recording = _labeled(5, 4, 0)
     for until in (0, 3, 21):
         with pytest.raises(InputError, match="Expected 4 to 20 recorded steps"):
             recording.episodes(until)

@@ -16,7 +16,7 @@ def _where(frame: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
     return np.array([columns, rows])
 
 
-def _centre_of(frame: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
+def _center_of(frame: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
     return _where(frame, color).mean(axis=1)
 
 
@@ -40,9 +40,9 @@ def test_cart_moves_right_with_x_and_pole_leans_with_theta() -> None:
     assert middle.shape == (300, 600, 3)
     assert middle.dtype == np.uint8
     assert middle.flags.writeable
-    assert _centre_of(right, CART)[0] - _centre_of(middle, CART)[0] == pytest.approx(100, abs=3)
-    assert _centre_of(leaning, POLE)[0] > _centre_of(middle, POLE)[0] + 5
-    np.testing.assert_allclose(_centre_of(leaning, CART), _centre_of(middle, CART), atol=2)
+    assert _center_of(right, CART)[0] - _center_of(middle, CART)[0] == pytest.approx(100, abs=3)
+    assert _center_of(leaning, POLE)[0] > _center_of(middle, POLE)[0] + 5
+    np.testing.assert_allclose(_center_of(leaning, CART), _center_of(middle, CART), atol=2)
 
 
 @pytest.mark.parametrize("color", [FORCE, PUSH])
@@ -51,7 +51,7 @@ def test_arrows_point_in_the_direction_of_the_force(color: tuple[int, int, int])
         share, push = (sign * 0.8, 0.0) if color == FORCE else (0.0, sign * 8.0)
         frame = _picture([0.0] * 4, share, push)
         assert sign * (_where(frame, color)[0] - 300).min() > -50
-        assert sign * (_centre_of(frame, color)[0] - 300) > 30
+        assert sign * (_center_of(frame, color)[0] - 300) > 30
     assert not _where(_picture([0.0] * 4), color).size
 
 
@@ -136,6 +136,6 @@ def test_mosaic_shows_one_environment_a_tile() -> None:
     mosaic = draw_mosaic(_columns("balance", states))
     for i, (x, *_) in enumerate(states):
         tile = mosaic[200 * (i // 3) :, 400 * (i % 3) :][2:198, 2:398]
-        assert _centre_of(tile, CART)[0] == pytest.approx(198 + x * 100 * 400 / 600, abs=2)
+        assert _center_of(tile, CART)[0] == pytest.approx(198 + x * 100 * 400 / 600, abs=2)
     assert not _where(mosaic[200:, 802:], CART).size
     assert (np.abs(mosaic[:, 400].astype(int) - GRID) < 50).all()

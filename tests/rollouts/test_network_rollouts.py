@@ -82,13 +82,13 @@ def test_drawn_forces_are_normal_and_independent() -> None:
     )
 
 
-def test_behaviours_are_made_again_from_their_description() -> None:
+def test_behavior_policies_are_rebuilt_from_their_description() -> None:
     what = described("gaussian", hidden=(16, 16))
-    behaviour = from_description(*what)
+    behavior = from_description(*what)
     system = CartPole()
     expected = play(system, compiled_network(*what), 5, seed=1).actions
-    np.testing.assert_array_equal(play(system, behaviour.policy, 5, seed=1).actions, expected)
-    batch = behaviour.batch_policy
+    np.testing.assert_array_equal(play(system, behavior.policy, 5, seed=1).actions, expected)
+    batch = behavior.batch_policy
     assert isinstance(batch, NetworkPolicy)
     batch.begin(len(SEEN), np.random.default_rng(0))
     np.testing.assert_array_equal(batch.act(SEEN, np.zeros(len(SEEN))).actions, act(what, SEEN)[0])

@@ -36,7 +36,7 @@ def card(name: str, metadata: Mapping[str, Any], size: int, sha256: str) -> str:
         f"| file | {size / 1e6:.1f} MB, sha256 `{sha256}` |",
         f"| versions | {versions} |",
         *([f"| commit | {metadata['git_commit']} |"] if metadata["git_commit"] else []),
-        f"| licence | {LICENSE} |",
+        f"| license | {LICENSE} |",
         "",
         "A score of 0 is a uniformly random policy and 100 the best known one; intervals are of 95 %.",
         "",

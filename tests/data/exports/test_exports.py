@@ -162,7 +162,7 @@ def test_ids_in_minari() -> None:
 
 
 @pytest.mark.parametrize("to", FORMATS)
-def test_exports_are_whole_or_not_there(medium_file: Path, tmp_path: Path, to: str) -> None:
+def test_exports_are_atomic(medium_file: Path, tmp_path: Path, to: str) -> None:
     command = [sys.executable, "-c", "from cartpole_phys.cli import main; main()", "export", str(medium_file)]
     command += ["--to", to, "--out", str(tmp_path), "--json"]
     told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)

@@ -1,4 +1,4 @@
-"""Pickles from elsewhere: arrays are read, and nothing in them runs or is made that is no array."""
+"""Untrusted pickles: arrays are read, no code runs, and no other object is created."""
 
 import pickle
 import subprocess

@@ -1,4 +1,4 @@
-"""A release holds what its manifest says, and goes on where it was ended."""
+"""Releases: contents and manifest agree, and an interrupted release resumes."""
 
 import hashlib
 import json
