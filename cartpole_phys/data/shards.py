@@ -1,11 +1,7 @@
 """Sharded data sets: a folder of HDF5 files with a manifest, read lazily as one sequence of episodes.
 
-::
-
-    folder/
-        manifest.json       the shards, with their numbers of steps and episodes and their hashes
-        shard-00000.hdf5    complete episodes; each shard is also a data set by itself
-        …
+The folder contains ``manifest.json``, with the number of steps and episodes of each shard and its hash, and
+the shards ``shard-00000-of-….hdf5``: complete episodes, each file also a data set by itself.
 """
 
 from __future__ import annotations
