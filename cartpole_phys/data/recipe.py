@@ -164,25 +164,21 @@ class Recipe:
     @property
     def name(self) -> str:
         """Name of the data set, which includes every difference from the released recipe."""
-        words = [_env_name(self.env_id), _policy_name(self.policy)]
-        words += [self.tier] if self.kind != RANDOM else []
-        if self.deterministic:
-            words.append("deterministic")
-        if self.env_kwargs:
-            words.append("env" + _short_hash(json.dumps(self.env_kwargs, sort_keys=True)))
-        if self.steps != self._default_steps:
-            words.append(f"steps{self.steps}")
-        if self.train_steps is not None:
-            words.append(f"train{self.train_steps}")
-        if self.shard_steps is not None:
-            words.append(f"shards{self.shard_steps}")
-        if self.d4rl_v2_metadata:
-            words.append("d4rlv2")
-        if self.score_episodes is not None:
-            words.append(f"score{self.score_episodes}")
-        if self.seed != 0:
-            words.append(f"seed{self.seed}")
-        return "-".join([*words, DATASET_VERSION])
+        words = (
+            _env_name(self.env_id),
+            _policy_name(self.policy),
+            self.kind != RANDOM and self.tier,
+            self.deterministic and "deterministic",
+            self.env_kwargs and "env" + _short_hash(json.dumps(self.env_kwargs, sort_keys=True)),
+            self.steps != self._default_steps and f"steps{self.steps}",
+            self.train_steps is not None and f"train{self.train_steps}",
+            self.shard_steps is not None and f"shards{self.shard_steps}",
+            self.d4rl_v2_metadata and "d4rlv2",
+            self.score_episodes is not None and f"score{self.score_episodes}",
+            self.seed != 0 and f"seed{self.seed}",
+            DATASET_VERSION,
+        )
+        return "-".join(str(word) for word in words if word)
 
     @property
     def command(self) -> str:

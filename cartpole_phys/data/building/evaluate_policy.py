@@ -68,5 +68,4 @@ def score_of_returns(returns: Any, references: Mapping[str, Any]) -> dict[str, f
 
 
 def _returns(recipe: Recipe, source: PolicySource, on_progress: OnEpisodes) -> Any:
-    backend: Backend = recipe.backend
-    return backend.play(source, **evaluation_of(recipe), on_progress=on_progress).returns
+    return recipe.backend.play(source, **evaluation_of(recipe), on_progress=on_progress).returns

@@ -62,11 +62,12 @@ class ShardPlan:
     def metadata(self) -> dict[str, Any]:
         """Additional metadata of shards."""
         behavior = self.part.behavior
-        place = {"set": self.name, "number": self.number, "count": self.count}
         return {
             "command": self.recipe.command,
             "shard": {
-                **place,
+                "set": self.name,
+                "number": self.number,
+                "count": self.count,
                 WHOLE: {"tier": self.recipe.tier, "recipe": self.recipe.as_dict()},
                 "number_in_part": self.part.number,
                 # Detects that an agent was retrained before a build resumes, so agents are not mixed.
