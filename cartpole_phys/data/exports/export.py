@@ -18,7 +18,7 @@ from cartpole_phys.utils.errors import InputError
 from cartpole_phys.utils.files import atomic_file, atomic_folder, reporting_write_errors
 
 MINARI = "minari"
-# format -> the ending of its files, and what writes one
+# file suffix and writer of each format
 FILES: Mapping[str, tuple[str, Callable[[Episodes, Path], None]]] = {
     "parquet": (".parquet", parquet.write),
     "pickle": (pickled.SUFFIX, pickled.write),
@@ -32,7 +32,7 @@ class Exported:
     """Path and summary of an export."""
 
     path: Path
-    name: str  # what loads it: the file's path, or the id in Minari
+    name: str  # to load it with: the file's path, or the id in Minari
     transitions: int
     episodes: int
 
@@ -45,27 +45,27 @@ def export(
     Args:
         path: a D4RL HDF5 file, or a folder of shards.
         to: one of ``FORMATS``.
-        out: the folder to write into; by default the file's own, or Minari's data sets.
+        out: output folder; by default the folder of the file, or of Minari's data sets.
         overwrite: replace existing files.
 
     Raises:
-        InputError: if the format is not known, ``out`` is named like a file, the data set cannot be read, an
-            extra is missing, or something is there already.
+        InputError: if the format is unknown, ``out`` names a file, the data set cannot be read, an optional
+            dependency is missing, or the output exists.
     """
     if to not in FORMATS:
         raise unknown("format", to, FORMATS)
     if to in FILES and out is not None and out.suffix == FILES[to][0] and not out.is_dir():
-        raise InputError(f"Expected --out to name a folder, got the file '{out}'; leave out its name.")
+        raise InputError(f"Expected --out to name a folder, got the file '{out}'; omit the file name.")
     source = Path(path)
     data = load_whole(source)
     name = str(data.metadata.get("dataset_name"))
-    if not is_plain(name):  # the file is anyone's: what it calls itself must not lead elsewhere
+    if not is_plain(name):  # untrusted file: its name must not contain a path
         name = source.name.removesuffix(".hdf5")
     if to == MINARI:
         return _to_minari(data, name, out, overwrite)
     suffix, write = FILES[to]
     target = (out or source.parent) / f"{name}{suffix}"
-    _require_free(target, overwrite)
+    _require_absent(target, overwrite)
     with reporting_write_errors(target), atomic_file(target) as partial:
         write(data, partial)
     return Exported(target, os.fspath(target), data.steps, len(data))
@@ -76,7 +76,7 @@ def _to_minari(data: Episodes, name: str, out: Path | None, overwrite: bool) -> 
 
     identity, root = minari.dataset_id(name), out or minari.datasets_folder()
     target = root / identity
-    _require_free(target, overwrite)
+    _require_absent(target, overwrite)
     with reporting_write_errors(root):
         minari.register_namespace(root)
     with reporting_write_errors(target), atomic_folder(target) as partial:
@@ -84,6 +84,6 @@ def _to_minari(data: Episodes, name: str, out: Path | None, overwrite: bool) -> 
     return Exported(target, identity, data.steps, len(data))
 
 
-def _require_free(path: Path, overwrite: bool) -> None:
+def _require_absent(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise file_exists_error(path, "--out")

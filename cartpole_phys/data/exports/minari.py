@@ -1,4 +1,4 @@
-"""Minari's HDF5 layout, written directly: one group per episode, much faster than with Minari itself.
+"""Export to Minari: its HDF5 layout with one group per episode, written directly for speed.
 
 Source: github.com/Farama-Foundation/Minari, ``minari/dataset/_storages/hdf5_storage.py`` (0.5).
 """
@@ -27,22 +27,22 @@ from cartpole_phys.utils.typing import Array
 NAMESPACE = "physcartpole"
 DATA, METADATA, ARRAYS = "data", "metadata.json", "main_data.hdf5"
 SCALAR = h5py.h5s.create(h5py.h5s.SCALAR)
-WITH_GROUPS = h5py.h5p.create(h5py.h5p.LINK_CREATE)  # for names like a/b
-WITH_GROUPS.set_create_intermediate_group(True)
+LINK_CREATION = h5py.h5p.create(h5py.h5p.LINK_CREATE)  # creates the groups in names such as a/b
+LINK_CREATION.set_create_intermediate_group(True)
 NAMESPACE_METADATA = "namespace_metadata.json"
 
 
 def dataset_id(name: str) -> str:
-    """A data set's id in Minari, such as ``physcartpole/sac-medium-v0``."""
+    """Minari id of a data set, such as ``physcartpole/sac-medium-v0``."""
     short = name.removeprefix("physcartpole").lstrip("-")
     return f"{NAMESPACE}/{short}" if re.search(r"-v\d+$", short) else f"{NAMESPACE}/{short}-v0"
 
 
 def datasets_folder() -> Path:
-    """Where Minari keeps its data sets.
+    """Folder in which Minari stores data sets.
 
     Raises:
-        InputError: if Minari is missing, or the folder cannot be made.
+        InputError: if Minari is not installed, or the folder cannot be created.
     """
     with require_extra("minari"):
         from minari.storage import get_dataset_path
@@ -50,18 +50,18 @@ def datasets_folder() -> Path:
         return Path(get_dataset_path())
     except OSError as error:
         raise InputError(
-            f"Cannot make Minari's folder of data sets ({error.strerror}: '{error.filename}'); name another "
-            "one in MINARI_DATASETS_PATH, or with --out."
+            f"Cannot create Minari's folder of data sets ({error.strerror}: '{error.filename}'); set another "
+            "one with MINARI_DATASETS_PATH or --out."
         ) from error
 
 
 def write(data: Episodes, folder: Path, identity: str) -> None:
-    """Write all episodes into a folder that is not there yet, as the data set of an id.
+    """Write all episodes into a new folder, as the Minari data set with the id ``identity``.
 
-    Infos hold a row more than actions, as Minari's do: their last row is not known, so it is NaN, or 0.
+    As in Minari, infos have one row more than actions: the last row is unknown, and stored as NaN or 0.
 
     Raises:
-        InputError: if the data set does not name its environment.
+        InputError: if the data set does not record its environment and provenance.
         OSError: if the disk is full or the folder cannot be written.
     """
     metadata = _metadata(data, identity)
@@ -78,7 +78,7 @@ def write(data: Episodes, folder: Path, identity: str) -> None:
 
 
 def register_namespace(root: Path) -> None:
-    """Tell Minari of the namespace in a folder of data sets, if it is not there."""
+    """Write the metadata of the namespace into a folder of Minari data sets, unless they exist."""
     path = root / NAMESPACE / NAMESPACE_METADATA
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,49 +92,54 @@ def _write_episode(group: h5py.h5g.GroupID, data: Episodes, number: int) -> None
     flags = np.zeros((2, steps), np.bool_)
     flags[:, -1] = episode.terminated, episode.truncated and not episode.terminated
     for name, value in (("id", number), ("total_steps", steps)):
-        attribute = h5py.h5a.create(group, name.encode(), _kind(np.dtype(np.int64)), SCALAR)
+        attribute = h5py.h5a.create(group, name.encode(), _hdf5_type(np.dtype(np.int64)), SCALAR)
         attribute.write(np.array(value))
-    _put(group, "observations", np.concatenate([episode.observations, episode.final_observation[None]]))
-    _put(group, "actions", episode.actions)
-    _put(group, "rewards", episode.rewards)
-    _put(group, "terminations", flags[0])
-    _put(group, "truncations", flags[1])
+    _write_array(
+        group, "observations", np.concatenate([episode.observations, episode.final_observation[None]])
+    )
+    _write_array(group, "actions", episode.actions)
+    _write_array(group, "rewards", episode.rewards)
+    _write_array(group, "terminations", flags[0])
+    _write_array(group, "truncations", flags[1])
     if episode.infos:
         infos = h5py.h5g.create(group, b"infos")
         for name, values in episode.infos.items():
             last = np.full_like(values[:1], np.nan if values.dtype.kind == "f" else 0)
-            _put(infos, name, np.concatenate([values, last]))
+            _write_array(infos, name, np.concatenate([values, last]))
 
 
-def _put(group: h5py.h5g.GroupID, name: str, array: Array) -> None:
-    """Add an array to a group; in HDF5's own calls, because h5py's take twice as long for so little."""
+def _write_array(group: h5py.h5g.GroupID, name: str, array: Array) -> None:
+    """Add an array to a group, through h5py's low-level API, which takes half the time for small arrays."""
     space = h5py.h5s.create_simple(array.shape)
-    stored = h5py.h5d.create(group, name.encode(), _kind(array.dtype), space, None, WITH_GROUPS)
+    stored = h5py.h5d.create(group, name.encode(), _hdf5_type(array.dtype), space, None, LINK_CREATION)
     stored.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(array))
 
 
 @cache
-def _kind(dtype: np.dtype[Any]) -> h5py.h5t.TypeID:
-    """HDF5's type for one of NumPy's."""
+def _hdf5_type(dtype: np.dtype[Any]) -> h5py.h5t.TypeID:
+    """HDF5 type of a NumPy dtype."""
     return h5py.h5t.py_create(dtype, logical=True)
 
 
 def _metadata(data: Episodes, identity: str) -> dict[str, Any]:
-    """What Minari keeps beside the arrays.
+    """Metadata of the Minari data set.
 
     Raises:
-        InputError: if the data set does not say what it would need, or names an environment that a file
-            may not ask for.
+        InputError: if the data set lacks its provenance, or its environment is missing or not allowed for an
+            untrusted file.
     """
     from minari import __version__
     from minari.serialization import serialize_space
 
-    stated, backend = data.metadata, declared_backend(data.metadata)
-    made = [stated.get(name) for name in ("algorithm", "tier", "command", "versions")]
-    algorithm, tier, command, versions = made
-    if None in made or not isinstance(versions, Mapping):
-        raise InputError("Expected a data set that says how it was made; use one from: build-dataset")
-    spec = json.dumps(spec_json(backend.env_id, backend.env_kwargs))  # the file's own might run anything
+    metadata, backend = data.metadata, declared_backend(data.metadata)
+    provenance = [metadata.get(name) for name in ("algorithm", "tier", "command", "versions")]
+    algorithm, tier, command, versions = provenance
+    if None in provenance or not isinstance(versions, Mapping):
+        raise InputError(
+            "Expected a data set with the attributes algorithm, tier, command and versions, got one without; "
+            "use one from: build-dataset"
+        )
+    spec = json.dumps(spec_json(backend.env_id, backend.env_kwargs))  # not the file's own, which is untrusted
     return {
         "dataset_id": identity,
         "minari_version": __version__,
@@ -147,14 +152,14 @@ def _metadata(data: Episodes, identity: str) -> dict[str, Any]:
         "env_spec": spec,
         "eval_env_spec": spec,
         "algorithm_name": f"{algorithm}, tier {tier}",
-        "description": f"Made by: {command}",
+        "description": f"Built with: {command}",
         "requirements": [f"cartpole-phys=={versions.get('cartpole-phys')}"],
-        **_references(stated.get("references")),
+        **_references(metadata.get("references")),
     }
 
 
 def _references(references: Any) -> dict[str, Any]:
-    """The returns behind scores, in Minari's names; nothing where there are none."""
+    """Reference returns under Minari's keys; empty if the data set has none."""
     if not are_references(references) or not is_integer(references["ref_min"].get("episodes")):
         return {}
     return {

@@ -1,7 +1,7 @@
-"""OGBench's npz: flat arrays with one row more for each episode, which holds its last observation.
+"""Export to OGBench's npz: flat arrays with one extra row per episode for its final observation.
 
-There are no rewards and no timeouts in it: ``terminals`` marks the last row of every episode, however that
-ended. Source: github.com/seohongpark/ogbench, ``ogbench/utils.py``.
+The format has no rewards and no timeouts: ``terminals`` marks the last row of every episode, terminated or
+truncated. Source: github.com/seohongpark/ogbench, ``ogbench/utils.py``.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from cartpole_phys.episodes import Episodes
 
 
 def write(data: Episodes, path: Path) -> None:
-    """Write all episodes, the action of each added row being 0."""
+    """Write all episodes; the action of each extra row is 0."""
     ends = data.offsets[1:]
     terminals = np.zeros(data.steps + len(data), np.float32)
     terminals[ends + np.arange(len(data))] = 1.0
     observations = np.insert(data.observations, ends, data.final_observations, axis=0)
     actions = np.insert(data.actions, ends, 0, axis=0)
-    with path.open("wb") as file:  # a name without .npz would get one
+    with path.open("wb") as file:  # np.savez would append .npz to a path
         np.savez_compressed(file, observations=observations, actions=actions, terminals=terminals)

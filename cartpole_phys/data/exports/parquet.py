@@ -1,4 +1,4 @@
-"""Parquet with one row an episode, as Hugging Face's Decision Transformer data sets have it.
+"""Export to parquet with one row per episode, the layout of Hugging Face's Decision Transformer data sets.
 
 Source: huggingface.co/datasets/edbeeching/decision_transformer_gym_replay.
 """
@@ -15,24 +15,24 @@ from cartpole_phys.episodes import Episodes
 from cartpole_phys.utils.errors import require_extra
 from cartpole_phys.utils.typing import Array
 
-METADATA = b"cartpole_phys"  # the file's metadata, as JSON, under this key
+METADATA = b"cartpole_phys"  # key of the data set's metadata, as JSON
 
 
 def write(data: Episodes, path: Path) -> None:
-    """Write all episodes: lists of observations, actions, rewards and dones, and what ``dones`` leaves out.
+    """Write all episodes: lists of observations, actions, rewards and dones, and whether each was truncated.
 
-    ``dones`` are true ends; ``truncated`` says of an episode that its time was up or its collection cut. The
-    observation after an episode's last step has no place in this layout, and is left out.
+    ``dones`` are terminations; ``truncated`` marks episodes that ended at the time limit or whose collection
+    was cut. This layout has no column for final observations, which are omitted.
 
     Raises:
-        InputError: if pyarrow is missing.
+        InputError: if pyarrow is not installed.
     """
     with require_extra("hf"):
         import pyarrow as pa
         import pyarrow.parquet
 
     def rows(values: Array) -> Any:
-        """Values of each step, (N,) or (N, size), as lists or lists of lists."""
+        """Convert values per step, (N,) or (N, size), to a list or a list of lists per episode."""
         column = pa.array(values.reshape(-1))  # (N, …) -> (values,)
         if values.ndim > 1:
             column = pa.LargeListArray.from_arrays(np.arange(0, values.size + 1, values.shape[1]), column)

@@ -1,1 +1,1 @@
-"""Files: how arrays and metadata lie on disk, are hashed, and are read piece by piece."""
+"""D4RL HDF5 files: writing, hashing and blockwise reading of arrays and metadata."""

@@ -1,7 +1,8 @@
-"""D4RL's own groups of version 2, ``metadata/…``, beside our attributes.
+"""Metadata groups of D4RL's v2 data sets, ``metadata/…``, in addition to root attributes.
 
-``d4rl.sequence_dataset`` fails on files that have them, so they are there only where they are asked for (D4RL
-issue 222). Source: github.com/Farama-Foundation/D4RL, ``scripts/generation/mujoco/collect_data.py``.
+They are optional, because ``d4rl.sequence_dataset`` fails on files that have them (D4RL issue 222).
+
+Source: github.com/Farama-Foundation/D4RL, ``scripts/generation/mujoco/collect_data.py``.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ GROUP = "metadata"
 
 
 def v2_metadata(metadata: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
-    """What the groups hold, by path: the algorithm, and of a single network its training step and weights.
+    """Contents of the groups by path: algorithm, and training step and weights of a single network.
 
     Raises:
-        KeyError, TypeError, ValueError, OverflowError, AttributeError: if the metadata describe no policy.
+        KeyError, TypeError, ValueError, OverflowError, AttributeError: if no policy is described.
     """
-    held: dict[str, Any] = {"algorithm": _text(metadata["algorithm"])}
+    groups: dict[str, Any] = {"algorithm": _text(metadata["algorithm"])}
     parts = metadata["parts"]
     if len(parts) == 1 and parts[0].get("kind") == "network":
-        held["iteration"] = np.int32(parts[0]["iteration"])
+        groups["iteration"] = np.int32(parts[0]["iteration"])
         for name in ("nonlinearity", "output_distribution"):
-            held[f"policy/{name}"] = _text(parts[0][name])
+            groups[f"policy/{name}"] = _text(parts[0][name])
         for name, array in weights["0"].items():
-            held["policy/" + name.replace(".", "/")] = array
-    return held
+            groups["policy/" + name.replace(".", "/")] = array
+    return groups
 
 
 def add_v2_metadata(path: Path, metadata: Mapping[str, Any], weights: Weights) -> None:

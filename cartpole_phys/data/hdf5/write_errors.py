@@ -1,8 +1,8 @@
-"""HDF5 files to write, whose first failed write raises one ``OSError``.
+"""Writable HDF5 files that report a failed write as one ``OSError``.
 
-HDF5 does not survive a failed write: what it holds in memory fails again for every object that is closed, and
-in the end the process crashes. Here HDF5 writes through an object that records the first error and reports
-success, so that the library closes cleanly; the recorded error is raised to the caller.
+HDF5 does not recover from a failed write: its cached data fail again for every object that is closed, and the
+process finally crashes. Here HDF5 writes through an object that records the first error and reports success,
+so that the library closes cleanly; the recorded error is raised to the caller.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import h5py
 
 
 class Storage:
-    """A file for HDF5's ``fileobj`` driver, whose operations never fail.
+    """File object for HDF5's ``fileobj`` driver, whose operations never fail.
 
-    After the first error nothing more goes to the disk: it is kept in memory, where HDF5 finds it again.
+    After the first error, further writes are kept in memory, from which HDF5 can read them.
     """
 
     def __init__(self, path: Path, mode: str) -> None:
@@ -30,7 +30,7 @@ class Storage:
         """
         self._file = io.FileIO(path, {"w": "w+", "r+": "r+"}[mode])
         self._error: OSError | None = None
-        self._unwritten: list[tuple[int, bytes]] = []  # by position, the newest last
+        self._unwritten: list[tuple[int, bytes]] = []  # position and content, newest last
 
     def raise_error(self) -> None:
         """Raise the first error, if there was one.
@@ -42,22 +42,22 @@ class Storage:
             raise self._error
 
     def close(self) -> None:
-        """Close the file, which HDF5 leaves open."""
+        """Close the file, which HDF5 does not do."""
         try:
             self._file.close()
-        except OSError as error:  # so do network file systems report a full disk
+        except OSError as error:  # network file systems report a full disk here
             self._error = self._error or error
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a position, as a file does."""
+        """Set the position, as ``io.IOBase.seek``."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """The position, as of a file."""
+        """The current position."""
         return self._file.tell()
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer, beyond the end with zeros."""
+        """Fill a buffer; bytes beyond the end of the file are zeros."""
         view, start, done = memoryview(buffer).cast("B"), self.tell(), 0
         while done < len(view) and (count := self._file.readinto(view[done:])):
             done += count
@@ -69,7 +69,7 @@ class Storage:
         return len(view)
 
     def write(self, content: Any) -> int:
-        """Write all bytes of a buffer; a nearly full disk takes some of them before it refuses the rest."""
+        """Write all bytes of a buffer; on a nearly full disk, the system may write only some of them."""
         view, start, done = memoryview(content).cast("B"), self.tell(), 0
         try:
             while self._error is None and done < len(view):
@@ -82,7 +82,7 @@ class Storage:
         return len(view)
 
     def truncate(self, size: int) -> int:
-        """Give the file a size."""
+        """Set the size of the file."""
         try:
             self._file.truncate(size)
         except OSError as error:
@@ -95,11 +95,11 @@ class Storage:
 
 @contextmanager
 def hdf5_file(path: Path, mode: str, **options: Any) -> Iterator[tuple[h5py.File, Storage]]:
-    """An HDF5 file and its storage; ``raise_error`` of the storage ends long work soon after a failure.
+    """Open an HDF5 file with its storage; call the storage's ``raise_error`` to stop early after a failure.
 
     Args:
         path: the file.
-        mode: ``"w"`` to begin a new file, ``"r+"`` to change one.
+        mode: ``"w"`` to create a file, ``"r+"`` to modify one.
         options: further arguments of ``h5py.File``.
 
     Raises:

@@ -246,7 +246,7 @@ def test_minari_needs_to_know_how_data_were_made(
     file.write_bytes(medium_file.read_bytes())
     with h5py.File(file, "r+") as changed:
         del changed.attrs["tier"]
-    with pytest.raises(InputError, match="says how it was made"):
+    with pytest.raises(InputError, match="the attributes algorithm, tier, command and versions"):
         export(file, "minari")
 
 

@@ -117,7 +117,7 @@ def test_chunks_that_a_filter_left_out(path: Path) -> None:
 @pytest.mark.parametrize("rows", [0, 1, 99, 101, 10_000_000])
 def test_chunks_that_hold_other_than_they_should(rows: int) -> None:
     chunk = deflate(np.ones(rows, np.float32), rows)
-    with pytest.raises(ValueError, match="holds other than the 400 bytes"):
+    with pytest.raises(ValueError, match="expected a chunk of 400 bytes"):
         inflate(chunk, ROWS, np.empty(ROWS, np.float32), 0)
     inflate(deflate(np.ones(ROWS, np.float32), ROWS), ROWS, np.empty(ROWS, np.float32), 0)
 
