@@ -1,7 +1,7 @@
 """D4RL's HDF5 layout: flat, row-aligned arrays at the root, metadata in root attributes.
 
 Metadata are attributes because data sets under ``metadata/`` break ``d4rl.sequence_dataset``. Files are
-written and read piece by piece, so that memory does not grow with them.
+written and read in pieces, so that memory does not grow with the file.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ SCHEMA_VERSION = 1
 ROWS_PER_CHUNK = 16_384
 REQUIRED = ("observations", "next_observations", "actions", "rewards", "terminals", "timeouts")
 THREADS = os.cpu_count() or 1
-LIBRARY_VERSIONS = ("v108", "v108")  # of the format: older ones have no attributes above 64 KB
+LIBRARY_VERSIONS = ("v108", "v108")  # of the HDF5 format: older ones limit attributes to 64 KB
 
 
 class ArraySpec(NamedTuple):
-    """What an array is, without its values."""
+    """Dtype and shape of an array."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
@@ -53,52 +53,54 @@ class ArraySpec(NamedTuple):
 
 @dataclass(frozen=True)
 class Header:
-    """Everything in a file but the values of its arrays."""
+    """Contents of a file except the values of its arrays."""
 
     arrays: Mapping[str, ArraySpec]
     metadata: Mapping[str, Any]
     weights: Weights
-    v2_metadata: Mapping[str, Array | None] = field(default_factory=dict)  # D4RL's own groups; None: unknown
+    v2_metadata: Mapping[str, Array | None] = field(
+        default_factory=dict
+    )  # D4RL's own groups; None: unsupported type
 
     @property
     def rows(self) -> int:
-        """Number of transitions, by the rewards."""
+        """Number of transitions: the length of the rewards."""
         shape = self.arrays["rewards"].shape if "rewards" in self.arrays else ()
         return shape[0] if shape else 0
 
     @property
     def has_recipe(self) -> bool:
-        """Whether the file claims to be of this package, and not a D4RL file from elsewhere."""
+        """Whether the file claims to be built by this package, unlike D4RL's own files."""
         return "schema_version" in self.metadata or "recipe" in self.metadata
 
     @property
     def aligned(self) -> list[str]:
-        """The arrays with one row for each transition."""
+        """Names of the arrays with one row per transition."""
         return [name for name, spec in self.arrays.items() if spec.shape[:1] == (self.rows,)]
 
 
 class Writer:
-    """Writes a file's rows as they come: shuffled and deflated in threads, hashed on the way.
+    """Streaming writer of a file: shuffles, deflates and hashes rows in threads.
 
-    To be used with ``with``. Every ``append`` brings the same arrays; ``finish`` adds the metadata.
+    Use it as a context manager. Every ``append`` takes rows of the same arrays; ``finish`` adds the metadata.
 
     Raises:
         OSError: if the disk is full or the folder cannot be written.
     """
 
     def __init__(self, path: Path, rows: int) -> None:
-        """Begin a file that will hold so many rows."""
+        """Create a file for ``rows`` rows."""
         self._path, self._rows, self._written = path, rows, 0
-        self._opened = ExitStack()
-        self._file, self._storage = self._opened.enter_context(hdf5_file(path, "w", libver=LIBRARY_VERSIONS))
+        self._context = ExitStack()
+        self._file, self._storage = self._context.enter_context(hdf5_file(path, "w", libver=LIBRARY_VERSIONS))
         self._pool, self._hasher = ThreadPoolExecutor(THREADS), ThreadPoolExecutor(1)
         self._hashes = TableHash(rows)
         self._datasets: dict[str, h5py.Dataset] = {}
-        self._pending: dict[str, Array] = {}  # rows that do not fill a chunk yet
-        self._running: deque[tuple[int, Future[dict[str, bytes]]]] = deque()  # with the first row of each
+        self._pending: dict[str, Array] = {}  # rows of an incomplete chunk
+        self._running: deque[tuple[int, Future[dict[str, bytes]]]] = deque()  # first row, compressed chunks
 
     def append(self, arrays: Mapping[str, Array]) -> None:
-        """Add rows."""
+        """Append rows."""
         if not self._pending:
             for name, array in arrays.items():
                 self._create(name, array)
@@ -106,21 +108,21 @@ class Writer:
             name: np.concatenate([self._pending[name], array]) if len(self._pending[name]) else array
             for name, array in arrays.items()
         }
-        hashed = self._hasher.submit(self._hashes.update, arrays)  # while the same rows are compressed
+        hashed = self._hasher.submit(self._hashes.update, arrays)  # concurrently with compression
         full = len(rows["rewards"]) // ROWS_PER_CHUNK * ROWS_PER_CHUNK
         self._write(rows, full)
         self._pending = {name: array[full:].copy() for name, array in rows.items()}
         hashed.result()
 
     def hexdigests(self) -> dict[str, str]:
-        """The hash of every array, once all rows were appended."""
+        """The hash of every array, after all rows were appended."""
         return self._hashes.hexdigests()
 
     def finish(self, metadata: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
-        """Write what is left, the metadata and all hashes.
+        """Write the remaining rows, the metadata and all hashes.
 
         Returns:
-            The metadata as written, with all hashes.
+            The metadata as written, including all hashes.
         """
         self._write(self._pending, len(self._pending["rewards"]))
         self._drain(0)
@@ -143,7 +145,7 @@ class Writer:
     ) -> None:
         for pool in (self._pool, self._hasher):
             pool.shutdown(cancel_futures=True)
-        self._opened.__exit__(kind, error, trace)
+        self._context.__exit__(kind, error, trace)
 
     def _create(self, name: str, array: Array) -> None:
         shape = (self._rows, *array.shape[1:])
@@ -163,7 +165,7 @@ class Writer:
         self._written += count
 
     def _drain(self, remaining: int) -> None:
-        """Hand finished chunks to HDF5, until at most so many rounds of them are being worked on."""
+        """Write finished chunks, until at most ``remaining`` rounds of them are still running."""
         while len(self._running) > remaining:
             start, chunks = self._running.popleft()
             for name, chunk in chunks.result().items():
@@ -173,15 +175,15 @@ class Writer:
 
 
 def _deflated(rows: Mapping[str, Array], chunk_rows: int) -> dict[str, bytes]:
-    """A chunk of each array."""
+    """Compress one chunk of each array."""
     return {name: deflate(array, chunk_rows) for name, array in rows.items()}
 
 
 class Reader:
-    """Reads a file's rows in pieces. To be used with ``with``.
+    """Reader of a file's header and of ranges of its rows. Use it as a context manager.
 
     Raises:
-        InputError: if there is no such file, or it is damaged or not HDF5.
+        InputError: if the file does not exist, is corrupt or is not HDF5.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -192,7 +194,7 @@ class Reader:
             )
         self._path = path
         self._pool = ThreadPoolExecutor(THREADS)
-        with self._explained():
+        with self._input_errors():
             self._file = h5py.File(path, "r")
             try:
                 self._datasets = numeric_datasets(self._file)
@@ -206,36 +208,36 @@ class Reader:
         self.header = Header(specs, metadata, weights, v2_metadata)
 
     def sha256(self) -> str:
-        """Hash of the bytes of the opened file, whatever its path leads to by now."""
+        """SHA-256 of the bytes of the open file, even if its path has been replaced since."""
         with open(os.dup(self._file.id.get_vfd_handle()), "rb") as opened:
-            position = opened.tell()  # which HDF5 shares
+            position = opened.tell()  # shared with HDF5
             opened.seek(0)
             digest = hashlib.file_digest(opened, "sha256")
             opened.seek(position)
         return digest.hexdigest()
 
     def rows(self, names: Iterable[str], start: int = 0, stop: int | None = None) -> dict[str, Array]:
-        """Rows ``start`` to ``stop`` of some arrays; all of each where no end is given.
+        """Read rows ``start`` to ``stop`` of the named arrays; by default, to the end.
 
         Raises:
-            InputError: if the file is damaged, or a bool is neither 0 nor 1.
+            InputError: if the file is corrupt, or a bool is neither 0 nor 1.
         """
-        with self._explained():
-            wanted, running = {}, []
+        with self._input_errors():
+            arrays, running = {}, []
             for name in names:
                 dataset = self._datasets[name]
-                if not dataset.ndim or not _is_ours(dataset):
-                    wanted[name] = dataset[start:stop] if dataset.ndim else dataset[()]
+                if not dataset.ndim or not _has_standard_layout(dataset):
+                    arrays[name] = dataset[start:stop] if dataset.ndim else dataset[()]
                     continue
                 end = len(dataset) if stop is None else min(stop, len(dataset))
-                wanted[name] = np.empty((max(end - start, 0), *dataset.shape[1:]), dataset.dtype)
-                running += self._inflate(dataset, wanted[name], start, end)
+                arrays[name] = np.empty((max(end - start, 0), *dataset.shape[1:]), dataset.dtype)
+                running += self._inflate(dataset, arrays[name], start, end)
             for chunk in running:
                 chunk.result()
-        for name, rows in wanted.items():
+        for name, rows in arrays.items():
             if rows.dtype == np.bool_:
                 require_flags(name, rows)
-        return wanted
+        return arrays
 
     def __enter__(self) -> Reader:
         return self
@@ -247,33 +249,33 @@ class Reader:
         self._file.close()
 
     def _inflate(self, dataset: h5py.Dataset, rows: Array, start: int, stop: int) -> list[Future[None]]:
-        """Begin to write rows ``start`` to ``stop`` of a data set into ``rows``."""
+        """Start threads that inflate rows ``start`` to ``stop`` of a data set into ``rows``."""
         size, trailing, running = dataset.chunks[0], (0,) * (dataset.ndim - 1), []
         for first in range(start // size * size, stop, size):
-            skipped, chunk = dataset.id.read_direct_chunk((first, *trailing))
+            filter_mask, chunk = dataset.id.read_direct_chunk((first, *trailing))
             low, high = max(first, start), min(first + size, stop)
             target = rows[low - start : high - start]
-            if skipped:  # a filter, as HDF5 does where it makes nothing smaller
+            if filter_mask:  # HDF5 skips a filter that does not reduce the size
                 target[:] = dataset[low:high]
             else:
                 running.append(self._pool.submit(inflate, chunk, size, target, low - first))
         return running
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn what HDF5 raises into one sentence."""
+    def _input_errors(self) -> Iterator[None]:
+        """Convert HDF5's exceptions to a one-line ``InputError``."""
         try:
             yield
         except (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError, ChunkError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(
                 f"Expected a D4RL HDF5 file, but {os.fspath(self._path)!r} cannot be read ({reason}); "
-                "it may be truncated or of another format: fetch or build it again."
+                "it may be truncated or have another format; fetch or build it again."
             ) from error
 
 
-def _is_ours(dataset: h5py.Dataset) -> bool:
-    """Whether a data set is laid out as ``Writer`` does: whole rows in chunks, shuffled and deflated."""
+def _has_standard_layout(dataset: h5py.Dataset) -> bool:
+    """Whether a data set has the layout of ``Writer``: chunks of complete rows, shuffled and deflated."""
     return (
         dataset.chunks is not None
         and dataset.chunks[1:] == dataset.shape[1:]
@@ -285,7 +287,7 @@ def _is_ours(dataset: h5py.Dataset) -> bool:
 
 @dataclass(frozen=True)
 class Contents:
-    """A whole file in memory."""
+    """Contents of a file in memory."""
 
     arrays: Mapping[str, Array]
     metadata: Mapping[str, Any]
@@ -293,20 +295,20 @@ class Contents:
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
-    """Everything in a file but the values of its arrays.
+    """Read the contents of a file except the values of its arrays.
 
     Raises:
-        InputError: if there is no such file, or it is damaged or not HDF5.
+        InputError: if the file does not exist, is corrupt or is not HDF5.
     """
     with Reader(path) as reader:
         return reader.header
 
 
 def read(path: str | os.PathLike[str]) -> Contents:
-    """Everything in a file, unchecked.
+    """Read all contents of a file, without running the gates.
 
     Raises:
-        InputError: if there is no such file, or it is damaged or not HDF5.
+        InputError: if the file does not exist, is corrupt or is not HDF5.
     """
     with Reader(path) as reader:
         header = reader.header
@@ -314,7 +316,7 @@ def read(path: str | os.PathLike[str]) -> Contents:
 
 
 def write(path: Path, contents: Contents) -> None:
-    """Write a file, with recomputed hashes.
+    """Write a file, and recompute its hashes.
 
     Raises:
         OSError: if the disk is full or the folder cannot be written.

@@ -1,7 +1,7 @@
-"""What a file says that it holds, looked at before any of it is believed.
+"""Checks of untrusted HDF5 files before their data are read.
 
-A few bytes of HDF5 can claim a terabyte, lead in circles, or name other files to read from. What is kept of
-a file lies in that file, and is not larger than what lies there can be.
+A few bytes of HDF5 can claim a terabyte, form cycles, or reference other files. Only data stored in the file
+itself are read, and only if their claimed size is possible for the bytes stored.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from cartpole_phys.utils.files import parse_json
 from cartpole_phys.utils.typing import Array
 
 WEIGHTS = "policy_weights/"  # attributes under this name are a behavior policy's weights
-V2_METADATA = "metadata/"  # D4RL's own groups, which hold the same as our attributes, or less
+V2_METADATA = "metadata/"  # D4RL's own groups, which duplicate some of our attributes
 FILTERS = {h5z.FILTER_SHUFFLE, h5z.FILTER_DEFLATE, h5z.FILTER_LZF, h5z.FILTER_FLETCHER32}
-EXPANSION = 1_032  # bytes that deflate can make of one, at most (zlib's technical details)
-DEEPEST = 8  # groups within groups
-NUMBERS, LARGEST_NUMBER = "biuf", 8  # kinds of NumPy's types, and bytes: longer ones differ by machine
+EXPANSION = 1_032  # maximum expansion factor of deflate (zlib's technical details)
+MAX_DEPTH = 8  # of nested groups
+NUMERIC_KINDS, MAX_ITEMSIZE = "biuf", 8  # NumPy's dtype kinds, and bytes: wider types are platform-dependent
 
 
 def numeric_datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
-    """Every array of numbers in a file, by its path; what holds others is left out.
+    """Numeric HDF5 data sets of a file by path, sorted; others are skipped.
 
     Raises:
-        ValueError: if one lies in another file, is packed in a way that D4RL's are not, or claims more than
-            is there.
+        ValueError: if one is stored in another file, uses an unsupported filter, or claims more bytes than
+            the file contains.
     """
     size, stored, found = os.path.getsize(file.filename), 0, {}
     for name, dataset in _datasets(file):
         if name.startswith(V2_METADATA):
             continue
-        _require_own(name, dataset)
+        _require_internal(name, dataset)
         if dataset.shape is None or not _is_numeric(dataset.dtype):
             continue
-        _require_written(name, dataset)
+        _require_plausible_size(name, dataset)
         stored += dataset.id.get_storage_size()
         if stored > size:
             raise ValueError(f"its arrays claim {stored:,} of its {size:,} bytes")
@@ -52,10 +52,10 @@ def numeric_datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
 
 
 def v2_datasets(file: h5py.File) -> dict[str, Array | None]:
-    """What D4RL's own groups hold, by path within them: numbers and texts of a fixed length, else None.
+    """Contents of D4RL's own groups by path within them: numbers and fixed-length strings; None for others.
 
-    None stands too for what is packed or in chunks, which a build never writes here: it can claim more than
-    is there.
+    Compressed and chunked data sets are None too: a build never writes them here, and they can claim more
+    bytes than the file contains.
     """
     found: dict[str, Array | None] = {}
     for name, dataset in _datasets(file):
@@ -70,10 +70,10 @@ def v2_datasets(file: h5py.File) -> dict[str, Array | None]:
 
 
 def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Every data set that is linked to from within, once, with its path; links elsewhere are not followed."""
-    seen, waiting = {_address(file)}, [("", file, 0)]
-    while waiting:
-        prefix, group, depth = waiting.pop()
+    """Iterate over the data sets and their paths, each once; soft and external links are not followed."""
+    seen, pending = {_address(file)}, [("", file, 0)]
+    while pending:
+        prefix, group, depth = pending.pop()
         for name in _texts(group):
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 continue
@@ -83,56 +83,56 @@ def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
             seen.add(_address(item))
             if isinstance(item, h5py.Dataset):
                 yield prefix + name, item
-            elif isinstance(item, h5py.Group) and depth < DEEPEST:
-                waiting.append((f"{prefix}{name}/", item, depth + 1))
+            elif isinstance(item, h5py.Group) and depth < MAX_DEPTH:
+                pending.append((f"{prefix}{name}/", item, depth + 1))
 
 
 def _texts(names: Iterable[str | bytes]) -> Iterator[str]:
-    """The names that are text; of others h5py gives the bytes, and finds nothing under them."""
+    """Names that are valid text; h5py returns others as bytes, and cannot look them up."""
     return (name for name in names if isinstance(name, str))
 
 
 def _address(item: h5py.HLObject) -> int:
-    """Where it lies in the file, which tells two names of one thing."""
+    """Address of an object in the file, which identifies it among hard links."""
     return int(h5o.get_info(item.id).addr)
 
 
-def _require_own(name: str, dataset: h5py.Dataset) -> None:
-    """Refuse values that lie in other files, before a question makes HDF5 open these.
+def _require_internal(name: str, dataset: h5py.Dataset) -> None:
+    """Require values stored in the file itself, before any access makes HDF5 open other files.
 
     Raises:
-        ValueError: if they do, or are packed by a filter that HDF5 would look for on the disk.
+        ValueError: if values are in other files, or use a filter that HDF5 would load as a plugin.
     """
     creation = dataset.id.get_create_plist()
     if creation.get_layout() == h5d.VIRTUAL or creation.get_external_count():
-        raise ValueError(f"the values of {name} are in other files")
+        raise ValueError(f"{name} is stored in other files")
     filters = [creation.get_filter(i)[0] for i in range(creation.get_nfilters())]
     if len(set(filters)) < len(filters) or not FILTERS.issuperset(filters):
-        raise ValueError(f"{name} is packed in a way that D4RL's arrays are not")
+        raise ValueError(f"{name} uses an unsupported HDF5 filter")
 
 
-def _require_written(name: str, dataset: h5py.Dataset) -> None:
-    """Refuse an array that claims more values than can have been written.
+def _require_plausible_size(name: str, dataset: h5py.Dataset) -> None:
+    """Require a claimed size that is possible for the bytes stored.
 
     Raises:
-        ValueError: if it does.
+        ValueError: if the array claims more.
     """
     stored, claimed = dataset.id.get_storage_size(), dataset.nbytes
     if dataset.chunks is not None:
         chunk = math.prod(dataset.chunks) * dataset.dtype.itemsize
         claimed = max(claimed, chunk * dataset.id.get_num_chunks())
-    packed = dataset.id.get_create_plist().get_nfilters() > 0
-    if claimed > stored * (EXPANSION if packed else 1):
-        raise ValueError(f"{name} claims {claimed:,} bytes, and only {stored:,} were written")
+    filtered = dataset.id.get_create_plist().get_nfilters() > 0
+    if claimed > stored * (EXPANSION if filtered else 1):
+        raise ValueError(f"{name} claims {claimed:,} bytes, but only {stored:,} are stored")
 
 
 def read_attributes(file: h5py.File) -> tuple[dict[str, Any], dict[str, dict[str, Array]]]:
-    """The metadata, and the weights of the behavior policies by part and name.
+    """Read the metadata, and the weights of the behavior policies by part and name.
 
-    What is neither text nor numbers is nobody's metadata, and left out.
+    Attributes that are neither text nor numeric are skipped.
 
     Raises:
-        ValueError: if one claims more than is there, or is no JSON though it begins like it.
+        ValueError: if an attribute claims more bytes than the file has, or is invalid JSON.
     """
     size = os.path.getsize(file.filename)
     metadata: dict[str, Any] = {}
@@ -143,12 +143,12 @@ def read_attributes(file: h5py.File) -> tuple[dict[str, Any], dict[str, dict[str
             part, _, weight = name.removeprefix(WEIGHTS).partition("/")
             weights.setdefault(part, {})[weight] = value
         elif value is not None:
-            metadata[name] = _decoded(name, value)
+            metadata[name] = _decode(name, value)
     return metadata, weights
 
 
 def _attribute(file: h5py.File, name: str, size: int) -> Any:
-    """Text or numbers; None for anything else."""
+    """Value of a text or numeric attribute; None for any other."""
     attribute = h5a.open(file.id, name.encode())
     if attribute.shape is None:
         return None
@@ -165,46 +165,48 @@ def _attribute(file: h5py.File, name: str, size: int) -> Any:
 
 
 def _is_numeric(dtype: np.dtype[Any]) -> bool:
-    return dtype.kind in NUMBERS and dtype.itemsize <= LARGEST_NUMBER
+    return dtype.kind in NUMERIC_KINDS and dtype.itemsize <= MAX_ITEMSIZE
 
 
-def _decoded(name: str, value: Any) -> Any:
-    """What an attribute means in JSON's types."""
-    if isinstance(value, bytes):  # text of a fixed length
+def _decode(name: str, value: Any) -> Any:
+    """Convert the value of an attribute to JSON types."""
+    if isinstance(value, bytes):  # fixed-length string
         value = value.decode("utf-8", "replace")
     if isinstance(value, str) and value[:1] in ("{", "["):
         try:
             return parse_json(value)
         except ValueError as error:
-            raise ValueError(f"its attribute {name} is not the JSON that it begins like: {error}") from error
+            raise ValueError(f"its attribute {name} is invalid JSON: {error}") from error
     return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value
 
 
 SIGNATURE = b"GCOL"
 HEAP_SIZE = struct.Struct("<8xQ")  # after signature and version
-ENTRY = struct.Struct("<HHxxxxQ")  # number (0: what is free), references, size
-WORD = 8  # bytes that sizes are multiples of, and that a size is written in
+ENTRY = struct.Struct("<HHxxxxQ")  # index (0: free space), reference count, size
+WORD = 8  # bytes: alignment of heap objects, and width of a size
 
 
 def require_sound_heaps(file: h5py.File, datasets: Iterable[h5py.Dataset]) -> None:
-    """Refuse a file whose heaps HDF5 cannot walk through; the values of its data sets are not searched.
+    """Require global heaps that HDF5 can traverse, since it loops forever on corrupt ones.
+
+    The values of data sets are not searched for heaps.
 
     Raises:
-        ValueError: if there is such a heap.
+        ValueError: if a heap is corrupt.
     """
     if file.id.get_create_plist().get_sizes() != (WORD, WORD):
-        raise ValueError(f"its addresses and sizes are not of {WORD} bytes")
-    with mmap.mmap(file.id.get_vfd_handle(), 0, access=mmap.ACCESS_READ) as held:
-        for start, stop in _between(_values(datasets), len(held)):
-            place = held.find(SIGNATURE, start, stop)
-            while place >= 0:
-                if not _is_sound(held, place):
-                    raise ValueError(f"the heap at byte {place} is damaged")
-                place = held.find(SIGNATURE, place + 1, stop)
+        raise ValueError(f"its addresses and sizes do not have {WORD} bytes")
+    with mmap.mmap(file.id.get_vfd_handle(), 0, access=mmap.ACCESS_READ) as content:
+        for start, stop in _complement(_value_regions(datasets), len(content)):
+            position = content.find(SIGNATURE, start, stop)
+            while position >= 0:
+                if not _is_sound(content, position):
+                    raise ValueError(f"the heap at byte {position} is corrupt")
+                position = content.find(SIGNATURE, position + 1, stop)
 
 
-def _values(datasets: Iterable[h5py.Dataset]) -> Iterator[tuple[int, int]]:
-    """Where values lie: first byte and number of bytes."""
+def _value_regions(datasets: Iterable[h5py.Dataset]) -> Iterator[tuple[int, int]]:
+    """Regions of the file with values: first byte and number of bytes."""
     for dataset in datasets:
         if dataset.chunks is not None:
             chunks: list[Any] = []
@@ -214,8 +216,8 @@ def _values(datasets: Iterable[h5py.Dataset]) -> Iterator[tuple[int, int]]:
             yield dataset.id.get_offset(), dataset.id.get_storage_size()
 
 
-def _between(regions: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
-    """The bytes of a file that are in none of these regions, as first and last + 1."""
+def _complement(regions: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
+    """Regions of the file outside the given ones, as first byte and last + 1."""
     start = 0
     for first, length in sorted(regions):
         if first > start:
@@ -224,16 +226,16 @@ def _between(regions: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[in
     yield start, size
 
 
-def _is_sound(held: mmap.mmap, place: int) -> bool:
-    """Whether each entry of the heap there leads to the next one, or to its end."""
-    if place + HEAP_SIZE.size > len(held):
+def _is_sound(content: mmap.mmap, position: int) -> bool:
+    """Whether each entry of the heap at a position is followed by the next one, or by its end."""
+    if position + HEAP_SIZE.size > len(content):
         return False
-    (size,) = HEAP_SIZE.unpack_from(held, place)
-    end = min(place + size, len(held))
-    entry = place + HEAP_SIZE.size
+    (size,) = HEAP_SIZE.unpack_from(content, position)
+    end = min(position + size, len(content))
+    entry = position + HEAP_SIZE.size
     while entry + ENTRY.size <= end:
-        number, _, length = ENTRY.unpack_from(held, entry)
-        entry += length if number == 0 else ENTRY.size + -(-length // WORD) * WORD
-        if (number == 0 and length < ENTRY.size) or entry > end:
+        index, _, length = ENTRY.unpack_from(content, entry)
+        entry += length if index == 0 else ENTRY.size + -(-length // WORD) * WORD
+        if (index == 0 and length < ENTRY.size) or entry > end:
             return False
     return True
