@@ -96,5 +96,10 @@ def _interval(value: float | None, low: float | None, high: float | None) -> tup
     return f"{value:.1f}", f"{low:.1f} to {high:.1f}"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Entry point of ``python -m dt.evaluate``."""
     commands.run(app)
+
+
+if __name__ == "__main__":
+    main()

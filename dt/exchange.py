@@ -80,5 +80,10 @@ def import_command(
     commands.say(str(out))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Entry point of ``python -m dt.exchange``."""
     commands.run(app)
+
+
+if __name__ == "__main__":
+    main()

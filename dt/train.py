@@ -116,5 +116,10 @@ def _stop_on_interrupt() -> Iterator[ShouldStop]:
         signal.signal(signal.SIGINT, before)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Entry point of ``python -m dt.train``."""
     commands.run(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -71,5 +71,10 @@ def _table(title: str, measures: Sequence[Measure]) -> Table:
     return commands.table(title, headings, rows)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Entry point of ``python -m dt.attention``."""
     commands.run(app)
+
+
+if __name__ == "__main__":
+    main()
