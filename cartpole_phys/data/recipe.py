@@ -52,7 +52,7 @@ class Recipe:
     steps: int | None = None  # transitions; by default as in D4RL, or the whole recording
     seed: int = 0
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    deterministic: bool = False  # a trained agent plays its mean action instead of sampling
+    deterministic: bool = False  # a trained agent takes mean actions instead of sampled ones
     train_steps: int | None = None  # training steps of agents; by default measured for the environment
     shard_steps: int | None = None  # transitions per shard; by default one file
     d4rl_v2_metadata: bool = False  # D4RL's own groups in addition to the attributes

@@ -70,7 +70,7 @@ def build_dataset(
         steps: number of transitions; by default 1,000,000 per policy, or the whole replay in replay tiers.
         seed: random seed of training and collection.
         env_kwargs: arguments for the environment, as for ``gym.make``.
-        deterministic: whether a trained agent plays its mean action instead of sampling.
+        deterministic: whether a trained agent takes mean actions instead of sampled ones.
         train_steps: training steps of agents; by default the measured number for the environment.
         shard_steps: transitions per shard; writes a folder of shards, whose path is returned.
         d4rl_v2_metadata: add D4RL's own groups ``metadata/…``, on which its ``sequence_dataset`` fails.

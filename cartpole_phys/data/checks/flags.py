@@ -14,7 +14,7 @@ from cartpole_phys.utils.typing import Array
 
 
 class Flags(Gate):
-    """Flags are exclusive, the last row has one, and time-outs match the environment's time limit."""
+    """Flags are exclusive, the last row has one, and timeouts match the environment's time limit."""
 
     name = "flags"
 

@@ -117,7 +117,7 @@ def _result(gate: str, has_recipe: bool, step: Callable[[], str | None]) -> Gate
 
 
 class GateRun:
-    """One gate on one file, up to its result."""
+    """Run of one gate on one file, block by block."""
 
     def __init__(self, gate: type[Gate], header: Header) -> None:
         self._gate_name, self._has_recipe = gate.name, header.has_recipe
