@@ -28,7 +28,7 @@ class Goal:
 
     target_return: float
     close_enough: float  # training ends at a checkpoint with at most this distance from the target
-    low_return: float  # after ``settle_after`` steps, training also ends if the best checkpoint so far …
+    low_return: float  # after ``settle_after`` steps, training also ends if the nearest checkpoint so far …
     high_return: float  # … has a mean return between these two
     settle_after: int  # training steps
 

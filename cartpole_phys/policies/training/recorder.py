@@ -39,20 +39,15 @@ class _Log:
                 name: np.empty((FIRST_CAPACITY, *values.shape), values.dtype) for name, values in row.items()
             }
         for name, values in row.items():
-            if self.count == len(self._arrays[name]):
-                self._arrays[name] = _doubled(self._arrays[name])
-            self._arrays[name][self.count] = values
+            array = self._arrays[name]
+            if self.count == len(array):
+                self._arrays[name] = array = np.concatenate([array, np.empty_like(array)])
+            array[self.count] = values
         self.count += 1
 
     def arrays(self) -> dict[str, Array]:
         """All rows, each array (rows, n, …)."""
         return {name: array[: self.count] for name, array in self._arrays.items()}
-
-
-def _doubled(array: Array) -> Array:
-    larger = np.empty((2 * len(array), *array.shape[1:]), array.dtype)
-    larger[: len(array)] = array
-    return larger
 
 
 class Recorder(VecEnvWrapper):

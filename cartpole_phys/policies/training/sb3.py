@@ -135,7 +135,7 @@ class Checkpoints(BaseCallback):
         return not self._reached()
 
     def _reached(self) -> bool:
-        """Whether the last checkpoint is close to the goal, or a late one suffices in the accepted range."""
+        """Whether the last checkpoint is close to the target, or the nearest is accepted late in training."""
         goal = self.recipe.goal
         if goal is None:
             return False
