@@ -1,6 +1,6 @@
-"""The environment that an untrusted data set names, made only if that is safe.
+"""Creation of the environment named in an untrusted data set, restricted to safe ones.
 
-Making an environment can import modules and open files, which the user decides, not the file.
+Creating an environment can import modules and open files, which must be the user's decision.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from cartpole_phys.backends.base import Backend
 from cartpole_phys.backends.resolve import OWN_MODULE, make_backend
 from cartpole_phys.utils.errors import InputError, is_integer
 
-MOST = 1_000  # of what each takes its time in every step
-IN_A_STEP = re.compile("substep|skip|repeat")  # in what environments call its number
+MAX_SUBSTEPS = 1_000  # per environment step, which bounds the time of a check
+SUBSTEPS = re.compile("substep|skip|repeat")  # in the names of arguments that set their number
 
 
 def declared_env(metadata: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """Id and arguments of a data set's environment, as for ``gym.make``.
+    """Id and keyword arguments for ``gym.make`` of a data set's environment.
 
     Raises:
         InputError: if it names none, one of a module that is not imported yet, or arguments that name files
-            or are above what a check has time for.
+            or request too many substeps.
     """
     env_id, env_kwargs = metadata.get("env_id"), metadata.get("env_kwargs", {})
     if not isinstance(env_id, str) or not isinstance(env_kwargs, Mapping):
@@ -36,28 +36,28 @@ def declared_env(metadata: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 
 def _require_harmless(env_id: str, env_kwargs: Mapping[str, Any]) -> None:
-    """Refuse an environment that would import a module, open a file, or run for too long.
+    """Reject an environment that could import a module, open a file or run for too long.
 
     Raises:
-        InputError: if it would.
+        InputError: if it could.
     """
     module, _, name = env_id.removeprefix(OWN_MODULE).rpartition(":")
     if module and module not in sys.modules:
         raise InputError(
-            f"The data set's environment {name!r} is in the module {module!r}, which is not imported because "
-            "a file names it; import it yourself, then try again."
+            f"The data set's environment {name!r} is in the module {module!r}, which is not imported for "
+            "an untrusted file; import it yourself, then try again."
         )
     for key, number in env_kwargs.items():
-        if IN_A_STEP.search(key) and is_integer(number) and number > MOST:
+        if SUBSTEPS.search(key) and is_integer(number) and number > MAX_SUBSTEPS:
             raise InputError(
-                f"The data set's environment is given {key} as {number}, above the {MOST:,} allowed for "
-                "an untrusted file."
+                f"Expected at most {MAX_SUBSTEPS:,} as {key} of the data set's environment, the limit for an "
+                f"untrusted file, got {number}."
             )
     for text in _texts(env_kwargs):
         if text.startswith((".", "~")) or "/" in text or "\\" in text:
             raise InputError(
-                f"The data set's environment is given the argument {text!r}, which may name a file; such an "
-                "environment is not made for an untrusted file; make it yourself."
+                f"The data set's environment has the argument {text!r}, which may name a file; such an "
+                "environment is not created for an untrusted file; create it yourself."
             )
 
 
@@ -75,9 +75,9 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def declared_backend(metadata: Mapping[str, Any]) -> Backend:
-    """The environment that a data set names.
+    """Create the environment named in a data set's metadata.
 
     Raises:
-        InputError: if it names none, or one that cannot or must not be made for a file.
+        InputError: if it names none, or one that cannot be created or is not allowed for an untrusted file.
     """
     return make_backend(*declared_env(metadata))

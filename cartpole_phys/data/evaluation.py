@@ -1,4 +1,4 @@
-"""Policy evaluation in any environment, with the protocol that scores data sets."""
+"""Policy evaluation in any environment, by the protocol that scores data sets."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Evaluation:
     returns: FloatArray = field(repr=False)  # (E,), undiscounted
     lengths: IntArray = field(repr=False)  # (E,), steps
     mean_return: float
-    low: float  # of the mean return's 95 % interval, by bootstrap
-    high: float
+    low: float  # lower end of the mean return's 95 % confidence interval, by bootstrap
+    high: float  # upper end
     score: float | None  # of the mean return; None where the environment has no reference returns
 
 
@@ -64,6 +64,7 @@ def _source(policy: Any, backend: Backend) -> PolicySource:
 
 
 def _of_file(path: str, backend: Backend) -> PolicySource:
+    """The behavior policy stored in a file, if its spaces are those of the environment."""
     stored = stored_policy(path)
     own = make_backend(stored.env_id, stored.env_kwargs)
     if (own.observation_space.shape, own.action_space) != (

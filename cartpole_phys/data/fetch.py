@@ -28,21 +28,21 @@ from cartpole_phys.utils.files import atomic_file, reporting_write_errors, requi
 from cartpole_phys.utils.progress import Progress, Silent
 
 MIRRORS = "CARTPOLE_PHYS_MIRRORS"  # environment variable: URLs or folders, separated by white space
-SLIP = 0.9  # share of matching characters that makes an unknown path a released name mistyped
-TRIES = 2  # of all mirrors in turn
+SIMILARITY = 0.9  # fraction of matching characters from which an unknown name counts as a misspelled one
+TRIES = 2  # passes over all mirrors
 
 
 @dataclass(frozen=True)
 class Released:
-    """One file of a release."""
+    """A file of a release: name, size and checksum."""
 
-    name: str  # of the data set
+    name: str  # name of the data set
     size: int  # bytes
     sha256: str
 
     @property
     def file(self) -> str:
-        """Its file's name."""
+        """Name of the HDF5 file."""
         return f"{self.name}.hdf5"
 
 
@@ -51,20 +51,20 @@ class Registry:
     """The files of a release, and the mirrors that host them."""
 
     version: str
-    mirrors: Sequence[str]  # URLs of folders, the first one first
+    mirrors: Sequence[str]  # URLs of folders, in order of preference
     files: dict[str, Released]  # by name of the data set
 
 
 @cache
 def registry(path: Path = REGISTRY) -> Registry:
-    """The registry that came with this package."""
-    stated = json.loads(path.read_text("utf-8"))
-    files = {name: Released(name, one["bytes"], one["sha256"]) for name, one in stated["files"].items()}
-    return Registry(stated["version"], tuple(stated["mirrors"]), files)
+    """Load the registry of released files that is installed with this package."""
+    loaded = json.loads(path.read_text("utf-8"))
+    files = {name: Released(name, one["bytes"], one["sha256"]) for name, one in loaded["files"].items()}
+    return Registry(loaded["version"], tuple(loaded["mirrors"]), files)
 
 
 def mirrors(known: Registry) -> list[str]:
-    """Mirrors in order: those of the environment variable, or else those of the release."""
+    """Mirrors in order of preference: from the environment variable if set, otherwise from the registry."""
     return os.environ.get(MIRRORS, "").split() or list(known.mirrors)
 
 
@@ -81,49 +81,49 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     """
     known, stem = registry(), check_plain(name)
     released = known.files.get(stem)
-    places = mirrors(known)
-    if released is None or not places:
+    urls = mirrors(known)
+    if released is None or not urls:
         raise InputError(_unpublished(stem))
     path = Path(platformdirs.user_cache_dir("cartpole-phys")) / "datasets" / known.version / released.file
     if path.is_file() and file_sha256(path) == released.sha256:
         return path
     with reporting_write_errors(path):
         require_writable(path.parent)
-    said, again = dict[str, str](), dict[str, float]()  # by place: the reason, and when it may be asked again
-    for place in places * TRIES:
-        pause = again.get(place, 0.0) - time.monotonic()
+    errors, retry_at = dict[str, str](), dict[str, float]()  # by mirror: last error, earliest time of a retry
+    for mirror in urls * TRIES:
+        pause = retry_at.get(mirror, 0.0) - time.monotonic()
         if pause > LONGEST_WAIT:
             continue
         time.sleep(max(pause, 0.0))
         try:
-            _get(place, released, path, progress or Silent())
+            _get(mirror, released, path, progress or Silent())
             return path
         except DownloadError as error:
-            said[place], again[place] = str(error), time.monotonic() + error.wait
-    answers = "; ".join(f"{place}: {error}" for place, error in said.items())
+            errors[mirror], retry_at[mirror] = str(error), time.monotonic() + error.wait
+    reasons = "; ".join(f"{mirror}: {error}" for mirror, error in errors.items())
     raise InputError(
-        f"Could not fetch {released.file}: {answers}. Check the connection, name other mirrors in "
+        f"Could not fetch {released.file}: {reasons}. Check the connection, name other mirrors in "
         f"{MIRRORS}, or build it: {_command(stem)}"
     )
 
 
 def is_name(text: str) -> bool:
-    """Whether a text names a released data set, or one that could be."""
+    """Whether a text is the name of a released data set or of a recipe reserved for a release."""
     stem = text.removesuffix(".hdf5")
     return stem in released_recipes() or stem in registry().files
 
 
 def similar_names(text: str) -> list[str]:
-    """Released data sets whose names differ from a plain one by a slip of the keys."""
+    """Released data sets whose names differ from a plain name by a typing error."""
     stem = text.removesuffix(".hdf5")
-    return nearest(stem, released_recipes(), similar=SLIP) if is_plain(stem) else []
+    return nearest(stem, released_recipes(), similar=SIMILARITY) if is_plain(stem) else []
 
 
 def check_plain(name: str) -> str:
-    """A data set's name without its ending.
+    """Return the name of a data set without its suffix.
 
     Raises:
-        InputError: if it is a path, or anything else than a plain name.
+        InputError: if it is a path or anything else but a plain name.
     """
     stem = name.removesuffix(".hdf5")
     if not is_plain(stem):
@@ -137,7 +137,7 @@ def _unpublished(name: str) -> str:
     if name not in released_recipes():
         return f"There is no released data set {name!r}; {choices(name, released_recipes())}"
     return (
-        f"{name} is not published yet; build it: {_command(name)}, or name a place that has it in {MIRRORS}."
+        f"{name} is not published yet; build it: {_command(name)}, or name a mirror that has it in {MIRRORS}."
     )
 
 
@@ -145,18 +145,18 @@ def _command(name: str) -> str:
     return released_recipes()[name].command if name in released_recipes() else "build-dataset --help"
 
 
-def _get(place: str, released: Released, path: Path, progress: Progress) -> None:
+def _get(mirror: str, released: Released, path: Path, progress: Progress) -> None:
     """Download a file from one mirror to its path atomically.
 
     Raises:
         DownloadError: if the mirror does not have the file, or its checksum differs.
     """
     progress.stage("fetching")
-    if re.match(r"https?://", place):
-        url = f"{place.rstrip('/')}/{released.file}"
+    if re.match(r"https?://", mirror):
+        url = f"{mirror.rstrip('/')}/{released.file}"
         download(url, path, released.size, released.sha256, progress.fetched)
     else:
-        _copy(Path(place) / released.file, released, path)
+        _copy(Path(mirror) / released.file, released, path)
 
 
 def _copy(source: Path, released: Released, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Loading of data sets: a file into memory, or a folder of shards on demand."""
+"""Loading of data sets: a file into memory, a folder of shards lazily."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from cartpole_phys.utils.errors import InputError
 
 
 def load_dataset(path: str | os.PathLike[str]) -> Episodes | ShardedEpisodes:
-    """The episodes of a D4RL HDF5 file, with its metadata; or of a folder of shards, read when asked for.
+    """Load a data set: the episodes and metadata of a D4RL HDF5 file, or of a folder of shards, read lazily.
 
     Args:
         path: of a file or a folder, or the name of a released data set, which is fetched into the cache.
-            A file that ends in .pkl is a list of episodes as the Decision Transformer's own code has them.
+            A file that ends in .pkl is a list of episodes as in the Decision Transformer's own code.
 
     Raises:
-        InputError: if there is no such data set, or it does not hold D4RL's arrays with equally many rows.
+        InputError: if there is no such data set, or it lacks D4RL's arrays with equally many rows.
     """
     place = Path(path)
     if not place.exists():
@@ -38,10 +38,10 @@ def load_dataset(path: str | os.PathLike[str]) -> Episodes | ShardedEpisodes:
 
 
 def _fetched(name: str) -> Path:
-    """The file of a released data set; of any other name the name, which whoever opens it refuses.
+    """Fetch a released data set; any other name is returned as a path, and opening it raises the error.
 
     Raises:
-        InputError: if it cannot be fetched, or the name is nearly that of a released one.
+        InputError: if it cannot be fetched, or the name is a misspelled one of a released data set.
     """
     if not is_name(name):
         if similar := similar_names(name):
@@ -54,19 +54,19 @@ def _fetched(name: str) -> Path:
         if not own.is_file():
             raise
         raise InputError(
-            f"The released {name} cannot be fetched, but a file of that name is here; to read it, name the "
-            f"file: {own}"
+            f"The released {name} cannot be fetched, but the working directory has a file of that name; to "
+            f"read it, use: {own}"
         ) from error
 
 
 def load_whole(path: str | os.PathLike[str]) -> Episodes:
-    """The same, all of it in memory, also of a folder of shards; see ``load_dataset``."""
+    """Load a file or a folder of shards as a whole into memory; see ``load_dataset``."""
     data = load_dataset(path)
     return data.load() if isinstance(data, ShardedEpisodes) else data
 
 
 def load_file(path: str | os.PathLike[str]) -> Episodes:
-    """The episodes of one file; see ``load_dataset``."""
+    """Load the episodes of one HDF5 file; see ``load_dataset``."""
     with Reader(path) as reader:
         header = reader.header
         required = REQUIRED if header.has_recipe else d4rl_layout.REQUIRED
@@ -83,16 +83,16 @@ def load_file(path: str | os.PathLike[str]) -> Episodes:
 def make_env_and_dataset(
     path: str | os.PathLike[str], share: float = 0.9, seed: int = 0
 ) -> tuple[gym.Env[Any, Any], Episodes, Episodes]:
-    """The environment of a data set, and its episodes split into training and validation.
+    """Create the environment of a data set and split its episodes into training and validation.
 
     Args:
         path: as for ``load_dataset``.
-        share: of the episodes that are for training.
-        seed: decides which.
+        share: fraction of the episodes that go to the training set.
+        seed: random seed of the split.
 
     Raises:
-        InputError: if there is no such data set, or it names no environment, or one that cannot be made or
-            that a file may not ask for.
+        InputError: if there is no such data set, or it names no environment, or one that cannot be created
+            or is not allowed for an untrusted file.
     """
     whole = load_whole(path)
     env_id, env_kwargs = declared_env(whole.metadata)

@@ -1,4 +1,4 @@
-"""Provenance: the versions that a data set was built with, and their differences from this machine's."""
+"""Provenance: the versions that a data set was built with, compared with those of this machine."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 UNRECORDED = "not recorded"
 
-Differences = Mapping[str, tuple[str, str]]  # by name: then and now
+Differences = Mapping[str, tuple[str, str]]  # by name: recorded and current version
 
 
 def stated_versions(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """The versions that a file records: its own, and those that its agents were trained with."""
+    """Versions recorded in a file, of its build and of the training of its agents."""
     parts = metadata.get("parts")
     described = [part for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
     training = [part["training"] for part in described if isinstance(part.get("training"), Mapping)]
@@ -21,7 +21,7 @@ def stated_versions(metadata: Mapping[str, Any]) -> dict[str, str]:
 
 
 def differing(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """What is otherwise now than it was then, or was not recorded then."""
+    """Versions of ``now`` that differ from the recorded ones or were not recorded."""
     return {
         name: (then.get(name, UNRECORDED), version)
         for name, version in now.items()
@@ -30,7 +30,7 @@ def differing(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tupl
 
 
 def spelled_out(differences: Differences) -> str:
-    """Differences in words, those that were recorded first."""
+    """Text of the differences, followed by the names of unrecorded versions."""
     unrecorded = [name for name, (then, _) in differences.items() if then == UNRECORDED]
     told = [
         f"{name} {then} then, {now} now"

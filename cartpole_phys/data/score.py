@@ -22,12 +22,12 @@ from cartpole_phys.utils.typing import FloatArray
 
 ENDS = ("ref_min", "ref_max")
 RESAMPLES = 2_000  # bootstrap samples of a mean
-INDICES = 1_000_000  # of values drawn at once
+INDICES = 1_000_000  # drawn at once, which bounds the memory
 
 
 @cache
 def all_references() -> dict[str, dict[str, Any]]:
-    """Reference returns by environment id: ``ref_min`` and ``ref_max``, each with how it was measured."""
+    """Reference returns by environment id: ``ref_min`` and ``ref_max``, each with its protocol."""
     text = resources.files("cartpole_phys.data").joinpath("references.json").read_text("utf-8")
     loaded: dict[str, dict[str, Any]] = json.loads(text)
     return loaded
@@ -46,20 +46,22 @@ def references(env_id: str) -> Mapping[str, Any]:
 
 
 def references_of(env_id: str, stated: Any) -> Mapping[str, Any]:
-    """The reference returns of an environment: this package's, or else those that its file states.
+    """Reference returns of an environment: those of this package, otherwise those recorded in its file.
 
     Raises:
-        InputError: if there are neither.
+        InputError: if there are none, or the recorded ones are invalid.
     """
     if env_id in all_references():
         return references(env_id)
     if not are_references(stated):
-        raise InputError(f"No reference returns for {env_id!r}, ref_min below ref_max: no score can be told.")
+        raise InputError(
+            f"No reference returns for {env_id!r} with ref_min below ref_max: its score is undefined."
+        )
     return stated
 
 
 def are_references(stated: Any) -> TypeGuard[Mapping[str, Any]]:
-    """Whether something a file states is two mean returns, ``ref_min`` below ``ref_max``."""
+    """Whether an untrusted value is a pair of mean returns, ``ref_min`` below ``ref_max``."""
     if not isinstance(stated, Mapping) or not all(_is_measured(stated.get(end)) for end in ENDS):
         return False
     low, high = _ends(stated)
@@ -71,9 +73,9 @@ def _is_measured(end: Any) -> bool:
 
 
 def score(measured: Mapping[str, Any], returns: Any) -> FloatArray:
-    """Scores for returns of any shape, between the reference returns ``measured``."""
+    """Normalized scores of returns of any shape, given the reference returns ``measured``."""
     low, high = _ends(measured)
-    with np.errstate(over="ignore", invalid="ignore"):  # a file's references may be as near as numbers can
+    with np.errstate(over="ignore", invalid="ignore"):  # the references of a file may be almost equal
         return np.asarray(100.0 * (np.asarray(returns, dtype=np.float64) - low) / (high - low))
 
 
@@ -86,7 +88,7 @@ def normalized_score(env_id: str, returns: npt.ArrayLike) -> FloatArray: ...
 
 
 def normalized_score(env_id: str, returns: Any) -> float | FloatArray:
-    """Scores for returns of any shape, for one return a float: 0 is a random policy, 100 the best known one.
+    """Normalized scores of returns of any shape (a float for a scalar): 0 random policy, 100 best known one.
 
     Raises:
         InputError: if there are no reference returns for the environment.
@@ -105,7 +107,7 @@ def return_of_score(env_id: str, wanted: float) -> float:
 
 
 def return_between(measured: Mapping[str, Any], wanted: float) -> float:
-    """The return that has a given score between the reference returns ``measured``."""
+    """The return that has a given score, given the reference returns ``measured``."""
     low, high = _ends(measured)
     return low + wanted / 100.0 * (high - low)
 
@@ -115,24 +117,24 @@ def _ends(measured: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def mean_interval(values: Any, seed: int = 0) -> tuple[float, float, float]:
-    """Mean of the values with its 95 % interval by a percentile bootstrap.
+    """Mean of the values and its 95 % confidence interval by percentile bootstrap.
 
-    Equals ``scipy.stats.bootstrap`` up to rounding (a test compares them). Not used here, since importing
-    ``scipy.stats`` takes 0.8 s in every build, as long as importing all of this package.
+    Equals ``scipy.stats.bootstrap`` up to rounding (a test compares them), which is not used here because
+    importing ``scipy.stats`` takes 0.8 s in every build, as long as importing all of this package.
 
     Returns:
-        mean, low end, high end
+        mean, lower and upper end of the interval
 
     Raises:
         InputError: if there are no values.
     """
     given = np.asarray(values, dtype=np.float64).ravel()
     if not len(given):
-        raise InputError("Expected at least one value to take the mean of, got none.")
+        raise InputError("Expected at least one value to average, got none.")
     generator, rows = np.random.default_rng(seed), max(1, INDICES // len(given))
     drawn = [
         given[generator.integers(0, len(given), (min(rows, RESAMPLES - first), len(given)))].mean(axis=1)
         for first in range(0, RESAMPLES, rows)
-    ]  # the same numbers as in one piece, which would not fit into memory
+    ]  # in blocks, since all indices at once would not fit into memory; the draws are the same
     low, high = np.percentile(np.concatenate(drawn), [2.5, 97.5])
     return float(given.mean()), float(low), float(high)

@@ -1,4 +1,4 @@
-"""The behavior policy stored in a data set's file."""
+"""Behavior policies stored in data set files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def is_dataset_path(word: str) -> bool:
 
 
 def stored_policy(path: str | os.PathLike[str]) -> StoredPolicy:
-    """Load the behavior policy of a file that this package built; of several, the last, which is the best.
+    """Load the behavior policy of a file that this package built; of several, the last and best one.
 
     Raises:
         InputError: if there is no such file, or it does not describe its behavior policy.

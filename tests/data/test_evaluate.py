@@ -78,13 +78,13 @@ def test_stated_references_that_are_none(end: Any) -> None:
     good, better = {"mean": 1.0}, {"mean": 2.0}
     assert references_of("Some-v0", {"ref_min": good, "ref_max": better})
     for stated in ({"ref_min": end, "ref_max": better}, {"ref_min": good, "ref_max": end}, end):
-        with pytest.raises(InputError, match="no score can be told"):
+        with pytest.raises(InputError, match="its score is undefined"):
             references_of("Some-v0", stated)
 
 
 @pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (1.0, 0.5), (np.nan, 1.0)])
 def test_stated_references_that_no_score_lies_between(low: float, high: float) -> None:
-    with pytest.raises(InputError, match="no score can be told"):
+    with pytest.raises(InputError, match="its score is undefined"):
         references_of("Some-v0", {"ref_min": {"mean": low}, "ref_max": {"mean": high}})
 
 

@@ -57,7 +57,7 @@ def _module_that_is_not_there(arrays: Arrays, metadata: dict[str, Any]) -> None:
         (_unknown_environment, "Unknown environment 'PhysCartPol-v0'"),
         (
             _module_that_is_not_there,
-            "'no_such_module', which is not imported because a file names it; import it",
+            "'no_such_module', which is not imported for an untrusted file; import it",
         ),
     ],
 )

@@ -315,7 +315,7 @@ def test_a_file_of_the_users_own_is_pointed_at(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("physcartpole-sac-medium-v0.hdf5").write_bytes(b"")
-    with pytest.raises(InputError, match=r"to read it, name the file: physcartpole-sac-medium-v0\.hdf5$"):
+    with pytest.raises(InputError, match=r"to read it, use: physcartpole-sac-medium-v0\.hdf5$"):
         load_dataset("physcartpole-sac-medium-v0")
 
 
