@@ -17,7 +17,7 @@ from cartpole_phys.data.hashing import METADATA_HASH, TableHash
 from cartpole_phys.data.hdf5.d4rl_v2 import add_v2_metadata
 from cartpole_phys.data.hdf5.file import Writer
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.data.release.identity import ReleaseWarning, compared, difference
+from cartpole_phys.data.release.identity import ReleaseWarning, difference, release_attribute
 from cartpole_phys.data.score import score
 from cartpole_phys.data.tiers import TIERS
 from cartpole_phys.utils.errors import InputError
@@ -106,7 +106,7 @@ def _write(
                 progress.rows(summary.transitions, rows)
             hashes.append(part_hashes.hexdigests())
         metadata = metadata_of(recipe, name, prepared, hashes, progress)
-        release = compared(name, writer.hexdigests())
+        release = release_attribute(name, writer.hexdigests())
         metadata |= {"summary": asdict(summary), **release, **extra}
         weights = {str(i): part.behavior.weights for i, part in enumerate(parts) if part.behavior.weights}
         written = writer.finish(metadata, weights)

@@ -21,7 +21,7 @@ from cartpole_phys.data.hashing import ARRAY_HASHES, METADATA_HASH, metadata_sha
 from cartpole_phys.data.hdf5.d4rl_v2 import v2_metadata
 from cartpole_phys.data.hdf5.file import Header
 from cartpole_phys.data.recipe import Recipe, check_name, recipe_from
-from cartpole_phys.data.release.identity import RELEASE, arrays_sha256, compared
+from cartpole_phys.data.release.identity import RELEASE, arrays_sha256, release_attribute
 from cartpole_phys.data.score import all_references, are_references
 from cartpole_phys.data.shards import WHOLE
 from cartpole_phys.data.tiers import TIERS
@@ -170,7 +170,7 @@ def _release(parsed: ParsedHeader) -> None:
         return
     if not isinstance(hashes, Mapping):
         raise Unverifiable("the file has no hashes")
-    expected = compared(str(parsed.metadata.get("dataset_name")), hashes).get(RELEASE)
+    expected = release_attribute(str(parsed.metadata.get("dataset_name")), hashes).get(RELEASE)
     if expected is not None and isinstance(stated, Mapping) and stated.get("version") != expected["version"]:
         expected = {**stated, "equal": stated.get("arrays_sha256") == arrays_sha256(hashes)}
     require_equal("release", stated, expected)

@@ -1,1 +1,1 @@
-"""Releases: the catalogue in a folder that is ready to be uploaded, and fetching from one."""
+"""Releases: the data set catalog with metadata, ready to upload, and the registry of released files."""

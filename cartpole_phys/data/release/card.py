@@ -1,4 +1,4 @@
-"""The card of a data set: what it is, how it was made, what it is worth and where its limits are."""
+"""Data set cards: contents, provenance, scores and limitations, as Markdown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ LICENSE, LICENSE_URL = "CC BY 4.0", "https://creativecommons.org/licenses/by/4.0
 
 
 def card(name: str, metadata: Mapping[str, Any], size: int, sha256: str) -> str:
-    """The card as Markdown, with the front matter that Hugging Face reads; all from the file's metadata."""
+    """Data set card as Markdown with Hugging Face's front matter, from the metadata of the file.
+
+    Args:
+        name: of the data set.
+        metadata: of the file.
+        size: of the file in bytes.
+        sha256: of the file.
+    """
     summary, env_id = metadata["summary"], metadata["env_id"]
     tier, kind = TIERS[metadata["tier"]], kind_of(metadata["algorithm"])
     versions = ", ".join(f"{package} {version}" for package, version in metadata["versions"].items())
@@ -30,7 +37,7 @@ def card(name: str, metadata: Mapping[str, Any], size: int, sha256: str) -> str:
         "",
         "| | |",
         "|---|---|",
-        f"| made by | `{metadata['command']}` |",
+        f"| command | `{metadata['command']}` |",
         f"| score | {_scores(metadata)} |",
         f"| episodes | {summary['episodes']:,}, of which {summary['complete_episodes']:,} are complete |",
         f"| file | {size / 1e6:.1f} MB, sha256 `{sha256}` |",
@@ -38,29 +45,25 @@ def card(name: str, metadata: Mapping[str, Any], size: int, sha256: str) -> str:
         *([f"| commit | {metadata['git_commit']} |"] if metadata["git_commit"] else []),
         f"| license | {LICENSE} |",
         "",
-        "A score of 0 is a uniformly random policy and 100 the best known one; intervals are of 95 %.",
+        "A uniformly random policy scores 0, the best known policy 100; confidence intervals are 95 %.",
         "",
-        "## Limits",
+        "## Limitations",
         "",
-        *(f"- {limit}" for limit in _limits(tier, kind)),
+        *(f"- {limitation}" for limitation in _limitations(tier, kind)),
     ]
     return "\n".join(lines) + "\n"
 
 
 def _scores(metadata: Mapping[str, Any]) -> str:
-    """Of each policy, with its interval."""
-    told = []
+    """Score of each policy, with its confidence interval."""
+    scores = []
     for part, measured in zip(metadata["parts"], metadata["scores"], strict=True):
         interval = f"{measured['score_low']:.1f} – {measured['score_high']:.1f}"
-        told.append(f"{part['tier']} {measured['score']:.1f} ({interval})")
-    return "; ".join(told)
+        scores.append(f"{part['tier']} {measured['score']:.1f} ({interval})")
+    return "; ".join(scores)
 
 
-def _limits(tier: Tier, kind: PolicyKind) -> list[str]:
-    """What a user has to know."""
-    limits = [
-        "The last episode is cut where it did not fit (`infos/collection_cut`); it does not count in means."
-    ]
-    if told := tier.limitation(kind):
-        limits.append(told)
-    return limits
+def _limitations(tier: Tier, kind: PolicyKind) -> list[str]:
+    """Limitations of the data set, one sentence each."""
+    cut = "The last episode is cut at the last transition (`infos/collection_cut`); means exclude it."
+    return [text for text in (cut, tier.limitation(kind)) if text]

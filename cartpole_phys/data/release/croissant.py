@@ -1,4 +1,4 @@
-"""Croissant 1.1 metadata of a data set, which machines read: its files, and what a row of the parquet holds.
+"""Croissant 1.1 metadata of a data set: its files, and the columns of its parquet file.
 
 Source: docs.mlcommons.org/croissant, specification 1.1.
 """
@@ -58,14 +58,22 @@ FORMATS = {".hdf5": "application/x-hdf5", ".parquet": "application/x-parquet"}
 def croissant(
     name: str, version: str, date: str, header: Header, files: Mapping[Path, str]
 ) -> dict[str, Any]:
-    """The metadata as JSON-LD; ``files`` are the set's own with their hashes, ``date`` is YYYY-MM-DD."""
-    steps, env_id, command = (header.metadata[key] for key in ("summary", "env_id", "command"))
+    """Croissant metadata as JSON-LD.
+
+    Args:
+        name: of the data set.
+        version: of the release, such as ``"v0"``.
+        date: of the release, YYYY-MM-DD.
+        header: of the HDF5 file.
+        files: of the data set, with their sha256.
+    """
+    summary, env_id, command = (header.metadata[key] for key in ("summary", "env_id", "command"))
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.1",
         "name": name,
-        "description": f"{steps['transitions']:,} transitions of {env_id}, made by: {command}",
+        "description": f"{summary['transitions']:,} transitions of {env_id}, built with: {command}",
         "license": LICENSE_URL,
         "version": f"{version.removeprefix('v')}.0.0",
         "datePublished": date,
@@ -88,12 +96,12 @@ def _file(path: Path, sha256: str) -> dict[str, Any]:
 
 
 def _episodes(header: Header, file: str) -> dict[str, Any]:
-    """A record an episode."""
+    """Record set with one record per episode."""
     arrays = header.arrays
-    numbers = {name: arrays[name] for name in ("observations", "actions", "rewards")}
+    numeric = {name: arrays[name] for name in ("observations", "actions", "rewards")}
     fields = [
         _field(file, name, "sc:Integer" if spec.dtype.kind in "iu" else "sc:Float", spec.shape)
-        for name, spec in numbers.items()
+        for name, spec in numeric.items()
     ]
     fields += [
         _field(file, "dones", "sc:Boolean", arrays["terminals"].shape),
@@ -103,7 +111,7 @@ def _episodes(header: Header, file: str) -> dict[str, Any]:
 
 
 def _field(file: str, column: str, kind: str, shape: tuple[int, ...]) -> dict[str, Any]:
-    """A column; arrays have as many rows as the episode has steps."""
+    """Field of a record; the first dimension of an array is the length of the episode."""
     field: dict[str, Any] = {
         "@type": "cr:Field",
         "@id": f"episodes/{column}",

@@ -1,7 +1,7 @@
-"""Whether a build holds the rows of the released data set whose name it carries.
+"""Comparison of a build with the released data set of the same name.
 
-Trained agents depend on the CPU and on versions, so the released recipe can give other rows elsewhere. The
-registry holds a hash of each released set's arrays, and the versions that they were made with.
+Trained agents depend on the CPU and on versions, so a released recipe can produce different rows on another
+machine. The registry records a hash of the arrays of each released data set, and the versions at its build.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from cartpole_phys.data.provenance import differing, spelled_out, stated_versions
 
 REGISTRY = Path(__file__).parent / "registry.json"
-RELEASE = "release"  # the attribute of a file with a released name
+RELEASE = "release"  # root attribute of files with a released name
 
 
 class ReleaseWarning(UserWarning):
@@ -24,16 +24,16 @@ class ReleaseWarning(UserWarning):
 
 
 def arrays_sha256(hashes: Mapping[str, str]) -> str:
-    """One hash for the arrays of a data set, from the hash of each."""
+    """SHA-256 of all arrays of a data set, from the hash of each."""
     return hashlib.sha256(json.dumps(dict(sorted(hashes.items()))).encode()).hexdigest()
 
 
-def compared(name: str, hashes: Mapping[str, str]) -> dict[str, Any]:
-    """The attribute that compares a build with the released data set of its name; none for other names.
+def release_attribute(name: str, hashes: Mapping[str, str]) -> dict[str, Any]:
+    """Attribute ``release``, which compares a build with the released data set; empty for other names.
 
     Args:
         name: of the data set.
-        hashes: of each array of the build.
+        hashes: SHA-256 of each array of the build.
     """
     version, files = _registry()
     if name not in files:
@@ -43,22 +43,22 @@ def compared(name: str, hashes: Mapping[str, str]) -> dict[str, Any]:
 
 
 def difference(metadata: Mapping[str, Any]) -> str | None:
-    """How a file's rows differ from those released under its name; None where they are equal."""
-    stated = metadata.get(RELEASE)
-    if stated is None or stated["equal"]:
+    """Warning if the rows of a file differ from those released under its name; else None."""
+    release = metadata.get(RELEASE)
+    if release is None or release["equal"]:
         return None
     name = str(metadata["dataset_name"])
     others = differing(_registry()[1][name]["versions"], stated_versions(metadata))
     reasons = spelled_out(others) or "no recorded version differs"
     return (
-        f"The rows of {name} built here are not those of release {stated['version']} (sha256 of the array "
-        f"hashes {arrays_sha256(metadata['sha256'])} here, {stated['arrays_sha256']} released); results on "
-        f"them are not comparable. Versions: {reasons}."
+        f"The rows of {name} built here differ from those of release {release['version']} (sha256 of "
+        f"the array hashes {arrays_sha256(metadata['sha256'])} here, {release['arrays_sha256']} released); "
+        f"results on them are not comparable. Versions: {reasons}."
     )
 
 
 @cache
 def _registry() -> tuple[str, Mapping[str, Any]]:
-    """The version of the release, and its files by name."""
-    stated = json.loads(REGISTRY.read_text("utf-8"))
-    return str(stated["version"]), stated["files"]
+    """Version of the release, and its files by name."""
+    registry = json.loads(REGISTRY.read_text("utf-8"))
+    return str(registry["version"]), registry["files"]

@@ -1,4 +1,4 @@
-"""Build of the catalogue into a folder, file by file; an interrupted build is resumed."""
+"""Build of a release: all data sets of the catalog with their metadata files, in one folder."""
 
 from __future__ import annotations
 
@@ -41,69 +41,71 @@ license: CC-BY-4.0
 
 
 def release(folder: Path, only: str = "*", jobs: int = 0, progress: Progress | None = None) -> list[str]:
-    """Build the data sets of the catalogue whose names match, with everything that an upload needs.
+    """Build the data sets of the catalog whose names match, with all metadata files of a release.
+
+    An interrupted build is resumed.
 
     Args:
-        folder: is made if it is not there; files in it that pass their check are kept.
-        only: a pattern such as ``physcartpole-sac-*``.
-        jobs: how many threads work at once; 0 for all processors.
-        progress: is told how many data sets are done.
+        folder: output folder, created if needed; existing files that pass every gate are kept.
+        only: glob pattern of names, such as ``physcartpole-sac-*``.
+        jobs: number of threads; 0 for all processors.
+        progress: receives the number of finished data sets.
 
     Returns:
-        the names of all data sets that the folder holds now.
+        Names of all data sets in the folder.
 
     Raises:
-        InputError: if no name matches, a tier cannot be reached, or the folder cannot be written or holds
-            another manifest.
+        InputError: if no name matches, a tier cannot be reached, or the folder cannot be written or contains
+            a different manifest.
     """
     recipes = released_recipes()
     names = [name for name in recipes if fnmatch(name, only)]
     if not names:
         raise InputError(f"No data set matches {only!r}; {choices(only, recipes)}")
-    told, date = progress or Silent(), _date(folder / MANIFEST)
-    told.stage("releasing")
+    progress, date = progress or Silent(), _date(folder / MANIFEST)
+    progress.stage("releasing")
     for done, name in enumerate(names):
-        told.shards(done, len(names))
+        progress.shards(done, len(names))
         path = folder / f"{name}.hdf5"
-        if not _is_good(path, name):
-            path.with_suffix(".parquet").unlink(missing_ok=True)  # it was made from another file
+        if not _is_valid(path, name):
+            path.with_suffix(".parquet").unlink(missing_ok=True)  # exported from the replaced file
             build(recipes[name], Options(folder, jobs=jobs, overwrite=True), Silent())
-    told.shards(len(names), len(names))
-    held = [name for name in recipes if (folder / f"{name}.hdf5").is_file()]
+    progress.shards(len(names), len(names))
+    present = [name for name in recipes if (folder / f"{name}.hdf5").is_file()]
     with reporting_write_errors(folder):
-        _describe(folder, held, date)
-    return held
+        _describe(folder, present, date)
+    return present
 
 
-def _is_good(path: Path, name: str) -> bool:
-    """Whether a file is of the released recipe and passes every gate."""
+def _is_valid(path: Path, name: str) -> bool:
+    """Whether a file is the named data set and passes every gate."""
     if not path.is_file():
         return False
     try:
         with Reader(path) as reader:
-            same = reader.header.metadata.get("dataset_name") == name
-            return same and all(result.status != FAILED for result in run_gates(reader, Silent()))
+            is_named = reader.header.metadata.get("dataset_name") == name
+            return is_named and all(result.status != FAILED for result in run_gates(reader, Silent()))
     except InputError:
         return False
 
 
 def _describe(folder: Path, names: Sequence[str], date: str) -> None:
-    """Write the files that accompany the data: weights, parquet, cards, Croissant, manifest, hashes …."""
+    """Write parquet, weights, cards, Croissant metadata, manifest, license, citation and checksums."""
     (folder / CARDS).mkdir(exist_ok=True)
-    stated, hashes = {}, dict[Path, str]()
+    entries, hashes = {}, dict[Path, str]()
     for name in names:
-        path, rows = (folder / f"{name}{suffix}" for suffix in FORMATS)
-        if not rows.exists():
+        path, parquet = (folder / f"{name}{suffix}" for suffix in FORMATS)
+        if not parquet.exists():
             export(path, "parquet", folder)
-        own = {file: file_sha256(file) for file in (path, rows)}
+        own = {file: file_sha256(file) for file in (path, parquet)}
         header, size = read_header(path), path.stat().st_size
         _write(folder / CARDS / f"{name}.md", card(name, header.metadata, size, own[path]))
         _write_weights(folder / f"{name}.safetensors", header)
-        described = croissant(name, DATASET_VERSION, date, header, own)
-        _write(folder / f"{name}.croissant.json", json.dumps(described, indent=2) + "\n")
-        stated[name] = _stated(header, own[path], size)
+        metadata = croissant(name, DATASET_VERSION, date, header, own)
+        _write(folder / f"{name}.croissant.json", json.dumps(metadata, indent=2) + "\n")
+        entries[name] = _manifest_entry(header, own[path], size)
         hashes |= own
-    manifest = {"version": DATASET_VERSION, "date": date, "files": stated}
+    manifest = {"version": DATASET_VERSION, "date": date, "files": entries}
     _write(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     _write(folder / LICENSE, LICENSE_TEXT)
     _write(folder / CITATION, CITATION_TEXT.format(version=DATASET_VERSION))
@@ -111,12 +113,12 @@ def _describe(folder: Path, names: Sequence[str], date: str) -> None:
 
 
 def _write_sums(folder: Path, known: Mapping[Path, str]) -> None:
-    """Write the hash of every file, those of the large ones being known."""
-    others = (SUMS, "*.partial")
+    """Write the checksum of every file; ``known`` has those of large files."""
+    excluded = (SUMS, "*.partial")
     files = sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file() and not any(fnmatch(path.name, other) for other in others)
+        if path.is_file() and not any(fnmatch(path.name, pattern) for pattern in excluded)
     )
     lines = [
         f"{known.get(path) or file_sha256(path)}  {path.relative_to(folder).as_posix()}" for path in files
@@ -125,29 +127,29 @@ def _write_sums(folder: Path, known: Mapping[Path, str]) -> None:
 
 
 def _date(manifest: Path) -> str:
-    """Of the release: as the manifest says, or that of the commit it is made at, or today."""
+    """Date of the release: of the manifest, else of the current commit, else today."""
     if manifest.is_file():
-        return stated_in(manifest, "date")
+        return read_manifest_value(manifest, "date")
     return commit_date() or datetime.now(UTC).date().isoformat()
 
 
-def stated_in(manifest: Path, name: str) -> str:
-    """What a release's manifest says.
+def read_manifest_value(manifest: Path, name: str) -> str:
+    """Value of a top-level key in the manifest of a release.
 
     Raises:
-        InputError: if it does not, as another manifest would not.
+        InputError: if the file has no such key, as other manifests.
     """
     try:
         return str(json.loads(manifest.read_text("utf-8"))[name])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"Expected the manifest of a release, with its {name}, but '{manifest}' is of something else; "
+            f"Expected the manifest of a release, with its {name}, but '{manifest}' is another file; "
             "choose another folder."
         ) from error
 
 
-def _stated(header: Header, sha256: str, size: int) -> dict[str, Any]:
-    """What the manifest says of a file."""
+def _manifest_entry(header: Header, sha256: str, size: int) -> dict[str, Any]:
+    """Entry of the manifest for one data set."""
     metadata: Mapping[str, Any] = header.metadata
     return {
         "bytes": size,
@@ -167,34 +169,43 @@ def _write(path: Path, text: str) -> None:
 
 
 def _write_weights(path: Path, header: Header) -> None:
-    """The agents' weights by themselves, for those who want no data."""
-    arrays = {f"{part}/{name}": array for part, own in header.weights.items() for name, array in own.items()}
+    """Write the weights of the policies to a safetensors file, if there are any."""
+    arrays = {
+        f"{part}/{name}": array for part, weights in header.weights.items() for name, array in weights.items()
+    }
     if not arrays:
         return
     from safetensors.numpy import save
 
-    kept = ("kind", "nonlinearity", "output_distribution", "action_low", "action_high", "tier", "iteration")
-    described = [{key: part[key] for key in kept if key in part} for part in header.metadata["parts"]]
+    keys = ("kind", "nonlinearity", "output_distribution", "action_low", "action_high", "tier", "iteration")
+    descriptions = [{key: part[key] for key in keys if key in part} for part in header.metadata["parts"]]
     with atomic_file(path) as partial:
-        partial.write_bytes(save(arrays, metadata={"parts": json.dumps(described)}))
+        partial.write_bytes(save(arrays, metadata={"parts": json.dumps(descriptions)}))
 
 
-UPLOADED = ("*.hdf5", "*.safetensors", MANIFEST, SUMS, LICENSE, CITATION)  # to GitHub, which knows no folders
-HUB = "cartpole-phys"  # of whoever is logged in
+UPLOADED = (
+    "*.hdf5",
+    "*.safetensors",
+    MANIFEST,
+    SUMS,
+    LICENSE,
+    CITATION,
+)  # to GitHub, whose releases have no folders
+HUB = "cartpole-phys"  # repository of the logged-in user
 
 
 def publish_plan(folder: Path) -> list[str]:
-    """Commands for GitHub's ``gh`` and Hugging Face's ``hf``, in their order.
+    """Upload commands for GitHub's ``gh`` and Hugging Face's ``hf``, in order.
 
     Raises:
-        InputError: if the folder holds no release, or another manifest than a release's.
+        InputError: if the folder contains no release, or the manifest is another file.
     """
     manifest = folder / MANIFEST
     if not manifest.is_file():
         raise InputError(
-            f"Expected a release in '{folder}', but there is no {MANIFEST}; build it without the flag."
+            f"Expected a release in '{folder}', but there is no {MANIFEST}; build it without --publish-plan."
         )
-    version = stated_in(manifest, "version")
+    version = read_manifest_value(manifest, "version")
     files = [str(path) for pattern in UPLOADED for path in sorted(folder.glob(pattern))]
     tag, title = f"data-{version}", f"Data sets {version}"
     return [

@@ -117,9 +117,9 @@ def test_the_plan_names_every_file(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is no manifest\.json"):
         publish_plan(tmp_path)
     (tmp_path / MANIFEST).write_text('{"schema_version": 1}')
-    with pytest.raises(InputError, match=r"with its version, but .* is of something else"):
+    with pytest.raises(InputError, match=r"with its version, but .* is another file"):
         publish_plan(tmp_path)
-    with pytest.raises(InputError, match=r"with its date, but .* is of something else"):
+    with pytest.raises(InputError, match=r"with its date, but .* is another file"):
         release(tmp_path, NAMES[0])
     assert not list(tmp_path.glob("*.hdf5"))  # before anything was built
 
@@ -135,7 +135,7 @@ def test_cards_say_what_the_file_says(folder: Path) -> None:
             metadata["command"],
             "CC BY 4.0",
             f"{metadata['scores'][0]['score']:.1f}",
-            "## Limits",
+            "## Limitations",
         ):
             assert expected in text
 
