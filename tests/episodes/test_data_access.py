@@ -1,4 +1,4 @@
-"""Indexing, selecting and measuring episodes, in memory and in shards."""
+"""Indexing, selection and lengths of episodes, in memory and in shards."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def data(request: pytest.FixtureRequest, places: dict[str, Path]) -> Any:
     return load_dataset(places[request.param])
 
 
-def test_the_length_of_an_episode_is_its_steps(data: Any) -> None:
+def test_episode_length_is_its_number_of_steps(data: Any) -> None:
     assert [len(episode) for episode in data] == data.lengths.tolist()
     assert [episode.total_return for episode in data] == data.returns.tolist()
     assert type(data[0].total_return) is float
@@ -41,7 +41,7 @@ def test_the_length_of_an_episode_is_its_steps(data: Any) -> None:
 @pytest.mark.parametrize(
     "name", ["count", "index", "_replace", "_asdict", "__getitem__", "__iter__", "__add__"]
 )
-def test_episodes_are_no_tuples(data: Any, name: str) -> None:
+def test_episodes_are_not_tuples(data: Any, name: str) -> None:
     assert not hasattr(data[0], name)
 
 
@@ -54,7 +54,7 @@ def test_masks_and_lists_select_episodes(data: Any) -> None:
     assert len(data[np.int64(3)]) == data.lengths[3]
 
 
-def test_names_give_arrays_under_the_keys_of_d4rl(data: Any) -> None:
+def test_d4rl_keys_return_arrays(data: Any) -> None:
     expected = data[:].as_d4rl()
     for name, values in expected.items():
         np.testing.assert_array_equal(data[name], values)

@@ -1,4 +1,4 @@
-"""The in-memory form of data: views, flags, derived arrays."""
+"""In-memory episodes: views, flags, derived arrays."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ def _data(steps: int = 5_000) -> Episodes:
 
 
 def _same_episodes(got: Episodes, data: Episodes, indices: Sequence[int]) -> None:
-    """These are those episodes of the data, with everything that belongs to them."""
+    """Assert that ``got`` holds exactly these episodes of the data, infos included."""
     assert len(got) == len(indices)
     assert got.offsets[0] == 0
     assert got.offsets[-1] == got.steps == sum(data.lengths[i] for i in indices)
@@ -34,7 +34,7 @@ def _same_episodes(got: Episodes, data: Episodes, indices: Sequence[int]) -> Non
 
 
 def _share_memory(part: Episodes, data: Episodes) -> bool:
-    """Whether all rows of a part are views into the data."""
+    """Whether all arrays of a part are views into the data."""
     names = ("observations", "actions", "rewards", "terminations", "truncations", "final_observations")
     return all(np.shares_memory(getattr(part, name), getattr(data, name)) for name in names) and all(
         np.shares_memory(part.infos[name], data.infos[name]) for name in data.infos
@@ -51,7 +51,7 @@ def test_episodes_are_views_that_cover_everything() -> None:
         data[len(data)]
 
 
-def test_they_are_shown_on_one_line() -> None:
+def test_repr_is_one_line() -> None:
     data = replace(_data(), metadata={"dataset_name": "balance\x1b[2J-v0"})
     assert repr(data) == f"Episodes({len(data)} episodes, 5,000 steps, balance\ufffd[2J-v0)"
     assert repr(_data(30)[-1:]) == "Episodes(1 episodes, 30 steps)"
@@ -79,7 +79,7 @@ def test_d4rl_round_trip() -> None:
     assert set(again.infos) == set(data.infos)
 
 
-def test_a_fall_on_the_last_allowed_step_is_a_terminal_only() -> None:
+def test_termination_at_the_time_limit_is_a_terminal_only() -> None:
     data = _data(10)
     both = Episodes(**{**vars(data), "terminations": data.truncations, "truncations": data.truncations})
     flat = both.as_d4rl()
@@ -115,7 +115,7 @@ def test_cut_episodes_are_distinguished() -> None:
 
 
 @pytest.mark.parametrize("indices", [[], [4], [3, 4, 5], [2, 2, 4], [5, 3, 3, -1], [-1, 0], range(7, 1, -2)])
-def test_selected_episodes_are_those(indices: Sequence[int]) -> None:
+def test_select_returns_the_episodes_of_the_indices(indices: Sequence[int]) -> None:
     data = collect(CartPole(continuous=False), uniform(), 500, seed=0)
     _same_episodes(data.select(indices), data, indices)
     _same_episodes(data.select(np.array(indices, dtype=np.int32)), data, indices)
@@ -124,7 +124,7 @@ def test_selected_episodes_are_those(indices: Sequence[int]) -> None:
 @pytest.mark.parametrize(
     "indices", [[0.0, 1.0], [True, False], 3, [[0, 1], [2, 3]], [0, 1_000_000], [-1_000_000], ["a"]]
 )
-def test_indices_that_are_none(indices: object) -> None:
+def test_invalid_indices_are_rejected(indices: object) -> None:
     with pytest.raises(InputError, match="ndices"):
         collect(CartPole(), uniform(), 100, seed=0).select(indices)  # type: ignore[arg-type]
 
@@ -155,12 +155,12 @@ def test_filter_by_mask_and_by_function() -> None:
 
 
 @pytest.mark.parametrize("mask", [[True], np.ones(1_000_000, dtype=np.bool_), [0, 1, 2]])
-def test_masks_that_are_none(mask: object) -> None:
+def test_invalid_masks_are_rejected(mask: object) -> None:
     with pytest.raises(InputError, match="Expected a mask of"):
         collect(CartPole(), uniform(), 100, seed=0).filter(mask)  # type: ignore[arg-type]
 
 
-def test_samples_are_different_episodes_and_the_same_for_a_seed() -> None:
+def test_samples_are_distinct_episodes_and_reproducible_by_seed() -> None:
     data = collect(CartPole(), uniform(), 2_000, seed=0)
     starts = {episode.observations[0].tobytes(): i for i, episode in enumerate(data)}
     drawn = [starts[episode.observations[0].tobytes()] for episode in data.sample(30, seed=4)]

@@ -1,4 +1,4 @@
-"""D4RL's own data sets: every entry point reads them, and gets what D4RL's own functions make of them."""
+"""Files in the layouts of D4RL's own data sets: every entry point agrees with D4RL's functions."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,7 +36,7 @@ by_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 
 
 def _flat(arrays: Arrays) -> Arrays:
-    """Columns as D4RL's ``get_dataset`` makes them, and no timeouts where a file has none."""
+    """Arrays as D4RL's ``get_dataset`` returns them; timeouts are False where a file has none."""
     flags: Arrays = {
         name: arrays[name].reshape(ROWS) for name in ("rewards", "terminals", "timeouts") if name in arrays
     }
@@ -53,7 +53,7 @@ def test_transitions_are_those_of_d4rls_own_function(layout: Callable[[], Arrays
         for name, array in expected.items():
             assert got[name].dtype == array.dtype
             np.testing.assert_array_equal(got[name][: len(array)], array, err_msg=name)
-        # Only a terminal row is kept without the row after it: nothing asks for the value of what follows.
+        # Only terminal rows are kept without a next row: their next value is never bootstrapped.
         assert got["terminals"][len(expected["rewards"]) :].all()
 
 
@@ -78,10 +78,10 @@ def test_every_entry_point_reads_them(layout: Callable[[], Arrays], tmp_path: Pa
     assert rows == ROWS
 
 
-def test_a_row_whose_next_observation_is_not_known_is_left_out(tmp_path: Path) -> None:
+def test_rows_without_a_next_observation_are_dropped(tmp_path: Path) -> None:
     arrays = maze2d()
     data = load_file(write(tmp_path / "set.hdf5", arrays))
-    # Episodes of 10, 1, 30 and 19 rows become such of 9, none, 29 and 18.
+    # Episodes of 10, 1, 30 and 19 rows become episodes of 9, 0, 29 and 18 rows.
     assert data.lengths.tolist() == [9, 29, 18]
     np.testing.assert_array_equal(data[0].final_observation, arrays["observations"][9])
     np.testing.assert_array_equal(data[1].observations, arrays["observations"][11:40])
@@ -91,7 +91,7 @@ def test_a_row_whose_next_observation_is_not_known_is_left_out(tmp_path: Path) -
     np.testing.assert_array_equal(data.infos["goal"][9:], arrays["infos/goal"][11:59][np.r_[0:29, 30:48]])
 
 
-def test_a_cut_stays_a_cut_where_its_row_is_left_out() -> None:
+def test_a_cut_is_kept_where_its_row_is_dropped() -> None:
     cut = np.zeros(ROWS, np.bool_)
     cut[40] = True
     data = Episodes.from_d4rl({**maze2d(), f"infos/{CUT}": cut})
@@ -104,14 +104,14 @@ def test_terminals_alone_end_episodes_where_there_are_no_timeouts(tmp_path: Path
     assert [episode.terminated for episode in data] == [True] * 3
 
 
-def test_next_observations_tell_where_time_was_up(tmp_path: Path) -> None:
+def test_timeouts_are_inferred_from_next_observations(tmp_path: Path) -> None:
     arrays = without_timeouts()
     data = load_file(write(tmp_path / "set.hdf5", arrays))
     assert np.cumsum(data.lengths).tolist() == [18, 42, ROWS]
     np.testing.assert_array_equal(data.next_observations, arrays["next_observations"])
 
 
-def test_columns_are_values_of_rows(tmp_path: Path) -> None:
+def test_columns_are_flattened(tmp_path: Path) -> None:
     plain, column = (load_file(write(tmp_path / "set.hdf5", make())) for make in (mujoco, columns))
     for name, array in plain.as_d4rl().items():
         np.testing.assert_array_equal(column.as_d4rl()[name], array)
@@ -129,7 +129,7 @@ def test_flags_are_0_or_1(name: str, value: float, tmp_path: Path) -> None:
             look(path)
 
 
-def test_a_cut_that_is_a_float_ends_in_a_verdict(medium_file: Path, tmp_path: Path) -> None:
+def test_a_float_cut_array_fails_its_gates(medium_file: Path, tmp_path: Path) -> None:
     contents = read(medium_file)
     cuts = contents.arrays[f"infos/{CUT}"].astype(np.float32)
     path = tmp_path / "set.hdf5"
@@ -137,7 +137,7 @@ def test_a_cut_that_is_a_float_ends_in_a_verdict(medium_file: Path, tmp_path: Pa
     assert {result.gate for result in check(path) if result.status == FAILED} == {"schema", "metadata"}
 
 
-def test_a_model_is_trained_on_one(tmp_path: Path) -> None:
+def test_a_model_trains_on_a_d4rl_file(tmp_path: Path) -> None:
     from dt.models.recipes import recipe
     from dt.training.loop import train
 

@@ -1,4 +1,4 @@
-"""Policies as people have them: trained models, functions and factories."""
+"""Adapters for trained models, functions and factories of policies."""
 
 import hashlib
 import re
@@ -32,7 +32,7 @@ from cartpole_phys.utils.errors import InputError
 
 
 class Recurrent:
-    """A model that counts, as recurrent ones of Stable-Baselines3 do, the steps since an episode's start."""
+    """A model that counts the steps of an episode, with the interface of recurrent SB3 models."""
 
     def predict(
         self,
@@ -48,7 +48,7 @@ class Recurrent:
 
 
 class Memoryless:
-    """A model whose predict knows no states."""
+    """A model whose ``predict`` has no recurrent state."""
 
     def predict(self, observations: np.ndarray, deterministic: bool) -> tuple[np.ndarray, None]:
         return -observations[:, 1:2], None
@@ -71,18 +71,18 @@ def gained(gain: float, add: Sequence[float] = (0.0,)) -> Callable[[np.ndarray],
 
 
 def to_the_right(observations: np.ndarray) -> Any:
-    """A policy rather than a factory of one."""
+    """A policy, not a factory."""
     return observations[:, 2] > 0
 
 
 def nothing() -> None:
-    """A factory that makes nothing."""
+    """A factory that returns None."""
 
 
 @pytest.mark.parametrize(
     ("algorithm", "env_id"), [(PPO, "Pendulum-v1"), (DQN, "CartPole-v1"), (PPO, "PhysCartPole-v0")]
 )
-def test_trained_models_act_as_by_themselves(algorithm: type[BaseAlgorithm], env_id: str) -> None:
+def test_trained_models_act_as_in_stable_baselines3(algorithm: type[BaseAlgorithm], env_id: str) -> None:
     model = algorithm("MlpPolicy", gym.make(env_id), seed=0, device="cpu")  # type: ignore[call-arg]
     policy = as_policy(model)
     assert isinstance(policy, PredictPolicy)
@@ -120,7 +120,7 @@ def test_functions_of_one_observation_get_an_error_about_batches(env_id: str) ->
         make_backend(env_id).play(as_policy(lambda observation: int(observation[2] > 0)), 3, 0)
 
 
-def test_policies_of_this_package_stay_themselves() -> None:
+def test_policies_of_this_package_are_returned_unchanged() -> None:
     policy = UniformPolicy(make_backend("Pendulum-v1").action_space)
     assert as_policy(policy) is policy
     compiled = uniform()
@@ -136,7 +136,7 @@ def test_invalid_policies_are_rejected(given: Any, words: str) -> None:
         as_policy(given)
 
 
-def test_factories_are_given_the_place() -> None:
+def test_factories_receive_the_backend_or_system() -> None:
     pendulum, own = make_backend("Pendulum-v1"), make_backend("PhysCartPole-v0")
     made = policy_from_factory("tests.policies.test_adapters:by_backend", pendulum)
     assert isinstance(made, UniformPolicy)
@@ -158,7 +158,7 @@ def test_factories_are_given_the_place() -> None:
         policy_from_factory("tests.policies.test_adapters:nothing", pendulum)
 
 
-def test_factories_are_given_the_arguments() -> None:
+def test_factories_receive_the_arguments() -> None:
     backend = make_backend("Pendulum-v1")
     observations = np.array([[0.0, 0.5, 0.0]], np.float32)
     for text, expected in (

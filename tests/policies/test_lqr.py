@@ -1,4 +1,4 @@
-"""The regulator is optimal, stable, and balances for as long as an episode lasts."""
+"""The LQR is optimal, stable, and balances for full episodes."""
 
 import itertools
 
@@ -61,7 +61,7 @@ def test_riccati_equation_holds_for_the_cost_of_the_gains(params: Params) -> Non
     a, b = _sampled(params)
     gains = np.array([lqr_gains(params)])
     closed, stage = a + b @ gains, STATE_WEIGHTS + lqr.ACTION_WEIGHT * gains.T @ gains
-    # The cost-to-go z·P z of any stabilising gains solves P = closedᵀ P closed + stage: 16 linear equations.
+    # The cost-to-go z·P z of any stabilizing gains solves P = closedᵀ P closed + stage: 16 linear equations.
     p = np.linalg.solve(np.eye(16) - np.kron(closed.T, closed.T), stage.ravel()).reshape(4, 4)
     through = b.T @ p @ a  # (1, 4)
     riccati = a.T @ p @ a - through.T @ through / (lqr.ACTION_WEIGHT + b.T @ p @ b) + STATE_WEIGHTS
@@ -80,7 +80,7 @@ def test_any_other_gain_costs_more(params: Params) -> None:
         assert _summed_cost(other, params) > least * (1 + 1e-7), (i, factor)
 
 
-def test_a_lean_is_met_by_a_force_to_the_same_side() -> None:
+def test_force_points_to_the_side_of_the_tilt() -> None:
     assert all(gain > 0 for gain in lqr_gains(Params()))
 
 

@@ -1,4 +1,4 @@
-"""The recorder of training: every step replays to the last bit; episodes are whole, or marked as cut."""
+"""The training recorder: every step replays bit for bit; partial episodes are marked as cut."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ def _recorder(num_envs: int, env_id: str = "PhysCartPole-v0", **kwargs: Any) -> 
         ("ppo", "PhysCartPoleSwingUp-v0", {}),
     ],
 )
-def test_every_training_step_replays_to_the_last_bit(
+def test_every_training_step_replays_bit_for_bit(
     algorithm: str, env_id: str, env_kwargs: dict[str, Any]
 ) -> None:
     run = trained(small_recipe(algorithm, env_id, env_kwargs=env_kwargs))
@@ -93,7 +93,7 @@ def test_recording_grows_and_passes_everything_on() -> None:
     assert not any(rows.any() for rows in wrong.values())
 
 
-def test_fall_on_the_last_allowed_step_is_a_terminal_alone() -> None:
+def test_recorded_termination_at_the_time_limit_is_a_terminal_only() -> None:
     def first_end(**kwargs: Any) -> Episodes:
         recorder = _recorder(1, **kwargs)
         while not recorder.step(np.ones((1, 1), np.float32))[2].any():
@@ -112,7 +112,7 @@ def test_fall_on_the_last_allowed_step_is_a_terminal_alone() -> None:
 
 
 def _labeled(steps: int, num_envs: int, seed: int) -> TrainingRecording:
-    """A recording whose observations say which step (t, i) they come from."""
+    """A recording whose observations encode their step and environment (t, i)."""
     generator = np.random.default_rng(seed)
     labels = np.stack(np.meshgrid(np.arange(steps), np.arange(num_envs), indexing="ij"), axis=2)  # (T, n, 2)
     observations = labels.astype(np.float32)

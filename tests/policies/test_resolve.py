@@ -1,4 +1,4 @@
-"""Who plays where: policies by a word, and the environments that they come with."""
+"""Resolving policies by name, module or file, with their environments."""
 
 import sys
 from pathlib import Path
@@ -20,23 +20,23 @@ SWING_UP = "PhysCartPoleSwingUp-v0"
 
 
 class Gain(Still):
-    """A policy whose making needs the system."""
+    """A policy whose factory needs the system."""
 
     def __init__(self, system: CartPole) -> None:
         self.system = system
 
 
 class CustomError(Exception):
-    """What nobody expects."""
+    """An unexpected exception type."""
 
 
 def fail() -> Still:
-    """A factory that raises an exception of its own."""
+    """A factory that raises a custom exception."""
     raise CustomError("no such weights")
 
 
 def wait() -> Still:
-    """A factory during which somebody presses Ctrl-C."""
+    """A factory interrupted by Ctrl-C."""
     raise KeyboardInterrupt
 
 
@@ -49,7 +49,7 @@ def test_names_are_those_of_the_task() -> None:
     assert named_policy("random", up) == uniform()
 
 
-def test_policies_from_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_policies_from_modules_and_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "of_mine.py").write_text("def make(system, noise=0):\n    return Some(system)\n")
     with (tmp_path / "of_mine.py").open("a") as file:
         file.write("from tests.policies.test_resolve import Gain as Some\n")
@@ -102,14 +102,14 @@ def test_errors_name_the_problem_of_a_module(
         make_backend("broken_module:Some-v0")
 
 
-def test_a_folder_of_shards_is_no_policy(tmp_path: Path) -> None:
+def test_a_folder_of_shards_is_not_a_policy(tmp_path: Path) -> None:
     folder = build_dataset(policy="random", steps=20, shard_steps=10, out=tmp_path)
     with pytest.raises(InputError, match=r"got the folder .*; name one of the shards in it"):
         setup_for(str(folder), None, {})
     assert setup_for(str(folder / "shard-00000-of-00002.hdf5"), None, {}).policy == uniform()
 
 
-def test_interrupting_a_factory_is_no_bad_input() -> None:
+def test_interrupting_a_factory_is_not_an_input_error() -> None:
     with pytest.raises(KeyboardInterrupt):
         named_policy("tests.policies.test_resolve:wait", CartPole())
 

@@ -1,4 +1,4 @@
-"""Training: repeats to the last bit, goes on as a shorter run began, and keeps the networks that acted."""
+"""Training is bit-for-bit reproducible, extends shorter runs, and keeps the acting networks."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,7 @@ def _venv(recipe: TrainingRecipe) -> VecEnv:
 
 
 def _assert_prefix(short: TrainingRun, long: TrainingRun) -> None:
-    """The longer run begins with the shorter one, to the last bit."""
+    """Assert that the longer run begins with the bits of the shorter one."""
     count = len(short.steps)
     pairs: list[tuple[Any, Any]] = [(short.steps, long.steps), (short.mean_returns, long.mean_returns)]
     pairs += [(short.weights[name], long.weights[name]) for name in short.weights]
@@ -40,7 +40,7 @@ def _assert_prefix(short: TrainingRun, long: TrainingRun) -> None:
 
 
 @pytest.mark.parametrize(("algorithm", "env_id"), KINDS)
-def test_networks_act_as_stable_baselines3s(algorithm: str, env_id: str) -> None:
+def test_networks_act_as_in_stable_baselines3(algorithm: str, env_id: str) -> None:
     recipe = small_recipe(algorithm, env_id, deterministic=True)
     venv = _venv(recipe)
     model: Any = new_model(recipe, venv)
@@ -53,7 +53,7 @@ def test_networks_act_as_stable_baselines3s(algorithm: str, env_id: str) -> None
 
 
 @pytest.mark.parametrize(("algorithm", "env_id"), KINDS)
-def test_same_recipe_gives_the_same_bits_and_a_longer_one_goes_on(algorithm: str, env_id: str) -> None:
+def test_same_recipe_gives_the_same_bits_and_a_longer_one_extends_them(algorithm: str, env_id: str) -> None:
     recipe = small_recipe(algorithm, env_id)
     run = trained(recipe)
     assert run.steps.tolist() == list(range(48, 289, 48))
@@ -68,7 +68,7 @@ def test_same_recipe_gives_the_same_bits_and_a_longer_one_goes_on(algorithm: str
     _assert_prefix(stopped, run)
 
 
-def test_evaluations_leave_training_alone() -> None:
+def test_evaluations_do_not_change_training() -> None:
     for algorithm in ("sac", "ppo"):
         seldom = trained(small_recipe(algorithm, checkpoint_every=288, evaluation_episodes=1))
         often = trained(small_recipe(algorithm))
@@ -116,7 +116,7 @@ def test_inconsistent_recipes_are_rejected() -> None:
         trained(small_recipe("sac", "CartPole-v9"))
 
 
-def test_recipe_hash_sees_every_field() -> None:
+def test_recipe_hash_covers_every_field() -> None:
     recipe = small_recipe()
     changes: list[dict[str, Any]] = [
         {"algorithm": "sac"},
@@ -155,7 +155,7 @@ def test_tiers_select_other_checkpoints() -> None:
     assert medium.low <= medium.target <= medium.high < expert.low <= expert.target
 
 
-def test_an_agent_that_never_gets_better_than_random_is_no_expert(tmp_path: Path) -> None:
+def test_an_agent_no_better_than_random_is_not_an_expert(tmp_path: Path) -> None:
     gym.register("Test/Even-v0", "tests.backends.test_gymnasium_env:Odd", max_episode_steps=5)
     recipe: dict[str, Any] = {"policy": "sac", "tier": "expert", "steps": 20, "train_steps": 1}
     try:

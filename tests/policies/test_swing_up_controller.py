@@ -1,4 +1,4 @@
-"""The swing-up policy reaches the top, holds it, and stays on the track."""
+"""The swing-up controller swings the pole up, balances it, and stays on the track."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def _system(params: Params | None = None, integrator: str = "semi_implicit_euler
 
 
 def _held(system: CartPole, policy: CompiledPolicy, episodes: int) -> float:
-    """The share of episodes that last, with the pole upright in each of the last 100 steps."""
+    """Fraction of full-length episodes with the pole upright in each of the last 100 steps."""
     played = play(system, policy, episodes, seed=0)
     cosines = [episode.observations[-100:, 2].min() for episode in played]
     return float(np.mean((np.array(cosines) > UPRIGHT) & played.truncations[played.offsets[1:] - 1]))
@@ -36,14 +36,14 @@ def test_every_start_ends_upright(integrator: str) -> None:
 
 
 @pytest.mark.parametrize("noise", [0.1, 0.3])
-def test_noisy_actions_are_withstood(noise: float) -> None:
+def test_swing_up_is_robust_to_action_noise(noise: float) -> None:
     system = _system()
     assert _held(system, swing_up(system.params, noise), 200) == 1.0
 
 
 @pytest.mark.parametrize("scale", [0.6, 1.4])
 @pytest.mark.parametrize("name", ["pole_mass", "half_length", "cart_mass", "gravity"])
-def test_other_carts_and_poles_are_swung_up(name: str, scale: float) -> None:
+def test_swing_up_with_other_parameters(name: str, scale: float) -> None:
     params = Params(**{name: scale * getattr(Params(), name)})
     assert _held(_system(params), swing_up(params), 50) == 1.0
 
@@ -54,7 +54,7 @@ def test_the_return_is_the_reference_for_a_score_of_100() -> None:
     assert reached == references("PhysCartPoleSwingUp-v0")["ref_max"]["mean"]
 
 
-def test_without_its_pumping_or_its_regulator_it_does_not_get_there() -> None:
+def test_swing_up_needs_both_energy_pumping_and_the_regulator() -> None:
     params, law = Params(), swing_up_law(Params())
     backwards = CompiledPolicy(ENERGY_SHAPING, lqr_gains(params), (*law[:2], -law[2], *law[3:]))
     careless = CompiledPolicy(ENERGY_SHAPING, (0.0, 0.0, 0.0, 0.0), law)
@@ -62,7 +62,7 @@ def test_without_its_pumping_or_its_regulator_it_does_not_get_there() -> None:
         assert _held(_system(), policy, 50) == 0.0
 
 
-def test_is_made_again_from_its_description() -> None:
+def test_controller_is_rebuilt_from_its_description() -> None:
     params = Params(pole_mass=0.2, half_length=0.7)
     described: dict[str, object] = {"kind": "swing_up", "noise": 0.1, "params": vars(params)}
     assert from_description(described, {}).policy == swing_up(params, noise=0.1)

@@ -1,4 +1,4 @@
-"""The cache of training runs: it answers, survives damage, and may be missing."""
+"""The cache of training runs: hits, corrupted entries, unwritable folders."""
 
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cartpole-phys" / "agents"
 
 
-def test_the_cache_answers_with_the_same_run(cache: Path) -> None:
+def test_a_cache_hit_returns_the_same_run(cache: Path) -> None:
     recipe = small_recipe(env_kwargs=VARIED)
     told: list[int] = []
     run = training_run(recipe, on_checkpoint=lambda steps, mean_return: told.append(steps))
@@ -46,7 +46,7 @@ def test_the_cache_answers_with_the_same_run(cache: Path) -> None:
     assert len(told) == 2 * len(run.steps)
 
 
-def test_a_damaged_cache_file_is_retrained(cache: Path) -> None:
+def test_a_corrupted_cache_file_is_retrained(cache: Path) -> None:
     recipe = small_recipe()
     run = training_run(recipe)
     (path,) = cache.iterdir()
@@ -65,7 +65,7 @@ def test_a_damaged_cache_file_is_retrained(cache: Path) -> None:
     _assert_same(training_run(recipe), run)
 
 
-def test_a_file_without_our_arrays_is_no_run(tmp_path: Path) -> None:
+def test_a_file_without_the_expected_arrays_is_not_a_run(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
     for note in (None, {"a": "b"}, {"sha256": "0", "description": "{}"}):
@@ -74,12 +74,12 @@ def test_a_file_without_our_arrays_is_no_run(tmp_path: Path) -> None:
     assert load(tmp_path / "missing.safetensors") is None
 
 
-def test_a_cache_that_cannot_be_written_costs_only_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_cache_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/no-cache")
     assert training_run(small_recipe()).recording.steps == 288
 
 
-def test_runs_are_saved_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_runs_are_saved_atomically(tmp_path: Path) -> None:
     run = trained(small_recipe())
     path = tmp_path / "new" / "run.safetensors"
     save(path, run)

@@ -1,4 +1,4 @@
-"""Rollouts under networks: a file's rows give them again, however they were played."""
+"""Rollouts of policy networks replay from a file's rows, independent of batches and threads."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -70,7 +70,7 @@ def test_episodes_do_not_depend_on_batches_and_threads(task: str, continuous: bo
         np.testing.assert_array_equal(parts.as_d4rl()[name], array)
 
 
-def test_drawn_forces_are_normal_and_independent() -> None:
+def test_sampled_actions_are_normal_and_independent() -> None:
     what = standing("gaussian", last_fc__bias=[0.25], log_std=[-0.5])
     episodes = collect(CartPole(), compiled_network(*what), 50_000, seed=0)
     drawn = (episodes.infos["raw_actions"][:, 0].astype(np.float64) - 0.25) / np.exp(-0.5)
@@ -99,7 +99,7 @@ def test_behavior_policies_are_rebuilt_from_their_description() -> None:
         _ = foreign.policy
 
 
-def test_networks_act_only_where_they_fit() -> None:
+def test_networks_reject_mismatched_spaces() -> None:
     for what, message in (
         (described("tanh_gaussian", bounds=(-2.0, 2.0)), "one number in"),
         (described("categorical", size=3), "2 discrete actions"),

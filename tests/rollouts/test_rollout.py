@@ -1,4 +1,4 @@
-"""Rollouts are what an environment and a policy give, however they are batched."""
+"""Rollouts equal stepping the environment with the policy, at any batch size."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ BUSY: dict[str, Any] = {
 
 
 class ProportionalInPython:
-    """The same control law as ``proportional``, through the protocol that neural policies use."""
+    """The control law of ``proportional``, through the protocol of neural policies."""
 
     def __init__(self, gain: float) -> None:
         self.gain = gain
@@ -49,7 +49,7 @@ class ProportionalInPython:
 
 
 class LostWhenFallen(ProportionalInPython):
-    """Knows nothing of fallen poles, and remembers what it saw."""
+    """Return NaN on terminal states and record the observations."""
 
     def __init__(self, gain: float) -> None:
         super().__init__(gain)
@@ -88,7 +88,7 @@ def assert_equal(a: Episodes, b: Episodes, infos: tuple[str, ...] = ("qpos", "qv
 
 
 @pytest.mark.parametrize("env_id", ["PhysCartPole-v0", "PhysCartPoleDiscrete-v0"])
-def test_rollout_is_the_environment_stepped_by_hand(env_id: str) -> None:
+def test_rollout_equals_stepping_the_environment(env_id: str) -> None:
     env: Any = gym.make(env_id, integrator="euler")
     system = CartPole.from_id(env_id, {"integrator": "euler"})
     rolled = play(system, proportional(GAIN, system.continuous), 5, seed=9)
@@ -103,7 +103,7 @@ def test_rollout_is_the_environment_stepped_by_hand(env_id: str) -> None:
 
 
 def _policies(system: CartPole) -> list[CompiledPolicy]:
-    """One that only draws, and one whose noise comes on top of what it sees."""
+    """A random policy, and a control law with additive noise."""
     if system.task.observation_size == 5:
         return [uniform(), swing_up(system.params, noise=0.3)]
     if system.continuous:
@@ -113,7 +113,7 @@ def _policies(system: CartPole) -> list[CompiledPolicy]:
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 @pytest.mark.parametrize("env_id", IDS)
-def test_rollout_is_the_environment_stepped_by_hand_with_everything_on(env_id: str, integrator: str) -> None:
+def test_rollout_equals_stepping_the_environment_with_all_options(env_id: str, integrator: str) -> None:
     arguments = {**BUSY, "integrator": integrator}
     env: Any = gym.make(env_id, **arguments)
     system = CartPole.from_id(env_id, arguments)
@@ -149,7 +149,7 @@ def test_lockstep_equals_compiled_at_any_batch_size() -> None:
         assert (policy.rewards[1] == 1).all()
 
 
-def test_a_policy_in_python_answers_only_for_episodes_that_run() -> None:
+def test_a_python_policy_acts_only_in_running_episodes() -> None:
     system, key, policy = CartPole.from_id("PhysCartPole-v0"), key_from_seed(2), LostWhenFallen(GAIN)
     episodes = run_lockstep(system, policy, key, 0, 20, 32)
     assert_equal(episodes, run_compiled(system, proportional(GAIN, True), key, 0, 20))
@@ -161,7 +161,7 @@ def test_a_policy_in_python_answers_only_for_episodes_that_run() -> None:
             assert policy.rewards[step][i] == (step == ends[i])
 
 
-def test_an_episode_can_be_made_again_alone() -> None:
+def test_an_episode_can_be_reproduced_alone() -> None:
     system, key = CartPole(continuous=False), key_from_seed(4)
     together = run_compiled(system, uniform(), key, 0, 50)
     alone = run_compiled(system, uniform(), key, 31, 1)
@@ -170,7 +170,7 @@ def test_an_episode_can_be_made_again_alone() -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 499, 500, 20_001])
-def test_collect_gives_exactly_the_steps_and_marks_the_cut(steps: int) -> None:
+def test_collect_returns_exactly_the_steps_and_marks_the_cut(steps: int) -> None:
     system = CartPole()
     data = collect(system, proportional(GAIN, True), steps, seed=0)
     longer = collect(system, proportional(GAIN, True), steps + 500, seed=0)
@@ -184,7 +184,7 @@ def test_collect_gives_exactly_the_steps_and_marks_the_cut(steps: int) -> None:
     assert data.complete.sum() == len(data) - (not ended_by_itself)
 
 
-def test_a_sampling_policy_repeats_exactly() -> None:
+def test_a_stochastic_policy_is_reproducible() -> None:
     system = CartPole(push_rate=5.0)
     for episodes in (20, BATCH_SIZE + 50):
         assert_equal(play(system, Sampling(), episodes, seed=7), play(system, Sampling(), episodes, seed=7))
@@ -212,7 +212,7 @@ def test_uniform_policy_covers_the_action_space() -> None:
 
 
 @pytest.mark.parametrize("continuous", [True, False])
-def test_calibration_meets_the_target(continuous: bool) -> None:
+def test_calibration_reaches_the_target(continuous: bool) -> None:
     system = CartPole(continuous=continuous)
     gain = calibrate(system, lambda gain: proportional(gain, continuous), 200.0, 500, seed=1)
     reached = play(system, proportional(gain, continuous), 500, seed=1).returns.mean()

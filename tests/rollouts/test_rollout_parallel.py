@@ -1,4 +1,4 @@
-"""Rollouts on several processors, in threads and in forked processes give what one alone gives."""
+"""Rollouts on several processors, in threads and in forked processes equal serial rollouts."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ gym.register_envs(cartpole_phys)
 
 
 def _count_batches(monkeypatch: pytest.MonkeyPatch, processors: int) -> list[int]:
-    """The sizes of the batches that will have been begun, as if there were so many processors."""
+    """Record the sizes of started batches, with this number of processors pretended."""
     begun: list[int] = []
 
     def run(system: CartPole, policy: CompiledPolicy, key: np.uint64, first: int, count: int) -> Episodes:
@@ -55,7 +55,7 @@ def test_few_steps_take_few_batches_on_many_processors(env_id: str, monkeypatch:
     assert sum(begun) == 600
 
 
-def test_processors_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rollouts_do_not_depend_on_the_number_of_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     system = CartPole(push_rate=5.0)
     results = []
     for processors in (1, 2, 32):
@@ -66,7 +66,7 @@ def test_processors_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None
         assert_equal(played, results[0][1])
 
 
-def test_leaving_early_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_stops_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = threading.active_count()
     begun = _count_batches(monkeypatch, 2)
 

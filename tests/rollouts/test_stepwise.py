@@ -1,4 +1,4 @@
-"""A compiled policy that acts step by step does what the compiled rollout does."""
+"""A compiled policy stepped in Python equals the compiled rollout."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ CASES: list[tuple[str, bool, CompiledPolicy]] = [
 
 @pytest.mark.parametrize("arguments", [{}, BUSY])
 @pytest.mark.parametrize(("task", "continuous", "policy"), CASES)
-def test_actions_are_those_of_the_rollout(
+def test_stepwise_actions_equal_the_compiled_rollout(
     task: str, continuous: bool, policy: CompiledPolicy, arguments: dict[str, Any]
 ) -> None:
     system = CartPole.from_arguments(task, continuous, arguments)

@@ -1,4 +1,4 @@
-"""A real browser without a window."""
+"""Headless Chromium for the tests of web pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DESKTOP, PHONE = (1_200, 1_000), (390, 844)
 
 @contextmanager
 def chromium() -> Iterator[webdriver.Chrome]:
-    """Headless Chromium, which keeps what pages say on its console."""
+    """Headless Chromium that records the console messages of pages."""
     options = webdriver.ChromeOptions()
     options.binary_location = str(shutil.which("chromium"))
     for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
@@ -25,7 +25,7 @@ def chromium() -> Iterator[webdriver.Chrome]:
 
 
 def set_size(driver: webdriver.Chrome, size: tuple[int, int]) -> None:
-    """Show pages as on a screen of this size."""
+    """Emulate a screen of this size."""
     driver.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE},

@@ -1,4 +1,4 @@
-"""Builds shards on two Ray nodes, and kills a worker and then a node: ``cluster_builds.py FOLDER``."""
+"""Build shards on two Ray nodes, killing a worker and then a node: ``cluster_builds.py FOLDER``."""
 
 import json
 import os
@@ -17,7 +17,7 @@ BUILD: dict[str, Any] = {"policy": "heuristic", "tier": "mixed", "steps": 1_200_
 
 
 def workers() -> list[int]:
-    """Processes that are building a shard right now."""
+    """Ids of the processes that are building a shard."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
@@ -39,7 +39,7 @@ def wait_for(what: Any, seconds: float = 120.0) -> Any:
 
 
 def main() -> None:
-    """Build, kill, and print what was killed when."""
+    """Build, kill, and print the number of finished shards at each kill."""
     folder = Path(sys.argv[1])
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     second = cluster.add_node(num_cpus=1)

@@ -1,4 +1,4 @@
-"""Commands as processes of their own, forked from one that has imported what takes seconds to import."""
+"""Commands in subprocesses, forked from a server that has imported the slow modules."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ FORKING.set_forkserver_preload(list(MODULES))
 
 
 def without_notice(stderr: str) -> str:
-    """The text on stderr, but for the line that only a first run with an empty kernel cache writes."""
+    """Text on stderr without the notice of the first run with an empty kernel cache."""
     return stderr.replace(NOTICE, "")
 
 
 class Command:
-    """A command that runs, such as ``python -m dt.train`` with what a user adds."""
+    """A running command, such as ``python -m dt.train`` with a user's arguments."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Command:
         folder: Path | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Start the ``main`` of a module, or what an entry point ``module:function`` names, in ``folder``."""
+        """Start a module's ``main``, or the function of an entry point ``module:function``, in ``folder``."""
         self._folder = tempfile.TemporaryDirectory()
         self._outputs = [Path(self._folder.name, name) for name in ("output", "errors")]
         words = [program, *map(str, arguments)]
@@ -51,17 +51,17 @@ class Command:
         self._process.start()
 
     def send_signal(self, number: int) -> None:
-        """As Ctrl-C does, for one."""
+        """Send a signal, such as that of Ctrl-C."""
         assert self._process.pid is not None
         os.kill(self._process.pid, number)
 
     @property
     def runs(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the process is alive."""
         return self._process.is_alive()
 
     def finish(self) -> tuple[int, str, str]:
-        """Its exit code, what it printed, and what it printed as errors."""
+        """Wait for the process; return its exit code, stdout and stderr."""
         self._process.join(SECONDS)
         code = self._process.exitcode
         if code is None:
@@ -74,7 +74,7 @@ class Command:
 
 
 def script() -> None:
-    """Run the Python file that is the first argument, with the others, and without its warnings."""
+    """Run the Python file given as the first argument, with the remaining arguments and no warnings."""
     del sys.argv[0]
     warnings.simplefilter("ignore")
     runpy.run_path(sys.argv[0], run_name="__main__")

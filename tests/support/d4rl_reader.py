@@ -1,4 +1,4 @@
-"""Reads a file with D4RL's own loader and functions, in D4RL's environment: ``d4rl_reader.py FILE``."""
+"""Read a file with D4RL's own loader and functions, in D4RL's environment: ``d4rl_reader.py FILE``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import gym  # type: ignore[import-not-found]
 
 
 def main(path: str) -> None:
-    """Print how many rows and episodes each gives, or what it raises."""
+    """Print the number of rows and episodes that each function returns, or the error it raises."""
     os.environ.update(D4RL_DATASET_DIR=tempfile.gettempdir(), D4RL_SUPPRESS_IMPORT_ERROR="1")
     import d4rl  # type: ignore[import-not-found]
     from d4rl.offline_env import OfflineEnv  # type: ignore[import-not-found]

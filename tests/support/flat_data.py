@@ -1,4 +1,4 @@
-"""Flat arrays under D4RL's keys, for the tests of what is made of them."""
+"""Flat arrays under D4RL's keys, for the tests of transitions and episodes."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from cartpole_phys.utils.typing import Array
 
 
 def flat_data(kind: str, steps: int = 300) -> dict[str, Array]:
-    """Small data sets, each with something that D4RL's functions treat in a way of their own."""
+    """A small data set of one kind; D4RL's functions treat each kind differently."""
     arrays = collect(CartPole(continuous=kind != "discrete"), uniform(), steps, seed=3).as_d4rl()
     draws = np.random.default_rng(0).random((2, steps))
     if kind == "overlapping flags":

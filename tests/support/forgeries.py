@@ -1,4 +1,4 @@
-"""Pickles whose bytes NumPy would take for pointers, or for where to read; programs that read one each."""
+"""Programs that each read a malicious pickle whose bytes NumPy would use as pointers or addresses."""
 
 PROGRAM = """
 import collections, io, pathlib, pickle, sys

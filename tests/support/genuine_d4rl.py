@@ -1,4 +1,4 @@
-"""Small files in the exact layouts of D4RL's own data sets, made of random numbers.
+"""Small files of random numbers in the exact layouts of D4RL's own data sets.
 
 Sources: Farama-Foundation/D4RL, ``scripts/generation`` and ``d4rl/offline_env.py``; its issue 176 lists the
 arrays of a released maze2d file, and tensorflow/datasets, ``d4rl``, those of Adroit and Gym-MuJoCo files.
@@ -73,7 +73,7 @@ def adroit_cloned() -> Arrays:
 
 
 def mujoco() -> Arrays:
-    """Version 2 of Gym-MuJoCo: everything is there, and the last row has no flag."""
+    """Version 2 of Gym-MuJoCo: all arrays are present, and the last row has no flag."""
     whole = _walk(11)
     infos = {
         "infos/action_log_probs": _walk(1)[:-1, 0],
@@ -87,14 +87,14 @@ def mujoco() -> Arrays:
 
 
 def columns() -> Arrays:
-    """Rewards and flags as columns (N, 1), which ``OfflineEnv.get_dataset`` admits."""
+    """Rewards and flags as columns (N, 1), which ``OfflineEnv.get_dataset`` accepts."""
     arrays = mujoco()
     column = {name: arrays[name][:, None] for name in ("rewards", "terminals", "timeouts")}
     return {**arrays, **column, "terminals": column["terminals"].astype(np.uint8)}
 
 
 def without_timeouts() -> Arrays:
-    """Next observations, of which one is not the observation after it: there an episode ended."""
+    """No ``timeouts``; a next observation that differs from the next row marks an episode's end."""
     arrays = mujoco()
     del arrays["timeouts"]
     arrays["next_observations"] = arrays["next_observations"].copy()
@@ -109,7 +109,7 @@ LAYOUTS = {
 
 
 def write(path: Path, arrays: Arrays, **attributes: Any) -> Path:
-    """A file as D4RL's scripts write them: no attributes, gzip without shuffling."""
+    """Write a file as D4RL's scripts do: no attributes, gzip without shuffling."""
     with h5py.File(path, "w") as file:
         for name, array in arrays.items():
             file.create_dataset(name, data=array, compression="gzip" if array.ndim else None)

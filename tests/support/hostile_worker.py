@@ -1,4 +1,4 @@
-"""Looks at each file that it is told of with every command that reads one, and says what came of it."""
+"""Worker that reads each given file with every reading command and reports the outcome."""
 
 import contextlib
 import gc
@@ -18,11 +18,11 @@ from cartpole_phys.data.hdf5.file import read
 from cartpole_phys.utils.errors import InputError
 
 FILES_BETWEEN_COLLECTIONS = 20
-Answer = tuple[int, str]  # exit code and last words
+Answer = tuple[int, str]  # exit code and last line
 
 
 def _command(*arguments: str) -> Answer:
-    """A command, run here."""
+    """Run a command in this process."""
     sys.argv = ["cartpole-phys", *arguments]
     words = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(words):
@@ -34,7 +34,7 @@ def _command(*arguments: str) -> Answer:
 
 
 def _load(path: str) -> Answer:
-    """``load_dataset`` as if it were a command."""
+    """Run ``load_dataset`` as a command."""
     try:
         data = cartpole_phys.load_dataset(path)
     except InputError as error:
@@ -63,12 +63,12 @@ def _looks(path: str) -> dict[str, dict[str, Any]]:
 
 
 def hashes(path: str | Path) -> dict[str, str]:
-    """Of every array in a file."""
+    """Hashes of all arrays in a file."""
     return {name: array_sha256(array) for name, array in read(path).arrays.items()}
 
 
 def _peak_memory() -> int:
-    """In bytes, since the last ``_forget_peak``."""
+    """Peak memory in bytes since the last ``_forget_peak``."""
     lines = Path("/proc/self/status").read_text("ascii").splitlines()
     return 1_024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
 
@@ -78,7 +78,7 @@ def _forget_peak() -> None:
 
 
 def main() -> None:
-    """Answer until there are no further files."""
+    """Process files until the input ends."""
     for number, line in enumerate(sys.stdin):
         path = line.rstrip("\n")
         gc.unfreeze()  # every command freezes what it has loaded, as if it were this process's only one

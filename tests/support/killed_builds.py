@@ -1,4 +1,4 @@
-"""Builds data sets in processes that are killed at random moments: ``killed_builds.py FOLDER COUNT SEED``.
+"""Build data sets in processes killed at random moments: ``killed_builds.py FOLDER COUNT SEED``.
 
 Each build is a fork of this process, in which everything is imported and compiled already, so that most of
 the moments fall into the build itself.
@@ -22,7 +22,7 @@ KINDS: list[dict[str, Any]] = [
 
 
 def finished(path: Path) -> bool:
-    """Whether there is something under the final name, which then has to pass every gate."""
+    """Whether the final path exists; if so, assert that it passes every gate."""
     final = path / "manifest.json" if path.suffix != ".hdf5" else path
     if final.exists():
         assert all(result.status != FAILED for result in check(path)), path
@@ -32,7 +32,7 @@ def finished(path: Path) -> bool:
 
 
 def main() -> None:
-    """Kill, look at what is there, and at last build again."""
+    """Kill builds, check the remaining files, and finally build to completion."""
     folder, count, rng = Path(sys.argv[1]), int(sys.argv[2]), random.Random(int(sys.argv[3]))
     seconds, paths = [], []
     for kind in KINDS:  # the second time nothing is compiled any more

@@ -1,4 +1,4 @@
-"""Data sets that are damaged or hostile, drawn by a seed: what someone could be handed as a file."""
+"""Random mutations of data set files by seed: corrupted and malicious files."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ HUGE = 2**40  # rows
 
 
 def flip_bits(path: Path, generator: Generator) -> None:
-    """A few bits anywhere."""
+    """Flip a few bits anywhere."""
     data = bytearray(path.read_bytes())
     for place in generator.integers(0, 8 * len(data), 2 ** int(generator.integers(0, 9))):
         data[place // 8] ^= 1 << (place % 8)
@@ -38,7 +38,7 @@ def flip_bits(path: Path, generator: Generator) -> None:
 
 
 def flip_bits_outside_values(path: Path, generator: Generator) -> None:
-    """A few bits in what is not the arrays' values: HDF5's own structures, and attributes."""
+    """Flip a few bits outside the arrays' values: in HDF5's own structures and attributes."""
     data = bytearray(path.read_bytes())
     ours = np.ones(len(data), bool)
     with h5py.File(path) as file:
@@ -54,13 +54,13 @@ def flip_bits_outside_values(path: Path, generator: Generator) -> None:
 
 
 def truncate(path: Path, generator: Generator) -> None:
-    """Only the beginning."""
+    """Truncate the file."""
     data = path.read_bytes()
     path.write_bytes(data[: int(generator.integers(0, len(data)))])
 
 
 def overwrite(path: Path, generator: Generator) -> None:
-    """Zeros, ones, noise, or bytes from elsewhere in the file over some place."""
+    """Overwrite a random range with zeros, ones, noise or other bytes of the file."""
     data = bytearray(path.read_bytes())
     size = int(2 ** generator.uniform(0, 12))
     start, other = (int(place) for place in generator.integers(0, max(len(data) - size, 1), 2))
@@ -70,7 +70,7 @@ def overwrite(path: Path, generator: Generator) -> None:
 
 
 def insert(path: Path, generator: Generator) -> None:
-    """Bytes too many, or some left out."""
+    """Insert or delete bytes."""
     data = path.read_bytes()
     start, size = int(generator.integers(0, len(data))), int(2 ** generator.uniform(0, 12))
     out = generator.random() < 0.5
@@ -81,7 +81,7 @@ def insert(path: Path, generator: Generator) -> None:
 
 
 def _replaced(file: h5py.File, generator: Generator) -> tuple[str, Any]:
-    """The name of an array that is taken out of the file, and its values."""
+    """Remove a random array from the file; return its name and values."""
     name = str(generator.choice([array for array in ARRAYS if array in file]))
     values = file[name][()]
     del file[name]
@@ -89,7 +89,7 @@ def _replaced(file: h5py.File, generator: Generator) -> tuple[str, Any]:
 
 
 def change_type(path: Path, generator: Generator) -> None:
-    """An array of another type."""
+    """Change the data type of an array."""
     with h5py.File(path, "r+") as file:
         name, values = _replaced(file, generator)
         kind = OTHER_TYPES[int(generator.integers(len(OTHER_TYPES)))]
@@ -102,7 +102,7 @@ def change_type(path: Path, generator: Generator) -> None:
 
 
 def change_shape(path: Path, generator: Generator) -> None:
-    """An array with no rows, more or fewer rows, no dimension, or further dimensions."""
+    """Change an array's shape: no rows, more or fewer rows, a scalar, or further dimensions."""
     with h5py.File(path, "r+") as file:
         name, values = _replaced(file, generator)
         shapes: list[Any] = [
@@ -118,7 +118,7 @@ def change_shape(path: Path, generator: Generator) -> None:
 
 
 def declare_huge(path: Path, generator: Generator) -> None:
-    """An array, or all of them, with a number of rows that nobody has written."""
+    """Declare a huge number of unwritten rows for one array or all of them."""
     with h5py.File(path, "r+") as file:
         names = [array for array in ARRAYS if array in file]
         if generator.random() < 0.5:
@@ -128,7 +128,7 @@ def declare_huge(path: Path, generator: Generator) -> None:
             trailing, dtype = file[name].shape[1:], file[name].dtype
             values = file[name][()]
             del file[name]
-            if generator.random() < 0.3:  # in one piece, and none of it there
+            if generator.random() < 0.3:  # contiguous, and not allocated
                 file.create_dataset(name, (min(rows, HUGE), *trailing), dtype)
                 continue
             pack = {"compression": "gzip", "shuffle": True} if generator.random() < 0.7 else {}
@@ -141,7 +141,7 @@ def declare_huge(path: Path, generator: Generator) -> None:
 
 
 def stretch_a_chunk(path: Path, generator: Generator) -> None:
-    """A chunk that inflates to more or less than it should, or to very much more."""
+    """Replace a chunk by one that inflates to fewer, more or vastly more bytes than declared."""
     with h5py.File(path, "r+") as file:
         array = file[str(generator.choice([array for array in ARRAYS if array in file]))]
         size = int(2 ** generator.uniform(0, 27))
@@ -152,7 +152,7 @@ def stretch_a_chunk(path: Path, generator: Generator) -> None:
 
 
 def use_other_filters(path: Path, generator: Generator) -> None:
-    """An array packed in another way, or in several."""
+    """Store an array with other filters, or with several."""
     packs: list[dict[str, Any]] = [
         {"compression": "lzf"}, {"compression": "gzip", "fletcher32": True}, {"scaleoffset": 1},
         {"chunks": True},
@@ -168,11 +168,11 @@ def use_other_filters(path: Path, generator: Generator) -> None:
             file.create_dataset(name, data=values.view("u1") if values.dtype == bool else values, **pack)
 
 
-# Other files: what is named is a pipe, at which whoever opens it waits for ever
+# External files: the target is a named pipe, so opening it blocks forever
 
 
 def point_elsewhere(path: Path, generator: Generator) -> None:
-    """An array, an attribute's owner or a whole group that is in another file."""
+    """Link an array, the owner of an attribute or a whole group to another file."""
     elsewhere = str(path.with_name("pipe"))
     with h5py.File(path, "r+") as file:
         name, values = _replaced(file, generator)
@@ -204,7 +204,7 @@ def point_elsewhere(path: Path, generator: Generator) -> None:
 
 
 def tangle(path: Path, generator: Generator) -> None:
-    """Links to themselves and each other, groups in place of arrays, the same array under many names."""
+    """Create cyclic links, groups in place of arrays, and many names for one array."""
     with h5py.File(path, "r+") as file:
         kind = int(generator.integers(6))
         if kind == 0:
@@ -234,7 +234,7 @@ def tangle(path: Path, generator: Generator) -> None:
 
 
 def change_metadata(path: Path, generator: Generator) -> None:
-    """Something else in place of some of the metadata, anywhere in it."""
+    """Replace random values anywhere in the metadata."""
     with h5py.File(path, "r+") as file:
         for _ in range(int(generator.integers(1, 4))):
             name = str(generator.choice(list(file.attrs)))
@@ -251,7 +251,7 @@ def _odd(generator: Generator) -> Any:
 
 
 def _changed(value: Any, generator: Generator) -> Any:
-    """A JSON value with something in it replaced or left out."""
+    """Return a JSON value with an entry replaced or removed."""
     if not value or not isinstance(value, (dict, list)) or generator.random() < 0.15:
         return _odd(generator)
     keys = list(value) if isinstance(value, dict) else list(range(len(value)))
@@ -264,7 +264,7 @@ def _changed(value: Any, generator: Generator) -> Any:
 
 
 def change_attributes(path: Path, generator: Generator) -> None:
-    """Attributes that are no JSON, no text, too deep, too long or of another type or shape."""
+    """Write attributes that are not JSON, not text, too deep, too long, or of another type or shape."""
     others: list[Any] = [
         "[" * 100_000, "[" * 900 + "]" * 900, "{", "[1" + "0" * 10_000 + "]", "[NaN]", b"\xff\xfe",
         np.zeros((3, 4)), np.array(["a", "b"], "S1"), np.complex64(1), h5py.Empty("f4"), np.void(b"abc"),
@@ -307,7 +307,7 @@ BYTES = frozenset({flip_bits, flip_bits_outside_values, truncate, overwrite, ins
 
 
 def mutated(source: Path, path: Path, seed: int) -> str:
-    """Write a changed copy of a file; one in four is changed twice, at last in its bytes.
+    """Write a mutated copy of a file; one in four is mutated twice, the second time in its bytes.
 
     Returns:
         What was done.

@@ -1,4 +1,4 @@
-"""Networks with weights from a seed, as a data set describes them."""
+"""Policy networks with seeded weights, in the format of data sets."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def described(
     bounds: tuple[float, float] = (-1.0, 1.0),
     seed: int = 0,
 ) -> Described:
-    """A description and its weights: uniform numbers, whose bits are the same everywhere."""
+    """A description with uniform random weights whose bits are the same on every machine."""
     rng = np.random.default_rng(seed)
 
     def weights(*shape: int) -> np.ndarray:
@@ -54,12 +54,12 @@ def standing(distribution: str, **outputs: list[float]) -> Described:
 
 
 def saying(what: Described, **changes: object) -> Described:
-    """A network whose description says something else."""
+    """The network with changes to its description."""
     return {**what[0], **changes}, what[1]
 
 
 def act(what: Described, observations: np.ndarray) -> ActionBatch:
-    """What a network does on observations (n, obs), with noise from a fixed seed."""
+    """Actions of a network on observations (n, obs), with noise from a fixed seed."""
     policy = NetworkPolicy(*what)
     policy.begin(len(observations), np.random.default_rng(0))
     return policy.act(observations, np.zeros(len(observations)))

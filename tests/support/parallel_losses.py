@@ -1,4 +1,4 @@
-"""Trains on all processes of torchrun, and writes the losses of every step: FOLDER STEPS DROPOUT.
+"""Train on all processes of torchrun and write the loss of every step: FOLDER STEPS DROPOUT.
 
 Goes on from the checkpoint in the folder, if there is one.
 """
@@ -20,7 +20,7 @@ torch.set_num_threads(1)
 
 
 def main() -> None:
-    """Train, and write."""
+    """Train and write the losses."""
     out, steps, dropout = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     config = DecisionConfig(20, TransformerConfig(layers=2, heads=2, width=32, dropout=dropout))
     recipe = Recipe("decision", config, small_recipe(steps=steps, batch_size=16).train)

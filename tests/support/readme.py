@@ -1,4 +1,4 @@
-"""The commands and the Python examples of README.md, read out of it."""
+"""Parser of the commands and Python examples in README.md."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def examples(page: Path = README) -> list[str]:
 
 
 def run() -> None:
-    """Run the Python example that stands as the only argument, as a script of its own."""
+    """Run the Python example given as the only argument, as a script."""
     exec(compile(sys.argv[1], "example", "exec"), {"__name__": "__main__"})
 
 
@@ -44,5 +44,5 @@ def commands(page: Path = README) -> list[str]:
 
 
 def inline_code(page: Path = README) -> list[str]:
-    """What stands between single backquotes."""
+    """Texts between single backquotes."""
     return INLINE.findall(FENCED.sub("", page.read_text("utf-8")))

@@ -1,4 +1,4 @@
-"""Edited copies of data sets with recomputed hashes, as an adversary could make them."""
+"""Edited copies of data sets with recomputed hashes, as an adversary could create them."""
 
 import copy
 from collections.abc import Callable
@@ -16,12 +16,12 @@ Edit = Callable[[Arrays, dict[str, Any]], None]
 
 
 def failing(path: Path) -> list[str]:
-    """The gates that fail."""
+    """Names of the gates that fail."""
     return [result.gate for result in check(path) if result.status == FAILED]
 
 
 def refuting(path: Path) -> list[str]:
-    """The gates that found a defect, without those that a defect leaves unable to tell."""
+    """Names of the gates that found a defect, without those that a defect makes undecidable."""
     failed = [result for result in check(path) if result.status == FAILED]
     return [result.gate for result in failed if not result.detail.startswith("not proven: ")]
 

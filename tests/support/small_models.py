@@ -1,4 +1,4 @@
-"""What the tests of the trainer share: small data sets, small models, random windows."""
+"""Fixtures for the trainer's tests: small data sets, small models, random windows."""
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ CONTEXT = 5
 
 
 def make_episodes(env_id: str = CONTINUOUS, steps: int = 1_500, seed: int = 0) -> Episodes:
-    """Proportional control in an environment, with the metadata of a data set."""
+    """Collect episodes of proportional control in an environment, with data set metadata."""
     rule = PROPORTIONAL if env_id == CONTINUOUS else BERNOULLI
     policy = CompiledPolicy(rule, (0.0, 0.0, 1.11, 0.0))
     episodes = collect(CartPole.from_id(env_id), policy, steps, seed)
@@ -41,7 +41,7 @@ def make_episodes(env_id: str = CONTINUOUS, steps: int = 1_500, seed: int = 0) -
 
 
 def small_recipe(kind: str = "decision", **train: object) -> Recipe:
-    """A model that trains in seconds, with dropout."""
+    """Recipe of a model with dropout that trains in seconds."""
     models: dict[str, ModelConfig] = {
         "decision": DecisionConfig(CONTEXT, TransformerConfig(layers=2, heads=2, width=16, dropout=0.1)),
         "reinformer": ReinformerConfig(
@@ -69,13 +69,13 @@ def small_recipe(kind: str = "decision", **train: object) -> Recipe:
 
 
 def make_spaces(continuous: bool) -> Spaces:
-    """The spaces of the two environments."""
+    """Spaces of the continuous or the discrete environment."""
     ends = ((-1.0,), (1.0,)) if continuous else ((), ())
     return Spaces(4, 1 if continuous else 2, continuous, 500, *ends)
 
 
 def random_batch(continuous: bool, windows: int = 3, padding: int = 0, seed: int = 0) -> Batch:
-    """Windows of random numbers whose first ``padding`` steps are not valid."""
+    """Windows of random numbers whose first ``padding`` steps are masked."""
     generator = torch.Generator().manual_seed(seed)
     shape = (windows, CONTEXT)
     actions = torch.rand(*shape, 1, generator=generator) * 2 - 1

@@ -1,4 +1,4 @@
-"""Small training runs that several tests use."""
+"""Small training runs shared by several tests."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ SAC = {"net_arch": [16, 16], "batch_size": 32, "learning_starts": 50, "train_fre
 
 
 def small_recipe(algorithm: str = "ppo", env_id: str = "PhysCartPole-v0", **changes: Any) -> TrainingRecipe:
-    """Half a second of training."""
+    """Recipe of half a second of training."""
     fields: dict[str, Any] = {
         "env_kwargs": {},
         "hyperparameters": PPO if algorithm == "ppo" else SAC,
@@ -26,5 +26,5 @@ def small_recipe(algorithm: str = "ppo", env_id: str = "PhysCartPole-v0", **chan
 
 
 def trained(recipe: TrainingRecipe) -> TrainingRun:
-    """The recipe's run, past the cache."""
+    """Train by the recipe, bypassing the cache."""
     return train(recipe, training_environment(recipe.env_id, recipe.env_kwargs))

@@ -1,4 +1,4 @@
-"""The vector environment and ``SyncVectorEnv`` over scalar ones, side by side, compared to the last bit."""
+"""Bit-for-bit comparison of the vector environment with ``SyncVectorEnv`` over scalar ones."""
 
 import copy
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ IDS = ["PhysCartPole-v0", "PhysCartPoleDiscrete-v0", "PhysCartPoleSwingUp-v0"]
 DISCRETE, SWING_UP = IDS[1:]
 MODES = ["NextStep", "SameStep", "Disabled"]
 LIMIT = 45  # steps to an episode: a shove of the cart off its track takes fewer
-PHASE = 80  # steps with actions of one manner: whole episodes fall into each
+PHASE = 80  # steps with actions of one kind: longer than an episode
 
 # Every option of the environments, alone.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -48,7 +48,7 @@ OPTIONS["everything"] = EVERYTHING
 
 
 def assert_same(ours: Any, theirs: Any, where: str = "result") -> None:
-    """Equal in type, shape and every bit; dictionaries, sequences and object arrays item by item."""
+    """Assert equal types, shapes and bits; dictionaries, sequences and object arrays item by item."""
     if isinstance(theirs, dict):
         assert isinstance(ours, dict), where
         assert ours.keys() == theirs.keys(), where
@@ -69,7 +69,7 @@ def assert_same(ours: Any, theirs: Any, where: str = "result") -> None:
 
 
 class Pair:
-    """Ours and theirs; every reset and step is done by both and compared."""
+    """Both environments; every reset and step runs in both and is compared."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Pair:
         num_envs: int = 5,
         own_params: Sequence[dict[str, float]] | None = None,
     ) -> None:
-        """``own_params``: of each scalar environment, where the environments differ."""
+        """``own_params``: parameters of each scalar environment, where they differ."""
         kwargs = {"max_episode_steps": LIMIT, **kwargs}
         self.env_id, self.num_envs = env_id, num_envs
         self.ours: Any = gym.make_vec(env_id, num_envs=num_envs, autoreset_mode=mode, **kwargs)
@@ -102,7 +102,7 @@ class Pair:
         return ours
 
     def step(self, actions: np.ndarray | None = None) -> Any:
-        """Step both, under gentle, wild and one-sided actions in turn unless some are given."""
+        """Step both; by default balancing, random and one-sided actions alternate."""
         actions = self.actions() if actions is None else actions
         ours = self.ours.step(actions)
         assert_same(ours, self.theirs.step(actions), "step")
@@ -110,7 +110,7 @@ class Pair:
         return ours
 
     def run(self, steps: int) -> tuple[int, int]:
-        """Step both, with resets where autoreset is disabled; how many episodes fell and ran out of time."""
+        """Step both, resetting where autoreset is disabled; count terminated and truncated episodes."""
         fell = late = 0
         for _ in range(steps):
             self.step()
@@ -121,7 +121,7 @@ class Pair:
         return fell, late
 
     def actions(self) -> np.ndarray:
-        """Balancing, random or one-sided actions, drawn anew; some are out of range where that is allowed."""
+        """Sample balancing, random or one-sided actions, some out of range where that is allowed."""
         manner, self.steps = self.steps // PHASE % 3, self.steps + 1
         lean = self.observations[:, -2] + 0.5 * self.observations[:, -1]
         if self.env_id == DISCRETE:
