@@ -21,7 +21,7 @@ class Parts(Gate):
         parts, tier = described_parts(header), header.metadata.get("tier")
         if rows_of(parts) != header.rows:
             raise GateFailure(f"the described parts do not cover all {header.rows:,} rows of the file")
-        expected = TIERS[tier].shares(header.rows) if tier in TIERS else []
+        expected = TIERS[tier].shares(header.rows) if isinstance(tier, str) and tier in TIERS else []
         if len(expected) < 2:
             raise NotApplicable("the file is not a mixture of tiers")
         found = [(part.get("tier"), part["rows"]) for part in parts]
