@@ -210,7 +210,7 @@ def show_dataset(
     with commands.ProgressBar(quiet) as progress:
         shown = show(file, progress)
     if html is None:
-        Console().print(shown.in_terminal())
+        Console().print(shown.renderable())
     else:
         write_page(shown, html)
         commands.say(str(html))

@@ -59,7 +59,7 @@ def test_labels_of_scores_stay_in_the_chart() -> None:
 
 def test_a_page_without_a_player_says_why(tmp_path: Path) -> None:
     path = build_dataset("Pendulum-v1", "random", steps=200, out=tmp_path, jobs=1, score_episodes=60)
-    text = show(path, Silent()).as_page()
+    text = show(path, Silent()).html()
     assert (
         "Not available: the player needs the states, actions and pushes of every step of PhysCartPole" in text
     )

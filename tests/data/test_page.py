@@ -48,7 +48,7 @@ def _open(driver: webdriver.Chrome, page: Path, size: tuple[int, int] = DESKTOP,
 
 def _told(driver: webdriver.Chrome) -> list[float]:
     """Step, last step, x, θ, force and push, as the page says."""
-    text = driver.find_element(By.ID, "told").text
+    text = driver.find_element(By.ID, "status").text
     return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", text)]
 
 
@@ -156,14 +156,14 @@ def test_what_a_file_says_never_runs(driver: webdriver.Chrome, varied_file: Path
 
 
 def test_what_a_file_says_is_escaped(varied_file: Path, tmp_path: Path) -> None:
-    text = show(_hostile(varied_file, tmp_path / "hostile.hdf5"), Silent()).as_page()
+    text = show(_hostile(varied_file, tmp_path / "hostile.hdf5"), Silent()).html()
     assert HOSTILE not in text
     assert text.count("<script") == text.count("</script>") == 2
 
 
 @pytest.mark.parametrize("name", ["medium_file", "discrete_file", "mixed_file"])
 def test_every_kind_has_a_page(name: str, request: pytest.FixtureRequest) -> None:
-    text = show(request.getfixturevalue(name), Silent()).as_page()
+    text = show(request.getfixturevalue(name), Silent()).html()
     found = re.search(r'id="episodes">(.*?)</script>', text, re.DOTALL)
     assert found
     embedded: Any = json.loads(found[1])

@@ -11,7 +11,7 @@ import pytest
 
 from cartpole_phys import build_dataset
 from cartpole_phys.data.loading import load_file
-from cartpole_phys.data.report.page import _spread
+from cartpole_phys.data.report.page import _selected_episodes
 from cartpole_phys.data.report.statistics import Column, coverage, histogram, statistics_of
 from cartpole_phys.utils.errors import printable
 from tests.support.commands import Command
@@ -36,11 +36,11 @@ def test_every_row_and_every_episode_counts(name: str, request: pytest.FixtureRe
 def test_reports_rank_and_score_eligible_episodes(medium_file: Path, tmp_path: Path) -> None:
     data = load_file(medium_file)
     assert not data.complete.all()
-    assert data.complete[_spread(data)].all()
+    assert data.complete[_selected_episodes(data)].all()
     short = load_file(build_dataset(policy="random", steps=5, out=tmp_path))
     assert not short.complete.any()
     assert statistics_of(short).mean_return == short.returns.mean()
-    assert _spread(short) == [0]
+    assert _selected_episodes(short) == [0]
 
 
 def test_histograms_span_the_values() -> None:
@@ -85,7 +85,7 @@ def test_the_terminal_shows_it(medium_file: Path) -> None:
     assert told.startswith("physcartpole-heuristic-medium-steps5000-v0")
     assert f"5,000 transitions in {len(data)} episodes" in told
     assert f"mean return {data.returns[data.complete].mean():.1f}" in told
-    for word in ("θ̇ (rad/s)", "covered", "✓ replay", "build-dataset --policy heuristic", "█"):
+    for word in ("θ̇ (rad/s)", "coverage", "✓ replay", "build-dataset --policy heuristic", "█"):
         assert word in told
 
 

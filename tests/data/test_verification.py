@@ -27,7 +27,7 @@ VERIFICATIONS: dict[str, Callable[[Path, Path], object]] = {
     "check": lambda file, out: check(file),
     "check --independent": lambda file, out: check(file, independent=True),
     "rebuild": lambda file, out: rebuild(file, 1, Silent()),
-    "show": lambda file, out: show(file, Silent()).in_terminal(),
+    "show": lambda file, out: show(file, Silent()).renderable(),
     "load": lambda file, out: load_dataset(file),
     "split": lambda file, out: make_env_and_dataset(file)[0].close(),
     "evaluate": lambda file, out: evaluate(file, "PhysCartPole-v0", episodes=2),

@@ -69,7 +69,7 @@ def test_every_entry_point_reads_them(layout: Callable[[], Arrays], tmp_path: Pa
     data = load_file(path)
     shown = show(path, Silent())
     assert shown.statistics.steps == data.steps
-    assert "set.hdf5" in shown.as_page()
+    assert "set.hdf5" in shown.html()
     for form in ("parquet", "pickle", "ogbench"):
         assert export(path, form, tmp_path).transitions == data.steps
     again = load_whole(tmp_path / "set.pkl")

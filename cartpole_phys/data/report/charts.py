@@ -1,4 +1,4 @@
-"""SVG charts in the colors and the width of the page."""
+"""SVG charts of the HTML report."""
 
 from __future__ import annotations
 
@@ -8,46 +8,46 @@ from math import ceil, floor, log1p, log10
 
 from cartpole_phys.data.report.statistics import Coverage, Histogram
 
-WIDTH, HEIGHT = 420, 240  # of a chart, in its own units
+WIDTH, HEIGHT = 420, 240  # of a chart, SVG user units
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 44  # margins for axes and their labels
-CHARACTER = 6.5  # width of a tick's characters, about
-TICKS = 5  # at least so many parts of an axis
+CHARACTER = 6.5  # approximate width of a character of a tick label
+TICKS = 5  # minimum number of intervals on an axis
 
 
 class Axes:
-    """A frame with ticks and labels, and the places of values in it."""
+    """Axes with ticks and labels, and the conversion of values to positions."""
 
     def __init__(self, x: Sequence[float], y: Sequence[float], x_label: str, y_label: str) -> None:
-        """Axes from the first to the last of ``x`` and ``y``."""
+        """Set the ranges, from the first to the last value of ``x`` and ``y``."""
         self._x, self._y = (x[0], x[-1]), (y[0], y[-1])
         self._x_label, self._y_label = x_label, y_label
 
     def x(self, value: float) -> float:
-        """Where a value lies across."""
-        return LEFT + (WIDTH - LEFT - RIGHT) * _share(value, *self._x)
+        """Horizontal position of a value."""
+        return LEFT + (WIDTH - LEFT - RIGHT) * _relative(value, *self._x)
 
     def y(self, value: float) -> float:
-        """Where a value lies from the top."""
-        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * _share(value, *self._y)
+        """Vertical position of a value, from the top."""
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * _relative(value, *self._y)
 
     def frame(self) -> Iterator[str]:
-        """Ticks, their numbers and the labels."""
+        """SVG elements of the axes, tick labels and axis labels."""
         bottom = HEIGHT - BOTTOM
         yield f'<path class="axis" d="M{LEFT} {TOP}V{bottom}H{WIDTH - RIGHT}"/>'
         for value in _ticks(*self._x):
-            yield f'<text class="tick" x="{self.x(value):.1f}" y="{bottom + 16}">{_number(value)}</text>'
+            yield f'<text class="tick" x="{self.x(value):.1f}" y="{bottom + 16}">{_shorten(value)}</text>'
         for value in _ticks(*self._y):
-            yield f'<text class="tick up" x="{LEFT - 6}" y="{self.y(value) + 4:.1f}">{_number(value)}</text>'
+            yield f'<text class="tick up" x="{LEFT - 6}" y="{self.y(value) + 4:.1f}">{_shorten(value)}</text>'
         center, middle = (LEFT + WIDTH - RIGHT) / 2, (TOP + bottom) / 2
         yield f'<text class="label" x="{center}" y="{HEIGHT - 8}">{escape(self._x_label)}</text>'
         turned = f'transform="translate(13 {middle}) rotate(-90)"'
         yield f'<text class="label" {turned}>{escape(self._y_label)}</text>'
 
 
-def bars(histogram: Histogram, counted: str) -> str:
-    """A histogram, of which every bar tells its numbers."""
+def bars(histogram: Histogram, count_label: str) -> str:
+    """Histogram; the tooltip of a bar has its range and count."""
     name, unit, counts, edges, _ = histogram
-    axes = Axes(edges.tolist(), [0.0, max(float(counts.max()), 1.0)], named(name, unit), counted)
+    axes = Axes(edges.tolist(), [0.0, max(float(counts.max()), 1.0)], with_unit(name, unit), count_label)
     base = axes.y(0.0)
     drawn = [
         f'<rect class="bar" x="{axes.x(low):.1f}" y="{axes.y(count):.1f}" '
@@ -59,10 +59,13 @@ def bars(histogram: Histogram, counted: str) -> str:
 
 
 def cells(coverage: Coverage) -> str:
-    """How often which two values occur together: the darker a cell, the more rows, on a logarithmic scale."""
+    """Joint histogram of two variables; the opacity of a cell is logarithmic in its count."""
     across, up, counts = coverage
     axes = Axes(
-        across.edges.tolist(), up.edges.tolist(), named(across.name, across.unit), named(up.name, up.unit)
+        across.edges.tolist(),
+        up.edges.tolist(),
+        with_unit(across.name, across.unit),
+        with_unit(up.name, up.unit),
     )
     most = log1p(float(counts.max()))
     drawn = []
@@ -80,7 +83,7 @@ def cells(coverage: Coverage) -> str:
 
 
 def spans(rows: Sequence[tuple[str, float, float, float]], bands: Sequence[tuple[str, float, float]]) -> str:
-    """Means with intervals, one below the other, over the bands of scores that tiers stand for."""
+    """Scores with confidence intervals, one per line, over the bands of the tiers."""
     ends = [value for _, *values in rows for value in values] + [0.0, 100.0]
     low, high = min(ends) - 5.0, max(ends) + 5.0
     axes = Axes([low, high], [len(rows) + 0.5, 0.5], "normalized score", "")
@@ -100,30 +103,30 @@ def spans(rows: Sequence[tuple[str, float, float, float]], bands: Sequence[tuple
             f"{_label(x, y - 10, f'{name} {mean:.1f}')}"
         )
     frame = [line for line in axes.frame() if "tick up" not in line]
-    return _svg("Scores beside the bands of the tiers", [*drawn, *frame])
+    return _svg("Scores and bands of the tiers", [*drawn, *frame])
 
 
 def _label(x: float, y: float, text: str) -> str:
-    """A text centered on a place, but moved inwards where it would leave the chart."""
+    """Text centered on a position, moved inward if it would leave the chart."""
     half = CHARACTER * len(text) / 2
     inside = min(max(x, LEFT + half), WIDTH - RIGHT - half)
     return f'<text class="tick" x="{inside:.1f}" y="{y:.1f}">{escape(text)}</text>'
 
 
-def named(name: str, unit: str) -> str:
-    """A name with its unit, where it has one."""
+def with_unit(name: str, unit: str) -> str:
+    """Axis label: a name with its unit, if any."""
     return f"{name} ({unit})" if unit else name
 
 
-def _share(value: float, start: float, stop: float) -> float:
-    width = stop / 2 - start / 2  # of halves, whose difference is always finite
+def _relative(value: float, start: float, stop: float) -> float:
+    width = stop / 2 - start / 2  # halved, so that the difference is finite
     return (value / 2 - start / 2) / width if width else 0.5
 
 
 def _ticks(start: float, stop: float) -> list[float]:
-    """Round numbers between the ends of an axis."""
+    """Round numbers within the range of an axis."""
     low, high = min(start, stop), max(start, stop)
-    rough = high / TICKS - low / TICKS  # not of their difference, which may be infinite
+    rough = high / TICKS - low / TICKS  # divided first, since the difference may be infinite
     if not rough:
         return [low]
     power = 10.0 ** floor(log10(rough))
@@ -131,8 +134,8 @@ def _ticks(start: float, stop: float) -> list[float]:
     return [step * i for i in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
 
 
-def _number(value: float) -> str:
-    """A tick's number, short."""
+def _shorten(value: float) -> str:
+    """Short text of a tick's value."""
     return f"{value / 1_000:g}k" if abs(value) >= 10_000 else f"{round(value, 9):g}"
 
 

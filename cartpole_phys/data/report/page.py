@@ -21,10 +21,10 @@ from cartpole_phys.episodes import Episodes
 from cartpole_phys.system import CartPole
 from cartpole_phys.utils.errors import is_number, printable
 
-PLAYED_ROWS = 100_000  # at most, so that the page stays small
-HIGHEST_SCORE = 110.0  # where the band of experts ends in the chart
-LARGEST = 32_767  # of 16 bits
-SHOWN = ("env_id", "algorithm", "tier", "command", "git_commit", "dataset_name", "schema_version")
+MAX_PLAYER_ROWS = 100_000  # limits the size of the page
+HIGHEST_SCORE = 110.0  # upper end of the expert band in the chart
+LARGEST = 32_767  # 16-bit integer
+PROVENANCE_KEYS = ("env_id", "algorithm", "tier", "command", "git_commit", "dataset_name", "schema_version")
 
 
 def page(
@@ -35,12 +35,12 @@ def page(
     gates: Sequence[GateResult],
     system: CartPole | None,
 ) -> str:
-    """The HTML of the report; text from the file is escaped."""
+    """Render the report as HTML; text from the file is escaped."""
     metadata = data.metadata
     charts = [bars(statistics.returns, "episodes"), bars(statistics.lengths, "episodes")]
     charts += [bars(actions, "transitions") for actions in statistics.actions]
     charts += [cells(coverage) for coverage in statistics.coverage]
-    charts += _tiers(metadata)
+    charts += _score_chart(metadata)
     mean = "unknown" if statistics.mean_return is None else f"{statistics.mean_return:.1f}"
     body = [
         f"<h1>{_text(name)}</h1>",
@@ -48,8 +48,8 @@ def page(
         f"normalized score {'unknown' if score is None else f'{score:.1f}'}.</p>",
         *(_no_player(metadata) if system is None else _player(data, system)),
         f'<h2>Statistics</h2><div class="charts">{"".join(charts)}</div>',
-        f"<h2>Gates</h2>{_table([(gate.gate, _verdict(gate)) for gate in gates])}",
-        f"<h2>Provenance</h2>{_table(_stated(metadata))}",
+        f"<h2>Gates</h2>{_table([(gate.gate, _gate_cell(gate)) for gate in gates])}",
+        f"<h2>Provenance</h2>{_table(_provenance(metadata))}",
     ]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -65,24 +65,24 @@ def _text(text: str) -> str:
 
 
 def _asset(name: str) -> str:
-    """The content of a file in this folder."""
+    """Content of an asset file in this folder."""
     return files(__package__).joinpath(name).read_text("utf-8")
 
 
 def _table(rows: Sequence[tuple[str, str]]) -> str:
-    """An HTML table of names, which are escaped, and cells, which are HTML."""
+    """HTML table of names, which are escaped, and cells, which are HTML."""
     lines = [f'<tr><th scope="row">{_text(name)}</th><td>{cell}</td></tr>' for name, cell in rows]
     return f"<table>{''.join(lines)}</table>"
 
 
-def _verdict(gate: GateResult) -> str:
+def _gate_cell(gate: GateResult) -> str:
     text = _text(f"{gate.mark} {gate.status}: {gate.detail}")
     return f'<span class="failed">{text}</span>' if gate.status in (FAILED, NOT_PROVEN) else text
 
 
-def _stated(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The provenance in the file's metadata, without its long entries."""
-    rows = [(key, f"<code>{_text(str(metadata[key]))}</code>") for key in SHOWN if key in metadata]
+def _provenance(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Provenance from the file's metadata, without long entries."""
+    rows = [(key, f"<code>{_text(str(metadata[key]))}</code>") for key in PROVENANCE_KEYS if key in metadata]
     versions = metadata.get("versions")
     if isinstance(versions, Mapping):
         text = ", ".join(f"{package} {version}" for package, version in versions.items())
@@ -90,15 +90,15 @@ def _stated(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _tiers(metadata: Mapping[str, Any]) -> list[str]:
-    """A chart of the scores of the behavior policies and the bands of the tiers."""
+def _score_chart(metadata: Mapping[str, Any]) -> list[str]:
+    """Chart of the scores of the behavior policies over the bands of the tiers."""
     parts, scores = metadata.get("parts"), metadata.get("scores")
     if not isinstance(parts, list) or not isinstance(scores, list):
         return []
     rows = [
-        (printable(str(part.get("tier"))), own["score"], own["score_low"], own["score_high"])
-        for part, own in zip(parts, scores, strict=False)
-        if isinstance(part, Mapping) and isinstance(own, Mapping) and _is_interval(own)
+        (printable(str(part.get("tier"))), score["score"], score["score_low"], score["score_high"])
+        for part, score in zip(parts, scores, strict=False)
+        if isinstance(part, Mapping) and isinstance(score, Mapping) and _is_interval(score)
     ]
     bands = [
         (name, tier.band[0], min(tier.band[1], HIGHEST_SCORE))
@@ -109,24 +109,24 @@ def _tiers(metadata: Mapping[str, Any]) -> list[str]:
 
 
 def _is_interval(scores: Mapping[str, Any]) -> bool:
-    """Whether a score, its lower and its upper end are finite."""
-    given: list[Any] = [scores.get(name) for name in ("score", "score_low", "score_high")]
-    return all(is_number(value) and abs(value) <= sys.float_info.max for value in given)
+    """Whether a score and the ends of its confidence interval are finite."""
+    values: list[Any] = [scores.get(name) for name in ("score", "score_low", "score_high")]
+    return all(is_number(value) and abs(value) <= sys.float_info.max for value in values)
 
 
 def _no_player(metadata: Mapping[str, Any]) -> list[str]:
-    """The reason why the page has no player."""
-    env_id, drawn = metadata.get("env_id", "an unknown environment"), ", ".join(CartPole.known_ids())
+    """Section that explains why the page has no player."""
+    env_id, supported = metadata.get("env_id", "an unknown environment"), ", ".join(CartPole.known_ids())
     return [
         "<h2>Episode player</h2>",
-        f"<p>Not available: the player needs the states, actions and pushes of every step of {drawn}. This "
-        f"data set, of {_text(str(env_id))}, does not contain all of them.</p>",
+        f"<p>Not available: the player needs the states, actions and pushes of every step of {supported}. "
+        f"This data set, of {_text(str(env_id))}, does not contain all of them.</p>",
     ]
 
 
 def _player(data: Episodes, system: CartPole) -> list[str]:
-    """The canvas, the controls and the embedded episodes of the player."""
-    shown = _spread(data)
+    """Section with the canvas, the controls and the embedded episodes of the player."""
+    shown = _selected_episodes(data)
     options = "".join(
         f'<option value="{number}">episode {index}: return {data.returns[index]:.4g}</option>'
         for number, index in enumerate(shown)
@@ -139,30 +139,30 @@ def _player(data: Episodes, system: CartPole) -> list[str]:
         '<div class="controls"><button id="play" type="button">Play</button>',
         '<input id="step" type="range" min="0" value="0" aria-label="Step">',
         f'<select id="episode" aria-label="Episode">{options}</select></div>',
-        '<output id="told"></output>',
+        '<output id="status"></output>',
         '<div><span class="key force">force</span> <span class="key push">random push</span></div></div>',
         f'<script type="application/json" id="episodes">{embedded}</script>',
         f"<script>{_asset('player.js')}</script>",
     ]
 
 
-def _spread(data: Episodes) -> list[int]:
-    """Eligible episodes from the lowest to the highest return, at most ``PLAYED_ROWS`` steps of them."""
+def _selected_episodes(data: Episodes) -> list[int]:
+    """Eligible episodes from the lowest to the highest return, at most ``MAX_PLAYER_ROWS`` steps of them."""
     eligible = np.flatnonzero(data.eligible)
     ranked = eligible[np.argsort(data.returns[eligible], kind="stable")]
     count = len(ranked)
-    while count > 1 and data.lengths[ranked[_evenly(len(ranked), count)]].sum() > PLAYED_ROWS:
+    while count > 1 and data.lengths[ranked[_evenly_spaced(len(ranked), count)]].sum() > MAX_PLAYER_ROWS:
         count //= 2
-    return [int(index) for index in ranked[_evenly(len(ranked), count)]]
+    return [int(index) for index in ranked[_evenly_spaced(len(ranked), count)]]
 
 
-def _evenly(size: int, count: int) -> Any:
+def _evenly_spaced(size: int, count: int) -> Any:
     """``count`` indices from the first to the last of ``size``."""
     return np.linspace(0, size - 1, count).round().astype(np.int64)
 
 
 def _embedded(data: Episodes, shown: Sequence[int], system: CartPole) -> dict[str, Any]:
-    """X (m), θ (rad), force and push (N) of the shown episodes, each as a 16-bit share of its largest."""
+    """X (m), θ (rad), force and push (N) of the shown episodes, each scaled to 16 bits."""
     rows = np.concatenate([np.arange(data.offsets[index], data.offsets[index + 1]) for index in shown])
     actions = data.actions[rows].reshape(len(rows), -1)[:, 0].astype(np.float64)  # (n,) or (n, 1) -> (n,)
     force = actions * system.params.force_mag

@@ -20,7 +20,7 @@ from cartpole_phys.data.report.statistics import (
     QUANTILES,
     Histogram,
     Statistics,
-    holds_cart_and_pole,
+    has_cart_pole_state,
     statistics_of,
 )
 from cartpole_phys.data.score import references_of, score
@@ -32,8 +32,8 @@ from cartpole_phys.utils.progress import Progress
 
 
 @dataclass(frozen=True)
-class Shown:
-    """The contents of a report."""
+class Report:
+    """Report of a data set."""
 
     name: str
     data: Episodes
@@ -41,16 +41,16 @@ class Shown:
     score: float | None
     gates: Sequence[GateResult]
 
-    def in_terminal(self) -> RenderableType:
-        """The report as a rich renderable for the terminal."""
+    def renderable(self) -> RenderableType:
+        """The report for the terminal, as a rich renderable."""
         return summary(self.name, self.data.metadata, self.statistics, self.score, self.gates)
 
-    def as_page(self) -> str:
+    def html(self) -> str:
         """The report as an HTML page."""
         return page(self.name, self.data, self.statistics, self.score, self.gates, system_of(self.data))
 
 
-def show(path: str | os.PathLike[str], progress: Progress) -> Shown:
+def show(path: str | os.PathLike[str], progress: Progress) -> Report:
     """Compute the statistics of a data set, and run its gates.
 
     Raises:
@@ -59,22 +59,22 @@ def show(path: str | os.PathLike[str], progress: Progress) -> Shown:
     data, gates = load_whole(path), check_with(path, progress)
     statistics = statistics_of(data)
     name = str(data.metadata.get("dataset_name", Path(path).name))
-    return Shown(name, data, statistics, score_of(data.metadata, statistics.mean_return), gates)
+    return Report(name, data, statistics, score_of(data.metadata, statistics.mean_return), gates)
 
 
-def write_page(shown: Shown, path: Path) -> None:
+def write_page(report: Report, path: Path) -> None:
     """Write the HTML page atomically.
 
     Raises:
         InputError: if it cannot be written.
     """
     with reporting_write_errors(path), atomic_file(path) as partial:
-        partial.write_text(shown.as_page(), "utf-8")
+        partial.write_text(report.html(), "utf-8")
 
 
 def system_of(data: Episodes) -> CartPole | None:
-    """The cart and pole that a data set is of, with all that a player draws; None for anything else."""
-    if not holds_cart_and_pole(data) or data.actions[0].size != 1:
+    """System of a data set with all data that the player draws; None for other data sets."""
+    if not has_cart_pole_state(data) or data.actions[0].size != 1:
         return None
     try:
         return declared_backend(data.metadata).system
@@ -83,7 +83,7 @@ def system_of(data: Episodes) -> CartPole | None:
 
 
 def score_of(metadata: Mapping[str, Any], mean_return: float | None) -> float | None:
-    """The normalized score, where there are reference returns."""
+    """Normalized score; None without a mean return or reference returns."""
     if mean_return is None:
         return None
     try:
@@ -105,10 +105,10 @@ def summary(
     gates: Sequence[GateResult],
 ) -> RenderableType:
     """Statistics, normalized score and gates of a data set for the terminal."""
-    made = ", ".join(str(metadata[key]) for key in ("env_id", "algorithm", "tier") if key in metadata)
+    provenance = ", ".join(str(metadata[key]) for key in ("env_id", "algorithm", "tier") if key in metadata)
     mean = "unknown" if statistics.mean_return is None else f"{statistics.mean_return:.1f}"
     lines = [
-        Text(printable(f"{name}  {made}"), style="bold"),
+        Text(printable(f"{name}  {provenance}"), style="bold"),
         Text(
             f"{statistics.steps:,} transitions in {statistics.episodes:,} episodes, of which "
             f"{statistics.complete_episodes:,} are complete"
@@ -122,18 +122,18 @@ def summary(
 
 
 def _histograms(histograms: Sequence[Histogram]) -> Table:
-    """A line each, from the smallest value to the largest."""
+    """Table with one histogram per row, between its smallest and largest value."""
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
     for name, unit, counts, _, (least, greatest) in histograms:
         highest = max(int(counts.max()), 1)
-        # Only an empty bin is blank: every other count gets at least the lowest bar.
+        # Only empty bins are blank; every other count has at least the lowest bar.
         bars = "".join(BARS[(len(BARS) - 1) * int(count) // highest] if count else " " for count in counts)
         table.add_row(name, f"{least:.4g}", bars, f"{greatest:.4g} {unit}".rstrip())
     return table
 
 
 def _states(statistics: Statistics) -> Table:
-    """Quantiles of the state."""
+    """Table of the quantiles of each state variable."""
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("state")
     for quantile in QUANTILES:
@@ -145,21 +145,21 @@ def _states(statistics: Statistics) -> Table:
 
 
 def _coverage(statistics: Statistics) -> Text:
-    """Fraction of non-empty cells of each pair of state variables."""
+    """Fraction of non-empty cells for each pair of state variables."""
     shares = [
-        f"{covered.across.name}, {covered.up.name}: {covered.share:.0%} of {covered.counts.size:,} cells"
-        for covered in statistics.coverage
+        f"{pair.across.name}, {pair.up.name}: {pair.share:.0%} of {pair.counts.size:,} cells"
+        for pair in statistics.coverage
     ]
-    return Text("covered  " + "; ".join(shares))
+    return Text("coverage  " + "; ".join(shares))
 
 
 def _gates(gates: Sequence[GateResult]) -> list[Text]:
     """The passed gates on one line, and one line for each other gate."""
     passed = " ".join(f"✓ {gate.gate}" for gate in gates if gate.status == PASSED)
     rest = [gate for gate in gates if gate.status != PASSED]
-    return [Text(passed, style="green"), *(_verdict(gate) for gate in rest)]
+    return [Text(passed, style="green"), *(_gate_line(gate) for gate in rest)]
 
 
-def _verdict(gate: GateResult) -> Text:
+def _gate_line(gate: GateResult) -> Text:
     style = "bold red" if gate.status in (FAILED, NOT_PROVEN) else "dim"
     return Text(printable(f"{gate.mark} {gate.gate} {gate.status}: {gate.detail}"), style=style)

@@ -12,9 +12,9 @@ from cartpole_phys.episodes import Episodes
 from cartpole_phys.utils.typing import Array, FloatArray, IntArray
 
 BINS = 40
-BESIDE = 2  # empty bins on either side of a constant whole number
+EMPTY_BINS = 2  # on either side of a constant integer
 CONSTANT_BINS = 41  # of any other constant, which is in the middle one
-BESIDE_CONSTANT = 1e-6  # of its size: how far these bins reach at least
+CONSTANT_MARGIN = 1e-6  # minimum range on either side of a constant, relative to its magnitude
 QUANTILES = (0.0, 0.01, 0.5, 0.99, 1.0)
 
 
@@ -22,7 +22,7 @@ class Histogram(NamedTuple):
     """Counts of values per bin."""
 
     name: str
-    unit: str  # "" for a plain number
+    unit: str  # "" if dimensionless
     counts: IntArray  # (bins,)
     edges: FloatArray  # (bins + 1,)
     ends: tuple[float, float]  # the smallest and the largest value
@@ -42,7 +42,7 @@ class Coverage(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A component of the state."""
+    """One component of the state or observation."""
 
     name: str
     unit: str
@@ -50,28 +50,28 @@ class Column(NamedTuple):
 
     @property
     def quantiles(self) -> list[float]:
-        """At ``QUANTILES``."""
+        """Quantiles of the finite values, at ``QUANTILES``."""
         finite = self.values[np.isfinite(self.values)].astype(np.float64)
         return [float(value) for value in np.quantile(finite, QUANTILES)] if len(finite) else [np.nan] * 5
 
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """What a report shows of a data set."""
+    """Statistics of a data set."""
 
     steps: int
     episodes: int
-    complete_episodes: int  # which were not cut
-    mean_return: float | None  # of the eligible episodes; None where there are no episodes
+    complete_episodes: int  # ended by termination or time limit
+    mean_return: float | None  # of the eligible episodes; None if there are none
     returns: Histogram
     lengths: Histogram
-    actions: list[Histogram]  # one for each dimension
+    actions: list[Histogram]  # one per dimension
     columns: list[Column]
     coverage: list[Coverage]
 
 
 def statistics_of(data: Episodes) -> Statistics:
-    """Statistics of a data set in memory."""
+    """Compute the statistics of a data set in memory."""
     returns, eligible = data.returns, data.eligible
     columns = columns_of(data)
     pairs = [(columns[i], columns[i + 1]) for i in range(0, min(len(columns) - 1, 4), 2)]
@@ -90,8 +90,8 @@ def statistics_of(data: Episodes) -> Statistics:
 
 
 def columns_of(data: Episodes) -> list[Column]:
-    """The state of a cart and pole by its names, or else the observation by its numbers."""
-    if holds_cart_and_pole(data):
+    """State variables of a cart-pole by name, or else observation components by index."""
+    if has_cart_pole_state(data):
         qpos, qvel = data.infos["qpos"], data.infos["qvel"]
         return [
             Column("x", "m", qpos[:, 0]),
@@ -103,17 +103,17 @@ def columns_of(data: Episodes) -> list[Column]:
     return [Column(f"observation {i}", "", flat[:, i]) for i in range(flat.shape[1])]
 
 
-def holds_cart_and_pole(data: Episodes) -> bool:
-    """Whether every row has the state of a cart and pole, and the push on it."""
+def has_cart_pole_state(data: Episodes) -> bool:
+    """Whether the infos contain the state of a cart-pole and the push on the cart."""
     shapes = {"qpos": (2,), "qvel": (2,), "push": ()}
     infos: Mapping[str, Array] = data.infos
     return all(name in infos and infos[name].shape[1:] == shape for name, shape in shapes.items())
 
 
 def histogram(name: str, unit: str, values: Array, bins: int = BINS) -> Histogram:
-    """Equal bins from the smallest to the largest finite value.
+    """Histogram with equal bins from the smallest to the largest finite value.
 
-    Few whole numbers have a bin each, in whose middle they are; a constant has empty bins on either side.
+    Integers of a small range have one bin each, centered on the value; a constant has empty bins beside it.
     """
     numbers = values.astype(np.float64)
     finite = numbers[np.isfinite(numbers)]
@@ -121,10 +121,10 @@ def histogram(name: str, unit: str, values: Array, bins: int = BINS) -> Histogra
         return Histogram(name, unit, np.zeros(1, np.int64), np.array([0.0, 1.0]), (np.nan, np.nan))
     low, high = float(finite.min()), float(finite.max())
     if values.dtype.kind in "iu" and high - low < bins:
-        beside = BESIDE if low == high else 0
-        edges = _edges(low - beside - 0.5, high + beside + 0.5, round(high - low) + 1 + 2 * beside)
+        margin = EMPTY_BINS if low == high else 0
+        edges = _edges(low - margin - 0.5, high + margin + 0.5, round(high - low) + 1 + 2 * margin)
     elif low == high:
-        reach = max(abs(low) * BESIDE_CONSTANT, 0.5)
+        reach = max(abs(low) * CONSTANT_MARGIN, 0.5)
         edges = _edges(low - reach, high + reach, CONSTANT_BINS)
     else:
         edges = _edges(low, high, bins)
@@ -132,7 +132,7 @@ def histogram(name: str, unit: str, values: Array, bins: int = BINS) -> Histogra
 
 
 def _edges(low: float, high: float, bins: int) -> FloatArray:
-    """Of equal bins; of a single one where numbers so close, or so far apart, have no others between them."""
+    """Edges of equal bins; of a single bin if rounding or overflow leaves no distinct edges between."""
     with np.errstate(over="ignore", invalid="ignore"):
         edges = np.linspace(low, high, bins + 1)
         if np.isfinite(edges).all() and (np.diff(edges) > 0.0).all():
@@ -141,7 +141,7 @@ def _edges(low: float, high: float, bins: int) -> FloatArray:
 
 
 def coverage(across: Column, up: Column) -> Coverage:
-    """Cells from the smallest to the largest values."""
+    """Joint histogram of two state variables, between their smallest and largest values."""
     first, second = (histogram(column.name, column.unit, column.values) for column in (across, up))
     finite = np.isfinite(across.values) & np.isfinite(up.values)
     counts, _, _ = np.histogram2d(across.values[finite], up.values[finite], (first.edges, second.edges))
