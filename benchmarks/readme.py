@@ -28,7 +28,7 @@ from benchmarks.speeds import tables as speed_tables
 from benchmarks.studies import score_tables
 from benchmarks.studies.cell import ELIGIBLE
 from benchmarks.studies.tables import interval, marked, minus, table
-from cartpole_phys.data.score import ENDS, all_references
+from cartpole_phys.data.score import REFERENCES, all_references
 from cartpole_phys.utils.errors import InputError
 
 ROOT = Path(__file__).parent.parent
@@ -173,12 +173,12 @@ def references_table() -> str:
     rows = [
         [
             f"`{env_id}`",
-            *(minus(f"{ends[end]['mean']:.3f}") for end in ENDS),
+            *(minus(f"{ends[end]['mean']:.3f}") for end in REFERENCES),
             ends["ref_max"]["policy"],
         ]
         for env_id, ends in all_references().items()
     ]
-    return table(["environment", *ENDS, "best known policy"], rows)
+    return table(["environment", *REFERENCES, "best known policy"], rows)
 
 
 BLOCKS = (

@@ -19,7 +19,7 @@ from cartpole_phys.data.building.write import Built
 from cartpole_phys.data.checks.run import check_with
 from cartpole_phys.data.exports.export import FORMATS, export
 from cartpole_phys.data.fetch import fetch
-from cartpole_phys.data.provenance import Differences, spelled_out
+from cartpole_phys.data.provenance import Differences, describe_differences
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.release.release import publish_plan, release
 from cartpole_phys.data.report.show import show, write_page
@@ -194,7 +194,7 @@ def _reason(others: Differences) -> str:
     """The possible cause of differences between stored and rebuilt arrays."""
     if not others:
         return "All recorded versions are the same now, so the file's arrays do not come from its recipe."
-    return f"The file was built with other versions: {spelled_out(others)}."
+    return f"The file was built with other versions: {describe_differences(others)}."
 
 
 @app.command("show")

@@ -66,8 +66,8 @@ def _source(policy: Any, backend: Backend) -> PolicySource:
 def _of_file(path: str, backend: Backend) -> PolicySource:
     """The behavior policy stored in a file, if its spaces are those of the environment."""
     stored = stored_policy(path)
-    own = make_backend(stored.env_id, stored.env_kwargs)
-    if (own.observation_space.shape, own.action_space) != (
+    expected = make_backend(stored.env_id, stored.env_kwargs)
+    if (expected.observation_space.shape, expected.action_space) != (
         backend.observation_space.shape,
         backend.action_space,
     ):

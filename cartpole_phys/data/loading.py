@@ -29,12 +29,12 @@ def load_dataset(path: str | os.PathLike[str]) -> Episodes | ShardedEpisodes:
     Raises:
         InputError: if there is no such data set, or it lacks D4RL's arrays with equally many rows.
     """
-    place = Path(path)
-    if not place.exists():
-        place = _fetched(os.fspath(path))
-    if place.suffix == PICKLE_SUFFIX:
-        return read_pickle(place)
-    return ShardedEpisodes(place, load_file) if place.is_dir() else load_file(place)
+    file = Path(path)
+    if not file.exists():
+        file = _fetched(os.fspath(path))
+    if file.suffix == PICKLE_SUFFIX:
+        return read_pickle(file)
+    return ShardedEpisodes(file, load_file) if file.is_dir() else load_file(file)
 
 
 def _fetched(name: str) -> Path:
@@ -50,12 +50,12 @@ def _fetched(name: str) -> Path:
     try:
         return fetch(name)
     except InputError as error:
-        own = Path(f"{name}.hdf5")
-        if not own.is_file():
+        local = Path(f"{name}.hdf5")
+        if not local.is_file():
             raise
         raise InputError(
             f"The released {name} cannot be fetched, but the working directory has a file of that name; to "
-            f"read it, use: {own}"
+            f"read it, use: {local}"
         ) from error
 
 

@@ -10,7 +10,7 @@ UNRECORDED = "not recorded"
 Differences = Mapping[str, tuple[str, str]]  # by name: recorded and current version
 
 
-def stated_versions(metadata: Mapping[str, Any]) -> dict[str, str]:
+def recorded_versions(metadata: Mapping[str, Any]) -> dict[str, str]:
     """Versions recorded in a file, of its build and of the training of its agents."""
     parts = metadata.get("parts")
     described = [part for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
@@ -20,21 +20,23 @@ def stated_versions(metadata: Mapping[str, Any]) -> dict[str, str]:
     return {str(name): str(version) for group in found for name, version in group.items()}
 
 
-def differing(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Versions of ``now`` that differ from the recorded ones or were not recorded."""
+def version_differences(
+    recorded: Mapping[str, str], current: Mapping[str, str]
+) -> dict[str, tuple[str, str]]:
+    """Versions of ``current`` that differ from the recorded ones or were not recorded."""
     return {
-        name: (then.get(name, UNRECORDED), version)
-        for name, version in now.items()
-        if then.get(name) != version
+        name: (recorded.get(name, UNRECORDED), version)
+        for name, version in current.items()
+        if recorded.get(name) != version
     }
 
 
-def spelled_out(differences: Differences) -> str:
+def describe_differences(differences: Differences) -> str:
     """Text of the differences, followed by the names of unrecorded versions."""
-    unrecorded = [name for name, (then, _) in differences.items() if then == UNRECORDED]
-    told = [
-        f"{name} {then} then, {now} now"
-        for name, (then, now) in differences.items()
+    unrecorded = [name for name, (recorded, _) in differences.items() if recorded == UNRECORDED]
+    changed = [
+        f"{name} {recorded} then, {current} now"
+        for name, (recorded, current) in differences.items()
         if name not in unrecorded
     ]
-    return "; ".join([*told, *([f"not recorded then: {', '.join(unrecorded)}"] if unrecorded else [])])
+    return "; ".join([*changed, *([f"not recorded then: {', '.join(unrecorded)}"] if unrecorded else [])])

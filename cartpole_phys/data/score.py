@@ -1,7 +1,7 @@
 """Normalized scores and confidence intervals.
 
 score = 100 × (R − ref_min) / (ref_max − ref_min), with the reference returns of each environment id
-measured by ``python -m benchmarks.references`` and kept beside this file.
+measured by ``python -m benchmarks.references`` and stored in references.json.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cartpole_phys.utils.choices import choices
 from cartpole_phys.utils.errors import InputError, is_number
 from cartpole_phys.utils.typing import FloatArray
 
-ENDS = ("ref_min", "ref_max")
+REFERENCES = ("ref_min", "ref_max")
 RESAMPLES = 2_000  # bootstrap samples of a mean
 INDICES = 1_000_000  # drawn at once, which bounds the memory
 
@@ -45,7 +45,7 @@ def references(env_id: str) -> Mapping[str, Any]:
     return known[env_id]
 
 
-def references_of(env_id: str, stated: Any) -> Mapping[str, Any]:
+def references_of(env_id: str, recorded: Any) -> Mapping[str, Any]:
     """Reference returns of an environment: those of this package, otherwise those recorded in its file.
 
     Raises:
@@ -53,18 +53,18 @@ def references_of(env_id: str, stated: Any) -> Mapping[str, Any]:
     """
     if env_id in all_references():
         return references(env_id)
-    if not are_references(stated):
+    if not are_references(recorded):
         raise InputError(
             f"No reference returns for {env_id!r} with ref_min below ref_max: its score is undefined."
         )
-    return stated
+    return recorded
 
 
-def are_references(stated: Any) -> TypeGuard[Mapping[str, Any]]:
+def are_references(recorded: Any) -> TypeGuard[Mapping[str, Any]]:
     """Whether an untrusted value is a pair of mean returns, ``ref_min`` below ``ref_max``."""
-    if not isinstance(stated, Mapping) or not all(_is_measured(stated.get(end)) for end in ENDS):
+    if not isinstance(recorded, Mapping) or not all(_is_measured(recorded.get(end)) for end in REFERENCES):
         return False
-    low, high = _ends(stated)
+    low, high = _reference_means(recorded)
     return low < high
 
 
@@ -74,7 +74,7 @@ def _is_measured(end: Any) -> bool:
 
 def score(measured: Mapping[str, Any], returns: Any) -> FloatArray:
     """Normalized scores of returns of any shape, given the reference returns ``measured``."""
-    low, high = _ends(measured)
+    low, high = _reference_means(measured)
     with np.errstate(over="ignore", invalid="ignore"):  # the references of a file may be almost equal
         return np.asarray(100.0 * (np.asarray(returns, dtype=np.float64) - low) / (high - low))
 
@@ -97,22 +97,22 @@ def normalized_score(env_id: str, returns: Any) -> float | FloatArray:
     return scores if scores.ndim else float(scores)
 
 
-def return_of_score(env_id: str, wanted: float) -> float:
-    """The return that has a given score.
+def return_of_score(env_id: str, target: float) -> float:
+    """Return that corresponds to a normalized score; the inverse of ``normalized_score``.
 
     Raises:
         InputError: if there are no reference returns for the environment.
     """
-    return return_between(references(env_id), wanted)
+    return return_between(references(env_id), target)
 
 
-def return_between(measured: Mapping[str, Any], wanted: float) -> float:
-    """The return that has a given score, given the reference returns ``measured``."""
-    low, high = _ends(measured)
-    return low + wanted / 100.0 * (high - low)
+def return_between(measured: Mapping[str, Any], target: float) -> float:
+    """Return that corresponds to a normalized score, given the reference returns ``measured``."""
+    low, high = _reference_means(measured)
+    return low + target / 100.0 * (high - low)
 
 
-def _ends(measured: Mapping[str, Any]) -> tuple[float, float]:
+def _reference_means(measured: Mapping[str, Any]) -> tuple[float, float]:
     return float(measured["ref_min"]["mean"]), float(measured["ref_max"]["mean"])
 
 
@@ -128,13 +128,15 @@ def mean_interval(values: Any, seed: int = 0) -> tuple[float, float, float]:
     Raises:
         InputError: if there are no values.
     """
-    given = np.asarray(values, dtype=np.float64).ravel()
-    if not len(given):
+    samples = np.asarray(values, dtype=np.float64).ravel()
+    if not len(samples):
         raise InputError("Expected at least one value to average, got none.")
-    generator, rows = np.random.default_rng(seed), max(1, INDICES // len(given))
+    generator, rows = np.random.default_rng(seed), max(1, INDICES // len(samples))
     drawn = [
-        given[generator.integers(0, len(given), (min(rows, RESAMPLES - first), len(given)))].mean(axis=1)
+        samples[generator.integers(0, len(samples), (min(rows, RESAMPLES - first), len(samples)))].mean(
+            axis=1
+        )
         for first in range(0, RESAMPLES, rows)
     ]  # in blocks, since all indices at once would not fit into memory; the draws are the same
     low, high = np.percentile(np.concatenate(drawn), [2.5, 97.5])
-    return float(given.mean()), float(low), float(high)
+    return float(samples.mean()), float(low), float(high)

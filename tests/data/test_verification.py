@@ -16,7 +16,7 @@ from cartpole_phys.data.building.rebuild import rebuild
 from cartpole_phys.data.building.trained_agent import _training_recipe
 from cartpole_phys.data.exports.export import export
 from cartpole_phys.data.hdf5.file import read_header
-from cartpole_phys.data.provenance import differing, stated_versions
+from cartpole_phys.data.provenance import recorded_versions, version_differences
 from cartpole_phys.data.recipe import Recipe
 from cartpole_phys.data.report.show import show
 from cartpole_phys.data.tiers.single import MEDIUM
@@ -110,10 +110,10 @@ def test_rebuilding_on_another_cpu_names_it_and_leaves_the_agent_alone(replay: t
 
 def test_versions_of_the_training_are_looked_up_where_older_files_have_them() -> None:
     training = {"versions": {"torch": "2.0", "numpy": "1.9"}}
-    stated = stated_versions({"versions": {"numpy": "2.0"}, "parts": [{"training": training}, {}]})
+    stated = recorded_versions({"versions": {"numpy": "2.0"}, "parts": [{"training": training}, {}]})
     assert stated == {"torch": "2.0", "numpy": "2.0"}
-    assert differing(stated, {"torch": "2.1", "numpy": "2.0", "arithmetic": "a"}) == {
+    assert version_differences(stated, {"torch": "2.1", "numpy": "2.0", "arithmetic": "a"}) == {
         "torch": ("2.0", "2.1"),
         "arithmetic": ("not recorded", "a"),
     }
-    assert stated_versions({"parts": 5}) == stated_versions({}) == {}
+    assert recorded_versions({"parts": 5}) == recorded_versions({}) == {}

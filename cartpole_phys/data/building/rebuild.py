@@ -14,7 +14,7 @@ from cartpole_phys.data.building.summary import d4rl_arrays
 from cartpole_phys.data.declared_env import declared_env
 from cartpole_phys.data.hashing import ARRAY_HASHES, TableHash
 from cartpole_phys.data.hdf5.file import Header, read_header
-from cartpole_phys.data.provenance import Differences, differing, stated_versions
+from cartpole_phys.data.provenance import Differences, recorded_versions, version_differences
 from cartpole_phys.data.recipe import Recipe, recipe_from
 from cartpole_phys.data.shards import verified_shards
 from cartpole_phys.data.tiers.base import COLLECTION, Part
@@ -80,7 +80,7 @@ def _rebuild_file(header: Header, place: Path, jobs: int, progress: Progress, po
     return Rebuilt(
         [name for name in names if stated.get(name) == again.get(name)],
         [name for name in names if stated.get(name) != again.get(name)],
-        differing(stated_versions(header.metadata), versions(parts[0].recipe)),
+        version_differences(recorded_versions(header.metadata), versions(parts[0].recipe)),
     )
 
 

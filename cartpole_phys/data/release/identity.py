@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cartpole_phys.data.provenance import differing, spelled_out, stated_versions
+from cartpole_phys.data.provenance import describe_differences, recorded_versions, version_differences
 
 REGISTRY = Path(__file__).parent / "registry.json"
 RELEASE = "release"  # root attribute of files with a released name
@@ -48,8 +48,8 @@ def difference(metadata: Mapping[str, Any]) -> str | None:
     if release is None or release["equal"]:
         return None
     name = str(metadata["dataset_name"])
-    others = differing(_registry()[1][name]["versions"], stated_versions(metadata))
-    reasons = spelled_out(others) or "no recorded version differs"
+    others = version_differences(_registry()[1][name]["versions"], recorded_versions(metadata))
+    reasons = describe_differences(others) or "no recorded version differs"
     return (
         f"The rows of {name} built here differ from those of release {release['version']} (sha256 of "
         f"the array hashes {arrays_sha256(metadata['sha256'])} here, {release['arrays_sha256']} released); "
