@@ -1,4 +1,4 @@
-"""The benchmark's peers do the same work as ours, and one that is missing is left out with the reason."""
+"""The benchmark's baselines do the same work; a missing one is skipped with the reason."""
 
 import json
 import shutil
@@ -43,7 +43,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _play_in_c(program: Path, episodes: int, threads: int, policy: Policy) -> tuple[int, int]:
-    """Steps and falls of the C program's episodes."""
+    """Steps and terminations of the C program's episodes."""
     command = [str(value) for value in (program, episodes, threads, KEY, *policy, 1)]
     answer = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert len(answer["seconds"]) == 1
@@ -51,7 +51,7 @@ def _play_in_c(program: Path, episodes: int, threads: int, policy: Policy) -> tu
 
 
 def _play_compiled(episodes: int, policy: Policy) -> tuple[int, int]:
-    """Likewise of our own kernel."""
+    """Steps and terminations of the package's own kernel."""
     proportional, derivative, noise = policy
     law = CompiledPolicy(PROPORTIONAL, (0.0, 0.0, proportional, derivative), noise=noise)
     played = run_compiled(CartPole(), law, KEY, 0, episodes)
@@ -61,7 +61,7 @@ def _play_compiled(episodes: int, policy: Policy) -> tuple[int, int]:
 @needs_compiler
 @pytest.mark.parametrize(
     "policy",
-    [(1.11, 0.0, 0.0), (0.5, 0.2, 0.3)],  # the first runs off the track, the second tilts too far
+    [(1.11, 0.0, 0.0), (0.5, 0.2, 0.3)],  # the first leaves the track, the second tilts too far
 )
 def test_c_plays_the_same_episodes(program: Path, policy: Policy) -> None:
     steps, fallen = _play_in_c(program, 50, 2, policy)
@@ -71,7 +71,7 @@ def test_c_plays_the_same_episodes(program: Path, policy: Policy) -> None:
 
 
 @needs_compiler
-def test_ours_and_c_come_to_the_same_number_of_steps(program: Path) -> None:
+def test_the_kernel_and_c_take_the_same_number_of_steps(program: Path) -> None:
     with Child([str(program), *rollout.arguments(600, 2, KEY)]) as child:
         assert child.ask()["rows"] == child.ask()["rows"] == rollout.ours(600, KEY, 2)
 
@@ -82,7 +82,7 @@ def test_unequal_work_is_an_error() -> None:
         rollout.check_equal_work(100_000, 101_000)
 
 
-def test_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_compiler_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollout, "COMPILER", "no-such-compiler")
     rows = rollout.measure(rounds=1)
     assert rows
@@ -90,7 +90,7 @@ def test_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_compiler
-def test_program_that_does_not_compile_is_named(tmp_path: Path) -> None:
+def test_a_compile_error_is_reported(tmp_path: Path) -> None:
     with pytest.raises(PeerUnavailableError, match=r"cc failed: .*no-such-option"):
         rollout.build(tmp_path, ("--no-such-option",))
 
@@ -103,12 +103,12 @@ def test_program_that_does_not_compile_is_named(tmp_path: Path) -> None:
         ([sys.executable, "-c", ""], "ended without output"),
     ],
 )
-def test_child_that_ends_says_why(command: list[str], reason: str) -> None:
+def test_a_failed_child_process_reports_the_reason(command: list[str], reason: str) -> None:
     with pytest.raises(PeerUnavailableError, match=reason), Child(command) as child:
         child.ask()
 
 
-def test_sides_are_measured_in_turns() -> None:
+def test_measurements_alternate_between_sides() -> None:
     turns: list[str] = []
 
     def side(name: str, speed: float) -> float:
@@ -120,7 +120,7 @@ def test_sides_are_measured_in_turns() -> None:
     assert (row["ratio"], row["ours_per_second"], row["peer_per_second"]) == (3.0, 6.0, 2.0)
 
 
-def test_left_out_rows_stand_apart_in_the_result(tmp_path: Path) -> None:
+def test_skipped_rows_are_listed_separately(tmp_path: Path) -> None:
     measured = compare("work", "peer", lambda: 1.0, lambda: 1.0, rounds=1)
     missing = left_out("work", "other", "it is not there")
     write(tmp_path / "result.json", [measured, missing])
@@ -143,7 +143,7 @@ def _machine(date: str) -> dict[str, Any]:
 
 
 def test_every_run_is_kept_and_the_range_is_over_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also that of a row that one run has alone."""
+    """Also for a row that only one run has."""
     for module in (environment, rollout):
         monkeypatch.setattr(module, "RESULT", tmp_path / module.RESULT.name)
     append(rollout.RESULT, [])
@@ -164,7 +164,7 @@ def test_every_run_is_kept_and_the_range_is_over_all(tmp_path: Path, monkeypatch
 
 
 def test_bytes_of_a_step_are_those_of_its_rows_and_outputs() -> None:
-    """A step that ends no episode writes no row that is not counted."""
+    """A step inside an episode writes only rows that are counted."""
     columns = Columns(CartPole(continuous=False), 1)
     columns.begin()
     before = columns.memory.copy()
@@ -174,7 +174,7 @@ def test_bytes_of_a_step_are_those_of_its_rows_and_outputs() -> None:
     changed = {*np.flatnonzero((columns.memory != before)[:, 0]).tolist()}
     read = {m.X, m.X_DOT, m.THETA, m.THETA_DOT, m.ACTION, m.PUSH, m.ELAPSED, m.DONE}
     written = read - {m.PUSH}
-    assert changed == written - {m.DONE}  # which is written as it was
+    assert changed == written - {m.DONE}  # which is written with the same value
     arrays = sum(array.nbytes for array in (actions, *stepped[:4]))
     assert arrays + 8 * (len(read) + len(written)) == environment.MOVED_BYTES
 
@@ -186,8 +186,8 @@ def test_minari_collects_and_saves() -> None:
     assert answer["version"]
 
 
-def test_build_tells_what_it_took(tmp_path: Path) -> None:
-    """Measured from a small process, whose peak a child begins with."""
+def test_a_build_reports_its_time_and_memory(tmp_path: Path) -> None:
+    """Measured from a small process, since a child inherits its parent's peak memory."""
     code = (
         "import sys; from pathlib import Path; from benchmarks.speeds.building import build; "
         "print(*build(Path(sys.argv[1]), ['--policy', 'random', '--steps', '1000']), sep='\\n')"
@@ -200,12 +200,12 @@ def test_build_tells_what_it_took(tmp_path: Path) -> None:
     assert 50 < float(peak_megabytes) < 1_000
 
 
-def test_build_that_fails_is_named(tmp_path: Path) -> None:
+def test_a_failed_build_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="Unknown policy 'nobody'"):
         building.build(tmp_path, ["--policy", "nobody"])
 
 
-def test_arrays_that_are_read_otherwise_are_named() -> None:
+def test_differing_arrays_are_reported() -> None:
     rows = np.arange(3)
     storage.check_equal({"rewards": rows}, {"rewards": rows.copy()})
     for other in ({"rewards": rows + 1}, {}):
@@ -213,7 +213,7 @@ def test_arrays_that_are_read_otherwise_are_named() -> None:
             storage.check_equal({"rewards": rows}, other)
 
 
-def test_the_gpu_benchmark_does_its_work_on_any_device_and_says_where_it_needs_a_gpu(
+def test_the_gpu_benchmark_runs_on_any_device_and_reports_a_missing_gpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import torch

@@ -1,4 +1,4 @@
-"""Results pages and reference pages draw no cause that no committed result, test or source holds."""
+"""Causal claims in the docs are supported by a committed result, a test or a source."""
 
 import re
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ CAUSAL = re.compile(
 GENERATED = re.compile(r"<!-- (\S+):begin -->.*?<!-- \1:end -->", re.DOTALL)
 BLOCKS = re.compile(r"^(```.*?^```|\|.*?$|#.*?$|!\[.*?$)", re.DOTALL | re.MULTILINE)
 PAGES = ("scores", "pendulum", "halfcheetah", "attention", "datasets", "environment", "models")
-# Sentences that say why, by how they begin, and what holds them: a result, a test, or the source of a design.
+# Beginnings of causal sentences, and their support: a result, a test, or the source of a design.
 HELD: Mapping[str, str] = {
     "On the trained agent's data they do not, and no single change": "benchmarks/results/pendulum",
     "For a cart with a pole this is not symplectic": "tests/kernels/test_integrators.py",
@@ -30,20 +30,20 @@ HELD: Mapping[str, str] = {
 
 
 def _sentences() -> list[str]:
-    """The prose of all pages, and of README's section on results, sentence by sentence."""
+    """Sentences of all pages and of README's section on results."""
     results = README.read_text("utf-8").partition("## Results")[2].partition("\n## ")[0]
     pages = [results, *((ROOT / "docs" / f"{page}.md").read_text("utf-8") for page in PAGES)]
     prose = [BLOCKS.sub("", GENERATED.sub("", page)) for page in pages]
     return [sentence for page in prose for sentence in re.split(r"(?<=[.:])\s+", " ".join(page.split()))]
 
 
-def test_causes_are_held_by_committed_results() -> None:
+def test_causal_claims_are_supported() -> None:
     causal = [sentence for sentence in _sentences() if CAUSAL.search(sentence)]
     assert [one for one in causal if not one.startswith(tuple(HELD))] == []
 
 
 @pytest.mark.parametrize("beginning", HELD)
-def test_what_is_held_is_there(beginning: str) -> None:
+def test_supported_claims_and_their_support_exist(beginning: str) -> None:
     assert any(sentence.startswith(beginning) for sentence in _sentences())
     assert (ROOT / HELD[beginning]).exists()
 

@@ -1,4 +1,4 @@
-"""What disturbs, whom it disturbs, and what methods cost, on models that a moment trains."""
+"""Robustness to disturbances and compute cost of the methods, on tiny models."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from dt.training.checkpoint import save
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Question, Path]:
-    """A tiny question, with the data of its first tier."""
+    """A tiny study, with the data of its first tier."""
     folder = tmp_path_factory.mktemp("data")
     question = shrunk(QUESTION, folder / "results")
     built(question.tiers[BALANCE][0], folder)
@@ -32,7 +32,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Question, Path]:
 
 
 @pytest.mark.parametrize("one", DISTURBANCES, ids=lambda one: one.name)
-def test_the_usual_strength_disturbs_nothing_and_others_do(one: Disturbance) -> None:
+def test_the_nominal_strength_has_no_effect_and_others_do(one: Disturbance) -> None:
     data, policy = QUESTION.tiers[BALANCE][0], proportional(1.0, continuous=True)
     plain, usual, *others = (
         backend.play(policy, 20, 0).returns
@@ -46,7 +46,7 @@ def test_the_usual_strength_disturbs_nothing_and_others_do(one: Disturbance) -> 
     assert not any(np.array_equal(plain, other) for other in others)
 
 
-def test_every_disturbance_is_played_by_models_and_by_the_expert(small: tuple[Question, Path]) -> None:
+def test_models_and_the_expert_are_evaluated_under_every_disturbance(small: tuple[Question, Path]) -> None:
     question, folder = small
     data = question.tiers[BALANCE][0]
     for method in (None, question.named(CLONING)):
@@ -59,7 +59,7 @@ def test_every_disturbance_is_played_by_models_and_by_the_expert(small: tuple[Qu
 
 
 @pytest.mark.parametrize("changed", [{"disturbances": []}, {"data_sha256": "of other rows"}])
-def test_results_of_other_disturbances_or_rows_are_refused(
+def test_results_of_other_disturbances_or_rows_are_rejected(
     changed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (expert, *_) = robustness._tasks(tmp_path)
@@ -84,7 +84,7 @@ def test_robustness_needs_no_scores_before_it(
     assert [len(runs) for runs in robustness._results().values()] == [1, 1]
 
 
-def test_undisturbed_the_kept_models_play_as_in_the_scores() -> None:
+def test_undisturbed_saved_models_reproduce_the_scores() -> None:
     cells = [cell for cell in QUESTION.cells if cell.data == robustness.TIER]
     both = [
         (read(cell.path(robustness.RESULTS)), read(cell.path(QUESTION.results)))
@@ -96,7 +96,7 @@ def test_undisturbed_the_kept_models_play_as_in_the_scores() -> None:
         assert disturbed["returns"][UNDISTURBED] == scored["played"][0]["returns"], scored["method"]
 
 
-def test_a_kept_model_is_taken_if_it_is_the_same_and_else_trained(small: tuple[Question, Path]) -> None:
+def test_a_saved_model_of_the_same_recipe_is_reused(small: tuple[Question, Path]) -> None:
     question, folder = small
     cell = Cell(question.tiers[BALANCE][0], question.named(CLONING), 2)
     first = trained(cell, folder)
@@ -110,7 +110,7 @@ def test_a_kept_model_is_taken_if_it_is_the_same_and_else_trained(small: tuple[Q
     assert trained(scaled, folder).normalization.action_reach == (0.5,)
 
 
-def test_a_kept_model_of_other_rows_is_not_taken(small: tuple[Question, Path], tmp_path: Path) -> None:
+def test_a_saved_model_of_other_rows_is_not_reused(small: tuple[Question, Path], tmp_path: Path) -> None:
     question, folder = small
     cell = Cell(question.tiers[BALANCE][0], question.named(CLONING), 0)
     save(model_path(cell, tmp_path), trained(cell, folder))
@@ -120,17 +120,17 @@ def test_a_kept_model_of_other_rows_is_not_taken(small: tuple[Question, Path], t
     assert trained(cell, folder).source.sha256 != rows
 
 
-def test_a_loop_is_held_by_whose_slowest_actions_are_fast_enough(
+def test_real_time_control_depends_on_the_slowest_actions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not by whose usual ones are, as of a planner that follows an old plan most of the time."""
+    """The median does not count: a planner mostly follows an earlier plan."""
     own = {**_costs(), "median_action_seconds": 1e-5, "slow_action_seconds": 0.003}
     _write_costs({CLONING: own}, tmp_path / "cost.json", monkeypatch)
     assert "| yes | no | no |" in cost.cost_table()
 
 
 def _costs() -> dict[str, Any]:
-    """What cloning might cost."""
+    """Example costs of behavior cloning."""
     seconds = dict.fromkeys(("mean_action_seconds", "median_action_seconds", "slow_action_seconds"), 0.0001)
     kept = {"recipe": asdict(QUESTION.named(CLONING).recipe), "parameters": 1, "actions": 10_000}
     return {**kept, "step_seconds": 1.0, **seconds}
@@ -141,7 +141,7 @@ def _write_costs(methods: dict[str, Any], path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(cost, "RESULT", path)
 
 
-def test_costs_of_another_recipe_or_method_are_refused(
+def test_costs_of_another_recipe_or_method_are_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = _costs()
@@ -154,7 +154,7 @@ def test_costs_of_another_recipe_or_method_are_refused(
             cost.cost_table()
 
 
-def test_every_action_is_timed_in_episodes_that_are_played_to_their_end(small: tuple[Question, Path]) -> None:
+def test_every_action_of_complete_episodes_is_timed(small: tuple[Question, Path]) -> None:
     question, folder = small
     data = question.tiers[BALANCE][0]
     policy = load(trained(Cell(data, question.named(CLONING), 0), folder))

@@ -1,4 +1,4 @@
-"""Results record which episodes trained; a study takes no cell whose methods differ and marks old figures."""
+"""Results record the eligible episodes; studies reject cells whose methods differ in them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -35,7 +35,7 @@ def _cells() -> list[Cell]:
 
 
 def _write(cells: Sequence[Cell], records: Sequence[Any], results: Path) -> None:
-    """Results of cells, each with its record, or none where this is None."""
+    """Write results of cells, each with its record, or without one where it is None."""
     played = [{"wish": None, "returns": [1.0] * PROTOCOL.episodes}]
     for cell, record in zip(cells, records, strict=True):
         kept: dict[str, Any] = {"data_sha256": "a", "recipe": asdict(cell.recipe), "played": played}
@@ -56,7 +56,7 @@ def test_a_result_records_the_eligible_episodes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("records", [(SOME, OTHERS), (SOME, None), (None, SOME)])
-def test_a_study_refuses_a_cell_whose_methods_differ(records: Sequence[Any], tmp_path: Path) -> None:
+def test_a_study_rejects_a_cell_whose_methods_differ(records: Sequence[Any], tmp_path: Path) -> None:
     cells = _cells()
     _write(cells, records, tmp_path)
     with pytest.raises(InputError, match=r"same eligible episodes.*another, seed 0.*delete"):
@@ -64,14 +64,14 @@ def test_a_study_refuses_a_cell_whose_methods_differ(records: Sequence[Any], tmp
 
 
 @pytest.mark.parametrize("record", [SOME, None])
-def test_methods_that_agree_are_taken(record: Any, tmp_path: Path) -> None:
-    """Also the results from before this was recorded, with one another."""
+def test_methods_that_agree_are_accepted(record: Any, tmp_path: Path) -> None:
+    """Older results without the record agree with one another."""
     cells = _cells()
     _write(cells, [record, record], tmp_path)
     assert Summary(cells, tmp_path).missing == []
 
 
-def test_old_results_are_refused_before_others_are_trained_beside_them(tmp_path: Path) -> None:
+def test_old_results_are_rejected_before_training(tmp_path: Path) -> None:
     cells = _cells()
     _write(cells[:1], [None], tmp_path)
     with pytest.raises(InputError, match=r"same eligible episodes.*none are recorded.*delete"):
@@ -99,7 +99,7 @@ def test_figures_of_results_without_a_record_are_marked(record: Any, tmp_path: P
 
 
 @pytest.mark.parametrize("records", [(SOME, OTHERS), (SOME, None)])
-def test_robustness_refuses_models_that_differ(
+def test_robustness_rejects_models_that_differ(
     records: Sequence[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tasks = [task for task in robustness._tasks(tmp_path) if task.path(robustness.RESULTS).exists()][:2]

@@ -1,4 +1,4 @@
-"""Random steps with random parameters stay finite, and the documented ranges are the ones that are tried."""
+"""Random steps with random parameters stay finite over the documented ranges."""
 
 import re
 from pathlib import Path
@@ -23,14 +23,14 @@ def test_random_steps_stay_finite(task: str, integrator: str) -> None:
     assert result["episodes"] > 0
 
 
-def test_steps_that_blow_up_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_diverging_steps_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = endurance.draw_params
     monkeypatch.setattr(endurance, "draw_params", lambda *args: draw(*args) * np.inf)
     with np.errstate(all="ignore"):
         assert endurance.endure("swing_up", "rk4", steps=10_000, seed=1)["not_finite"] > 0
 
 
-def test_parameters_are_drawn_over_their_ranges() -> None:
+def test_parameters_are_sampled_over_their_ranges() -> None:
     drawn = endurance.draw_params(np.random.default_rng(0), 20_000)
     for row, name in enumerate(PARAM_NAMES[:7]):
         low, high = RANGES[name]

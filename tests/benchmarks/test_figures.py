@@ -1,4 +1,4 @@
-"""The committed figures on energy drift and random pushes are what the code gives."""
+"""The committed results on energy drift and random pushes are reproduced by the code."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def test_committed_energy_drift_is_reproduced(integrator: str, monkeypatch: pyte
     assert found == pytest.approx(committed, rel=1e-6)
 
 
-def test_committed_shoves_are_reproduced(tmp_path: Path) -> None:
+def test_committed_push_results_are_reproduced(tmp_path: Path) -> None:
     played = shoves.compute()
     committed = json.loads(shoves.RESULT.read_text("utf-8"))
     result = shoves.summary(played)
@@ -31,7 +31,7 @@ def test_committed_shoves_are_reproduced(tmp_path: Path) -> None:
     assert (tmp_path / "shoves.png").stat().st_size > 10_000
 
 
-def test_endings_are_told_apart() -> None:
+def test_episode_endings_are_distinguished() -> None:
     tilted, out = 1.01 * TASKS["balance"].theta_threshold, 1.01 * TASKS["balance"].x_threshold
     assert shoves.ending(np.array([0, 0, -tilted, 0], np.float32)) == shoves.TILT
     assert shoves.ending(np.array([out, 0, 0, 0], np.float32)) == shoves.TRACK

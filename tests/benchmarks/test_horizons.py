@@ -1,4 +1,4 @@
-"""Errors ahead are those of predictions that were made one from the other."""
+"""Multi-step prediction errors are those of autoregressive rollouts."""
 
 import pytest
 import torch
@@ -12,10 +12,10 @@ from dt.training.loop import train
 from tests.support.small_models import make_episodes, small_recipe
 
 KNOWN, STARTS = 2, torch.tensor([0, 30, 200])
-STEPS = 5  # of a window, which is all that the models see
+STEPS = 5  # of a window, the models' context
 
 
-def test_observations_are_predicted_from_predicted_ones() -> None:
+def test_observations_are_predicted_autoregressively() -> None:
     episodes = make_episodes()
     checkpoint = train(episodes, small_recipe("trajectory"))
     model = checkpoint.model.eval()
@@ -41,7 +41,7 @@ def test_observations_are_predicted_from_predicted_ones() -> None:
             assert errors[step - KNOWN] == pytest.approx(error.square().mean().sqrt().item(), abs=1e-6)
 
 
-def test_after_recorded_actions_errors_are_those_of_the_whole_window() -> None:
+def test_errors_given_recorded_actions_are_those_of_the_whole_window() -> None:
     episodes = make_episodes()
     checkpoint = train(episodes, small_recipe())
     model = checkpoint.model.eval()

@@ -1,4 +1,4 @@
-"""The authors' ways that planners are measured beside do the same as ours."""
+"""The planners' reference implementations are equivalent to the package's own."""
 
 from dataclasses import replace
 
@@ -19,8 +19,8 @@ from tests.support.small_models import make_episodes
 SHAPE = TransformerConfig(layers=2, heads=2, width=16, dropout=0.0)
 
 
-def test_a_search_that_computes_anew_finds_plans_as_good() -> None:
-    """Wide enough, both see all plans."""
+def test_a_search_without_a_cache_finds_equally_good_plans() -> None:
+    """With a wide enough beam, both search all plans."""
     wide = PlanConfig(horizon=2, beam_width=9, expansions=24, context=1, action_share=None)
     config = TrajectoryConfig(context=3, bins=3, transformer=SHAPE, plan=wide)
     model = planner(make_episodes(), config)
@@ -29,13 +29,15 @@ def test_a_search_that_computes_anew_finds_plans_as_good() -> None:
             parameter.mul_(4.0)
     history = torch.randint(3, (1, model.per_step + model.spaces.observation_size))
     found = search(model, history, wide, config.discount, torch.Generator().manual_seed(0))
-    broad = replace(wide, beam_width=300, expansions=1)  # drops none, since copies of a plan crowd this beam
+    broad = replace(
+        wide, beam_width=300, expansions=1
+    )  # wide enough for all plans, since this beam keeps duplicates
     _, worth = UncachedSearch(model, broad, torch.Generator().manual_seed(1)).best(history)
     torch.testing.assert_close(worth, found.score[0], atol=1e-5, rtol=1e-5)
 
 
-def test_one_masked_action_after_another_is_learned() -> None:
-    """The loss falls although no action is seen that is asked for."""
+def test_training_with_masked_actions_reduces_the_loss() -> None:
+    """The loss decreases although the predicted actions are masked."""
     episodes = make_episodes()
     spaces = describe(episodes).spaces
     windows = Windows(episodes, Normalization.of(episodes, spaces), 4, torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""README.md and docs/: generated tables, pictures, links, Python examples and the citation."""
+"""README.md and docs/: generated tables, figures, links, Python examples and the citation."""
 
 import re
 from itertools import pairwise
@@ -46,12 +46,12 @@ def written() -> dict[Path, str]:
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.parent.name + page.name)
-def test_figures_are_those_of_the_committed_results(page: Path, written: dict[Path, str]) -> None:
+def test_generated_blocks_match_the_committed_results(page: Path, written: dict[Path, str]) -> None:
     assert page.read_text("utf-8") == written[page]
 
 
 @pytest.mark.parametrize("page", ALL, ids=lambda page: page.parent.name + page.name)
-def test_rows_of_tables_are_as_wide_as_their_headings(page: Path) -> None:
+def test_table_rows_have_as_many_cells_as_their_headings(page: Path) -> None:
     text = page.read_text("utf-8").replace(r"\|", "")
     lines = [line.count("|") if line.startswith("|") else 0 for line in text.splitlines()]
     uneven = [number for number, (above, own) in enumerate(pairwise(lines), start=2) if 0 < above != own > 0]
@@ -59,7 +59,7 @@ def test_rows_of_tables_are_as_wide_as_their_headings(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", ILLUSTRATED, ids=lambda page: page.name)
-def test_pictures_are_there(page: Path) -> None:
+def test_images_exist(page: Path) -> None:
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text("utf-8"))
     assert pictures
     assert all((page.parent / picture).exists() for picture in pictures)
@@ -80,13 +80,13 @@ def test_gif_shows_a_swing_up_a_fall_and_another_swing_up() -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors that GitHub makes of the headings of a page."""
+    """Anchors that GitHub generates for the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", FENCED.sub("", page.read_text("utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", ALL, ids=lambda page: page.parent.name + page.name)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_link_targets_exist(page: Path) -> None:
     for link in re.findall(r"\]\((?!https?://)([^)]+)\)", FENCED.sub("", page.read_text("utf-8"))):
         file, _, anchor = link.partition("#")
         target = page.parent / file if file else page
@@ -116,7 +116,7 @@ def test_python_examples_run(page: Path, tmp_path: Path) -> None:
     for block in [
         *blocks,
         *(block for block in blocks if "build_dataset" in block),
-    ]:  # again: files are there
+    ]:  # a second time, with the files of the first run
         code, _, errors = Command("tests.support.readme:run", block, folder=tmp_path).finish()
         assert code == 0, errors
 

@@ -25,11 +25,11 @@ from tests.commands.test_wheel import NOT_SOURCES
 from tests.support.commands import Command
 from tests.support.readme import BIBTEX, PYTHON, ROOT, SHELL, blocks, commands, inline_code
 
-CLONE = "/path/to/your/clone"  # what README has for the place of the repository
-FILE = "physcartpole-sac-medium-v0.hdf5"  # which the commands for data sets and models read
+CLONE = "/path/to/your/clone"  # README's placeholder for the repository's path
+FILE = "physcartpole-sac-medium-v0.hdf5"  # input of the commands for data sets and models
 FEW = 2_000  # transitions of a shortened build
 SCRIPTS = {one.name: one.value for one in entry_points(group="console_scripts", module="cartpole_phys.cli")}
-# What the default suite adds, by the beginning of the command; without it they take minutes, or do not end.
+# Options added by the default suite, by the beginning of the command; the full commands are slow or never end.
 SHORTENED: Mapping[str, tuple[str, ...]] = {
     "build-dataset --policy sac --tier medium": ("--steps", str(FEW)),
     "build-dataset --policy heuristic": ("--steps", str(FEW)),
@@ -37,7 +37,7 @@ SHORTENED: Mapping[str, tuple[str, ...]] = {
     "python -m dt.train": ("--steps", "5"),
     "python -m dt.evaluate": ("--episodes", "2"),
 }
-# Agents of minutes, of which the default suite makes the recipe only.
+# Agents that train for minutes: the default suite only creates their recipes.
 RECIPE_ONLY = ("build-dataset --policy ppo", "build-dataset --policy sac --tier expert")
 ENDLESS = ("cartpole-phys play",)
 COMMANDS = commands()
@@ -52,7 +52,7 @@ def test_blocks_are_commands_examples_or_the_citation() -> None:
 
 
 @pytest.mark.parametrize("beginning", [*SHORTENED, *RECIPE_ONLY])
-def test_exceptions_are_of_commands_that_are_there(beginning: str) -> None:
+def test_exceptions_match_existing_commands(beginning: str) -> None:
     assert any(command.startswith(beginning) for command in COMMANDS)
 
 
@@ -66,7 +66,7 @@ def test_inline_commands_exist() -> None:
 
 
 def test_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In order, each with the files of those before it."""
+    """Run in order, each with the files of the commands before it."""
     built: list[tuple[Recipe, Options]] = []
     monkeypatch.setattr(cli, "build_recipe", lambda recipe, options, _: _noted(built, recipe, options))
     for command in COMMANDS:
@@ -103,7 +103,7 @@ def _run_shortened(command: str, folder: Path) -> None:
     assert ended[0] == 0, f"{command}: {ended[2]}"
 
 
-def test_pip_of_a_stock_environment_reads_the_installing_lines(tmp_path: Path) -> None:
+def test_pip_of_a_stock_environment_accepts_the_installation_commands(tmp_path: Path) -> None:
     """The pip that ``python3 -m venv`` installs, 23.2 with Python 3.11, on a copy of the repository."""
     clone, bundled = tmp_path / "clone", Path(ensurepip.__file__).parent / "_bundled"
     shutil.copytree(ROOT, clone, ignore=shutil.ignore_patterns(*NOT_SOURCES))
@@ -127,7 +127,7 @@ def test_pip_of_a_stock_environment_reads_the_installing_lines(tmp_path: Path) -
 
 @pytest.mark.slow
 @pytest.mark.clients
-def test_all_runs_as_written_from_a_stock_environment(tmp_path: Path) -> None:
+def test_all_commands_run_as_written_from_a_stock_environment(tmp_path: Path) -> None:
     """A new ``python3 -m venv`` with its own pip, and a clone; ``make test`` alone is not run: it is this.
 
     ``make demo`` finds its environment installed: the one of these tests.
@@ -157,7 +157,7 @@ def test_all_runs_as_written_from_a_stock_environment(tmp_path: Path) -> None:
 
 
 def _ending(line: str) -> str:
-    """A line that ends by itself, with the place of the clone, which is where it runs."""
+    """The line in a form that terminates, with the path of the clone."""
     command = line.partition("  #")[0].replace(CLONE, ".")
     if command.strip() == "make test":
         return "make --dry-run test"

@@ -1,4 +1,4 @@
-"""The page of results holds all of them, needs no network, and fits, in a real browser."""
+"""The results page in a real browser: complete, self-contained, and fitting the screen."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ PICTURE = re.compile(r"!\[([^\]]*)\]")
 
 @pytest.fixture(scope="module")
 def driver() -> Iterator[webdriver.Chrome]:
-    """Headless Chromium, without a network."""
+    """Headless Chromium without network access."""
     with chromium() as chrome:
         chrome.set_network_conditions(offline=True, latency=0, throughput=0)
         yield chrome
@@ -29,7 +29,7 @@ def _documents() -> str:
 
 @pytest.mark.clients
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
-def test_all_tables_and_pictures_are_seen(
+def test_all_tables_and_figures_are_visible(
     driver: webdriver.Chrome, tmp_path: Path, size: tuple[int, int]
 ) -> None:
     (tmp_path / "results.html").write_text(page(), "utf-8")
@@ -46,7 +46,7 @@ def test_all_tables_and_pictures_are_seen(
 
 
 @pytest.mark.clients
-def test_links_lead_to_what_is_there(driver: webdriver.Chrome, tmp_path: Path) -> None:
+def test_links_of_the_results_page_have_targets(driver: webdriver.Chrome, tmp_path: Path) -> None:
     (tmp_path / "results.html").write_text(page(), "utf-8")
     driver.get((tmp_path / "results.html").as_uri())
     links = [link.get_attribute("href") or "" for link in driver.find_elements(By.CSS_SELECTOR, "a[href]")]
@@ -57,7 +57,7 @@ def test_links_lead_to_what_is_there(driver: webdriver.Chrome, tmp_path: Path) -
     assert all(driver.find_elements(By.ID, name) for name in within)
 
 
-def test_nothing_is_fetched_and_every_study_is_in_it() -> None:
+def test_the_page_is_self_contained_and_has_every_study() -> None:
     text = page()
     assert not re.findall(r'(?:src|href)="(?!#|data:|https://[^"]+">)', text)
     assert "<script" not in text
@@ -77,12 +77,12 @@ def test_nothing_is_fetched_and_every_study_is_in_it() -> None:
         ("environment", ("make bench",)),
     ],
 )
-def test_every_study_says_how_to_repeat_it(study: str, commands: tuple[str, ...]) -> None:
+def test_every_study_has_its_reproduction_commands(study: str, commands: tuple[str, ...]) -> None:
     section = page().partition(f'<section id="{study}">')[2].partition("</section>")[0]
     assert [command for command in commands if f"<code>{command}" not in section] == []
 
 
-def test_another_kind_of_file_is_not_written_over(tmp_path: Path) -> None:
+def test_a_file_of_another_kind_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "set.hdf5").write_text("rows")
     with pytest.raises(InputError, match=r"Expected --out with a name that ends in \.html"):
         write(tmp_path / "set.hdf5")

@@ -1,4 +1,4 @@
-"""The whole matrix runs, here or on a cluster; its tables say what its cells do, missing ones included."""
+"""The whole score matrix runs, locally or on a cluster; its tables match its cells."""
 
 import json
 import subprocess
@@ -26,8 +26,8 @@ from dt.training.checkpoint import load
 BETTER, EQUAL, WORSE = 90.0, 50.0, 10.0
 
 
-def test_every_method_runs_tiny_and_nothing_is_kept(tmp_path: Path) -> None:
-    """On the one data set that planners learn from too."""
+def test_every_method_runs_tiny_and_leaves_no_files(tmp_path: Path) -> None:
+    """On the one data set that planners train on too."""
     small = shrunk(QUESTION, tmp_path)
     (data,) = small.planned
     told = _smoke(data.name)
@@ -38,22 +38,22 @@ def test_every_method_runs_tiny_and_nothing_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_all_of_it_runs_tiny_and_keeps_nothing(tmp_path: Path) -> None:
+def test_the_whole_matrix_runs_tiny_and_leaves_no_files(tmp_path: Path) -> None:
     told = _smoke("")
     small = shrunk(QUESTION, tmp_path)
     assert f"{len(small.cells):,} of {len(small.cells):,}: " in told.stderr
     assert score_tables.MISSING not in told.stdout
-    assert "heuristic weak" in told.stdout  # stands in for an agent's data
+    assert "heuristic weak" in told.stdout  # in place of an agent's data
 
 
-def test_a_tiny_question_has_the_same_cells(tmp_path: Path) -> None:
+def test_a_tiny_study_has_the_same_cells(tmp_path: Path) -> None:
     small = shrunk(QUESTION, tmp_path)
     assert len(small.cells) == len(QUESTION.cells) // QUESTION.protocol.seeds
     assert len({cell.path(tmp_path) for cell in small.cells}) == len(small.cells)
 
 
 def _smoke(only: str) -> subprocess.CompletedProcess[str]:
-    """What the command says that trains tiny models, and leaves the committed results alone."""
+    """Run the smoke test command, which must not change the committed results."""
     command = [sys.executable, "-m", "benchmarks.scores", "--smoke", "--jobs", "1", "--only", only]
     before = _state(QUESTION.results)
     told = subprocess.run(
@@ -65,11 +65,11 @@ def _smoke(only: str) -> subprocess.CompletedProcess[str]:
 
 
 def _state(folder: Path) -> dict[Path, int]:
-    """What is there, and when it was written."""
+    """Modification times of the files in a folder."""
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
-def test_cells_are_chosen_by_a_part_of_their_name() -> None:
+def test_cells_are_selected_by_a_part_of_their_name() -> None:
     chosen = _named(QUESTION, "physcartpole-sac-medium-v0, IQL")
     assert [cell.seed for cell in chosen] == list(range(QUESTION.protocol.seeds))
     with pytest.raises(InputError, match="such as 'physcartpole-sac-medium-v0, BC, seed 0', got 'nothing'"):
@@ -77,7 +77,7 @@ def test_cells_are_chosen_by_a_part_of_their_name() -> None:
 
 
 @pytest.mark.slow
-def test_a_cluster_trains_what_a_processor_does(tmp_path: Path) -> None:
+def test_a_cluster_trains_the_same_models(tmp_path: Path) -> None:
     import ray
 
     small = shrunk(QUESTION, tmp_path / "away")
@@ -93,7 +93,7 @@ def test_a_cluster_trains_what_a_processor_does(tmp_path: Path) -> None:
         assert {**away, "train_seconds": 0.0} == json.loads(json.dumps({**here, "train_seconds": 0.0}))
 
 
-def test_trained_models_are_kept_beside_the_data(tmp_path: Path) -> None:
+def test_trained_models_are_saved_beside_the_data(tmp_path: Path) -> None:
     small = shrunk(QUESTION, tmp_path / "results")
     cell = Cell(small.tiers[BALANCE][0], small.named(CLONING), 3)
     built(cell.data, tmp_path)
@@ -103,7 +103,7 @@ def test_trained_models_are_kept_beside_the_data(tmp_path: Path) -> None:
     assert kept.source.sha256 == result["data_sha256"]
 
 
-def test_slow_methods_are_played_less_often(tmp_path: Path) -> None:
+def test_slow_methods_are_evaluated_on_fewer_episodes(tmp_path: Path) -> None:
     small = shrunk(QUESTION, tmp_path)
     cell = Cell(small.tiers[BALANCE][0], small.named("Trajectory Transformer"), 0)
     built(cell.data, tmp_path)
@@ -114,7 +114,7 @@ def test_slow_methods_are_played_less_often(tmp_path: Path) -> None:
 
 @pytest.fixture
 def told(tmp_path: Path) -> Question:
-    """Results as they might be: 10 % BC is best, CQL like cloning; others have few seeds."""
+    """Synthetic results: 10 % BC is best, CQL equals BC, and the others have few seeds."""
     question = replace(QUESTION, results=tmp_path)
     scores = {CLONING: (5, EQUAL), "10 % BC": (5, BETTER), "CQL": (5, EQUAL)}
     scores |= {"IQL": (2, BETTER), "TD3+BC": (4, BETTER), DECISION: (3, EQUAL)}
@@ -143,7 +143,7 @@ def _row(table: str, name: str) -> list[str]:
     return [cell.strip() for cell in line.split("|")[2:-1]]
 
 
-def test_tables_say_who_is_better_and_what_is_missing(told: Question) -> None:
+def test_tables_mark_better_methods_and_missing_cells(told: Question) -> None:
     answer = Answer(told)
     table = score_tables.scores(answer, BALANCE)
     assert _row(table, "BC")[0].startswith("**52.0 (")  # than both behaviors
@@ -170,15 +170,15 @@ def test_tables_say_who_is_better_and_what_is_missing(told: Question) -> None:
     assert f"{missing:,} of {len(told.cells):,} cells are not finished yet" in score_tables.note(answer)
 
 
-def test_pictures_are_drawn_of_what_is_there(told: Question) -> None:
+def test_figures_show_the_available_results(told: Question) -> None:
     for number, draw in enumerate((draw_scores, draw_profiles)):
         path = told.results / f"{number}.png"
         draw(Answer(told), path)
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_methods_and_data_of_ones_own_are_drawn(told: Question, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As docs/scores.md says how they are added; also where there are more of them than looks."""
+def test_figures_show_user_defined_methods_and_data(told: Question, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Added as in docs/scores.md; also with more methods than line styles."""
     own = replace(told.methods[0], name="my method")
     monkeypatch.setattr(score_pictures, "COLORS", (*score_pictures.COLORS, "#000000"))
     monkeypatch.setattr(score_pictures, "MARKS", score_pictures.MARKS + "*")

@@ -42,7 +42,7 @@ def test_shared_start_states_are_those_of_all_seeds_and_behaviors(folder: Path) 
     assert {np.shape(part["returns"]) for part in parts} == {(1, SHARED.episodes)}
 
 
-def test_results_of_other_start_states_are_refused(folder: Path, tmp_path: Path) -> None:
+def test_results_of_other_start_states_are_rejected(folder: Path, tmp_path: Path) -> None:
     cell = Cell(WEAK, IDLE, 1)
     write(measure(cell, PROTOCOL, folder), cell.path(tmp_path))
     Summary([cell], tmp_path).check_protocol(PROTOCOL)
@@ -50,8 +50,8 @@ def test_results_of_other_start_states_are_refused(folder: Path, tmp_path: Path)
         Summary([cell], tmp_path).check_protocol(SHARED)
 
 
-def test_behaviors_on_other_start_states_are_refused(folder: Path, tmp_path: Path) -> None:
-    """Otherwise a study that goes on after its protocol has changed compares models with them."""
+def test_behaviors_on_other_start_states_are_rejected(folder: Path, tmp_path: Path) -> None:
+    """Otherwise a study resumed after a change of its protocol would compare models with them."""
     cell, acted = Cell(WEAK, IDLE, 0), behaviors.path(WEAK, tmp_path)
     write(behaviors.measure(WEAK, PROTOCOL, folder), acted)
     Summary([cell], tmp_path).check_protocol(PROTOCOL)
@@ -63,7 +63,7 @@ def test_behaviors_on_other_start_states_are_refused(folder: Path, tmp_path: Pat
 
 def test_paired_differences_do_not_measure_start_states() -> None:
     generator = np.random.default_rng(0)
-    starts = generator.normal(0, 50, (5, 1))  # what each pair's start states add to both
+    starts = generator.normal(0, 50, (5, 1))  # offset of each pair's start states, common to both
     scores, others = (starts + generator.normal(mean, 1, (5, 1)) for mean in (10, 0))
     paired, apart = paired_difference(scores, others), difference(scores, others)
     assert paired.above
@@ -71,7 +71,7 @@ def test_paired_differences_do_not_measure_start_states() -> None:
     assert paired.high - paired.low < 5 < apart.high - apart.low
 
 
-def test_what_has_no_width_is_no_interval() -> None:
+def test_an_interval_of_zero_width_is_omitted() -> None:
     agreed = interquartile_mean(np.full((5, 1), 0.375))
     assert interval(agreed, 2) == "0.38"
     assert interval((0.375, 0.33, 0.41), 2) == "0.38 (0.33 – 0.41)"

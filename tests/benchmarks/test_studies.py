@@ -64,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes that train are forked from one that has imported PyTorch, which takes seconds in each."""
+    """Fork training processes from one that has imported PyTorch, which saves seconds in each."""
     monkeypatch.setattr(multiprocessing, "get_context", lambda method: FORKING)
 
 
@@ -92,7 +92,7 @@ def test_a_study_resumes_and_gives_the_same_result(folder: Path, tmp_path: Path)
     [(QUESTION.cells, QUESTION.results), (QUESTION.cells, robustness.RESULTS), (REPORTED, PENDULUM)],
     ids=["scores", "robustness", "pendulum"],
 )
-def test_kept_results_are_of_the_recipes_that_the_study_has_now(study: tuple[Sequence[Cell], Path]) -> None:
+def test_committed_results_match_the_current_recipes(study: tuple[Sequence[Cell], Path]) -> None:
     cells, results = study
     assert any(cell.path(results).exists() for cell in cells)
     assert all(read_kept(cell, results) for cell in cells if cell.path(results).exists())
@@ -112,7 +112,7 @@ def test_kept_results_are_of_the_recipes_that_the_study_has_now(study: tuple[Seq
         ),
     ],
 )
-def test_kept_results_are_played_as_the_protocol_has_it_now(
+def test_committed_results_match_the_current_protocol(
     study: tuple[Sequence[Cell], Path], protocol: Protocol
 ) -> None:
     for cell, result in _kept(*study):
@@ -122,7 +122,7 @@ def test_kept_results_are_played_as_the_protocol_has_it_now(
 
 
 def _kept(cells: Sequence[Cell], results: Path) -> list[tuple[Cell, dict[str, Any]]]:
-    """The cells that are finished, of which there are some, with their results."""
+    """Finished cells, at least one, with their results."""
     kept = [(cell, read(cell.path(results))) for cell in cells if cell.path(results).exists()]
     assert kept
     return kept
@@ -139,14 +139,14 @@ def test_a_cell_tells_its_curve_its_wishes_and_its_recipe(folder: Path) -> None:
     assert result["recipe"]["train"]["seed"] == 1
 
 
-def test_a_method_may_scale_otherwise_and_plays_the_episodes_of_its_seed(folder: Path) -> None:
-    """With outputs that stand for next to no force, a model leaves the cart alone, whatever it learned."""
+def test_a_method_may_change_the_scaling_and_is_evaluated_by_its_seed(folder: Path) -> None:
+    """With outputs scaled to almost zero force, a model does not move the cart."""
     idle = measure(Cell(MIXED, _method("bc", scaling={"action_reach": (1e-9,)}), 1), PROTOCOL, folder)
     alone = MIXED.backend.play(proportional(0.0, continuous=True), PROTOCOL.episodes, 1_001)
     assert idle["played"][0]["returns"] == alone.returns.tolist()
 
 
-def test_behaviors_play_what_models_play_and_count_as_in_the_data(folder: Path) -> None:
+def test_behavior_policies_share_the_protocol_of_models(folder: Path) -> None:
     many = replace(PROTOCOL, episodes=200)
     result = behaviors.measure(MIXED, many, folder)
     backend, by_name = MIXED.backend, {(part["name"], part["tier"]): part for part in result["parts"]}
@@ -162,13 +162,13 @@ def test_behaviors_play_what_models_play_and_count_as_in_the_data(folder: Path) 
     assert result["mean_return"] == pytest.approx(data.returns[data.complete].mean())
     lengths = [by_name[behaviors.SAMPLED, tier]["mean_length"] for tier in ("weak", "medium", "expert")]
     assert weighed.mean() == pytest.approx(3 / sum(1 / length for length in lengths), rel=0.02)
-    calm = behaviors.run_returns(result, behaviors.MEAN_ACTION)  # of laws without noise
+    calm = behaviors.run_returns(result, behaviors.MEAN_ACTION)  # of control laws without noise
     assert calm.tolist() == weighed.tolist()
     expert = np.mean(by_name[behaviors.MEAN_ACTION, "expert"]["returns"], axis=1)
     assert behaviors.run_returns(result, behaviors.BEST).tolist() == expert.tolist()
 
 
-def test_the_mean_action_of_a_law_under_noise_is_the_law(tmp_path: Path) -> None:
+def test_the_mean_action_of_a_noisy_control_law_is_the_law(tmp_path: Path) -> None:
     data = Recipe("PhysCartPoleSwingUp-v0", "heuristic", "mixed", 3_000)
     build_dataset(data.env_id, policy=data.policy, tier=data.tier, steps=data.steps, out=tmp_path)
     result = behaviors.measure(data, PROTOCOL, tmp_path)
@@ -181,8 +181,8 @@ def test_the_mean_action_of_a_law_under_noise_is_the_law(tmp_path: Path) -> None
     assert np.mean(acted[0]["returns"]) < np.mean(acted[2]["returns"]) < law.returns.mean()
 
 
-def test_parts_count_as_often_as_the_data_have_episodes() -> None:
-    """Also by a mean action that would play longer ones."""
+def test_parts_are_weighted_by_their_number_of_episodes() -> None:
+    """Also for a mean action whose episodes are longer."""
     played = {"rows": 100, "returns": [[1.0]]}, {"rows": 100, "returns": [[5.0]]}
     parts = [
         {**part, "name": name, "mean_length": length}
@@ -195,7 +195,7 @@ def test_parts_count_as_often_as_the_data_have_episodes() -> None:
     assert behaviors.run_returns({"parts": parts}, behaviors.BEST).tolist() == [5.0]
 
 
-def test_cells_of_other_rows_are_not_put_into_one_table(tmp_path: Path) -> None:
+def test_cells_of_different_rows_are_not_combined_in_a_table(tmp_path: Path) -> None:
     cells = [Cell(MIXED, _method("bc"), seed) for seed in range(2)]
     for cell, rows in zip(cells, ("a", "b"), strict=True):
         write({"data_sha256": rows, "recipe": asdict(cell.recipe)}, cell.path(tmp_path))
@@ -206,7 +206,7 @@ def test_cells_of_other_rows_are_not_put_into_one_table(tmp_path: Path) -> None:
         Summary(cells, tmp_path)
 
 
-def test_data_of_other_rows_than_earlier_results_are_refused_before_training(
+def test_data_of_other_rows_than_earlier_results_are_rejected_before_training(
     folder: Path, tmp_path: Path
 ) -> None:
     cell = Cell(MIXED, _method("bc"), 0)
@@ -234,7 +234,7 @@ def test_rows_of_cells_count_where_those_of_behaviors_are_not_known(folder: Path
 
 
 class _Killed:
-    """Work whose process does not outlive it."""
+    """A task that kills its process."""
 
     def result(self) -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -242,13 +242,13 @@ class _Killed:
 
 
 @pytest.mark.usefixtures("forked")
-def test_killed_processes_are_told_of() -> None:
+def test_killed_processes_are_reported() -> None:
     with pytest.raises(InputError, match=r"killed \(possibly out of memory\); finished results are kept"):
         list(finished([_Killed()], jobs=1))
 
 
 @pytest.mark.usefixtures("forked")
-def test_wishes_count_to_the_protocol(folder: Path, tmp_path: Path) -> None:
+def test_target_returns_belong_to_the_protocol(folder: Path, tmp_path: Path) -> None:
     cell = Cell(WEAK, _method("decision"), 0)
     run([cell], PROTOCOL, tmp_path, folder, jobs=1)
     run([cell], PROTOCOL, tmp_path, folder, jobs=1)
@@ -257,7 +257,7 @@ def test_wishes_count_to_the_protocol(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("changed", [{"scaling": {"action_reach": (0.5,)}}, {"hidden": (8,)}, {"steps": 3}])
-def test_results_of_another_recipe_are_refused(changed: dict[str, Any], tmp_path: Path) -> None:
+def test_results_of_another_recipe_are_rejected(changed: dict[str, Any], tmp_path: Path) -> None:
     cell = Cell(MIXED, _method("bc"), 0)
     write({"data_sha256": "a", "recipe": asdict(cell.recipe)}, cell.path(tmp_path))
     assert Summary([cell], tmp_path).missing == []
@@ -271,7 +271,7 @@ def test_results_of_another_recipe_are_refused(changed: dict[str, Any], tmp_path
         Summary([Cell(MIXED, other, 0)], tmp_path)
 
 
-def test_a_summary_names_what_is_missing(tmp_path: Path) -> None:
+def test_a_summary_names_missing_cells(tmp_path: Path) -> None:
     cells = [Cell(MIXED, _method("bc"), seed) for seed in range(2)]
     played = [{"returns": [1.0, 2.0]}]
     write({"data_sha256": "a", "recipe": asdict(cells[1].recipe), "played": played}, cells[1].path(tmp_path))
@@ -280,7 +280,7 @@ def test_a_summary_names_what_is_missing(tmp_path: Path) -> None:
     assert summary.run_returns(MIXED, cells[0].method).tolist() == [1.5]
 
 
-def test_interquartile_mean_leaves_out_a_quarter_on_either_side() -> None:
+def test_interquartile_mean_drops_a_quarter_on_each_side() -> None:
     scores = np.array([[0.0], [10.0], [20.0], [30.0], [1000.0]])
     assert interquartile_mean(scores).value == trim_mean(scores.ravel(), 0.25) == 20.0
 
@@ -291,15 +291,15 @@ def test_two_runs_have_no_interval_and_three_have() -> None:
     assert low < value < high
 
 
-def test_runs_are_drawn_within_their_task() -> None:
-    """Tasks of different difficulty, whose runs all agree, leave nothing uncertain."""
+def test_bootstrap_resamples_runs_within_their_task() -> None:
+    """Tasks of different difficulty whose runs all agree give an interval of zero width."""
     told = interquartile_mean(np.tile([0.0, 50.0, 60.0, 100.0], (5, 1)))
     assert told == (55.0, 55.0, 55.0)
 
 
 @pytest.mark.parametrize(("runs", "share"), [(3, 0.73), (ENOUGH, 0.89), (20, 0.94)])
-def test_intervals_of_few_runs_hold_the_truth_less_often_than_they_say(runs: int, share: float) -> None:
-    """As ``ENOUGH`` says; the percentile bootstrap knows no spread beyond the runs that it has."""
+def test_intervals_of_few_runs_undercover(runs: int, share: float) -> None:
+    """See ``ENOUGH``: the percentile bootstrap underestimates the spread of few runs."""
     generator = np.random.default_rng(0)
     estimates = [interquartile_mean(generator.normal(50, 5, (runs, 1))) for _ in range(400)]
     held = [estimate.low <= 50.0 <= estimate.high for estimate in estimates]
@@ -307,8 +307,8 @@ def test_intervals_of_few_runs_hold_the_truth_less_often_than_they_say(runs: int
 
 
 @pytest.mark.parametrize(("spread", "share"), [(5.0, 0.93), (1.0, 0.90)])
-def test_intervals_of_differences_hold_the_truth_more_often(spread: float, share: float) -> None:
-    """Less so of a difference from what varies little, as behaviors do."""
+def test_intervals_of_differences_cover_more_often(spread: float, share: float) -> None:
+    """Less so for a difference from a baseline of low variance, such as a behavior policy."""
     generator, shape = np.random.default_rng(0), (ENOUGH, 1)
     drawn = [(generator.normal(50, 5, shape), generator.normal(50, spread, shape)) for _ in range(400)]
     estimates = [difference(scores, others) for scores, others in drawn]
@@ -323,7 +323,7 @@ def test_signs_are_of_what_tables_show() -> None:
     assert not Estimate(-3.5, -6.2, -0.04).below
 
 
-def test_the_mean_counts_the_task_that_the_interquartile_mean_leaves_out() -> None:
+def test_the_mean_includes_the_task_that_the_interquartile_mean_drops() -> None:
     scores = np.tile([0.0, 80.0, 80.0, 80.0], (5, 1))
     assert interquartile_mean(scores).value == 80.0
     assert mean(scores) == (60.0, 60.0, 60.0)

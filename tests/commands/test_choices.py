@@ -1,4 +1,4 @@
-"""Whoever mistypes a name that is chosen from a list is told the nearest one, whatever the list is."""
+"""Errors about mistyped names suggest the most similar valid name, in every list of choices."""
 
 import re
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from dt.training.optimizer import TrainConfig
 
 ENV = "PhysCartPole-v0"
 HERE = Path(__file__)
-# what is mistyped, and what was meant
+# the mistyped name and the intended one
 SLIPS: dict[str, tuple[Callable[[], object], str]] = {
     "data set": (lambda: fetch("physcartpole-sac-medum-v0"), "physcartpole-sac-medium-v0"),
     "data set to load": (

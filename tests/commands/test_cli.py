@@ -1,4 +1,4 @@
-"""The commands as a user types them."""
+"""The command line, run in subprocesses."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def test_build_and_check(tmp_path: Path) -> None:
     assert {verdict["status"] for verdict in verdicts} == {"passed", "not applicable"}
 
 
-def test_a_terminal_without_the_characters_shows_others(medium_file: Path) -> None:
+def test_terminals_without_unicode_get_ascii(medium_file: Path) -> None:
     checked = _run("cartpole-phys", "check", medium_file, PYTHONIOENCODING="cp1252")
     assert (checked.returncode, checked.stderr.count("Traceback")) == (0, 0)
     assert checked.stdout.startswith("? ")
@@ -92,7 +92,7 @@ def test_bad_input_is_one_line_and_exit_code_2(words: list[str]) -> None:
     assert result.stdout == ""
 
 
-def test_usage_errors_end_with_2_and_no_traceback() -> None:
+def test_usage_errors_exit_with_2_and_no_traceback() -> None:
     for words in (["--steps", "many"], ["--nothing"], ["stray"]):
         result = _run("build-dataset", *words)
         assert result.returncode == 2
@@ -116,7 +116,7 @@ commands.run(app)
 """
 
 
-def test_an_interrupt_that_python_swallows_is_raised_again() -> None:
+def test_an_interrupt_swallowed_in_a_callback_is_raised_again() -> None:
     command = [sys.executable, "-c", IN_A_CALLBACK]
     told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (told.returncode, told.stderr) == (130, "Interrupted; partial files were removed.\n")

@@ -1,4 +1,4 @@
-"""Other projects' own code and ours, on the same data; ``make test-clients`` installs theirs."""
+"""Comparison with D4RL's own code on the same data; ``make test-clients`` installs it."""
 
 import json
 import subprocess
@@ -27,7 +27,9 @@ pytestmark = pytest.mark.clients
         ("sequence_dataset", {}),
     ],
 )
-def test_d4rl_returns_the_same(tmp_path: Path, kind: str, function: str, arguments: dict[str, Any]) -> None:
+def test_d4rl_functions_return_the_same_arrays(
+    tmp_path: Path, kind: str, function: str, arguments: dict[str, Any]
+) -> None:
     arrays = flat_data(kind, steps=2_000)
     with d4rl(function, arrays, tmp_path, **arguments) as child:
         child.ask()
@@ -59,12 +61,14 @@ def test_d4rl_reads_the_file_itself(tmp_path: Path, v2: bool) -> None:
     data = load_file(path)
     found = json.loads(told.splitlines()[-1])
     assert found.pop("rows") == data.steps
-    assert found.pop("transitions") == data.steps - int(data.truncations[:-1].sum()) - 1  # nor the last row
+    assert (
+        found.pop("transitions") == data.steps - int(data.truncations[:-1].sum()) - 1
+    )  # D4RL also drops the last row
     # Its groups are why attributes are the default.
     assert found == ({"error": "IndexError"} if v2 else {"episodes": len(data)})
 
 
-def test_difference_is_seen(tmp_path: Path) -> None:
+def test_the_comparison_detects_differences(tmp_path: Path) -> None:
     arrays = flat_data("overlapping flags")
     with d4rl("qlearning_dataset", arrays, tmp_path) as child:
         child.ask()

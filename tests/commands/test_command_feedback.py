@@ -1,4 +1,4 @@
-"""What commands show while they work: each target once, episodes that are scored, and what --quiet leaves."""
+"""Progress output of commands: each target once, scored episodes, and --quiet."""
 
 import io
 import json
@@ -27,7 +27,7 @@ from tests.support.small_models import make_episodes, small_recipe
 QUIET = "Hide progress bars; the result is still printed."
 
 
-def test_a_target_that_is_named_twice_is_evaluated_once(tmp_path: Path) -> None:
+def test_a_repeated_target_is_evaluated_once(tmp_path: Path) -> None:
     train(make_episodes(), small_recipe(steps=1), tmp_path / "run")
     words = [
         "--target",
@@ -47,7 +47,7 @@ def test_a_target_that_is_named_twice_is_evaluated_once(tmp_path: Path) -> None:
 
 
 def _quiet_options() -> dict[str, str]:
-    """The help of --quiet, by command."""
+    """Help texts of --quiet by command."""
     groups = {"cartpole-phys": cli.app, "dt.train": training.app, "dt.evaluate": evaluating.app}
     found: dict[str, str] = {}
     for name, app in groups.items():
@@ -64,7 +64,7 @@ def test_quiet_help_mentions_the_printed_result() -> None:
 
 
 class Noted:
-    """Keeps what it is told."""
+    """A progress display that records its calls."""
 
     def __init__(self) -> None:
         self.stages: list[str] = []
@@ -81,7 +81,7 @@ class Noted:
 
 
 @pytest.mark.parametrize("env_id", ["PhysCartPole-v0", "Pendulum-v1"])
-def test_scoring_is_counted_to_its_end(env_id: str, tmp_path: Path) -> None:
+def test_scoring_progress_reaches_the_total(env_id: str, tmp_path: Path) -> None:
     noted: Any = Noted()
     recipe = Recipe(env_id, "random", steps=200, score_episodes=70)
     build(recipe, Options(tmp_path), noted)
@@ -100,7 +100,7 @@ def test_the_bar_has_count_and_time_left() -> None:
         shown = io.StringIO()
         Console(file=shown, width=120).print(bar._bar.get_renderable())
     assert "250 of 1,000 episodes" in shown.getvalue()
-    assert shown.getvalue().count(":") >= 4  # time that has passed, and time that is left
+    assert shown.getvalue().count(":") >= 4  # elapsed and remaining time
 
 
 def test_fewer_episodes_for_the_score(tmp_path: Path) -> None:
@@ -120,10 +120,10 @@ def test_fewer_episodes_for_the_score(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("episodes", "spread", "passes"), [(10, 30.0, False), (1_000, 30.0, True), (10, 3.0, False)]
 )
-def test_a_wide_interval_of_few_episodes_proves_no_tier(
+def test_a_wide_interval_of_few_episodes_does_not_prove_a_tier(
     episodes: int, spread: float, passes: bool, medium_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A medium policy scores 40 to 60; these average 61."""
+    """A medium policy scores 40 to 60; the mean of these episodes is 61."""
     scores = 61.0 + np.resize([-spread, spread], episodes)
     returns = np.array([return_of_score("PhysCartPole-v0", score) for score in scores])
     gate = TierGate(read_header(medium_file))

@@ -1,4 +1,4 @@
-"""What all commands share: paths as a shell expands them, signals, and what may reach a terminal."""
+"""Behavior of all commands: path expansion, signals, and escaping of terminal output."""
 
 import ast
 import os
@@ -35,7 +35,7 @@ commands.run(work)
 
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    """Gives this process's signal handlers back."""
+    """Restore the signal handlers of this process."""
     names = (*SIGNALS, "SIGALRM")
     before = {name: signal.getsignal(getattr(signal, name)) for name in names}
     hook = sys.unraisablehook
@@ -73,7 +73,7 @@ def test_every_command_expands_home_paths() -> None:
 
 
 @pytest.mark.parametrize("name", SIGNALS)
-def test_signals_leave_nothing(name: str, tmp_path: Path) -> None:
+def test_signals_leave_no_files(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", PROGRAM, name]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ended.returncode, "Traceback" in ended.stderr) == (130, False), ended
@@ -81,14 +81,14 @@ def test_signals_leave_nothing(name: str, tmp_path: Path) -> None:
 
 
 def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
-    """As under ``nohup``, which a terminal's end must not stop."""
+    """As under ``nohup``: closing the terminal must not stop the command."""
     command = ["nohup", sys.executable, "-c", PROGRAM, "SIGHUP"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended
     assert (tmp_path / "file.bin").read_bytes() == b"half"
 
 
-def test_no_text_from_a_file_commands_the_terminal(
+def test_text_from_files_is_escaped_for_the_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = "\x1b]0;owned\x07\x9b31m\nsecond line"
@@ -104,12 +104,14 @@ def test_no_text_from_a_file_commands_the_terminal(
     assert "\nsecond" not in printed
 
 
-def test_commands_print_by_the_one_function_that_escapes() -> None:
+def test_commands_print_only_through_the_escaping_function() -> None:
     found = []
     for path in [*(ROOT / "dt").rglob("*.py"), ROOT / "cartpole_phys" / "cli.py"]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
-                is_json = ast.unparse(node.args[0]).startswith("json.dumps(")  # which escapes by itself
+                is_json = ast.unparse(node.args[0]).startswith(
+                    "json.dumps("
+                )  # which escapes control characters
                 found += [] if is_json else [f"{path.name}: {ast.unparse(node)}"]
     assert found == []
 
@@ -123,7 +125,7 @@ def test_commands_print_by_the_one_function_that_escapes() -> None:
         ("Pendulum-v1", {"max_episode_steps": "many"}),
     ],
 )
-def test_an_environment_that_cannot_be_made_is_one_line(
+def test_a_failing_environment_is_a_one_line_error(
     env_id: str, env_kwargs: dict[str, Any], medium_file: Path, tmp_path: Path
 ) -> None:
     contents = read(medium_file)

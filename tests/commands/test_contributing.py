@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md, the templates and the workflows name files, targets and steps that exist."""
+"""Files, targets and steps named in CONTRIBUTING.md, the templates and the workflows exist."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ from tests.support.readme import ROOT, commands, inline_code
 PAGE = ROOT / "CONTRIBUTING.md"
 TEMPLATES = ROOT / ".github" / "ISSUE_TEMPLATE"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-PLACEHOLDER = "NAME"  # of the module that a recipe adds
+PLACEHOLDER = "NAME"  # of the module added by a recipe
 RECIPES = ("a task", "a tier", "a model", "an export format", "an integrator")
 
 
@@ -36,8 +36,8 @@ def test_named_paths_exist() -> None:
         assert (place.parent.is_dir() and not place.exists()) if PLACEHOLDER in path else place.exists(), path
 
 
-def test_every_recipe_is_there_and_states_how_many_files_it_takes() -> None:
-    """Its numbered steps name one file each, as many as its first sentence says."""
+def test_every_recipe_exists_with_its_number_of_files() -> None:
+    """The numbered steps name one file each, in the number given by the first sentence."""
     numbers = {"One": 1, "Two": 2, "Three": 3, "one": 1, "two": 2, "three": 3}
     sections = re.split(r"^## Adding (.+)$", PAGE.read_text("utf-8"), flags=re.MULTILINE)[1:]
     recipes = dict(zip(sections[::2], sections[1::2], strict=True))
@@ -94,7 +94,7 @@ def test_tests_run_on_every_supported_python_and_on_the_oldest_dependencies() ->
     assert f"python_requires = >={supported[0]}" in setup
 
 
-def test_the_wheel_is_published_by_its_version_after_the_tests() -> None:
+def test_the_wheel_is_published_after_the_tests() -> None:
     publish = _read(ROOT / ".github" / "workflows" / "publish.yml")
     data = _read(ROOT / ".github" / "workflows" / "release-data.yml")
     job = publish["jobs"]["publish"]

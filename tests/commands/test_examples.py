@@ -1,4 +1,4 @@
-"""The examples do what they say, with the libraries that they are for."""
+"""The example scripts run with the libraries they demonstrate."""
 
 import re
 import subprocess
@@ -19,11 +19,11 @@ RUNNABLE = (
     "stable_baselines3_offline.py",
     "torchrl_replay.py",
 )
-LINES = 40  # as many as one reads at a glance
+LINES = 40  # one screen
 
 
 def _ended(name: str, *words: object, **environment: str) -> tuple[int, str, str]:
-    """The exit code of an example, what it printed, and what it printed as errors."""
+    """Run an example; return its exit code, stdout and stderr."""
     program = "tests.support.commands:script"
     return Command(program, EXAMPLES / name, *words, environment=environment).finish()
 
@@ -47,7 +47,7 @@ def test_stable_baselines3(medium_file: Path) -> None:
 
 def test_torchrl(medium_file: Path) -> None:
     told = _run("torchrl_replay.py", medium_file)
-    assert "4999 transitions" in told  # it leaves out the last row
+    assert "4999 transitions" in told  # TorchRL drops the last row
     assert "observation (256, 4) torch.float32" in told
 
 
@@ -59,14 +59,14 @@ def test_minari(medium_file: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", RUNNABLE)
-def test_without_arguments_they_say_how_they_are_used(name: str) -> None:
+def test_examples_without_arguments_print_their_usage(name: str) -> None:
     code, output, errors = _ended(name)
     assert (code, output) == (1, "")
     assert f"python {name} " in errors
     assert "Traceback" not in errors
 
 
-def test_discrete_actions_are_rejected_in_one_sentence(discrete_file: Path, tmp_path: Path) -> None:
+def test_discrete_actions_are_rejected_in_one_line(discrete_file: Path, tmp_path: Path) -> None:
     identity, folder = export(discrete_file, "minari", tmp_path).name, str(tmp_path)
     for code, _, errors in (
         _ended("corl_style_td3_bc.py", discrete_file),

@@ -1,4 +1,4 @@
-"""Whoever needs what is not installed is told which extra of ours installs it."""
+"""Errors about missing packages name the extra that installs them."""
 
 import sys
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def _model() -> Checkpoint:
     return train(make_episodes(), small_recipe(steps=1))
 
 
-NEEDED: dict[str, tuple[str, Callable[[Path], object]]] = {  # by module: its extra, and what needs it
+NEEDED: dict[str, tuple[str, Callable[[Path], object]]] = {  # module: its extra, and a call that needs it
     "ray": ("ray", lambda path: list(spread(str, [1], "auto"))),
     "minari": ("minari", lambda path: minari.datasets_folder()),
     "pyarrow": ("hf", lambda path: parquet.write(make_episodes(), path)),
@@ -39,7 +39,7 @@ NEEDED: dict[str, tuple[str, Callable[[Path], object]]] = {  # by module: its ex
 @pytest.mark.parametrize("module", NEEDED)
 def test_missing_modules_are_named(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     extra, work = NEEDED[module]
-    inside = f"{module}.", f"torch.utils.{module}"  # what another test may have loaded of it
+    inside = f"{module}.", f"torch.utils.{module}"  # submodules that another test may have imported
     for loaded in [name for name in sys.modules if name.startswith(inside)]:
         monkeypatch.delitem(sys.modules, loaded)
     monkeypatch.setitem(sys.modules, module, None)

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Atomic writes of files and folders."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ import pytest
 from cartpole_phys.utils.files import atomic_file, atomic_folder
 
 
-def test_a_file_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
+def test_a_file_gets_its_name_when_complete(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "file.bin"
     with atomic_file(path) as partial:
         assert partial == path.with_name("file.bin.partial")
@@ -96,7 +96,7 @@ with getattr(files, sys.argv[1])(pathlib.Path(sys.argv[2])) as partial:
 
 
 @pytest.mark.parametrize("writer", [atomic_file, atomic_folder])
-def test_two_processes_do_not_write_the_same(tmp_path: Path, writer: Callable[[Path], Any]) -> None:
+def test_two_processes_do_not_write_the_same_file(tmp_path: Path, writer: Callable[[Path], Any]) -> None:
     path, begun = tmp_path / "name", []
     other = subprocess.Popen(
         [sys.executable, "-c", WRITE_UNTIL_TOLD, writer.__name__, str(path)],
@@ -119,7 +119,7 @@ def test_an_unwritable_folder_is_an_error_before_the_work() -> None:
         pytest.fail("the work was begun")
 
 
-def test_a_folder_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_is_not_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for path in (Path(), tmp_path):
         with pytest.raises(IsADirectoryError), atomic_file(path):

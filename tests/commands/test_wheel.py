@@ -1,4 +1,4 @@
-"""The wheel as a user gets it: built from a copy of the sources, installed and used in a new environment."""
+"""The wheel: built from a copy of the sources, installed and used in a new environment."""
 
 import os
 import shutil
@@ -45,7 +45,7 @@ assert 0 < cartpole_phys.normalized_score("PhysCartPole-v0", [100.0]) < 100
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built beside a copy of the sources, so that nothing is left among them."""
+    """The wheel, built from a copy of the sources, which leaves the checkout unchanged."""
     sources, out = tmp_path_factory.mktemp("sources") / "repository", tmp_path_factory.mktemp("wheel")
     shutil.copytree(ROOT, sources, ignore=shutil.ignore_patterns(*NOT_SOURCES))
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
@@ -109,7 +109,7 @@ def test_installed_wheel_works(wheel: Path, tmp_path: Path) -> None:
         assert "Usage:" in _run([str(executables / command), "--help"], elsewhere).stdout
 
 
-def test_without_the_wheel_nothing_is_found(tmp_path: Path) -> None:
+def test_without_the_wheel_the_import_fails(tmp_path: Path) -> None:
     executables = _new_environment(tmp_path / "environment", None)
     with pytest.raises(AssertionError, match="No module named 'cartpole_phys'"):
         _run([str(executables / "python"), "-c", USE], tmp_path)

@@ -49,7 +49,7 @@ def test_names_are_those_of_the_task() -> None:
     assert named_policy("random", up) == uniform()
 
 
-def test_policies_from_modules_and_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_policies_from_modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "of_mine.py").write_text("def make(system, noise=0):\n    return Some(system)\n")
     with (tmp_path / "of_mine.py").open("a") as file:
         file.write("from tests.policies.test_resolve import Gain as Some\n")

@@ -48,7 +48,7 @@ class ProportionalInPython:
         return ActionBatch(force.astype(np.float32), {"tilt": observations[:, 2]})
 
 
-class LostWhenFallen(ProportionalInPython):
+class NanWhenTerminal(ProportionalInPython):
     """Return NaN on terminal states and record the observations."""
 
     def __init__(self, gain: float) -> None:
@@ -103,7 +103,7 @@ def test_rollout_equals_stepping_the_environment(env_id: str) -> None:
 
 
 def _policies(system: CartPole) -> list[CompiledPolicy]:
-    """A random policy, and a control law with additive noise."""
+    """The uniform random policy, and a stochastic control law."""
     if system.task.observation_size == 5:
         return [uniform(), swing_up(system.params, noise=0.3)]
     if system.continuous:
@@ -150,7 +150,7 @@ def test_lockstep_equals_compiled_at_any_batch_size() -> None:
 
 
 def test_a_python_policy_acts_only_in_running_episodes() -> None:
-    system, key, policy = CartPole.from_id("PhysCartPole-v0"), key_from_seed(2), LostWhenFallen(GAIN)
+    system, key, policy = CartPole.from_id("PhysCartPole-v0"), key_from_seed(2), NanWhenTerminal(GAIN)
     episodes = run_lockstep(system, policy, key, 0, 20, 32)
     assert_equal(episodes, run_compiled(system, proportional(GAIN, True), key, 0, 20))
     ends = episodes.lengths
