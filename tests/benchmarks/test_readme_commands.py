@@ -29,7 +29,7 @@ CLONE = "/path/to/your/clone"  # README's placeholder for the repository's path
 FILE = "physcartpole-sac-medium-v0.hdf5"  # input of the commands for data sets and models
 FEW = 2_000  # transitions of a shortened build
 SCRIPTS = {one.name: one.value for one in entry_points(group="console_scripts", module="cartpole_phys.cli")}
-# Options added by the default suite, by the beginning of the command; the full commands are slow or never end.
+# Options added by the default suite, by the beginning of the command; in full they are slow or never end.
 SHORTENED: Mapping[str, tuple[str, ...]] = {
     "build-dataset --policy sac --tier medium": ("--steps", str(FEW)),
     "build-dataset --policy heuristic": ("--steps", str(FEW)),

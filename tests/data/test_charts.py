@@ -1,4 +1,4 @@
-"""Charts of a data set's page: bars stand on their values, and no text is cut off."""
+"""Charts of a data set's page: bar positions and text that fits."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from cartpole_phys.utils.progress import Silent
 from tests.support.browser import DESKTOP, PHONE, chromium, set_size
 
 INSIDE = WIDTH - LEFT - RIGHT
-CHARACTER = 6.5  # width of one, about, in the chart's units
+CHARACTER = 6.5  # approximate width in the chart's units
 
 
 def test_a_constant_is_a_bar_among_empty_ones() -> None:
@@ -27,7 +27,7 @@ def test_a_constant_is_a_bar_among_empty_ones() -> None:
         assert widths[place] < INSIDE / 4
 
 
-def test_bars_of_whole_numbers_stand_on_them() -> None:
+def test_bars_of_integers_are_centered_on_them() -> None:
     for values in ([0, 1, 1], [5, 5], [3, 4, 9], [-2, 0]):
         found = histogram("action", "", np.array(values))
         axes = Axes(found.edges.tolist(), [0.0, 1.0], "", "")
@@ -39,11 +39,11 @@ def test_bars_of_whole_numbers_stand_on_them() -> None:
 
 
 def _text_ends(svg: str) -> list[tuple[float, float]]:
-    """Where texts begin and end across, by about the width of their characters."""
+    """Horizontal extents of texts, by the approximate character width."""
     found = re.findall(r'<text class="([^"]*)" x="([\d.-]+)"[^>]*>([^<]*)</text>', svg)
     ends = []
     for kind, x, text in found:
-        share = 0.0 if "begin" in kind else 1.0 if "up" in kind else 0.5  # of the text that is left of x
+        share = 0.0 if "begin" in kind else 1.0 if "up" in kind else 0.5  # fraction of the text left of x
         ends.append(
             (float(x) - share * CHARACTER * len(text), float(x) + (1 - share) * CHARACTER * len(text))
         )
@@ -57,7 +57,7 @@ def test_labels_of_scores_stay_in_the_chart() -> None:
         assert all(begin >= 0 and end <= WIDTH for begin, end in _text_ends(drawn))
 
 
-def test_a_page_without_a_player_says_why(tmp_path: Path) -> None:
+def test_a_page_without_a_player_gives_the_reason(tmp_path: Path) -> None:
     path = build_dataset("Pendulum-v1", "random", steps=200, out=tmp_path, jobs=1, score_episodes=60)
     text = show(path, Silent()).html()
     assert (

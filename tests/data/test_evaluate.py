@@ -1,4 +1,4 @@
-"""Evaluating anything that can act, anywhere."""
+"""Evaluation of policies, models and functions in any environment."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,11 +23,11 @@ from cartpole_phys.utils.errors import InputError
 
 
 def swinging(observations: np.ndarray) -> np.ndarray:
-    """A torque along the motion of Pendulum-v1."""
+    """Torque in the direction of motion of Pendulum-v1."""
     return 2 * np.sign(observations[:, 2:])
 
 
-def test_numbers_are_those_of_the_episodes() -> None:
+def test_statistics_are_those_of_the_episodes() -> None:
     result = cartpole_phys.evaluate("lqr", "PhysCartPole-v0", episodes=20, seed=4)
     episodes = play(CartPole(), regulator(CartPole().params), 20, 4)
     np.testing.assert_array_equal(result.returns, episodes.returns)
@@ -60,13 +60,13 @@ def test_the_interval_is_that_of_scipy(count: int) -> None:
 
 @pytest.mark.parametrize("env_id", ["PhysCartPole-v0", "Pendulum-v1"])
 @pytest.mark.parametrize(("count", "seed"), [(0, 0), (1.5, 0), (1, -1), (1, 0.5)])
-def test_what_are_no_episodes_and_no_seeds(env_id: str, count: Any, seed: Any) -> None:
+def test_invalid_episode_counts_and_seeds_are_rejected(env_id: str, count: Any, seed: Any) -> None:
     with pytest.raises(InputError, match="at least 1 episode" if count != 1 else "a seed as an integer"):
         evaluate("random", env_id, episodes=count, seed=seed)
 
 
 @pytest.mark.parametrize("env_id", ["PhysCartPole-v0", "Pendulum-v1"])
-def test_a_random_policy_scores_nothing(env_id: str) -> None:
+def test_a_random_policy_scores_zero(env_id: str) -> None:
     result = evaluate("random", env_id, episodes=300, seed=1)
     assert result.score == pytest.approx(0.0, abs=5.0)
     assert result.low < return_of_score(env_id, 0.0) < result.high
@@ -74,7 +74,7 @@ def test_a_random_policy_scores_nothing(env_id: str) -> None:
 
 
 @pytest.mark.parametrize("end", [None, 3, {}, {"mean": "1"}, {"mean": np.inf}, {"mean": True}])
-def test_stated_references_that_are_none(end: Any) -> None:
+def test_invalid_references_are_rejected(end: Any) -> None:
     good, better = {"mean": 1.0}, {"mean": 2.0}
     assert references_of("Some-v0", {"ref_min": good, "ref_max": better})
     for stated in ({"ref_min": end, "ref_max": better}, {"ref_min": good, "ref_max": end}, end):
@@ -83,7 +83,7 @@ def test_stated_references_that_are_none(end: Any) -> None:
 
 
 @pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (1.0, 0.5), (np.nan, 1.0)])
-def test_stated_references_that_no_score_lies_between(low: float, high: float) -> None:
+def test_references_without_a_range_are_rejected(low: float, high: float) -> None:
     with pytest.raises(InputError, match="its score is undefined"):
         references_of("Some-v0", {"ref_min": {"mean": low}, "ref_max": {"mean": high}})
 
@@ -123,21 +123,21 @@ def test_the_policy_of_a_file(medium_file: Path) -> None:
         lambda: RecordEpisodeStatistics(gym.make("Pendulum-v1", g=5.0)).spec,
     ],
 )
-def test_environments_at_hand(env: Callable[[], Any]) -> None:
+def test_environment_instances(env: Callable[[], Any]) -> None:
     result, usual = evaluate(swinging, env(), 4), evaluate(swinging, "Pendulum-v1", 4)
     expected = make_backend("Pendulum-v1", {"g": 5.0}).play(as_policy(swinging), 4, 0)
     np.testing.assert_array_equal(result.returns, expected.returns)
     assert (result.returns != usual.returns).any()
 
 
-def test_own_environments_at_hand() -> None:
+def test_instances_of_the_package_environments() -> None:
     made = gym.make("PhysCartPole-v0", params={"pole_mass": 0.3}, push_rate=10.0)
     system = CartPole.from_id("PhysCartPole-v0", {"params": {"pole_mass": 0.3}, "push_rate": 10.0})
     expected = play(system, uniform(), 10, 0).returns
     np.testing.assert_array_equal(evaluate("random", made, 10).returns, expected)
 
 
-def test_the_time_limit_at_hand_counts() -> None:
+def test_the_time_limit_of_an_instance_is_used() -> None:
     made = gym.make("Pendulum-v1", max_episode_steps=9)
     assert evaluate("random", made, 2).lengths.tolist() == [9, 9]
     endless = gym.make("Pendulum-v1", max_episode_steps=-1)

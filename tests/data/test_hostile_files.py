@@ -1,4 +1,4 @@
-"""Whatever is handed over as a data set: it is what it says, or it is refused in one line, and soon.
+"""Mutated data set files: unchanged data or a one-line rejection, within time and memory limits.
 
 ``mutations.py`` makes the files, ``hostile_worker.py`` looks at them with every command that reads one.
 """
@@ -21,8 +21,8 @@ from tests.support.mutations import mutated
 
 FILES = 32  # each mutation of two sources
 ALL_FILES, BATCH = 10_000, 1_250
-LIMIT = 10.0  # seconds of the processor for one command
-HUNG = 180.0  # seconds by the clock for one file, also on a loaded machine
+LIMIT = 10.0  # CPU seconds for one command
+HUNG = 180.0  # wall-clock seconds for one file, also on a loaded machine
 MEMORY = 1_000_000_000  # bytes
 WORKER = Path(__file__).parents[1] / "support" / "hostile_worker.py"
 
@@ -45,14 +45,14 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 class Looker:
-    """A worker that is started anew only when it has died, or had to be ended because it hung."""
+    """A worker process, restarted only after a crash or a hang."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._process = self._start()
 
     def look(self, path: Path) -> dict[str, Any] | str:
-        """What came of a file, or how the worker ended."""
+        """The outcome of a file, or how the worker ended."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{path}\n")
@@ -68,7 +68,7 @@ class Looker:
         return ending
 
     def close(self) -> None:
-        """End the worker."""
+        """Stop the worker."""
         self._process.communicate()
 
     def _start(self) -> subprocess.Popen[str]:
@@ -83,7 +83,7 @@ class Looker:
 
 @pytest.fixture
 def looker(tmp_path: Path) -> Iterator[Looker]:
-    """A worker in a folder with a pipe, at which it would wait for ever if a file made it open that."""
+    """A worker in a folder with a named pipe, which blocks forever when a file makes it open it."""
     os.mkfifo(tmp_path / "pipe")
     looking = Looker(tmp_path)
     yield looking
@@ -91,7 +91,7 @@ def looker(tmp_path: Path) -> Iterator[Looker]:
 
 
 def _faults(answer: dict[str, Any] | str, expected: dict[str, str]) -> list[str]:
-    """What should not have come of a file."""
+    """Violations in the outcome of a file."""
     if isinstance(answer, str):
         return [answer]
     faults = [f"took {answer['bytes']:,} bytes"] if answer["bytes"] > MEMORY else []
@@ -119,7 +119,7 @@ def _look_at(seeds: range, sources: list[Path], looker: Looker, folder: Path) ->
     assert not found
 
 
-def test_no_file_is_believed_for_nothing(sources: list[Path], looker: Looker, tmp_path: Path) -> None:
+def test_mutated_files_are_rejected_or_unchanged(sources: list[Path], looker: Looker, tmp_path: Path) -> None:
     _look_at(range(FILES), sources, looker, tmp_path)
 
 
@@ -129,7 +129,7 @@ def test_ten_thousand_files(first: int, sources: list[Path], looker: Looker, tmp
     _look_at(range(first, first + BATCH), sources, looker, tmp_path)
 
 
-def test_the_test_sees_what_it_looks_for(sources: list[Path], looker: Looker, tmp_path: Path) -> None:
+def test_violations_are_detected(sources: list[Path], looker: Looker, tmp_path: Path) -> None:
     expected = hashes(sources[0])
     assert _faults(looker.look(sources[0]), expected) == []
     assert "not what was written" in _faults(looker.look(sources[1]), expected)[0]
@@ -139,9 +139,7 @@ def test_the_test_sees_what_it_looks_for(sources: list[Path], looker: Looker, tm
     assert len(faults) == 3
 
 
-def test_a_reader_that_goes_where_a_file_points_would_be_seen(
-    sources: list[Path], looker: Looker, tmp_path: Path
-) -> None:
+def test_following_external_links_is_detected(sources: list[Path], looker: Looker, tmp_path: Path) -> None:
     path = tmp_path / "set.hdf5"
     with h5py.File(sources[0]) as file, h5py.File(path, "w") as copy:
         copy["observations"] = h5py.ExternalLink(str(tmp_path / "pipe"), "/x")

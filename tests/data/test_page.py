@@ -1,4 +1,4 @@
-"""The page of a data set, in a real browser: it plays, scrubs, fits, follows the colors, and stays text."""
+"""The page of a data set in a real browser: player, layout, dark mode, escaping."""
 
 import json
 import re
@@ -42,12 +42,12 @@ def _open(driver: webdriver.Chrome, page: Path, size: tuple[int, int] = DESKTOP,
     set_size(driver, size)
     scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-    driver.get_log("browser")  # forget what earlier pages said
+    driver.get_log("browser")  # clear the messages of earlier pages
     driver.get(page.as_uri())
 
 
 def _told(driver: webdriver.Chrome) -> list[float]:
-    """Step, last step, x, θ, force and push, as the page says."""
+    """Step, last step, x, θ, force and push shown on the page."""
     text = driver.find_element(By.ID, "status").text
     return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", text)]
 
@@ -57,7 +57,7 @@ def _picture(driver: webdriver.Chrome) -> str:
 
 
 @browser
-def test_it_plays_to_the_end_and_pauses(driver: webdriver.Chrome, varied_page: Path) -> None:
+def test_the_player_plays_to_the_end_and_pauses(driver: webdriver.Chrome, varied_page: Path) -> None:
     _open(driver, varied_page)
     button, before = driver.find_element(By.ID, "play"), _picture(driver)
     button.click()
@@ -66,7 +66,7 @@ def test_it_plays_to_the_end_and_pauses(driver: webdriver.Chrome, varied_page: P
     step, last, *_ = _told(driver)
     assert step == last > 0
     assert _picture(driver) != before
-    button.send_keys(Keys.SPACE)  # from the beginning again, by the keyboard
+    button.send_keys(Keys.SPACE)  # restart with the keyboard
     button.send_keys(Keys.SPACE)
     assert button.text == "Play"
     assert driver.get_log("browser") == []
@@ -97,7 +97,7 @@ def test_scrubbing_shows_what_is_in_the_file(
 
 @browser
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
-def test_it_fits_the_width(driver: webdriver.Chrome, varied_page: Path, size: tuple[int, int]) -> None:
+def test_the_page_fits_the_width(driver: webdriver.Chrome, varied_page: Path, size: tuple[int, int]) -> None:
     _open(driver, varied_page, size)
     widths = "return [document.documentElement.scrollWidth, window.innerWidth]"
     content, window = driver.execute_script(widths)
@@ -106,7 +106,7 @@ def test_it_fits_the_width(driver: webdriver.Chrome, varied_page: Path, size: tu
 
 
 @browser
-def test_it_follows_dark_mode(driver: webdriver.Chrome, varied_page: Path) -> None:
+def test_the_page_supports_dark_mode(driver: webdriver.Chrome, varied_page: Path) -> None:
     ground = "return getComputedStyle(document.body).backgroundColor"
     _open(driver, varied_page)
     light, picture = driver.execute_script(ground), _picture(driver)
@@ -116,13 +116,13 @@ def test_it_follows_dark_mode(driver: webdriver.Chrome, varied_page: Path) -> No
 
 
 @browser
-def test_it_asks_for_nothing_else(driver: webdriver.Chrome, varied_page: Path) -> None:
+def test_the_page_loads_no_other_resources(driver: webdriver.Chrome, varied_page: Path) -> None:
     _open(driver, varied_page)
     assert driver.execute_script("return performance.getEntriesByType('resource').length") == 0
 
 
 @browser
-def test_every_control_has_a_name_and_the_keyboard(driver: webdriver.Chrome, varied_page: Path) -> None:
+def test_every_control_has_a_label_and_keyboard_access(driver: webdriver.Chrome, varied_page: Path) -> None:
     _open(driver, varied_page)
     named = []
     for _ in range(3):
@@ -135,7 +135,7 @@ HOSTILE = "</script><script>window.ran = true</script><img src=x onerror='window
 
 
 def _hostile(file: Path, path: Path) -> Path:
-    """A copy of a file that says dangerous things of itself."""
+    """Write a copy of a file with malicious metadata."""
     path.write_bytes(file.read_bytes())
     with h5py.File(path, "r+") as copy:
         copy.attrs["dataset_name"] = copy.attrs["command"] = copy.attrs["algorithm"] = HOSTILE
@@ -146,7 +146,7 @@ def _hostile(file: Path, path: Path) -> Path:
 
 
 @browser
-def test_what_a_file_says_never_runs(driver: webdriver.Chrome, varied_file: Path, tmp_path: Path) -> None:
+def test_text_from_a_file_never_runs(driver: webdriver.Chrome, varied_file: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     write_page(show(_hostile(varied_file, tmp_path / "hostile.hdf5"), Silent()), page)
     _open(driver, page)
@@ -155,7 +155,7 @@ def test_what_a_file_says_never_runs(driver: webdriver.Chrome, varied_file: Path
     assert _told(driver)  # the player still works
 
 
-def test_what_a_file_says_is_escaped(varied_file: Path, tmp_path: Path) -> None:
+def test_text_from_a_file_is_escaped(varied_file: Path, tmp_path: Path) -> None:
     text = show(_hostile(varied_file, tmp_path / "hostile.hdf5"), Silent()).html()
     assert HOSTILE not in text
     assert text.count("<script") == text.count("</script>") == 2

@@ -1,4 +1,4 @@
-"""Several files as one data set: the same episodes as in memory, a few shards at a time."""
+"""Sharded data sets: the same episodes as in memory, with few shards loaded at a time."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ def folder(tmp_path: Path, parts: list[Episodes]) -> Path:
 
 
 class Reader:
-    """Reads shards, and notes which."""
+    """Read shards and record their numbers."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -67,7 +67,7 @@ def _same(got: Episodes, expected: Episodes) -> None:
         np.testing.assert_array_equal(got.infos[name], values)
 
 
-def test_acts_as_the_data_in_memory(folder: Path, parts: list[Episodes]) -> None:
+def test_shards_have_the_interface_of_episodes_in_memory(folder: Path, parts: list[Episodes]) -> None:
     data, whole = ShardedEpisodes(folder, load_file), concatenate(parts)
     assert (len(data), data.steps) == (len(whole), whole.steps)
     assert data.metadata["shard"] == 0
@@ -83,7 +83,7 @@ def test_acts_as_the_data_in_memory(folder: Path, parts: list[Episodes]) -> None
         data[len(data)]
 
 
-def test_selections_are_those_of_the_data_in_memory(folder: Path, parts: list[Episodes]) -> None:
+def test_selections_equal_those_in_memory(folder: Path, parts: list[Episodes]) -> None:
     data, whole = ShardedEpisodes(folder, load_file), concatenate(parts)
     shuffled = np.random.default_rng(0).permutation(len(whole))
     last = len(whole) - 1
@@ -102,13 +102,13 @@ def test_selections_are_those_of_the_data_in_memory(folder: Path, parts: list[Ep
             call()
 
 
-def test_shards_are_read_when_needed_and_only_a_few_are_kept(folder: Path, parts: list[Episodes]) -> None:
+def test_shards_are_loaded_lazily_and_few_are_cached(folder: Path, parts: list[Episodes]) -> None:
     read = Reader()
     data = ShardedEpisodes(folder, read)
     assert (len(data), data.steps, read.names) == (sum(map(len, parts)), sum(p.steps for p in parts), [])
     assert (repr(data), read.names) == (f"ShardedEpisodes({len(data)} episodes, 860 steps, small)", [])
     firsts = np.cumsum([0, *map(len, parts)])[:-1]
-    for number in (0, 1, 0, 2, 0, 1):  # the one not used for longest makes room
+    for number in (0, 1, 0, 2, 0, 1):  # the least recently used shard is evicted
         _ = data[int(firsts[number])]
     assert read.names == ["shard-0", "shard-1", "shard-2", "shard-1"]
     assert len(data._recent) == CACHED_SHARDS == 2
@@ -152,7 +152,9 @@ def test_shards_lie_in_the_folder(folder: Path, name: object) -> None:
         ({"shards": [{"file": "a", "steps": 1, "sha256": "0" * 64}]}, "'episodes' is missing"),
     ],
 )
-def test_unusable_manifest_says_why(folder: Path, changes: dict[str, Any], reason: str) -> None:
+def test_an_invalid_manifest_is_rejected_with_the_reason(
+    folder: Path, changes: dict[str, Any], reason: str
+) -> None:
     _change(folder, **changes)
     with pytest.raises(InputError, match=reason):
         ShardedEpisodes(folder, load_file)
@@ -165,7 +167,7 @@ def test_manifest_of_another_kind(folder: Path, text: str) -> None:
         read_manifest(folder / MANIFEST)
 
 
-def test_missing_files_are_named(folder: Path) -> None:
+def test_the_error_names_missing_shards(folder: Path) -> None:
     (folder / "shard-2.hdf5").unlink()
     with pytest.raises(InputError, match=r"shard-2\.hdf5 .* fetch or build"):
         ShardedEpisodes(folder, load_file)
@@ -174,7 +176,7 @@ def test_missing_files_are_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("count", ["steps", "episodes"])
-def test_shard_that_is_not_what_the_manifest_says(folder: Path, count: str) -> None:
+def test_a_shard_that_differs_from_the_manifest_is_rejected(folder: Path, count: str) -> None:
     shards = json.loads((folder / MANIFEST).read_text("utf-8"))["shards"]
     shards[1][count] += 1
     _change(folder, shards=shards)
@@ -185,6 +187,6 @@ def test_shard_that_is_not_what_the_manifest_says(folder: Path, count: str) -> N
 
 
 def _change(folder: Path, **changes: Any) -> None:
-    """Write other values into the manifest."""
+    """Change values in the manifest."""
     path = folder / MANIFEST
     path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **changes}), "utf-8")

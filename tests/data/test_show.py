@@ -1,4 +1,4 @@
-"""What a report says of a data set is what is in it."""
+"""Reports of data sets match their contents."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ FILES = ("medium_file", "discrete_file", "varied_file", "random_file", "mixed_fi
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_row_and_every_episode_counts(name: str, request: pytest.FixtureRequest) -> None:
+def test_statistics_cover_all_rows_and_episodes(name: str, request: pytest.FixtureRequest) -> None:
     data = load_file(request.getfixturevalue(name))
     found = statistics_of(data)
     assert (found.steps, found.episodes) == (data.steps, len(data))
@@ -80,7 +80,7 @@ def _show(path: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 
 
-def test_the_terminal_shows_it(medium_file: Path) -> None:
+def test_the_terminal_report_shows_the_statistics(medium_file: Path) -> None:
     told, data = _show(medium_file), load_file(medium_file)
     assert told.startswith("physcartpole-heuristic-medium-steps5000-v0")
     assert f"5,000 transitions in {len(data)} episodes" in told
@@ -89,7 +89,7 @@ def test_the_terminal_shows_it(medium_file: Path) -> None:
         assert word in told
 
 
-def test_a_page_takes_no_data_sets_place(medium_file: Path, tmp_path: Path) -> None:
+def test_a_page_does_not_overwrite_a_data_set(medium_file: Path, tmp_path: Path) -> None:
     file = tmp_path / "set.hdf5"
     file.write_bytes(medium_file.read_bytes())
     code, output, errors = Command("cartpole_phys.cli", "show", file, "--html", file).finish()
@@ -115,5 +115,5 @@ def test_shards_and_untrusted_files_are_shown(tmp_path: Path) -> None:
     assert "\x1b" not in told
 
 
-def test_nothing_commands_the_terminal() -> None:
+def test_terminal_reports_escape_control_characters() -> None:
     assert printable("a\x1b[2J\r\nθ̇") == "a\ufffd[2J\ufffd\ufffdθ̇"

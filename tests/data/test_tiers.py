@@ -1,4 +1,4 @@
-"""A tier is one module: found, built, checked and offered without a change elsewhere."""
+"""A tier is one module: discovered, built, checked and listed without changes elsewhere."""
 
 import json
 import subprocess
@@ -77,7 +77,7 @@ def test_a_tier_is_one_file(tmp_path: Path) -> None:
     assert not told["released"]
 
 
-def test_tiers_are_found_in_a_fixed_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiers_are_discovered_in_a_fixed_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = list(TIERS)
     place = before.index("expert")
     (tmp_path / "a_good_one.py").write_text(GOOD)
@@ -100,7 +100,7 @@ def test_every_policy_has_one_default_tier_and_every_tier_a_policy() -> None:
 
 
 def test_a_tier_states_what_its_policies_need() -> None:
-    """Heuristics need a score to aim at, agents a checkpoint to select, both a band to be checked in."""
+    """Heuristics need a target score, agents a checkpoint selection, and both a score band."""
     for policy, kind in KINDS.items():
         for tier in (TIERS[name] for one in tiers_of(policy) for name, _ in TIERS[one].shares(9)):
             if kind.is_trained and tier.source == "collection":
@@ -122,7 +122,7 @@ def test_shares_of_a_mixture_are_all_rows() -> None:
             assert len(shares) > 1 or shares == [(name, rows)]
 
 
-def test_the_catalogue_is_what_is_released() -> None:
+def test_the_catalogue_lists_the_released_recipes() -> None:
     for recipe in released_recipes().values():
         assert TIERS[recipe.tier].released
         check_combination(recipe.policy, recipe.tier, recipe.backend)

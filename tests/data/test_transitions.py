@@ -1,4 +1,4 @@
-"""D4RL's two forms of the data: strictly as it has them, and with their faults mended."""
+"""Transitions and episodes in D4RL's formats: strict, and with D4RL's defects corrected."""
 
 from collections.abc import Iterator, Mapping
 
@@ -19,7 +19,7 @@ Arrays = Mapping[str, Array]
 
 
 def _episodes_row_by_row(arrays: Arrays) -> Iterator[dict[str, Array]]:
-    """D4RL's rules for episodes: rows are gathered until one has a flag."""
+    """D4RL's rule for episodes: collect rows until one has a flag."""
     rows: list[int] = []
     for row in range(len(arrays["rewards"])):
         rows.append(row)
@@ -38,7 +38,7 @@ def _same(got: Arrays, expected: Arrays) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("terminate_on_end", [False, True])
 @pytest.mark.parametrize("steps", [1, 2, 300])
-def test_stricttransitions_row_by_row(kind: str, terminate_on_end: bool, steps: int) -> None:
+def test_strict_transitions_row_by_row(kind: str, terminate_on_end: bool, steps: int) -> None:
     arrays = flat_data(kind, steps)
     got = qlearning_dataset(arrays, terminate_on_end, strict_d4rl=True)
     expected = transitions_row_by_row(arrays, terminate_on_end)
@@ -54,7 +54,7 @@ def test_strict_episodes_row_by_row(kind: str) -> None:
 
 
 @pytest.mark.parametrize("continuous", [True, False])
-def test_transitions_are_all_rows_with_what_really_followed(continuous: bool) -> None:
+def test_transitions_are_all_rows_with_their_true_next_observation(continuous: bool) -> None:
     data = collect(CartPole(continuous=continuous), uniform(), 300, seed=3)
     got = qlearning_dataset(data)
     assert {name: len(array) for name, array in got.items()} == dict.fromkeys(got, 300)
@@ -63,7 +63,7 @@ def test_transitions_are_all_rows_with_what_really_followed(continuous: bool) ->
         np.testing.assert_array_equal(got["observations"][rows], episode.observations)
         np.testing.assert_array_equal(got["next_observations"][rows][-1], episode.final_observation)
         assert got["terminals"][rows].tolist() == [False] * (len(episode.rewards) - 1) + [episode.terminated]
-    assert not got["terminals"][-1]  # collecting stopped, the episode would have gone on
+    assert not got["terminals"][-1]  # the collection stopped inside the episode
     assert got["actions"].dtype == (np.float32 if continuous else np.int64)
     assert np.shares_memory(got["observations"], data.observations)
 
@@ -119,7 +119,7 @@ def test_arrays_of_other_lengths() -> None:
             form({})
 
 
-def test_timeouts_are_not_guessed_in_d4rls_place() -> None:
+def test_strict_functions_do_not_infer_timeouts() -> None:
     arrays = {name: array for name, array in flat_data("continuous").items() if name != "timeouts"}
     for form in (qlearning_dataset, sequence_dataset):
         with pytest.raises(InputError, match="do not set strict_d4rl"):

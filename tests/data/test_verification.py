@@ -1,4 +1,4 @@
-"""Verification writes nothing, and what decides an agent is in its key and in the files of its rows."""
+"""Verification is read-only; cache keys and files record everything that determines an agent."""
 
 import os
 import subprocess
@@ -33,23 +33,23 @@ VERIFICATIONS: dict[str, Callable[[Path, Path], object]] = {
     "evaluate": lambda file, out: evaluate(file, "PhysCartPole-v0", episodes=2),
     "export": lambda file, out: export(file, "parquet", out),
 }
-# Each makes PyTorch compute with other instructions than it would by itself.
+# Each makes PyTorch use another instruction set than its default.
 OTHER_CPUS = {"ATen": ("ATEN_CPU_CAPABILITY", "default"), "MKL": ("MKL_CBWR", "COMPATIBLE")}
 
 
 def key() -> str:
-    """The name in the cache of an agent that is trained here."""
+    """Cache key of an agent trained on this machine."""
     return _training_recipe(Recipe(policy="ppo"), MEDIUM).sha256
 
 
 @pytest.fixture(scope="module")
 def replay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
-    """A replay tier, and the folder with the cached agent that it was built from."""
+    """A data set of the replay tier, and the cache folder with its agent."""
     cache = tmp_path_factory.mktemp("cache")
     own = cache / "cartpole-phys"
     own.mkdir()
     kernels = Path(platformdirs.user_cache_dir("cartpole-phys")) / "kernels"
-    (own / "kernels").symlink_to(kernels)  # else each process compiles them
+    (own / "kernels").symlink_to(kernels)  # otherwise each process compiles them
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(cache))
         yield build_dataset(**BUILD, out=tmp_path_factory.mktemp("sets")), own / "agents"
@@ -63,7 +63,7 @@ def _python(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 def _files(*folders: Path) -> dict[Path, tuple[int, bytes]]:
-    """When each file was last written, and what is in it."""
+    """Modification time and contents of each file."""
     paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
 
@@ -93,7 +93,7 @@ def test_the_key_of_an_agent_holds_the_arithmetic_of_the_cpu(cpu: str) -> None:
     assert other.stdout.strip() != key()
 
 
-def test_rebuilding_on_another_cpu_names_it_and_leaves_the_agent_alone(replay: tuple[Path, Path]) -> None:
+def test_rebuilding_on_another_cpu_reports_it_and_keeps_the_agent(replay: tuple[Path, Path]) -> None:
     if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
         pytest.skip("needs a CPU that can be told to compute as another one")
     file, agents = replay
@@ -108,7 +108,7 @@ def test_rebuilding_on_another_cpu_names_it_and_leaves_the_agent_alone(replay: t
     assert _files(file.parent, agents) == before
 
 
-def test_versions_of_the_training_are_looked_up_where_older_files_have_them() -> None:
+def test_training_versions_are_read_from_older_files() -> None:
     training = {"versions": {"torch": "2.0", "numpy": "1.9"}}
     stated = recorded_versions({"versions": {"numpy": "2.0"}, "parts": [{"training": training}, {}]})
     assert stated == {"torch": "2.0", "numpy": "2.0"}

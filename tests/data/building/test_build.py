@@ -1,4 +1,4 @@
-"""Builds: names, repeatability, tiers, refusals, and no partial file."""
+"""Builds: names, reproducibility, tiers, rejected options, and no partial files."""
 
 import os
 import signal
@@ -145,7 +145,7 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path, arguments: dict[str, Any
     assert list(tmp_path.iterdir()) == []
 
 
-def test_existing_file_is_kept_unless_told(tmp_path: Path) -> None:
+def test_existing_file_is_kept_without_overwrite(tmp_path: Path) -> None:
     path = build_dataset(policy="random", steps=100, out=tmp_path)
     before = path.stat().st_mtime_ns
     with pytest.raises(InputError, match="exists already; pass --overwrite"):
@@ -156,7 +156,7 @@ def test_existing_file_is_kept_unless_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shard_steps", [None, 50])
-def test_what_another_process_builds_is_left_alone(tmp_path: Path, shard_steps: int | None) -> None:
+def test_a_file_built_by_another_process_is_left_unchanged(tmp_path: Path, shard_steps: int | None) -> None:
     build: dict[str, Any] = {"policy": "random", "steps": 100, "shard_steps": shard_steps, "out": tmp_path}
     path = build_dataset(**build)
     before = sorted(tmp_path.rglob("*"))
@@ -182,14 +182,14 @@ def without_its_file():
 
 @pytest.fixture
 def policies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a module with policies."""
+    """Name of a module with policies."""
     (tmp_path / "policies_of_a_build.py").write_text(POLICIES)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "policies_of_a_build", raising=False)
     return "policies_of_a_build"
 
 
-def test_a_policy_of_another_tier_is_told_to_leave_it_out(tmp_path: Path, policies: str) -> None:
+def test_the_error_for_a_wrong_tier_suggests_omitting_it(tmp_path: Path, policies: str) -> None:
     with pytest.raises(InputError, match=r"tier 'medium' to score 40 to 60, .*; leave out --tier"):
         build_dataset(policy=f"{policies}:balancing", tier="medium", steps=600, out=tmp_path / "out")
 
@@ -216,7 +216,7 @@ def test_a_replay_has_no_more_steps_than_were_recorded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.3, 1.0])
-def test_interrupt_leaves_nothing(tmp_path: Path, delay: float) -> None:
+def test_interrupt_leaves_no_files(tmp_path: Path, delay: float) -> None:
     program = "from cartpole_phys.cli import build_dataset_main as m; print('ready', flush=True); m()"
     words = ["--policy", "random", "--steps", "50000000", "--quiet"]
     process = subprocess.Popen(
@@ -239,7 +239,7 @@ def test_interrupt_leaves_nothing(tmp_path: Path, delay: float) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_long_policies_are_cut_in_names() -> None:
+def test_long_policy_names_are_truncated() -> None:
     recipe = Recipe(policy=f"some.module:load({'/folder' * 60!r})")
     assert is_plain(recipe.name)
     assert recipe.name != replace(recipe, policy=recipe.policy.replace("r')", "rs')")).name

@@ -1,4 +1,4 @@
-"""Shards from a Ray cluster of two nodes, which loses a worker and then a node on the way."""
+"""Builds on a Ray cluster of two nodes that loses a worker and then a node."""
 
 import json
 import subprocess
@@ -38,11 +38,11 @@ def test_hashes_equal_the_local_build(tmp_path: Path) -> None:
     assert {result.status for result in check(told["path"])} <= {"passed", "not applicable"}
 
 
-def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
+def test_an_unreachable_cluster_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"Expected a Ray cluster at '127\.0\.0\.1:1'"):
         build_dataset(policy="random", steps=200, shard_steps=100, ray="127.0.0.1:1", out=tmp_path)
 
 
-def test_ray_wants_shards(tmp_path: Path) -> None:
+def test_ray_requires_shards(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Expected --shard-steps with --ray"):
         build_dataset(policy="random", steps=200, ray="auto", out=tmp_path)

@@ -1,4 +1,4 @@
-"""Files say which commit made them."""
+"""The commit recorded in files."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_the_commit_of_a_clone_and_what_was_changed_since(tmp_path: Path) -> None:
+def test_the_commit_of_a_clone_with_its_changes(tmp_path: Path) -> None:
     _git(tmp_path, "init")
     (tmp_path / "file").write_text("a")
     _git(tmp_path, "add", "file")
@@ -27,12 +27,12 @@ def test_the_commit_of_a_clone_and_what_was_changed_since(tmp_path: Path) -> Non
     assert git_commit(tmp_path) == f"{commit}-dirty"
 
 
-def test_a_folder_inside_someones_clone_has_none(tmp_path: Path) -> None:
+def test_a_folder_inside_another_clone_has_no_commit(tmp_path: Path) -> None:
     _git(tmp_path, "init")
     (tmp_path / "inside").mkdir()
     assert git_commit(tmp_path / "inside") == commit_date(tmp_path / "inside") == ""
 
 
-def test_this_package_is_looked_for_where_it_is() -> None:
+def test_the_commit_is_that_of_the_package() -> None:
     assert (CLONE / "cartpole_phys" / "__init__.py").is_file()
     assert (CLONE / "setup.cfg").is_file()

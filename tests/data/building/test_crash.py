@@ -1,4 +1,4 @@
-"""Builds that are killed: under a final name there is never anything that does not pass its check."""
+"""Killed builds: every file under a final name passes its check."""
 
 import json
 import subprocess

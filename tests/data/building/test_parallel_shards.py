@@ -1,4 +1,4 @@
-"""Builds of many files: what is there is kept, what is not or is of another policy is built."""
+"""Sharded builds: existing shards are kept; missing shards and those of other policies are built."""
 
 import copy
 import json
@@ -59,7 +59,7 @@ def _shards(folder: Path) -> list[Path]:
     return sorted(folder.glob("shard-*"))
 
 
-def test_parts_lie_in_shards_one_after_another(folder: Path) -> None:
+def test_parts_are_in_consecutive_shards(folder: Path) -> None:
     tiers = [read_header(shard).metadata["parts"][0]["tier"] for shard in _shards(folder)]
     assert tiers == ["weak", "weak", "medium", "medium", "expert", "expert"]
     data = load_dataset(folder)
@@ -73,7 +73,7 @@ def test_parts_lie_in_shards_one_after_another(folder: Path) -> None:
     assert data.metadata["tier"] == data.metadata["recipe"]["tier"] == "mixed"
 
 
-def test_what_is_loaded_says_what_the_whole_set_is(folder: Path) -> None:
+def test_loaded_shards_have_the_metadata_of_the_whole_set(folder: Path) -> None:
     data = load_dataset(folder)
     assert isinstance(data, ShardedEpisodes)
     whole = data.load()
@@ -97,7 +97,7 @@ def test_d4rl_forms_take_shards(folder: Path) -> None:
     assert sum(1 for _ in sequence_dataset(data)) == len(whole)
 
 
-def test_a_build_goes_on_with_what_is_missing(folder: Path) -> None:
+def test_a_build_resumes_with_the_missing_shards(folder: Path) -> None:
     shards = _shards(folder)
     before = [shard.read_bytes() for shard in shards]
     (folder / MANIFEST).unlink()
@@ -153,8 +153,8 @@ def test_only_shards_are_removed_for_new_ones(tmp_path: Path) -> None:
     assert [path.exists() for path in others] == [True, False, False]
 
 
-def test_a_check_ties_shards_together(folder: Path) -> None:
-    """Sound shards of another set are not those of this one."""
+def test_a_check_rejects_shards_of_another_set(folder: Path) -> None:
+    """Valid shards of another data set fail."""
     path = folder / MANIFEST
     manifest = json.loads(path.read_text())
     manifest["shards"] = manifest["shards"][::-1]
@@ -166,7 +166,7 @@ def test_a_check_ties_shards_together(folder: Path) -> None:
 
 
 def test_a_check_opens_each_shard_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To hash its bytes, to read its header and to read its rows, in HDF5 or in Python."""
+    """One opening serves the hash, the header and the rows, in HDF5 or in Python."""
     opened: list[str] = []
 
     def in_hdf5(file: h5py.File, what: Any, *arguments: Any, **options: Any) -> None:
@@ -179,7 +179,7 @@ def test_a_check_opens_each_shard_once(folder: Path, monkeypatch: pytest.MonkeyP
 
     whole = h5py.File.__init__
     monkeypatch.setattr(h5py.File, "__init__", in_hdf5)
-    sys.addaudithook(in_python)  # it stays, and is harmless
+    sys.addaudithook(in_python)  # audit hooks cannot be removed; this one is harmless
     assert check(folder).passed
     assert opened == [path.name for path in _shards(folder)]
 
@@ -197,13 +197,13 @@ def test_a_shard_that_is_missing_changed_or_unreadable(folder: Path) -> None:
 
 
 def _failed(folder: Path) -> list[tuple[str, str]]:
-    """What fails besides the metadata of the single shards."""
+    """Failed gates without the metadata gates of single shards."""
     failed = [result for result in check(folder) if result.status == FAILED and result.gate != "metadata"]
     return [(result.gate, result.detail) for result in failed]
 
 
 def _restate(folder: Path, edit: Callable[[int, dict[str, Any]], None], count: int | None = None) -> None:
-    """Change what each of the first shards says of its place, and write all hashes anew."""
+    """Edit the shard metadata of the first shards and recompute all hashes."""
     shards, hashes = [], []
     for number, path in enumerate(_shards(folder)[:count]):
         contents = read(path)
@@ -216,7 +216,7 @@ def _restate(folder: Path, edit: Callable[[int, dict[str, Any]], None], count: i
     write_manifest(folder / MANIFEST, Manifest(folder.name, tuple(shards), joined_sha256(hashes)))
 
 
-def test_a_check_misses_no_shard(folder: Path) -> None:
+def test_a_check_detects_missing_shards(folder: Path) -> None:
     _restate(folder, lambda number, place: None)
     assert _failed(folder) == []
     _restate(folder, lambda number, place: None, count=2)
@@ -225,13 +225,13 @@ def test_a_check_misses_no_shard(folder: Path) -> None:
     assert _failed(folder) == [("parts", "expected 4,000 rows in all shards of the data set, got 1,334")]
 
 
-def test_a_check_mixes_no_sets(folder: Path) -> None:
+def test_a_check_rejects_mixed_sets(folder: Path) -> None:
     _restate(folder, lambda number, place: place.update(set=f"set {number // 4}"))
     assert _failed(folder) == [("parts", "shard 4 belongs to another data set than shard 0")]
 
 
 @pytest.mark.parametrize("said", ["", "whole"])
-def test_shards_that_do_not_say_what_they_are_of(folder: Path, said: str) -> None:
+def test_shards_without_shard_metadata_fail(folder: Path, said: str) -> None:
     def edit(number: int, place: dict[str, Any]) -> None:
         for name in {said} if said else set(place):
             del place[name]
@@ -258,7 +258,7 @@ def test_a_gate_has_passed_where_all_shards_passed(statuses: list[str], status: 
     assert told == GateResult("replay", status, detail)
 
 
-def test_a_finished_set_is_kept_unless_told(folder: Path) -> None:
+def test_a_finished_set_is_kept_without_overwrite(folder: Path) -> None:
     with pytest.raises(InputError, match="exists already; pass --overwrite"):
         build_dataset(**BUILD, out=folder.parent)
 

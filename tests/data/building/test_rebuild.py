@@ -1,4 +1,4 @@
-"""What a recipe gives: the same arrays again, from a file alone, and with any number of jobs."""
+"""Rebuilding from a recipe: the same arrays, from a file alone, with any number of jobs."""
 
 import json
 import subprocess
@@ -50,7 +50,7 @@ UNTRAINED = [name for name, recipe in released_recipes().items() if not recipe.k
 
 @pytest.fixture(autouse=True)
 def own_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module with a policy, for this process and for those that it starts."""
+    """A module with a policy, importable here and in child processes."""
     (tmp_path / "policies_of_tests.py").write_text(OWN_MODULE)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -76,7 +76,7 @@ def test_any_number_of_jobs_gives_the_same_hashes_and_so_does_the_file_alone(
 
 
 def _try(recipe: Recipe, folder: Path) -> None:
-    """Build a recipe smaller than it is, check the file in both ways, and build it again from itself."""
+    """Build a smaller version of a recipe, check the file in both modes, and rebuild it."""
     steps = TIERS[recipe.tier].default_steps and 3_000
     path = build_dataset(recipe.env_id, recipe.policy, recipe.tier, steps, out=folder)
     assert not [result for result in check(path, independent=True) if result.status == FAILED]
@@ -110,12 +110,12 @@ def test_folder_of_shards_of_an_own_policy(tmp_path: Path) -> None:
 
 
 def _restate(path: Path, name: str, **changes: Any) -> None:
-    """Change what a file says of itself."""
+    """Edit the metadata of a file."""
     with h5py.File(path, "r+") as file:
         file.attrs[name] = json.dumps({**json.loads(file.attrs[name]), **changes})
 
 
-def test_what_comes_out_otherwise_is_named(tmp_path: Path) -> None:
+def test_differing_arrays_are_named(tmp_path: Path) -> None:
     path = build_dataset(policy="random", steps=500, out=tmp_path)
     _restate(path, "sha256", actions="0" * 64)
     _restate(path, "versions", numpy="0.1")
@@ -130,14 +130,14 @@ def test_what_comes_out_otherwise_is_named(tmp_path: Path) -> None:
     assert "numpy 0.1 then" in told.stdout
 
 
-def test_another_seed_comes_out_otherwise(tmp_path: Path) -> None:
+def test_another_seed_gives_different_arrays(tmp_path: Path) -> None:
     path = build_dataset(policy="random", steps=500, out=tmp_path)
     _restate(path, "recipe", seed=1)
     assert "observations" in rebuild(path, 1, Silent()).different
 
 
 @pytest.mark.parametrize("shard", ["x", {}, {"number_in_part": "abc"}, {"number_in_part": -1}])
-def test_a_shard_that_does_not_say_which_is_refused(tmp_path: Path, shard: Any) -> None:
+def test_a_shard_without_its_number_is_rejected(tmp_path: Path, shard: Any) -> None:
     path = build_dataset(policy="random", steps=500, out=tmp_path)
     with h5py.File(path, "r+") as file:
         file.attrs["shard"] = json.dumps(shard) if isinstance(shard, dict) else shard
@@ -145,14 +145,14 @@ def test_a_shard_that_does_not_say_which_is_refused(tmp_path: Path, shard: Any) 
         rebuild(path, 1, Silent())
 
 
-def test_code_from_elsewhere_is_not_run_unasked(tmp_path: Path) -> None:
+def test_untrusted_code_is_not_run_by_default(tmp_path: Path) -> None:
     path = build_dataset(policy=OWN, steps=500, out=tmp_path)
     for given in (None, "other:policy"):
         with pytest.raises(InputError, match=f"permit running it with --policy {OWN}"):
             rebuild(path, 1, Silent(), given)
 
 
-def test_changed_code_is_noticed(tmp_path: Path) -> None:
+def test_changed_code_is_detected(tmp_path: Path) -> None:
     path = build_dataset(policy=OWN, steps=500, out=tmp_path)
     module = tmp_path / "policies_of_tests.py"
     module.write_text(OWN_MODULE.replace("1.15", "1.2"))
@@ -160,7 +160,7 @@ def test_changed_code_is_noticed(tmp_path: Path) -> None:
     assert "actions" in rebuild(path, 1, Silent(), OWN).different
 
 
-def test_files_without_a_recipe_are_refused(tmp_path: Path) -> None:
+def test_files_without_a_recipe_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "foreign.hdf5"
     with h5py.File(path, "w") as file:
         file["rewards"] = [1.0]

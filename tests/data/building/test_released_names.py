@@ -1,4 +1,4 @@
-"""A build under a released name says whether its rows are the released ones."""
+"""A build under a released name reports whether its arrays equal the release."""
 
 import json
 import warnings
@@ -18,7 +18,7 @@ BUILD: dict[str, Any] = {"policy": "ppo", "tier": "medium-replay"}
 
 
 def _release(patch: pytest.MonkeyPatch, folder: Path, arrays: str, versions: dict[str, str]) -> None:
-    """Let a release hold these arrays, made with these versions."""
+    """Patch the registry to hold these arrays and versions."""
     stated = {"version": "v0", "files": {NAME: {"arrays_sha256": arrays, "versions": versions}}}
     (folder / "registry.json").write_text(json.dumps(stated))
     patch.setattr(identity, "REGISTRY", folder / "registry.json")
@@ -27,13 +27,13 @@ def _release(patch: pytest.MonkeyPatch, folder: Path, arrays: str, versions: dic
 
 @pytest.fixture
 def patch(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """What lets a release hold something else, until the test ends."""
+    """The monkeypatch that edits the registry for one test."""
     yield monkeypatch
     monkeypatch.undo()
     identity._registry.cache_clear()
 
 
-def test_a_build_says_whether_its_rows_are_the_released_ones(
+def test_a_build_reports_whether_its_rows_equal_the_release(
     tmp_path: Path, patch: pytest.MonkeyPatch
 ) -> None:
     _release(patch, tmp_path, "0" * 64, {"numpy": "1.0"})

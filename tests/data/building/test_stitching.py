@@ -1,4 +1,4 @@
-"""The stitching tier: pieces that are worth little, which together are the expert's own episodes."""
+"""The stitching tier: low-return segments that concatenate to the expert's episodes."""
 
 import shutil
 from pathlib import Path
@@ -32,7 +32,7 @@ def _verdicts(path: Path) -> dict[str, tuple[str, str]]:
     return {result.gate: (result.status, result.detail) for result in check(path)}
 
 
-def test_no_episode_is_worth_much_and_together_they_are(stitching_file: Path) -> None:
+def test_segments_have_low_returns_and_join_to_expert_episodes(stitching_file: Path) -> None:
     status, detail = _verdicts(stitching_file)["stitching"]
     assert status == PASSED
     assert "stitched episodes at least 9" in detail
@@ -40,7 +40,7 @@ def test_no_episode_is_worth_much_and_together_they_are(stitching_file: Path) ->
     assert FAILED not in {status for status, _ in _verdicts(stitching_file).values()}
 
 
-def test_pieces_put_together_are_the_experts_episode_to_the_last_bit() -> None:
+def test_joined_segments_equal_the_expert_episode_bit_for_bit() -> None:
     system = CartPole.from_id(SWING_UP, {})
     expert = swing_up(system.params)
     parts, whole = pieces(system, expert, 10_000, seed=3), play(system, expert, 2, seed=3)
@@ -58,7 +58,9 @@ def test_pieces_put_together_are_the_experts_episode_to_the_last_bit() -> None:
 
 
 @pytest.mark.parametrize("odd", [np.zeros(3), np.zeros((3, 3)), np.array([b"?"] * 3), np.zeros((3, 2), bool)])
-def test_odd_states_are_told_not_tripped_over(stitching_file: Path, tmp_path: Path, odd: np.ndarray) -> None:
+def test_invalid_states_fail_the_gates_without_an_error(
+    stitching_file: Path, tmp_path: Path, odd: np.ndarray
+) -> None:
     path = tmp_path / "odd.hdf5"
     shutil.copyfile(stitching_file, path)
     with h5py.File(path, "r+") as file:
@@ -68,20 +70,18 @@ def test_odd_states_are_told_not_tripped_over(stitching_file: Path, tmp_path: Pa
     assert _verdicts(path)["stitching"][0] == FAILED
 
 
-def test_it_is_built_again_the_same(stitching_file: Path) -> None:
+def test_stitching_builds_are_reproducible(stitching_file: Path) -> None:
     assert rebuild(stitching_file, 1, Silent()).different == []
 
 
-def test_pieces_that_are_worth_much_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_segments_of_high_return_are_discarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stitching, "BALANCING_PIECES", 1)
     with pytest.raises(InputError, match=r"gate stitching, expected every episode to score below 50, got "):
         _build(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_pieces_that_do_not_go_on_from_one_another_are_not_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_discontinuous_segments_are_discarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = stitching._bounds
     monkeypatch.setattr(stitching, "_bounds", lambda expert: [bounds[::2] for bounds in whole(expert)])
     with pytest.raises(InputError, match=r"gate stitching, expected stitched episodes .*, got 0, "):
@@ -96,11 +96,11 @@ def test_pieces_that_do_not_go_on_from_one_another_are_not_kept(
         {"env_kwargs": {"observation_noise": 0.1}},
     ],
 )
-def test_where_chance_decides_there_is_none(changes: dict[str, object], tmp_path: Path) -> None:
+def test_stitching_is_rejected_in_stochastic_settings(changes: dict[str, object], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"tier 'stitching' requires .* choose from weak"):
         _build(tmp_path, **changes)
 
 
-def test_it_is_made_in_one_piece(tmp_path: Path) -> None:
+def test_stitching_rejects_shards(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--shard-steps is incompatible with stitching"):
         _build(tmp_path, shard_steps=1_000)

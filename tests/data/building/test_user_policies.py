@@ -1,4 +1,4 @@
-"""A policy of one's own in a data set: its tier is what the build measured, and it acts the same again."""
+"""User policies in data sets: their tier is measured, and their actions must be reproducible."""
 
 import sys
 from pathlib import Path
@@ -46,7 +46,7 @@ def seeded_when_made():
 
 
 class Remembering:
-    """Acts on what the episodes before have left."""
+    """Keeps state across episodes."""
 
     def __init__(self):
         self.steps = 0
@@ -60,7 +60,7 @@ class Remembering:
 
 
 class Drawing:
-    """Draws from the generator that it is given, so that the seed of the build decides."""
+    """Samples from the generator it receives, seeded by the build."""
 
     def begin(self, batch_size, generator):
         self.generator = generator
@@ -77,7 +77,7 @@ def choosing_at_random():
 
 @pytest.fixture(autouse=True)
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The module with the policies, for this process and for those that it starts."""
+    """The module with the policies, importable here and in child processes."""
     (tmp_path / f"{MODULE}.py").write_text(SOURCE)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -117,16 +117,16 @@ def test_no_tier_is_claimed_that_no_evaluation_verifies(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("factory", ["unseeded", "seldom_random", "seeded_when_made", "Remembering"])
-def test_a_policy_that_acts_otherwise_the_second_time_is_refused(tmp_path: Path, factory: str) -> None:
+def test_an_irreproducible_policy_is_rejected(tmp_path: Path, factory: str) -> None:
     with pytest.raises(InputError, match=rf"'{MODULE}:{factory}' chose other actions .* generator"):
         _build(tmp_path, factory, steps=500)
     assert list(tmp_path.glob("out/*")) == []
 
 
-def test_so_it_is_in_any_environment(tmp_path: Path) -> None:
+def test_irreproducible_policies_are_rejected_in_any_environment(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="chose other actions"):
         _build(tmp_path, "choosing_at_random", env_id="CartPole-v1", steps=100)
 
 
-def test_a_policy_may_draw_from_the_generator_that_it_is_given(tmp_path: Path) -> None:
+def test_a_policy_may_sample_from_the_given_generator(tmp_path: Path) -> None:
     assert _build(tmp_path, "Drawing", steps=500).is_file()

@@ -1,4 +1,4 @@
-"""What check() returns."""
+"""The report returned by ``check``."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def broken(random_file: Path, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_sound_file_passes(random_file: Path) -> None:
+def test_a_valid_file_passes(random_file: Path) -> None:
     report = check(random_file)
     assert report.passed is True
     assert [result.gate for result in report][:2] == ["schema", "flags"]
@@ -27,7 +27,7 @@ def test_a_sound_file_passes(random_file: Path) -> None:
     assert len(report) == len(report[:])
 
 
-def test_a_broken_file_does_not(broken: Path) -> None:
+def test_a_corrupted_file_fails(broken: Path) -> None:
     report = check(broken)
     assert report.passed is False
     assert "rewards" in report["hashes"].detail

@@ -1,4 +1,4 @@
-"""For every gate a file with only that defect, its hashes recomputed: exactly that gate fails."""
+"""Each gate alone fails on a file with its defect and recomputed hashes."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ GATE_NAMES = [gate.name for gate in gates()]
 
 
 def _failing(path: Path) -> list[str]:
-    """The gates that fail, besides that of the metadata, which plays first episodes again."""
+    """Failed gates without the metadata gate, which replays the first episodes."""
     return [gate for gate in failing(path) if gate != "metadata"]
 
 
@@ -111,7 +111,7 @@ def _part_of_another_set(arrays: Arrays, metadata: dict[str, Any]) -> None:
 
 
 def _exchanged_episodes(arrays: Arrays, metadata: dict[str, Any]) -> None:
-    """The first two episodes, each whole, in the other order."""
+    """Swap the first two episodes."""
     first, second = np.flatnonzero(arrays["terminals"] | arrays["timeouts"])[:2] + 1
     for name, array in arrays.items():
         arrays[name] = np.concatenate([array[first:second], array[:first], array[second:]])
@@ -143,7 +143,7 @@ DEFECTS = [
     ("stitching", "stitching_file", _exchanged_episodes),
     ("metadata", "medium_file", _other_seed),
 ]
-# What a gate has to say where a file has nothing for it to look at.
+# Details of gates that do not apply to a file.
 NOTHING_TO_SEE = {
     "medium_file": {"log_probs", "parts", "stitching"},
     "random_file": {"parts", "stitching"},
@@ -178,9 +178,7 @@ def test_exactly_that_gate_fails(
 
 
 @pytest.mark.parametrize("rows", [[], [0], [499], [50_000], [0, 0]])
-def test_no_gate_passes_parts_that_are_not_all_rows(
-    random_file: Path, tmp_path: Path, rows: list[int]
-) -> None:
+def test_parts_must_cover_all_rows(random_file: Path, tmp_path: Path, rows: list[int]) -> None:
     def edit(arrays: Arrays, metadata: dict[str, Any]) -> None:
         arrays["infos/action_log_probs"][:] = 7.0
         metadata["parts"] = [{**metadata["parts"][0], "rows": count} for count in rows]
@@ -191,7 +189,7 @@ def test_no_gate_passes_parts_that_are_not_all_rows(
 
 
 @pytest.mark.parametrize("high", [0.0, -1.0, 5e-324])
-def test_no_policy_is_an_expert_by_references_that_tell_no_score(tmp_path: Path, high: float) -> None:
+def test_degenerate_references_prove_no_expert(tmp_path: Path, high: float) -> None:
     def edit(arrays: Arrays, metadata: dict[str, Any]) -> None:
         metadata["parts"][0]["tier"] = "expert"
         metadata["evaluation"]["episodes"] = 2
@@ -203,7 +201,9 @@ def test_no_policy_is_an_expert_by_references_that_tell_no_score(tmp_path: Path,
 
 @pytest.mark.parametrize("column", [0, 1])
 @pytest.mark.parametrize("bit", [0, 31, 63])
-def test_a_bit_of_the_key_of_the_noise(varied_file: Path, tmp_path: Path, column: int, bit: int) -> None:
+def test_a_flipped_bit_of_the_noise_key_fails(
+    varied_file: Path, tmp_path: Path, column: int, bit: int
+) -> None:
     def flip(arrays: Arrays, metadata: dict[str, Any]) -> None:
         arrays["infos/noise_key"][_middle(arrays), column] ^= np.uint64(1 << bit)
 
@@ -211,7 +211,7 @@ def test_a_bit_of_the_key_of_the_noise(varied_file: Path, tmp_path: Path, column
 
 
 @pytest.mark.parametrize("name", PARAM_NAMES)
-def test_a_bit_of_a_parameter(varied_file: Path, tmp_path: Path, name: str) -> None:
+def test_a_flipped_bit_of_a_parameter_fails(varied_file: Path, tmp_path: Path, name: str) -> None:
     """In one row of an episode, and in all of them where the parameter is not drawn."""
 
     def flip(rows: slice) -> Edit:
@@ -226,7 +226,7 @@ def test_a_bit_of_a_parameter(varied_file: Path, tmp_path: Path, name: str) -> N
 
 
 @pytest.mark.parametrize("episode", [0, 5])
-def test_the_first_observation_of_an_episode(
+def test_a_changed_first_observation_fails(
     medium_file: Path, varied_file: Path, tmp_path: Path, episode: int
 ) -> None:
     def misread(arrays: Arrays, metadata: dict[str, Any]) -> None:
@@ -246,7 +246,9 @@ def test_variation_without_its_record(varied_file: Path, tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize("where", ["array", "metadata"])
-def test_hashes_notice_what_no_other_gate_sees(medium_file: Path, tmp_path: Path, where: str) -> None:
+def test_hashes_detect_changes_that_no_other_gate_detects(
+    medium_file: Path, tmp_path: Path, where: str
+) -> None:
     def comment(arrays: Arrays, metadata: dict[str, Any]) -> None:
         arrays["infos/comment"] = np.zeros(len(arrays["rewards"]))
 
@@ -264,7 +266,7 @@ def test_every_gate_has_a_defect() -> None:
     assert {gate for gate, _, _ in DEFECTS} | {"hashes"} == set(GATE_NAMES)
 
 
-def test_foreign_d4rl_file_gets_verdicts_not_errors(tmp_path: Path) -> None:
+def test_third_party_d4rl_files_get_results_not_errors(tmp_path: Path) -> None:
     path = tmp_path / "hopper.hdf5"
     with h5py.File(path, "w") as file:
         for name, shape in {

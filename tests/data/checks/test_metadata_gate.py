@@ -1,4 +1,4 @@
-"""Everything a file states about itself is compared with everything else that it holds."""
+"""The metadata gate compares all metadata of a file with its other contents."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _set(*keys: Any, to: Any) -> Change:
-    """Replace what stands under these keys; ``to`` is a value, or makes it from the old one."""
+    """Replace the entry under these keys; ``to`` is a value or a function of the old value."""
 
     def change(metadata: dict[str, Any]) -> None:
         within: Any = metadata
@@ -96,7 +96,7 @@ DEFECTS: list[tuple[str, Change]] = [
 
 
 @pytest.mark.parametrize("change", [change for _, change in DEFECTS], ids=[name for name, _ in DEFECTS])
-def test_no_label_contradicts_the_rest(small_file: Path, tmp_path: Path, change: Change) -> None:
+def test_contradicting_metadata_fails(small_file: Path, tmp_path: Path, change: Change) -> None:
     def edit(arrays: Arrays, metadata: dict[str, Any]) -> None:
         change(metadata)
 
@@ -104,7 +104,7 @@ def test_no_label_contradicts_the_rest(small_file: Path, tmp_path: Path, change:
     assert failing(edited_copy(small_file, tmp_path / "set.hdf5", edit)) != []
 
 
-def test_weights_of_a_policy_that_has_none(small_file: Path, tmp_path: Path) -> None:
+def test_weights_of_a_policy_without_a_network_fail(small_file: Path, tmp_path: Path) -> None:
     def reweigh(weights: Weights) -> None:
         weights["0"] = {"fc0.weight": np.zeros((2, 2), np.float32)}
 
@@ -115,13 +115,13 @@ def test_weights_of_a_policy_that_has_none(small_file: Path, tmp_path: Path) -> 
 
 FILES = ("small_file", "random_file", "varied_file", "discrete_file", "sac_file", "stitching_file", "shard")
 QUICK = ("small_file", "shard")
-# Leaves that only another gate, or training again, can prove: the start of their path, without list indices.
+# Leaves verified only by another gate or by retraining: prefixes of their paths, without list indices.
 OTHERS = [
     *((name,) for name in (*FREE_TEXT, *OTHER_GATES)),
-    ("dataset_name",),  # anyone may choose one that does not read as that of another recipe
+    ("dataset_name",),  # free, unless it is the name of another recipe
     ("parts", "sha256"),  # the gate of the parts
     ("parts", "iteration"),  # which checkpoint of the training it is
-    ("parts", "noise"),  # of an expert in pieces: the gate of the tier, by its score
+    ("parts", "noise"),  # of a stitching expert: the tier gate, by its score
 ]
 
 
@@ -134,7 +134,7 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where the numbers and texts of metadata stand."""
+    """Paths of the numbers and strings in metadata."""
     if isinstance(value, (dict, list)) and value:
         for key in value if isinstance(value, dict) else range(len(value)):
             yield from _leaves(value[key], (*path, key))
@@ -178,8 +178,8 @@ def test_every_leaf_of_the_metadata_is_compared(request: pytest.FixtureRequest, 
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_no_attribute_is_forgotten(request: pytest.FixtureRequest, name: str) -> None:
-    """Each stands in one table: what follows from the recipe, is compared, or is text with a reason."""
+def test_every_attribute_is_classified(request: pytest.FixtureRequest, name: str) -> None:
+    """Each is in one table: derived from the recipe, compared, or free text with a reason."""
     tables = [set(IMPLIED), set(COMPARED), set(OTHER_GATES), set(FREE_TEXT)]
     assert set(read_header(request.getfixturevalue(name)).metadata) <= set.union(*tables)
     assert sum(map(len, tables)) == len(set.union(*tables))

@@ -1,4 +1,4 @@
-"""A file that carries a recipe has to be proven: where a gate cannot tell, the check fails."""
+"""A file with a recipe must be verifiable: where a gate cannot decide, the check fails."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ CHECK = [sys.executable, "-c", "from cartpole_phys.cli import main; main()", "ch
 
 
 def _nothing(arrays: Arrays, metadata: dict[str, Any]) -> None:
-    """Leave all as it is."""
+    """Change nothing."""
 
 
 def _not_a_number(weights: Weights) -> None:
@@ -33,7 +33,7 @@ def _none(weights: Weights) -> None:
 
 
 @pytest.mark.parametrize("reweigh", [_not_a_number, _misshapen, _none])
-def test_weights_that_make_no_policy(
+def test_invalid_policy_weights_fail(
     sac_file: Path, tmp_path: Path, reweigh: Callable[[Weights], None]
 ) -> None:
     path = edited_copy(sac_file, tmp_path / "set.hdf5", _nothing, reweigh)
@@ -61,7 +61,7 @@ def _module_that_is_not_there(arrays: Arrays, metadata: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_an_environment_that_cannot_be_made(
+def test_an_environment_that_cannot_be_created_fails(
     medium_file: Path, tmp_path: Path, edit: Edit, words: str
 ) -> None:
     path = edited_copy(medium_file, tmp_path / "set.hdf5", edit)
@@ -106,15 +106,15 @@ def _no_state(arrays: Arrays, metadata: dict[str, Any]) -> None:
         (_no_state, "replay"),
     ],
 )
-def test_what_a_file_with_a_recipe_leaves_out(
+def test_missing_metadata_fails_in_a_file_with_a_recipe(
     random_file: Path, tmp_path: Path, edit: Edit, gate: str
 ) -> None:
-    """Neither of the two attributes alone makes it a file from elsewhere."""
+    """Removing one of the two attributes does not make it a third-party file."""
     path = edited_copy(random_file, tmp_path / "set.hdf5", edit)
     assert gate in failing(path)
 
 
-def test_hashes_that_a_file_with_a_recipe_leaves_out(random_file: Path, tmp_path: Path) -> None:
+def test_missing_hashes_fail_in_a_file_with_a_recipe(random_file: Path, tmp_path: Path) -> None:
     path = edited_copy(random_file, tmp_path / "set.hdf5", _nothing)
     with h5py.File(path, "r+") as file:
         del file.attrs["sha256"]

@@ -1,4 +1,4 @@
-"""Exports, read by the clients that they are for."""
+"""Exports, read by the client libraries they are made for."""
 
 import importlib
 import json
@@ -57,7 +57,7 @@ def test_minari_reads_every_episode(file: Path, tmp_path: Path, monkeypatch: pyt
             _same_rows(episode.infos[name][:-1], values)
 
 
-def test_minari_makes_the_environment_again(
+def test_minari_recreates_the_environment(
     varied_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
@@ -107,7 +107,7 @@ def _windows(path: str, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return first["observations"][:length], first["actions"][:length], to_go[:length]
 
 
-def test_pickles_are_what_the_decision_transformers_code_reads(file: Path, tmp_path: Path) -> None:
+def test_the_decision_transformer_code_reads_pickles(file: Path, tmp_path: Path) -> None:
     exported, data = export(file, "pickle", tmp_path), load_file(file)
     observations, actions, to_go = _windows(exported.name, 20)
     _same_rows(observations, data[0].observations[:20])
@@ -115,7 +115,7 @@ def test_pickles_are_what_the_decision_transformers_code_reads(file: Path, tmp_p
     np.testing.assert_allclose(to_go, data.returns_to_go[:20][: len(to_go)])
 
 
-def test_pickles_come_back(file: Path, tmp_path: Path) -> None:
+def test_pickles_round_trip(file: Path, tmp_path: Path) -> None:
     data, back = load_file(file), load_dataset(export(file, "pickle", tmp_path).path)
     assert isinstance(back, Episodes)
     for name, array in back.as_d4rl().items():
@@ -139,12 +139,12 @@ def test_torchrl_reads_the_file_itself(file: Path, tmp_path: Path, monkeypatch: 
     from torchrl.data.datasets import d4rl
 
     monkeypatch.setitem(d4rl.D4RL_DATASETS, "ours", file.as_uri())
-    # By default it takes a time limit for an end, and what comes after it for zeros.
+    # By default TorchRL treats truncation as termination and sets the next observation to zeros.
     replay = d4rl.D4RLExperienceReplay(
         "ours", batch_size=32, direct_download=True, root=tmp_path, use_truncated_as_done=False
     )
     data, rows = load_file(file), replay[:]
-    count = data.steps - 1  # it leaves out the last row
+    count = data.steps - 1  # TorchRL drops the last row
     assert len(rows) == count
     _same_rows(rows["observation"], data.observations[:count])
     _same_rows(rows["action"], data.actions[:count])
@@ -175,7 +175,7 @@ def test_exports_are_atomic(medium_file: Path, tmp_path: Path, to: str) -> None:
     assert not list(tmp_path.rglob("*.partial"))
 
 
-def test_minaris_own_folder_cannot_be_made(
+def test_an_uncreatable_minari_folder_is_an_error(
     medium_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -184,13 +184,13 @@ def test_minaris_own_folder_cannot_be_made(
         export(medium_file, "minari")
 
 
-def test_minaris_namespace_cannot_be_written(medium_file: Path, tmp_path: Path) -> None:
+def test_an_unwritable_minari_namespace_is_an_error(medium_file: Path, tmp_path: Path) -> None:
     (tmp_path / "physcartpole" / "namespace_metadata.json.lock").mkdir(parents=True)
     with pytest.raises(InputError, match=rf"Cannot write '{tmp_path}' \(Is a directory\)"):
         export(medium_file, "minari", tmp_path)
 
 
-def test_what_cannot_be_exported_is_refused(medium_file: Path, tmp_path: Path) -> None:
+def test_unsupported_exports_are_rejected(medium_file: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Unknown format 'csv'; choose from minari, parquet"):
         export(medium_file, "csv", tmp_path)
     with pytest.raises(InputError, match="There is no file"):
@@ -202,7 +202,7 @@ def test_what_cannot_be_exported_is_refused(medium_file: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "a/b", "..", "a..b"])
 @pytest.mark.parametrize("to", FORMATS)
-def test_what_a_file_calls_itself_leads_nowhere(
+def test_data_set_names_cannot_escape_the_folder(
     medium_file: Path, tmp_path: Path, name: str, to: str
 ) -> None:
     path, out = tmp_path / "mine.hdf5", tmp_path / "out"
@@ -221,10 +221,10 @@ def test_shards_are_exported_as_one(tmp_path: Path) -> None:
     np.testing.assert_array_equal(back.observations, load_dataset(folder).load().observations)  # type: ignore[union-attr]
 
 
-def test_minari_is_given_our_environment_whatever_a_file_asks_for(
+def test_minari_gets_the_package_environment_for_any_specification(
     medium_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A specification may name any function as entry point, with any arguments."""
+    """A specification may name any function as its entry point, with any arguments."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     file, ran = tmp_path / medium_file.name, tmp_path / "ran"
     file.write_bytes(medium_file.read_bytes())
@@ -238,7 +238,7 @@ def test_minari_is_given_our_environment_whatever_a_file_asks_for(
     assert dataset.env_spec.entry_point == "cartpole_phys.env:PhysCartPoleEnv"
 
 
-def test_minari_needs_to_know_how_data_were_made(
+def test_minari_export_needs_the_environment_specification(
     medium_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
@@ -251,7 +251,7 @@ def test_minari_needs_to_know_how_data_were_made(
 
 
 def _edited(source: Path, target: Path, edit: Callable[[Any], None]) -> Path:
-    """A copy of a file with an edit."""
+    """Write an edited copy of a file."""
     target.write_bytes(source.read_bytes())
     with h5py.File(target, "r+") as file:
         edit(file)
@@ -269,7 +269,7 @@ def _edited(source: Path, target: Path, edit: Callable[[Any], None]) -> Path:
         {"ref_min": {"mean": 2, "episodes": 9}, "ref_max": {"mean": 1}},
     ],
 )
-def test_minari_is_told_no_references_that_are_none(
+def test_invalid_references_are_not_exported_to_minari(
     medium_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, references: Any
 ) -> None:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))

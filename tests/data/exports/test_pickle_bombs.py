@@ -1,4 +1,4 @@
-"""Pickles of a few kilobytes that would take gigabytes, hours or the interpreter: refused in one line.
+"""Pickles of a few kilobytes that would need gigabytes or hours, or crash Python: rejected in one line.
 
 Each is read in a process of its own, with little more address space than it has taken before.
 """
@@ -68,7 +68,7 @@ def _keyed(key: bytes) -> bytes:
 
 
 def _encoded(count: int) -> bytes:
-    """Texts of a megabyte as bytes, again and again."""
+    """Repeated encodings of a text of one megabyte."""
     again = b"c_codecs\nencode\nh\0h\1\x86R"
     return (
         b"\x80\x04"
@@ -107,7 +107,7 @@ BOMBS: dict[str, bytes] = {
 }  # fmt: skip
 
 
-def test_no_pickle_takes_memory_time_or_the_interpreter(tmp_path: Path) -> None:
+def test_pickle_bombs_are_rejected(tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.pkl" for number in range(len(BOMBS))]
     for path, content in zip(paths, BOMBS.values(), strict=True):
         path.write_bytes(content)
@@ -116,13 +116,13 @@ def test_no_pickle_takes_memory_time_or_the_interpreter(tmp_path: Path) -> None:
     )
     said = dict(zip(BOMBS, ended.stdout.splitlines(), strict=True))
     assert {name: one for name, one in said.items() if not one.startswith("refused")} == {}
-    # Before anything is made, not when there is no memory left.
+    # Rejected before any allocation, not on running out of memory.
     sized = [name for name, one in said.items() if "larger than a file of this size" in one]
     assert sized == list(BOMBS)[:4]
 
 
 @pytest.mark.parametrize("name", ["terminals", "dones", "observations"])
-def test_truth_values_are_0_or_1(name: str, tmp_path: Path) -> None:
+def test_boolean_values_are_0_or_1(name: str, tmp_path: Path) -> None:
     episode: dict[str, Any] = {
         "observations": np.ones((4, 2)),
         "actions": np.ones((4, 1)),

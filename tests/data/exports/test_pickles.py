@@ -28,7 +28,7 @@ def _pickle(path: Path, value: Any, protocol: int = 4) -> Path:
     return path
 
 
-def test_pickles_that_could_run_code_are_refused_by_name(
+def test_pickles_that_could_run_code_are_rejected_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -45,7 +45,7 @@ def test_pickles_that_could_run_code_are_refused_by_name(
 
 
 @pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES)
-def test_no_pickle_makes_objects_of_its_bytes_or_reads_memory(forgery: str, tmp_path: Path) -> None:
+def test_forged_pickles_create_no_objects_and_read_no_memory(forgery: str, tmp_path: Path) -> None:
     ended = subprocess.run(  # a crash would take pytest along
         [sys.executable, "-c", PROGRAM.format(forgery), tmp_path / "forged.pkl"],
         capture_output=True,
@@ -105,13 +105,13 @@ def test_pickles_of_any_protocol_are_read(tmp_path: Path, protocol: int) -> None
         ([EPISODE, {**EPISODE, "observations": np.ones((4, 3))}], "rows of equal shape in all episodes"),
     ],
 )
-def test_pickles_of_something_else_are_refused(tmp_path: Path, value: Any, message: str) -> None:
+def test_pickles_of_other_values_are_rejected(tmp_path: Path, value: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         pickled.read(_pickle(tmp_path / "data.pkl", value))
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\x80\x04", pickle.dumps([EPISODE])[:-50]])
-def test_damaged_pickles_are_refused(tmp_path: Path, content: bytes) -> None:
+def test_corrupted_pickles_are_rejected(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "data.pkl"
     path.write_bytes(content)
     with pytest.raises(InputError, match="cannot be read"):

@@ -1,4 +1,4 @@
-"""D4RL's own groups of version 2, where they are asked for."""
+"""The optional groups of D4RL's version 2 layout."""
 
 import shutil
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def agent_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_dataset(env_id, "ppo", "medium", steps=2_000, d4rl_v2_metadata=True, out=out)
 
 
-def test_groups_say_what_the_attributes_say(agent_file: Path) -> None:
+def test_groups_match_the_attributes(agent_file: Path) -> None:
     header = read_header(agent_file)
     with h5py.File(agent_file) as file:
         assert file["metadata/algorithm"][()] == b"ppo"
@@ -35,7 +35,7 @@ def test_groups_say_what_the_attributes_say(agent_file: Path) -> None:
             np.testing.assert_array_equal(file[f"metadata/policy/{name.replace('.', '/')}"], array)
 
 
-def test_a_file_with_groups_is_read_and_proven_as_any(agent_file: Path) -> None:
+def test_a_file_with_groups_is_read_and_checked(agent_file: Path) -> None:
     assert not [result for result in check(agent_file) if result.status == FAILED]
     assert load_file(agent_file).steps == 2_000
     assert not any(name.startswith("metadata") for name in read_header(agent_file).arrays)

@@ -1,4 +1,4 @@
-"""Chunks are what HDF5's shuffle and deflate filters make: any reader gets the same rows."""
+"""Chunks have the format of HDF5's shuffle and deflate filters, so any reader gets the same rows."""
 
 import zlib
 from io import BytesIO
@@ -71,11 +71,11 @@ def test_chunks_are_hardly_larger_than_hdf5s_own(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["counter", "constant", "flags"])
-def test_what_repeats_is_compressed(name: str) -> None:
+def test_repetitive_data_is_compressed(name: str) -> None:
     assert len(deflate(ARRAYS[name], ROWS)) < 0.1 * ARRAYS[name].nbytes
 
 
-def test_damage_is_noticed() -> None:
+def test_corruption_is_detected() -> None:
     chunk = bytearray(deflate(WALK, ROWS))
     chunk[1_000] ^= 1
     with pytest.raises(ChunkError):
@@ -84,6 +84,6 @@ def test_damage_is_noticed() -> None:
         zlib.decompress(chunk)
 
 
-def test_what_hardly_compresses_is_stored_as_it_is() -> None:
+def test_incompressible_data_is_stored_uncompressed() -> None:
     array = RANDOM.integers(0, 215, ROWS, np.uint8)  # 7.75 of 8 bits
     assert array.tobytes() in deflate(array, ROWS)

@@ -1,4 +1,4 @@
-"""D4RL files: any HDF5 reader opens them, and what was written is what is read."""
+"""D4RL files: readable by any HDF5 reader, and bit-for-bit round trips."""
 
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,13 @@ METADATA = {
 def contents_of(
     episodes: Episodes, metadata: dict[str, Any], weights: dict[str, dict[str, np.ndarray]]
 ) -> Contents:
-    """What a file of some episodes holds."""
+    """Contents of a file with these episodes."""
     return Contents(episodes.as_d4rl(), metadata, weights)
 
 
 @pytest.mark.parametrize("steps", [1, ROWS_PER_CHUNK - 1, ROWS_PER_CHUNK, 2 * ROWS_PER_CHUNK + 5])
 @pytest.mark.parametrize("continuous", [True, False])
-def test_round_trip_to_the_last_bit(tmp_path: Path, steps: int, continuous: bool) -> None:
+def test_round_trip_is_bit_for_bit(tmp_path: Path, steps: int, continuous: bool) -> None:
     episodes = collect(CartPole(continuous=continuous), uniform(), steps, seed=0)
     contents = contents_of(episodes, METADATA, WEIGHTS)
     path = tmp_path / "set.hdf5"
@@ -74,7 +74,7 @@ def test_same_contents_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_hash_sees_type_shape_and_values() -> None:
+def test_hash_covers_type_shape_and_values() -> None:
     array = np.zeros((4, 2), dtype=np.float32)
     changed = array.copy()
     changed[0, 0] = -0.0

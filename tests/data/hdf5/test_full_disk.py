@@ -1,4 +1,4 @@
-"""A full disk, and files that grow above a limit: one line, no traceback, no partial file."""
+"""Full disks and file size limits: a one-line error, no traceback, no partial file."""
 
 import json
 import resource

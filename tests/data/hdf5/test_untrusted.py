@@ -1,4 +1,4 @@
-"""What a file claims is looked at before it is believed; the message says what is wrong."""
+"""Untrusted files are validated before they are read; errors name the defect."""
 
 import subprocess
 import sys
@@ -69,7 +69,7 @@ def test_links_to_other_files_are_not_followed(path: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("packed", [{}, {"compression": "gzip", "shuffle": True}])
-def test_rows_that_nobody_wrote(path: Path, packed: dict[str, Any]) -> None:
+def test_unallocated_rows_are_rejected(path: Path, packed: dict[str, Any]) -> None:
     with h5py.File(path, "r+") as file:
         del file["rewards"]
         rewards = file.create_dataset("rewards", (ROWS,), "f4", chunks=(ROWS,), maxshape=(None,), **packed)
@@ -78,7 +78,7 @@ def test_rows_that_nobody_wrote(path: Path, packed: dict[str, Any]) -> None:
     _refused(path, "rewards claims 4,398,046,511,104 bytes, but only .* are stored")
 
 
-def test_one_place_for_many_arrays(path: Path) -> None:
+def test_arrays_sharing_storage_are_rejected(path: Path) -> None:
     """Only links to the same object can do this through h5py, and an object is counted once."""
     with h5py.File(path, "r+") as file:
         for i in range(10):
@@ -103,7 +103,7 @@ def test_filters_that_others_use(path: Path, packed: dict[str, Any]) -> None:
 
 
 def test_chunks_that_a_filter_left_out(path: Path) -> None:
-    """HDF5 stores a chunk as it is where deflate does not make it smaller, and says so beside it."""
+    """HDF5 stores incompressible chunks without deflate and records that in the filter mask."""
     values = np.random.default_rng(0).random(ROWS).astype(np.float32)
     with h5py.File(path, "r+") as file:
         del file["rewards"]
@@ -115,14 +115,14 @@ def test_chunks_that_a_filter_left_out(path: Path) -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1, 99, 101, 10_000_000])
-def test_chunks_that_hold_other_than_they_should(rows: int) -> None:
+def test_chunks_of_wrong_size_are_rejected(rows: int) -> None:
     chunk = deflate(np.ones(rows, np.float32), rows)
     with pytest.raises(ValueError, match="expected a chunk of 400 bytes"):
         inflate(chunk, ROWS, np.empty(ROWS, np.float32), 0)
     inflate(deflate(np.ones(ROWS, np.float32), ROWS), ROWS, np.empty(ROWS, np.float32), 0)
 
 
-def test_truth_that_is_neither(path: Path) -> None:
+def test_booleans_other_than_0_and_1_are_rejected(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         chunk = deflate(np.full(ROWS, 2, np.uint8), ROWS)
         file["terminals"].id.write_direct_chunk((0,), chunk)
@@ -130,7 +130,7 @@ def test_truth_that_is_neither(path: Path) -> None:
         load_dataset(path)
 
 
-def test_groups_that_go_too_deep_are_left_out(path: Path) -> None:
+def test_deeply_nested_groups_are_skipped(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         group = file
         for depth in range(MAX_DEPTH + 2):
@@ -140,8 +140,8 @@ def test_groups_that_go_too_deep_are_left_out(path: Path) -> None:
     assert len(deep) == MAX_DEPTH
 
 
-def test_heaps_that_lead_nowhere(path: Path) -> None:
-    """HDF5 itself never comes back from such a file."""
+def test_corrupted_heaps_are_rejected(path: Path) -> None:
+    """HDF5 itself hangs on such a file."""
     data = bytearray(path.read_bytes())
     heap = data.index(b"GCOL")
     entry, end = heap + 16, heap + int.from_bytes(data[heap + 8 : heap + 16], "little")
@@ -168,7 +168,7 @@ ATTRIBUTES: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("value", "message"), ATTRIBUTES)
-def test_attributes_that_are_no_json(path: Path, value: Any, message: str) -> None:
+def test_attributes_that_are_not_json_are_rejected(path: Path, value: Any, message: str) -> None:
     with h5py.File(path, "r+") as file:
         file.attrs["odd"] = value
     _refused(path, message)
@@ -205,13 +205,13 @@ ASKED: list[tuple[Any, Any, str]] = [
 
 
 @pytest.mark.parametrize(("env_id", "env_kwargs", "message"), ASKED)
-def test_environments_that_a_file_may_not_ask_for(env_id: Any, env_kwargs: Any, message: str) -> None:
+def test_environments_not_allowed_in_files_are_rejected(env_id: Any, env_kwargs: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         declared_env({"env_id": env_id, "env_kwargs": env_kwargs})
     assert "antigravity" not in sys.modules
 
 
-def test_names_that_are_no_text(path: Path) -> None:
+def test_names_that_are_not_text_are_handled(path: Path) -> None:
     before = read(path)
     with h5py.File(path, "r+") as file:
         file[b"odd\xff"] = np.zeros(3)
@@ -234,7 +234,7 @@ def test_environments_that_were_imported_may_be_named() -> None:
     assert declared_env(asked) == ("gymnasium:Imported-v0", arguments)
 
 
-def test_numbers_that_only_some_machines_have_are_left_out(path: Path) -> None:
+def test_platform_specific_number_types_are_skipped(path: Path) -> None:
     before = read(path)
     with h5py.File(path, "r+") as file:
         file["infos/long"] = np.ones(ROWS, np.longdouble)

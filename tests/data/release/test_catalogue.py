@@ -1,4 +1,4 @@
-"""What the repository keeps of a release is what was released."""
+"""The committed registry matches the release."""
 
 import json
 import re
@@ -17,7 +17,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def _release(folder: Path, *commits: str) -> Path:
-    """A release without its data."""
+    """Write a release without its data."""
     files = {
         f"set-{i}": {"bytes": i, "sha256": "0" * 64, "arrays": {}, "versions": {}, "git_commit": commit}
         for i, commit in enumerate(commits)
@@ -49,7 +49,7 @@ def test_a_release_is_taken_in_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("commits", [(COMMIT, "f" * 40), ("",), (f"{COMMIT}-dirty",)])
-def test_releases_that_nobody_could_make_again(tmp_path: Path, commits: tuple[str, ...]) -> None:
+def test_irreproducible_releases_are_rejected(tmp_path: Path, commits: tuple[str, ...]) -> None:
     with pytest.raises(InputError, match="one clean commit"):
         take_in(_release(tmp_path / "release", *commits), tmp_path / "datasets")
     with pytest.raises(InputError, match="build it with: cartpole-phys release"):

@@ -1,4 +1,4 @@
-"""Fetching, from a real server that misbehaves, and from folders: the right file under its name, or none."""
+"""Fetching from a faulty HTTP server and from folders: the correct file or none."""
 
 import email.utils
 import hashlib
@@ -24,20 +24,20 @@ NAME = "physcartpole-random-v0"
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves one file, well or badly, as the first part of the path says."""
+    """Serve one file, correctly or with the fault named by the first part of the path."""
 
     content = b""
     asked: ClassVar[list[str]] = []
     ended = threading.Event()
 
     def do_GET(self) -> None:
-        """Answer as asked."""
+        """Respond in the way named by the path."""
         kind = self.path.split("/")[1]
         self.asked.append(kind)
         getattr(self, kind)()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _send(self, content: bytes, length: int | None = None) -> None:
         self.send_response(200)
@@ -88,14 +88,14 @@ class Handler(BaseHTTPRequestHandler):
             pass
 
     def drips(self) -> None:
-        """A byte now and then, often enough for any limit on silence."""
+        """Send the body slowly, byte by byte, without reaching a read timeout."""
         self.send_response(200)
         self.send_header("Content-Length", str(len(self.content)))
         self.end_headers()
         self._drip(self.content)
 
     def begins(self) -> None:
-        """The same with the answer's headers."""
+        """Send the headers slowly."""
         self._drip(b"HTTP/1.0 200 OK\r\n" + b"X: " + 10_000 * b"x")
 
     def _drip(self, content: bytes) -> None:
@@ -108,7 +108,7 @@ class Handler(BaseHTTPRequestHandler):
                 return
 
     def busy(self) -> None:
-        """Asks to come back, by a number of seconds or a date, before it gives the file."""
+        """Respond with Retry-After, in seconds or as a date, before serving the file."""
         if self.asked.count("busy") > 1:
             self.good()
         else:
@@ -132,7 +132,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def flakes(self) -> None:
-        """Fails once."""
+        """Fail the first request only."""
         if self.asked.count("flakes") > 1:
             self.good()
         else:
@@ -166,7 +166,7 @@ def server(random_file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 @pytest.mark.parametrize("kind", ["good", "redirects", "flakes"])
-def test_good_answers_give_the_file(
+def test_valid_responses_give_the_file(
     server: str, cache: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(MIRRORS, f"{server}/{kind}")
@@ -192,7 +192,7 @@ def test_good_answers_give_the_file(
         ("endless", "more than the"),
     ],
 )
-def test_bad_answers_give_none(
+def test_invalid_responses_give_no_file(
     server: str, cache: Path, kind: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(MIRRORS, f"{server}/{kind}/")
@@ -223,7 +223,7 @@ def test_a_mirror_that_is_too_slow_is_given_up(
 
 
 @pytest.mark.parametrize(("kind", "seconds"), [("busy", 1.0), ("limits", 0.9)])
-def test_a_mirror_is_asked_again_when_it_says(
+def test_retry_after_is_respected(
     server: str, kind: str, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(MIRRORS, f"{server}/{kind}")
@@ -232,28 +232,26 @@ def test_a_mirror_is_asked_again_when_it_says(
     assert time.monotonic() - begun >= seconds
 
 
-def test_a_mirror_that_asks_for_an_hour_is_not_waited_for(
-    server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_retry_after_is_not_respected(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MIRRORS, f"{server}/closed {server}/fails")
     with pytest.raises(InputError, match=r"/closed: 503.*asks to wait 3,600 s"):
         fetch(NAME)
     assert Handler.asked == ["closed", "fails", "fails"]
 
 
-def test_a_server_that_is_not_there(server: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_server_is_an_error(server: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MIRRORS, "http://127.0.0.1:9")
     with pytest.raises(InputError, match=r"Connection refused.*name other mirrors in CARTPOLE_PHYS_MIRRORS"):
         fetch(NAME)
 
 
-def test_mirrors_are_asked_in_order(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mirrors_are_tried_in_order(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MIRRORS, f"{server}/fails {server}/corrupts\n{server}/good {server}/misses")
     assert fetch(NAME).read_bytes() == Handler.content
     assert Handler.asked == ["fails", "corrupts", "good"]
 
 
-def test_what_each_mirror_said_is_told(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_lists_every_mirror(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MIRRORS, f"{server}/fails /no/such/folder")
     with pytest.raises(InputError, match=r"/fails: 500.*; /no/such/folder: No such file or directory"):
         fetch(NAME)
@@ -271,7 +269,9 @@ def test_folders_are_mirrors(
     assert fetch(NAME).read_bytes() == Handler.content
 
 
-def test_damage_in_the_cache_is_mended(server: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_corrupted_cache_entry_is_fetched_again(
+    server: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(MIRRORS, f"{server}/good")
     path = fetch(NAME)
     path.write_bytes(Handler.content[:-1])
@@ -291,18 +291,18 @@ def test_data_sets_are_loaded_by_name(server: str, tmp_path: Path, monkeypatch: 
     "name",
     ["../physcartpole-random-v0", "/etc/passwd", "a/b", "..", "", "physcartpole-random-v0/..", "a..b", "A"],
 )
-def test_paths_are_no_names(server: str, name: str) -> None:
+def test_paths_are_not_names(server: str, name: str) -> None:
     with pytest.raises(InputError, match="Expected the plain name of a data set"):
         fetch(name)
     assert Handler.asked == []
 
 
-def test_unknown_names_are_refused(server: str) -> None:
+def test_unknown_names_are_rejected(server: str) -> None:
     with pytest.raises(InputError, match="There is no released data set 'hopper-medium-v2'; choose from"):
         fetch("hopper-medium-v2")
 
 
-def test_what_is_not_published_says_how_to_build_it(cache: Path) -> None:
+def test_the_error_for_unpublished_data_gives_the_build_command(cache: Path) -> None:
     for get in (fetch, load_dataset):
         with pytest.raises(
             InputError, match="not published yet; build it: build-dataset --policy sac --tier medium"
@@ -310,7 +310,7 @@ def test_what_is_not_published_says_how_to_build_it(cache: Path) -> None:
             get("physcartpole-sac-medium-v0")
 
 
-def test_a_file_of_the_users_own_is_pointed_at(
+def test_the_error_points_to_an_existing_local_file(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -320,14 +320,14 @@ def test_a_file_of_the_users_own_is_pointed_at(
 
 
 @pytest.mark.parametrize("name", ["physcartpole-sac-medum-v0", "physcartpole-sac-medum-v0.hdf5"])
-def test_names_that_are_nearly_right(name: str) -> None:
+def test_similar_names_are_suggested(name: str) -> None:
     with pytest.raises(InputError, match=r"did you mean physcartpole-sac-medium-v0\?"):
         load_dataset(name)
     with pytest.raises(InputError, match="There is no file"):
         load_dataset(f"data/{name}")
 
 
-def test_progress_is_told_to_the_end(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_reaches_the_total(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Listening(Silent):
         def __init__(self) -> None:
             self.told: list[tuple[int, int]] = []
@@ -341,7 +341,7 @@ def test_progress_is_told_to_the_end(server: str, monkeypatch: pytest.MonkeyPatc
     assert listening.told[-1] == (len(Handler.content), len(Handler.content))
 
 
-def test_a_cache_that_cannot_be_written_is_not_the_mirrors_fault(
+def test_an_unwritable_cache_is_not_reported_as_a_mirror_error(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(MIRRORS, f"{server}/good")

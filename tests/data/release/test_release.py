@@ -42,7 +42,7 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_everything_is_there_and_hashed(folder: Path) -> None:
+def test_all_files_exist_with_their_hashes(folder: Path) -> None:
     lines = [line.split("  ") for line in (folder / "SHA256SUMS").read_text().splitlines()]
     sums = {name: sha256 for sha256, name in lines}
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
@@ -54,7 +54,7 @@ def test_everything_is_there_and_hashed(folder: Path) -> None:
     assert f"{RANDOM}.safetensors" not in files
 
 
-def test_the_manifest_says_what_is_in_the_files(folder: Path) -> None:
+def test_the_manifest_matches_the_files(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["version"] == "v0"
     assert list(manifest["files"]) == NAMES
@@ -73,7 +73,7 @@ def test_weights_are_those_of_the_file(folder: Path) -> None:
         np.testing.assert_array_equal(weights[f"0/{name}"], array)
 
 
-def test_a_release_goes_on_and_mends(folder: Path) -> None:
+def test_a_release_resumes_and_repairs(folder: Path) -> None:
     kept, damaged = folder / f"{RANDOM}.hdf5", folder / f"{MIXED}.hdf5"
     before, content = kept.stat().st_mtime_ns, damaged.read_bytes()
     damaged.write_bytes(content[:2_000] + bytes(9) + content[2_009:])
@@ -82,10 +82,10 @@ def test_a_release_goes_on_and_mends(folder: Path) -> None:
     release(folder)
     assert kept.stat().st_mtime_ns == before
     assert damaged.read_bytes() == content
-    test_everything_is_there_and_hashed(folder)
+    test_all_files_exist_with_their_hashes(folder)
 
 
-def test_a_pattern_adds_to_what_is_there(folder: Path) -> None:
+def test_a_pattern_adds_to_an_existing_release(folder: Path) -> None:
     (folder / f"{RANDOM}.hdf5").unlink()
     assert release(folder, "*mixed*") == [MIXED, AGENT]
     assert release(folder, "*random*") == NAMES
@@ -109,7 +109,7 @@ def test_the_plan_names_every_file(folder: Path, tmp_path: Path) -> None:
     for name in NAMES:
         assert f"{folder / name}.hdf5" in create
     assert len(hub) == 3
-    for command in hub:  # Hugging Face's own command knows it, and every option
+    for command in hub:  # Hugging Face's command line accepts it with every option
         _, *words = shlex.split(command)
         hf = str(Path(sys.executable).with_name("hf"))
         told = subprocess.run([hf, *words, "--help"], capture_output=True, text=True, check=True, timeout=120)
@@ -124,7 +124,7 @@ def test_the_plan_names_every_file(folder: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.hdf5"))  # before anything was built
 
 
-def test_cards_say_what_the_file_says(folder: Path) -> None:
+def test_cards_match_the_file(folder: Path) -> None:
     for name in NAMES:
         text, metadata = (
             (folder / "cards" / f"{name}.md").read_text(),
