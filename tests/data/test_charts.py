@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cartpole_phys.data.building.build import build_dataset
-from cartpole_phys.data.report.charts import LEFT, RIGHT, WIDTH, Axes, bars, spans
+from cartpole_phys.data.report.charts import LEFT, RIGHT, WIDTH, Axes, histogram_chart, score_chart
 from cartpole_phys.data.report.show import show, write_page
 from cartpole_phys.data.report.statistics import histogram
 from cartpole_phys.utils.progress import Silent
@@ -19,7 +19,7 @@ CHARACTER = 6.5  # approximate width in the chart's units
 
 def test_a_constant_is_a_bar_among_empty_ones() -> None:
     for values in (np.array([500, 500]), np.array([0]), np.array([7.25, 7.25]), np.array([1e300])):
-        drawn = bars(histogram("length", "steps", values), "episodes")
+        drawn = histogram_chart(histogram("length", "steps", values), "episodes")
         found = re.findall(r'class="bar"[^>]* width="([\d.]+)" height="([\d.]+)"', drawn)
         widths, heights = np.array(found, dtype=np.float64).T
         (place,) = np.flatnonzero(heights)
@@ -53,7 +53,7 @@ def _text_ends(svg: str) -> list[tuple[float, float]]:
 def test_labels_of_scores_stay_in_the_chart() -> None:
     bands = [("random", -5.0, 5.0), ("weak", 10.0, 30.0), ("medium", 40.0, 60.0), ("expert", 95.0, 110.0)]
     for score in (-80.0, 0.0, 50.0, 99.0, 100.4, 180.0):
-        drawn = spans([("medium-expert", score, score - 0.1, score + 0.1)], bands)
+        drawn = score_chart([("medium-expert", score, score - 0.1, score + 0.1)], bands)
         assert all(begin >= 0 and end <= WIDTH for begin, end in _text_ends(drawn))
 
 

@@ -55,9 +55,9 @@ def test_histograms_span_the_values() -> None:
 def test_coverage_counts_cells() -> None:
     grid = np.linspace(0.0, 1.0, 400)
     x, y = (values.ravel() for values in np.meshgrid(grid, grid))
-    assert coverage(Column("x", "m", x), Column("y", "m", y)).share == 1.0
+    assert coverage(Column("x", "m", x), Column("y", "m", y)).fraction == 1.0
     line = coverage(Column("x", "m", grid), Column("y", "m", grid))
-    assert line.share == pytest.approx(1 / len(line.counts))
+    assert line.fraction == pytest.approx(1 / len(line.counts))
 
 
 def test_other_environments_have_numbered_observations(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def read(path: str | os.PathLike[str]) -> Episodes:
             trajectories = ArrayUnpickler(content).load()
     except InputError:
         raise
-    except Exception as error:  # a damaged pickle may raise anything
+    except Exception as error:  # a corrupt pickle may raise anything
         raise InputError(
             f"Expected a pickled list of episodes, but {os.fspath(path)!r} cannot be read ({error})."
         ) from error
@@ -118,15 +118,14 @@ def _arrays(trajectory: Any, number: int, budget: ArrayBudget) -> dict[str, Arra
     return episode
 
 
-def _concatenated(episodes: Iterable[Mapping[str, Array]]) -> dict[str, Array]:
+def _concatenated(episodes: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
     """Concatenate the arrays of all episodes.
 
     Raises:
         InputError: if the shapes of rows differ between episodes.
     """
-    listed = list(episodes)
     try:
-        return {name: np.concatenate([episode[name] for episode in listed]) for name in listed[0]}
+        return {name: np.concatenate([episode[name] for episode in episodes]) for name in episodes[0]}
     except (MemoryError, ValueError) as error:
         raise InputError(
             f"Expected rows of equal shape in all episodes, got different ones ({error})."

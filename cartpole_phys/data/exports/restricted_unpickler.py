@@ -33,9 +33,7 @@ from cartpole_phys.utils.typing import Array
 
 MAX_DIMENSIONS = 8
 MAX_ITEMSIZE = 8  # bytes
-EXPANSION = (
-    64  # array bytes per byte of the file, at most: a number takes 1 or 2 in a list, and 8 in an array
-)
+EXPANSION = 64  # maximum array bytes per file byte: a number takes 1 or 2 bytes in a list, 8 in an array
 # Opcodes that hash arbitrary objects, or create objects in ways that arrays do not need.
 _REJECTED = (
     pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET, pickle.INST, pickle.OBJ, pickle.NEWOBJ_EX,

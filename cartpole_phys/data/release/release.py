@@ -183,14 +183,7 @@ def _write_weights(path: Path, header: Header) -> None:
         partial.write_bytes(save(arrays, metadata={"parts": json.dumps(descriptions)}))
 
 
-UPLOADED = (
-    "*.hdf5",
-    "*.safetensors",
-    MANIFEST,
-    SUMS,
-    LICENSE,
-    CITATION,
-)  # to GitHub, whose releases have no folders
+UPLOADED = ("*.hdf5", "*.safetensors", MANIFEST, SUMS, LICENSE, CITATION)  # to GitHub: no folders
 HUB = "cartpole-phys"  # repository of the logged-in user
 
 

@@ -1,1 +1,1 @@
-"""Data sets to look at: their statistics, in the terminal and as a page."""
+"""Reports of data sets: statistics, charts and an episode player, in the terminal or as HTML."""

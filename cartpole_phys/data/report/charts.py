@@ -44,7 +44,7 @@ class Axes:
         yield f'<text class="label" {turned}>{escape(self._y_label)}</text>'
 
 
-def bars(histogram: Histogram, count_label: str) -> str:
+def histogram_chart(histogram: Histogram, count_label: str) -> str:
     """Histogram; the tooltip of a bar has its range and count."""
     name, unit, counts, edges, _ = histogram
     axes = Axes(edges.tolist(), [0.0, max(float(counts.max()), 1.0)], with_unit(name, unit), count_label)
@@ -58,31 +58,33 @@ def bars(histogram: Histogram, count_label: str) -> str:
     return _svg(f"Histogram of the {name}", [*drawn, *axes.frame()])
 
 
-def cells(coverage: Coverage) -> str:
+def heatmap(coverage: Coverage) -> str:
     """Joint histogram of two variables; the opacity of a cell is logarithmic in its count."""
-    across, up, counts = coverage
+    horizontal, vertical, counts = coverage
     axes = Axes(
-        across.edges.tolist(),
-        up.edges.tolist(),
-        with_unit(across.name, across.unit),
-        with_unit(up.name, up.unit),
+        horizontal.edges.tolist(),
+        vertical.edges.tolist(),
+        with_unit(horizontal.name, horizontal.unit),
+        with_unit(vertical.name, vertical.unit),
     )
     most = log1p(float(counts.max()))
     drawn = []
-    for i, low in enumerate(across.edges[:-1]):
-        for j, bottom in enumerate(up.edges[:-1]):
+    for i, low in enumerate(horizontal.edges[:-1]):
+        for j, bottom in enumerate(vertical.edges[:-1]):
             if counts[i, j]:
-                x, y = axes.x(low), axes.y(up.edges[j + 1])
-                width, height = axes.x(across.edges[i + 1]) - x, axes.y(bottom) - y
+                x, y = axes.x(low), axes.y(vertical.edges[j + 1])
+                width, height = axes.x(horizontal.edges[i + 1]) - x, axes.y(bottom) - y
                 opacity = 0.12 + 0.88 * log1p(float(counts[i, j])) / most
                 drawn.append(
                     f'<rect class="bar" x="{x:.1f}" y="{y:.1f}" width="{width:.2f}" height="{height:.2f}" '
                     f'fill-opacity="{opacity:.2f}"/>'
                 )
-    return _svg(f"Coverage of {across.name} and {up.name}", [*drawn, *axes.frame()])
+    return _svg(f"Coverage of {horizontal.name} and {vertical.name}", [*drawn, *axes.frame()])
 
 
-def spans(rows: Sequence[tuple[str, float, float, float]], bands: Sequence[tuple[str, float, float]]) -> str:
+def score_chart(
+    rows: Sequence[tuple[str, float, float, float]], bands: Sequence[tuple[str, float, float]]
+) -> str:
     """Scores with confidence intervals, one per line, over the bands of the tiers."""
     ends = [value for _, *values in rows for value in values] + [0.0, 100.0]
     low, high = min(ends) - 5.0, max(ends) + 5.0

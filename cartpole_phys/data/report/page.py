@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cartpole_phys.data.checks.run import FAILED, NOT_PROVEN, GateResult
-from cartpole_phys.data.report.charts import bars, cells, spans
+from cartpole_phys.data.report.charts import heatmap, histogram_chart, score_chart
 from cartpole_phys.data.report.statistics import Statistics
 from cartpole_phys.data.tiers import TIERS
 from cartpole_phys.data.tiers.base import COLLECTION
@@ -37,9 +37,12 @@ def page(
 ) -> str:
     """Render the report as HTML; text from the file is escaped."""
     metadata = data.metadata
-    charts = [bars(statistics.returns, "episodes"), bars(statistics.lengths, "episodes")]
-    charts += [bars(actions, "transitions") for actions in statistics.actions]
-    charts += [cells(coverage) for coverage in statistics.coverage]
+    charts = [
+        histogram_chart(statistics.returns, "episodes"),
+        histogram_chart(statistics.lengths, "episodes"),
+    ]
+    charts += [histogram_chart(actions, "transitions") for actions in statistics.actions]
+    charts += [heatmap(coverage) for coverage in statistics.coverage]
     charts += _score_chart(metadata)
     mean = "unknown" if statistics.mean_return is None else f"{statistics.mean_return:.1f}"
     body = [
@@ -105,7 +108,7 @@ def _score_chart(metadata: Mapping[str, Any]) -> list[str]:
         for name, tier in TIERS.items()
         if tier.band is not None and tier.source == COLLECTION
     ]
-    return [spans(rows, bands)] if rows else []
+    return [score_chart(rows, bands)] if rows else []
 
 
 def _is_interval(scores: Mapping[str, Any]) -> bool:

@@ -146,11 +146,11 @@ def _states(statistics: Statistics) -> Table:
 
 def _coverage(statistics: Statistics) -> Text:
     """Fraction of non-empty cells for each pair of state variables."""
-    shares = [
-        f"{pair.across.name}, {pair.up.name}: {pair.share:.0%} of {pair.counts.size:,} cells"
+    fractions = [
+        f"{pair.horizontal.name}, {pair.vertical.name}: {pair.fraction:.0%} of {pair.counts.size:,} cells"
         for pair in statistics.coverage
     ]
-    return Text("coverage  " + "; ".join(shares))
+    return Text("coverage  " + "; ".join(fractions))
 
 
 def _gates(gates: Sequence[GateResult]) -> list[Text]:

@@ -31,12 +31,12 @@ class Histogram(NamedTuple):
 class Coverage(NamedTuple):
     """Joint histogram of two state variables."""
 
-    across: Histogram
-    up: Histogram
-    counts: IntArray  # (bins across, bins up)
+    horizontal: Histogram
+    vertical: Histogram
+    counts: IntArray  # (bins horizontal, bins vertical)
 
     @property
-    def share(self) -> float:
+    def fraction(self) -> float:
         """Fraction of non-empty cells."""
         return float((self.counts > 0).mean())
 
@@ -85,7 +85,7 @@ def statistics_of(data: Episodes) -> Statistics:
         lengths=histogram("length", "steps", data.lengths),
         actions=[histogram(f"action {i}", "", actions[:, i]) for i in range(actions.shape[1])],
         columns=columns,
-        coverage=[coverage(across, up) for across, up in pairs],
+        coverage=[coverage(horizontal, vertical) for horizontal, vertical in pairs],
     )
 
 
@@ -140,9 +140,11 @@ def _edges(low: float, high: float, bins: int) -> FloatArray:
     return np.array([low, np.nextafter(high, np.inf)])
 
 
-def coverage(across: Column, up: Column) -> Coverage:
+def coverage(horizontal: Column, vertical: Column) -> Coverage:
     """Joint histogram of two state variables, between their smallest and largest values."""
-    first, second = (histogram(column.name, column.unit, column.values) for column in (across, up))
-    finite = np.isfinite(across.values) & np.isfinite(up.values)
-    counts, _, _ = np.histogram2d(across.values[finite], up.values[finite], (first.edges, second.edges))
+    first, second = (histogram(column.name, column.unit, column.values) for column in (horizontal, vertical))
+    finite = np.isfinite(horizontal.values) & np.isfinite(vertical.values)
+    counts, _, _ = np.histogram2d(
+        horizontal.values[finite], vertical.values[finite], (first.edges, second.edges)
+    )
     return Coverage(first, second, counts.astype(np.int64))
