@@ -35,8 +35,8 @@ def describe_differences(differences: Differences) -> str:
     """Text of the differences, followed by the names of unrecorded versions."""
     unrecorded = [name for name, (recorded, _) in differences.items() if recorded == UNRECORDED]
     changed = [
-        f"{name} {recorded} then, {current} now"
+        f"{name} {recorded} (now {current})"
         for name, (recorded, current) in differences.items()
         if name not in unrecorded
     ]
-    return "; ".join([*changed, *([f"not recorded then: {', '.join(unrecorded)}"] if unrecorded else [])])
+    return "; ".join([*changed, *([f"{UNRECORDED}: {', '.join(unrecorded)}"] if unrecorded else [])])
