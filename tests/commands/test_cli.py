@@ -38,8 +38,8 @@ def test_build_and_check(tmp_path: Path) -> None:
         "parts",
         "stitching",
     ]
-    verdicts = json.loads(_run("cartpole-phys", "check", result["path"], "--json").stdout)
-    assert {verdict["status"] for verdict in verdicts} == {"passed", "not applicable"}
+    results = json.loads(_run("cartpole-phys", "check", result["path"], "--json").stdout)
+    assert {result["status"] for result in results} == {"passed", "not applicable"}
 
 
 def test_terminals_without_unicode_get_ascii(medium_file: Path) -> None:

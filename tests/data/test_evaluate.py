@@ -173,6 +173,6 @@ def test_other_environments_are_refused(env: Callable[[], Any], words: str) -> N
         (regulator(CartPole().params), "control law for this package's"),
     ],
 )
-def test_policies_that_do_not_fit_are_refused(policy: Any, words: str) -> None:
+def test_mismatched_policies_are_rejected(policy: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         evaluate(policy, "Pendulum-v1")

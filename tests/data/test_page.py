@@ -52,20 +52,20 @@ def _told(driver: webdriver.Chrome) -> list[float]:
     return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", text)]
 
 
-def _picture(driver: webdriver.Chrome) -> str:
+def _canvas_image(driver: webdriver.Chrome) -> str:
     return str(driver.execute_script("return document.getElementById('stage').toDataURL()"))
 
 
 @browser
 def test_the_player_plays_to_the_end_and_pauses(driver: webdriver.Chrome, varied_page: Path) -> None:
     _open(driver, varied_page)
-    button, before = driver.find_element(By.ID, "play"), _picture(driver)
+    button, before = driver.find_element(By.ID, "play"), _canvas_image(driver)
     button.click()
     assert button.text == "Pause"
     WebDriverWait(driver, 20).until(lambda _: button.text == "Play")
     step, last, *_ = _told(driver)
     assert step == last > 0
-    assert _picture(driver) != before
+    assert _canvas_image(driver) != before
     button.send_keys(Keys.SPACE)  # restart with the keyboard
     button.send_keys(Keys.SPACE)
     assert button.text == "Play"
@@ -109,10 +109,10 @@ def test_the_page_fits_the_width(driver: webdriver.Chrome, varied_page: Path, si
 def test_the_page_supports_dark_mode(driver: webdriver.Chrome, varied_page: Path) -> None:
     ground = "return getComputedStyle(document.body).backgroundColor"
     _open(driver, varied_page)
-    light, picture = driver.execute_script(ground), _picture(driver)
+    light, picture = driver.execute_script(ground), _canvas_image(driver)
     _open(driver, varied_page, dark=True)
     assert driver.execute_script(ground) != light
-    assert _picture(driver) != picture
+    assert _canvas_image(driver) != picture
 
 
 @browser

@@ -164,6 +164,6 @@ def test_the_catalogue_lists_the_released_recipes() -> None:
         ),
     ],
 )
-def test_refused_combinations(policy: str, tier: str, env_id: str, message: str) -> None:
+def test_invalid_combinations_are_rejected(policy: str, tier: str, env_id: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         check_combination(policy, tier, make_backend(env_id))

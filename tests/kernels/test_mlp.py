@@ -12,7 +12,7 @@ from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, SACPolicy
 
 from cartpole_phys.kernels.mlp import TILE, WIDTH
 from cartpole_phys.policies.network import NetworkPolicy, Weights, executed, log_probs
-from tests.support.networks import Described, act, described, saying, standing
+from tests.support.networks import Described, act, constant_network, described, with_description
 
 SPACE = Box(-10.0, 10.0, (4,))
 SEEN = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
@@ -73,7 +73,7 @@ def test_squashed_gaussian_is_stable_baselines3s() -> None:
         actor.log_std.bias += 1.9  # to where it is clipped
     description, _ = described("tanh_gaussian", size=3, bounds=(-2.0, 2.0))
     weights = _weights_of(actor, SAC_NAMES)
-    calm, _ = act(saying((description, weights), deterministic=True), SEEN)
+    calm, _ = act(with_description((description, weights), deterministic=True), SEEN)
     np.testing.assert_allclose(calm, policy.predict(SEEN, deterministic=True)[0], atol=1e-6)
     actions, infos = act((description, weights), SEEN)
     raw = torch.from_numpy(infos["raw_actions"]).double()
@@ -106,7 +106,7 @@ def test_gaussian_and_categorical_are_stable_baselines3s(kind: str, space: Box |
             policy.log_std += torch.tensor([0.3, -1.0, 0.0])
         weights = {**weights, "log_std": policy.log_std.detach().numpy().copy()}
     description, _ = described(kind, "tanh", size=3, bounds=(-0.5, 0.5))
-    calm, _ = act(saying((description, weights), deterministic=True), SEEN)
+    calm, _ = act(with_description((description, weights), deterministic=True), SEEN)
     np.testing.assert_allclose(calm, policy.predict(SEEN, deterministic=True)[0], atol=1e-6)
     actions, infos = act((description, weights), SEEN)
     acted = torch.from_numpy(infos.get("raw_actions", actions)).double()
@@ -119,7 +119,7 @@ def test_gaussian_and_categorical_are_stable_baselines3s(kind: str, space: Box |
 @pytest.mark.parametrize("distribution", ["tanh_gaussian", "gaussian", "categorical"])
 def test_rows_do_not_depend_on_the_rows_beside_them(distribution: str) -> None:
     description, weights = described(distribution, "tanh", size=3)
-    calm = saying((description, weights), deterministic=True)
+    calm = with_description((description, weights), deterministic=True)
     actions, infos = act((description, weights), SEEN)
     acted = infos.get("raw_actions", actions)
     means, _ = act(calm, SEEN)
@@ -143,7 +143,7 @@ def test_rows_that_overflow_leave_the_others_alone() -> None:
 
 
 def test_batches_draw_normal_numbers() -> None:
-    policy = NetworkPolicy(*standing("gaussian", last_fc__bias=[0.0, 0.0], log_std=[0.0, 0.0]))
+    policy = NetworkPolicy(*constant_network("gaussian", last_fc__bias=[0.0, 0.0], log_std=[0.0, 0.0]))
     policy.begin(50_000, np.random.default_rng(0))
     observations = np.zeros((50_000, 4), np.float32)
     first, second = (policy.act(observations, np.zeros(50_000)).infos["raw_actions"] for _ in range(2))
@@ -154,21 +154,21 @@ def test_batches_draw_normal_numbers() -> None:
 
 def test_choices_have_their_probabilities() -> None:
     logits = [0.3, -1.0, 2.0, 0.3]
-    what = standing("categorical", last_fc__bias=logits)
+    what = constant_network("categorical", last_fc__bias=logits)
     actions, infos = act(what, np.zeros((100_000, 4), np.float32))
     expected = np.exp(logits) / np.exp(logits).sum()
     counts = np.bincount(actions, minlength=4)
     assert stats.chisquare(counts, 100_000 * expected).pvalue > 0.01
     np.testing.assert_allclose(infos["action_log_probs"], np.log(expected)[actions], rtol=1e-6)
-    calm, _ = act(saying(what, deterministic=True), np.zeros((3, 4), np.float32))
+    calm, _ = act(with_description(what, deterministic=True), np.zeros((3, 4), np.float32))
     np.testing.assert_array_equal(calm, [2, 2, 2])
 
 
 @pytest.mark.parametrize("bounds", [(-1.0, 1.0), (-2.0, 6.0)])
 def test_densities_of_squashed_actions_sum_to_one(bounds: tuple[float, float]) -> None:
     low, high = bounds
-    still = standing("tanh_gaussian", last_fc__bias=[0.4], last_fc_log_std__bias=[0.2])
-    description, weights = saying(still, action_low=[low], action_high=[high])
+    still = constant_network("tanh_gaussian", last_fc__bias=[0.4], last_fc_log_std__bias=[0.2])
+    description, weights = with_description(still, action_low=[low], action_high=[high])
     raw = np.linspace(-9.0, 9.0, 20_001, dtype=np.float32)[:, None]
     found = log_probs(description, weights, np.zeros((len(raw), 4), np.float32), raw)
     exact = 0.5 * (low + high) + 0.5 * (high - low) * np.tanh(raw[:, 0].astype(np.float64))
@@ -177,7 +177,7 @@ def test_densities_of_squashed_actions_sum_to_one(bounds: tuple[float, float]) -
 
 
 def test_small_deviations_are_clipped() -> None:
-    what = standing("tanh_gaussian", last_fc__bias=[0.0], last_fc_log_std__bias=[-30.0])
+    what = constant_network("tanh_gaussian", last_fc__bias=[0.0], last_fc_log_std__bias=[-30.0])
     found = log_probs(*what, np.zeros((1, 4), np.float32), np.zeros((1, 1), np.float32))
     assert found[0] == pytest.approx(-LOG_STD_MIN - 0.5 * np.log(2.0 * np.pi), rel=1e-6)
 

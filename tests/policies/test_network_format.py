@@ -1,11 +1,11 @@
-"""Policies in files: what is missing, of a wrong shape or not finite is refused in one sentence."""
+"""Policy networks in files: missing, misshapen or non-finite weights are rejected in one line."""
 
 import numpy as np
 import pytest
 
 from cartpole_phys.policies.behavior import from_description
 from cartpole_phys.utils.errors import InputError
-from tests.support.networks import Described, described, saying
+from tests.support.networks import Described, described, with_description
 
 
 def _without(what: Described, name: str) -> Described:
@@ -34,18 +34,21 @@ BAD: list[tuple[Described, str]] = [
         _with(GOOD, "fc0.bias", np.full(10, np.nan, np.float32)),
         r"finite numbers in .* fc0\.bias",
     ),
-    (saying(GOOD, nonlinearity="elu"), "nonlinearity out of relu, tanh, got 'elu'"),
-    (saying(GOOD, output_distribution=None), "output_distribution out of"),
-    (saying(GOOD, deterministic=1), "true or false"),
-    (saying(GOOD, action_low=None), "action_low as a list of finite"),
-    (saying(GOOD, action_low=[np.inf]), "finite"),
-    (saying(GOOD, action_low=[-(10**400)]), "action_low as a list of finite"),
-    (saying(GOOD, action_low=[-1e300]), "action_low as a list of finite"),
+    (with_description(GOOD, nonlinearity="elu"), "nonlinearity out of relu, tanh, got 'elu'"),
+    (with_description(GOOD, output_distribution=None), "output_distribution out of"),
+    (with_description(GOOD, deterministic=1), "true or false"),
+    (with_description(GOOD, action_low=None), "action_low as a list of finite"),
+    (with_description(GOOD, action_low=[np.inf]), "finite"),
+    (with_description(GOOD, action_low=[-(10**400)]), "action_low as a list of finite"),
+    (with_description(GOOD, action_low=[-1e300]), "action_low as a list of finite"),
     (({"kind": "proportional", "gain": 10**400, "continuous": True, "damping": 0.0}, {}), "is incomplete"),
     (({"kind": "swing_up", "params": {"gravity": 10**400}, "noise": 0.1}, {}), "must be a number"),
     (({"kind": "swing_up", "params": {}, "noise": 10**400}, {}), "is incomplete"),
-    (saying(GOOD, action_low=[1.0]), "below its action_high"),
-    (saying(GOOD, action_low=[-1.0, -1.0], action_high=[1.0, 1.0]), "with 1 numbers each, .* got 2"),
+    (with_description(GOOD, action_low=[1.0]), "below its action_high"),
+    (
+        with_description(GOOD, action_low=[-1.0, -1.0], action_high=[1.0, 1.0]),
+        "with 1 numbers each, .* got 2",
+    ),
 ]
 
 

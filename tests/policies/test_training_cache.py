@@ -57,9 +57,9 @@ def test_a_corrupted_cache_file_is_retrained(cache: Path) -> None:
         path.write_bytes(damage)
         assert load(path) is None
     _assert_same(training_run(recipe), run)
-    mended = load(path)
-    assert mended is not None
-    _assert_same(mended, run)
+    reloaded = load(path)
+    assert reloaded is not None
+    _assert_same(reloaded, run)
     path.unlink()
     path.mkdir()
     _assert_same(training_run(recipe), run)

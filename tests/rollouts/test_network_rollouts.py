@@ -16,7 +16,7 @@ from cartpole_phys.rollouts.collect import collect, play, run_compiled
 from cartpole_phys.rollouts.policy import StepwisePolicy
 from cartpole_phys.system import CartPole
 from cartpole_phys.utils.errors import InputError
-from tests.support.networks import Described, act, described, saying, standing
+from tests.support.networks import Described, act, constant_network, described, with_description
 
 KEY = key_from_seed(11)
 BUSY = {"push_rate": 5.0, "observation_noise": 0.01, "randomize": {"pole_mass": [0.05, 0.2]}}
@@ -35,7 +35,7 @@ CASES = [
 def test_rollouts_record_everything_for_replay(
     task: str, continuous: bool, what: Described, deterministic: bool
 ) -> None:
-    description, weights = saying(what, deterministic=deterministic)
+    description, weights = with_description(what, deterministic=deterministic)
     system = CartPole.from_arguments(task, continuous, BUSY)
     episodes = run_compiled(system, compiled_network(description, weights), KEY, 3, 300)
     raw, rows = episodes.infos.get("raw_actions"), len(episodes.actions)
@@ -71,7 +71,7 @@ def test_episodes_do_not_depend_on_batches_and_threads(task: str, continuous: bo
 
 
 def test_sampled_actions_are_normal_and_independent() -> None:
-    what = standing("gaussian", last_fc__bias=[0.25], log_std=[-0.5])
+    what = constant_network("gaussian", last_fc__bias=[0.25], log_std=[-0.5])
     episodes = collect(CartPole(), compiled_network(*what), 50_000, seed=0)
     drawn = (episodes.infos["raw_actions"][:, 0].astype(np.float64) - 0.25) / np.exp(-0.5)
     assert stats.kstest(drawn, "norm").pvalue > 0.01

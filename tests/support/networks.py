@@ -46,14 +46,14 @@ def described(
     return description, own
 
 
-def standing(distribution: str, **outputs: list[float]) -> Described:
+def constant_network(distribution: str, **outputs: list[float]) -> Described:
     """A network whose outputs do not depend on the observation; two underscores stand for a dot."""
     own = {name.replace("__", "."): np.array(value, np.float32) for name, value in outputs.items()}
     description, weights = described(distribution, size=len(own["last_fc.bias"]))
     return description, {**{name: np.zeros_like(array) for name, array in weights.items()}, **own}
 
 
-def saying(what: Described, **changes: object) -> Described:
+def with_description(what: Described, **changes: object) -> Described:
     """The network with changes to its description."""
     return {**what[0], **changes}, what[1]
 

@@ -16,7 +16,7 @@ gym.register_envs(cartpole_phys)
 IDS = ["PhysCartPole-v0", "PhysCartPoleDiscrete-v0", "PhysCartPoleSwingUp-v0"]
 DISCRETE, SWING_UP = IDS[1:]
 MODES = ["NextStep", "SameStep", "Disabled"]
-LIMIT = 45  # steps to an episode: a shove of the cart off its track takes fewer
+LIMIT = 45  # steps to an episode: a one-sided force drives the cart off its track in fewer
 PHASE = 80  # steps with actions of one kind: longer than an episode
 
 # Every option of the environments, alone.

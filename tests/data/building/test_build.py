@@ -139,7 +139,7 @@ def test_file_carries_its_recipe(medium_file: Path) -> None:
         ({"policy": "heuristic", "env_kwargs": {"params": {"force_mag": 0.01}}}, "no strength does"),
     ],
 )
-def test_what_makes_no_sense_is_refused(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_rejected(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         build_dataset(**arguments, out=tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -165,7 +165,7 @@ def test_a_file_built_by_another_process_is_left_unchanged(tmp_path: Path, shard
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+def test_an_uncreatable_folder_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="make it writable, or choose another place"):
         build_dataset(policy="random", steps=100, out=tmp_path / "file" / "below")

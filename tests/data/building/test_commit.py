@@ -33,6 +33,6 @@ def test_a_folder_inside_another_clone_has_no_commit(tmp_path: Path) -> None:
     assert git_commit(tmp_path / "inside") == commit_date(tmp_path / "inside") == ""
 
 
-def test_the_commit_is_that_of_the_package() -> None:
+def test_the_clone_folder_is_the_repository_root() -> None:
     assert (CLONE / "cartpole_phys" / "__init__.py").is_file()
     assert (CLONE / "setup.cfg").is_file()

@@ -271,7 +271,7 @@ def test_a_finished_set_is_kept_without_overwrite(folder: Path) -> None:
         ({"shard_steps": None, "ray": "auto"}, "--shard-steps with --ray"),
     ],
 )
-def test_what_makes_no_sense_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_rejected(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         build_dataset(**{**BUILD, **changes}, out=tmp_path)
     assert list(tmp_path.iterdir()) == []

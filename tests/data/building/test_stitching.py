@@ -28,16 +28,16 @@ def _build(folder: Path, **changes: object) -> Path:
     return build_dataset(**given, out=folder)  # type: ignore[arg-type]
 
 
-def _verdicts(path: Path) -> dict[str, tuple[str, str]]:
+def _results(path: Path) -> dict[str, tuple[str, str]]:
     return {result.gate: (result.status, result.detail) for result in check(path)}
 
 
 def test_segments_have_low_returns_and_join_to_expert_episodes(stitching_file: Path) -> None:
-    status, detail = _verdicts(stitching_file)["stitching"]
+    status, detail = _results(stitching_file)["stitching"]
     assert status == PASSED
     assert "stitched episodes at least 9" in detail
     assert normalized_score(SWING_UP, load_file(stitching_file).returns).max() < 50.0
-    assert FAILED not in {status for status, _ in _verdicts(stitching_file).values()}
+    assert FAILED not in {status for status, _ in _results(stitching_file).values()}
 
 
 def test_joined_segments_equal_the_expert_episode_bit_for_bit() -> None:
@@ -67,7 +67,7 @@ def test_invalid_states_fail_the_gates_without_an_error(
         rows = len(file["rewards"])
         del file["infos/qpos"]
         file["infos/qpos"] = np.resize(odd, (rows, *odd.shape[1:]))
-    assert _verdicts(path)["stitching"][0] == FAILED
+    assert _results(path)["stitching"][0] == FAILED
 
 
 def test_stitching_builds_are_reproducible(stitching_file: Path) -> None:

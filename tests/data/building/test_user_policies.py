@@ -89,7 +89,7 @@ def _build(tmp_path: Path, factory: str, **arguments: Any) -> Path:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_a_policy_below_its_tier_is_refused_however_few_rows_there_are(tmp_path: Path, seed: int) -> None:
+def test_a_policy_below_its_tier_is_rejected_at_any_size(tmp_path: Path, seed: int) -> None:
     message = r"tier 'expert' to score at least 95, .* scores 8\d\.\d .* 1,000 episodes; leave out --tier"
     with pytest.raises(InputError, match=message):
         _build(tmp_path, "below_expert", tier="expert", steps=1_500, seed=seed)

@@ -157,11 +157,11 @@ NOTHING_TO_SEE = {
 
 @pytest.mark.parametrize("name", NOTHING_TO_SEE)
 def test_built_files_pass_every_gate(request: pytest.FixtureRequest, name: str) -> None:
-    verdicts = {result.gate: result.status for result in check(request.getfixturevalue(name))}
-    assert list(verdicts) == GATE_NAMES
-    silent = {gate for gate, status in verdicts.items() if status == NOT_APPLICABLE}
+    statuses = {result.gate: result.status for result in check(request.getfixturevalue(name))}
+    assert list(statuses) == GATE_NAMES
+    silent = {gate for gate, status in statuses.items() if status == NOT_APPLICABLE}
     assert silent == NOTHING_TO_SEE[name]
-    assert all(verdicts[gate] == PASSED for gate in set(GATE_NAMES) - silent)
+    assert all(statuses[gate] == PASSED for gate in set(GATE_NAMES) - silent)
 
 
 def test_an_edit_that_changes_nothing_still_passes(medium_file: Path, tmp_path: Path) -> None:
@@ -277,8 +277,8 @@ def test_third_party_d4rl_files_get_results_not_errors(tmp_path: Path) -> None:
             file[name] = np.zeros(shape, np.float32)
         file["rewards"] = np.zeros(10, np.float32)
         file["terminals"], file["timeouts"] = np.zeros(10, bool), np.eye(10, dtype=bool)[9]
-    verdicts = {result.gate: result.status for result in check(path)}
-    assert verdicts["flags"] == verdicts["continuity"] == verdicts["finite"] == PASSED
+    statuses = {result.gate: result.status for result in check(path)}
+    assert statuses["flags"] == statuses["continuity"] == statuses["finite"] == PASSED
     assert (
-        verdicts["schema"] == verdicts["replay"] == verdicts["tier"] == verdicts["hashes"] == "not applicable"
+        statuses["schema"] == statuses["replay"] == statuses["tier"] == statuses["hashes"] == "not applicable"
     )

@@ -1,4 +1,4 @@
-"""Metadata of a wrong JSON type: a gate fails or the file is refused, and no other exception is raised."""
+"""Metadata of a wrong JSON type: a gate fails or the file is rejected, without other exceptions."""
 
 import json
 from pathlib import Path

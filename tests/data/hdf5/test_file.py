@@ -137,7 +137,7 @@ def test_blocks_hold_whole_episodes_in_order(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.concatenate([block.arrays[name] for block in read_back]), array)
 
 
-def test_foreign_files_are_one_clear_error(tmp_path: Path) -> None:
+def test_third_party_files_are_one_clear_error(tmp_path: Path) -> None:
     text = tmp_path / "text.hdf5"
     text.write_text("not HDF5")
     with pytest.raises(InputError, match="Expected a D4RL HDF5 file"):

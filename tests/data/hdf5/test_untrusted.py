@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "set.hdf5"
 
 
-def _refused(path: Path, message: str) -> None:
+def _assert_rejected(path: Path, message: str) -> None:
     with pytest.raises(InputError, match=f"cannot be read \\({message}"):
         load_dataset(path)
 
@@ -53,7 +53,7 @@ def test_values_in_other_files(path: Path) -> None:
                 layout = h5py.VirtualLayout((ROWS,), "f4")
                 layout[:] = h5py.VirtualSource("other", "rewards", (ROWS,), "f4")
                 file.create_virtual_dataset("rewards", layout)
-        _refused(path, "rewards is stored in other files")
+        _assert_rejected(path, "rewards is stored in other files")
 
 
 def test_links_to_other_files_are_not_followed(path: Path, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_unallocated_rows_are_rejected(path: Path, packed: dict[str, Any]) -> No
         rewards = file.create_dataset("rewards", (ROWS,), "f4", chunks=(ROWS,), maxshape=(None,), **packed)
         rewards[:] = 1.0
         rewards.resize(2**40, axis=0)
-    _refused(path, "rewards claims 4,398,046,511,104 bytes, but only .* are stored")
+    _assert_rejected(path, "rewards claims 4,398,046,511,104 bytes, but only .* are stored")
 
 
 def test_arrays_sharing_storage_are_rejected(path: Path) -> None:
@@ -91,7 +91,7 @@ def test_other_filters(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         del file["rewards"]
         file.create_dataset("rewards", data=ARRAYS["rewards"], scaleoffset=3)
-    _refused(path, "rewards uses an unsupported HDF5 filter")
+    _assert_rejected(path, "rewards uses an unsupported HDF5 filter")
 
 
 @pytest.mark.parametrize("packed", [{"compression": "lzf"}, {"compression": "gzip", "fletcher32": True}, {}])
@@ -150,7 +150,7 @@ def test_corrupted_heaps_are_rejected(path: Path) -> None:
     assert entry < end
     data[entry + 8 : entry + 16] = bytes(8)
     path.write_bytes(data)
-    _refused(path, f"the heap at byte {heap} is corrupt")
+    _assert_rejected(path, f"the heap at byte {heap} is corrupt")
     plain = [sys.executable, "-c", "import sys, h5py; dict(h5py.File(sys.argv[1]).attrs)", str(path)]
     with pytest.raises(subprocess.TimeoutExpired):
         subprocess.run(plain, timeout=3.0, check=False)
@@ -171,7 +171,7 @@ ATTRIBUTES: list[tuple[Any, str]] = [
 def test_attributes_that_are_not_json_are_rejected(path: Path, value: Any, message: str) -> None:
     with h5py.File(path, "r+") as file:
         file.attrs["odd"] = value
-    _refused(path, message)
+    _assert_rejected(path, message)
 
 
 def test_attributes_of_every_kind(path: Path) -> None:
@@ -211,7 +211,7 @@ def test_environments_not_allowed_in_files_are_rejected(env_id: Any, env_kwargs:
     assert "antigravity" not in sys.modules
 
 
-def test_names_that_are_not_text_are_handled(path: Path) -> None:
+def test_names_that_are_not_text_are_skipped(path: Path) -> None:
     before = read(path)
     with h5py.File(path, "r+") as file:
         file[b"odd\xff"] = np.zeros(3)

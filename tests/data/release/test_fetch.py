@@ -112,21 +112,21 @@ class Handler(BaseHTTPRequestHandler):
         if self.asked.count("busy") > 1:
             self.good()
         else:
-            self._refuse(503, "1")
+            self._retry_after(503, "1")
 
     def limits(self) -> None:
         if self.asked.count("limits") > 1:
             self.good()
         else:
-            self._refuse(429, email.utils.formatdate(time.time() + 2.0, usegmt=True))
+            self._retry_after(429, email.utils.formatdate(time.time() + 2.0, usegmt=True))
 
     def closed(self) -> None:
-        self._refuse(503, "3600")
+        self._retry_after(503, "3600")
 
     def confused(self) -> None:
-        self._refuse(503, "soon\x1b[31m")
+        self._retry_after(503, "soon\x1b[31m")
 
-    def _refuse(self, code: int, after: str) -> None:
+    def _retry_after(self, code: int, after: str) -> None:
         self.send_response(code)
         self.send_header("Retry-After", after)
         self.end_headers()
