@@ -31,11 +31,11 @@ def declared_env(metadata: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
             "Expected a data set that names its environment, got one without; set the file's attribute "
             "env_id, or use a data set from: build-dataset"
         )
-    _require_harmless(env_id, env_kwargs)
+    _require_safe(env_id, env_kwargs)
     return env_id, env_kwargs
 
 
-def _require_harmless(env_id: str, env_kwargs: Mapping[str, Any]) -> None:
+def _require_safe(env_id: str, env_kwargs: Mapping[str, Any]) -> None:
     """Reject an environment that could import a module, open a file or run for too long.
 
     Raises:

@@ -48,7 +48,7 @@ def evaluate(
         InputError: if the policy or the environment is invalid, or the two are incompatible.
     """
     backend = backend_from(env)
-    played = backend.play(_source(policy, backend), episodes, seed)
+    played = backend.play(_resolve_policy(policy, backend), episodes, seed)
     returns = played.returns
     mean, low, high = mean_interval(returns)
     known = backend.env_id in all_references()
@@ -56,14 +56,14 @@ def evaluate(
     return Evaluation(returns, played.lengths, mean, low, high, score)
 
 
-def _source(policy: Any, backend: Backend) -> PolicySource:
+def _resolve_policy(policy: Any, backend: Backend) -> PolicySource:
     """Resolve the ``policy`` argument of ``evaluate``."""
     if isinstance(policy, os.PathLike) or (isinstance(policy, str) and is_dataset_path(policy)):
-        return _of_file(os.fspath(policy), backend)
+        return _policy_of_file(os.fspath(policy), backend)
     return named_policy(policy, backend) if isinstance(policy, str) else as_policy(policy)
 
 
-def _of_file(path: str, backend: Backend) -> PolicySource:
+def _policy_of_file(path: str, backend: Backend) -> PolicySource:
     """The behavior policy stored in a file, if its spaces are those of the environment."""
     stored = stored_policy(path)
     expected = make_backend(stored.env_id, stored.env_kwargs)

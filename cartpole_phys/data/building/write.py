@@ -17,7 +17,7 @@ from cartpole_phys.data.hashing import METADATA_HASH, TableHash
 from cartpole_phys.data.hdf5.d4rl_v2 import add_v2_metadata
 from cartpole_phys.data.hdf5.file import Writer
 from cartpole_phys.data.recipe import Recipe
-from cartpole_phys.data.release.identity import ReleaseWarning, difference, release_attribute
+from cartpole_phys.data.release.identity import ReleaseWarning, release_attribute, release_warning
 from cartpole_phys.data.score import score
 from cartpole_phys.data.tiers import TIERS
 from cartpole_phys.utils.errors import InputError
@@ -64,7 +64,7 @@ def build_file(
                 f"The built data set failed validation and was discarded: gate {failed[0].gate}, "
                 f"{failed[0].detail}; try another --seed or more --steps."
             )
-    if (message := difference(metadata)) is not None:
+    if (message := release_warning(metadata)) is not None:
         warnings.warn(message, ReleaseWarning, stacklevel=2)
     return built_from(path, Summary(**metadata["summary"]), prepared.references, metadata[METADATA_HASH])
 

@@ -38,18 +38,18 @@ def release_attribute(name: str, hashes: Mapping[str, str]) -> dict[str, Any]:
     version, files = _registry()
     if name not in files:
         return {}
-    released, own = files[name]["arrays_sha256"], arrays_sha256(hashes)
-    return {RELEASE: {"version": version, "arrays_sha256": released, "equal": released == own}}
+    released, built = files[name]["arrays_sha256"], arrays_sha256(hashes)
+    return {RELEASE: {"version": version, "arrays_sha256": released, "equal": released == built}}
 
 
-def difference(metadata: Mapping[str, Any]) -> str | None:
+def release_warning(metadata: Mapping[str, Any]) -> str | None:
     """Warning if the rows of a file differ from those released under its name; else None."""
     release = metadata.get(RELEASE)
     if release is None or release["equal"]:
         return None
     name = str(metadata["dataset_name"])
-    others = version_differences(_registry()[1][name]["versions"], recorded_versions(metadata))
-    reasons = describe_differences(others) or "no recorded version differs"
+    differences = version_differences(_registry()[1][name]["versions"], recorded_versions(metadata))
+    reasons = describe_differences(differences) or "no recorded version differs"
     return (
         f"The rows of {name} built here differ from those of release {release['version']} (sha256 of "
         f"the array hashes {arrays_sha256(metadata['sha256'])} here, {release['arrays_sha256']} released); "
