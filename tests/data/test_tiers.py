@@ -14,7 +14,7 @@ from cartpole_phys.data.tiers import TIERS, check_combination, default_tier, tie
 from cartpole_phys.policies.behavior import KINDS, kind_of
 from cartpole_phys.utils.errors import InputError
 
-GOOD = """
+TOY = """
 from dataclasses import dataclass
 
 from cartpole_phys.data.checks.base import Gate, NotApplicable
@@ -22,20 +22,20 @@ from cartpole_phys.data.tiers.base import Tier
 from cartpole_phys.policies.behavior import HEURISTIC
 
 
-class GoodGate(Gate):
-    name = "good"
+class ToyGate(Gate):
+    name = "toy"
 
     def __init__(self, header):
         super().__init__(header)
-        if header.metadata.get("tier") != "good":
-            raise NotApplicable("the file does not claim to be good")
+        if header.metadata.get("tier") != "toy":
+            raise NotApplicable("the file does not claim to be of the toy tier")
 
     def finish(self):
-        return "it is good"
+        return "it is of the toy tier"
 
 
-GOOD = Tier(
-    name="good", policies=(HEURISTIC,), band=(65.0, 85.0), target=75.0, released=False, gate=GoodGate
+TOY = Tier(
+    name="toy", policies=(HEURISTIC,), band=(65.0, 85.0), target=75.0, released=False, gate=ToyGate
 )
 """
 PROGRAM = """
@@ -48,43 +48,43 @@ from cartpole_phys import build_dataset
 from cartpole_phys.cli import app
 from cartpole_phys.data.checks.run import check
 from cartpole_phys.data.recipe import released_recipes
-path = build_dataset(policy="heuristic", tier="good", steps=2_000, out=sys.argv[1])
+path = build_dataset(policy="heuristic", tier="toy", steps=2_000, out=sys.argv[1])
 refused = CliRunner().invoke(app, ["build", "--tier", "excellent", "--policy", "heuristic"]).exception
 shown = CliRunner().invoke(app, ["build", "--help"], env={"COLUMNS": "1000"})
 print(json.dumps({
     "name": path.name,
-    "help": "medium, good, expert, " in shown.output,
+    "help": "toy, " in shown.output,
     "refusal": str(refused),
     "gates": {result.gate: [result.status, result.detail] for result in check(path)},
-    "released": any("good" in name for name in released_recipes()),
+    "released": any("toy" in name for name in released_recipes()),
 }))
 """
 
 
 def test_a_tier_is_one_file(tmp_path: Path) -> None:
-    (tmp_path / "good.py").write_text(GOOD)
+    (tmp_path / "toy.py").write_text(TOY)
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
-    assert told["name"] == "physcartpole-heuristic-good-steps2000-v0.hdf5"
+    assert told["name"] == "physcartpole-heuristic-toy-steps2000-v0.hdf5"
     assert told["help"]
-    assert "medium, good, expert, " in told["refusal"]
-    assert told["gates"]["good"] == ["passed", "it is good"]
-    assert told["gates"]["tier"][1].startswith("scores good 7")
+    assert "toy, " in told["refusal"]
+    assert told["gates"]["toy"] == ["passed", "it is of the toy tier"]
+    assert told["gates"]["tier"][1].startswith("scores toy 7")
     assert {status for status, _ in told["gates"].values()} == {"passed", "not applicable"}
     assert not told["released"]
 
 
 def test_tiers_are_discovered_in_a_fixed_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = list(TIERS)
-    place = before.index("expert")
-    (tmp_path / "a_good_one.py").write_text(GOOD)
+    (tmp_path / "a_toy.py").write_text(TOY)
     with monkeypatch.context() as patched:
         patched.setattr(tiers, "__path__", [str(tmp_path), *tiers.__path__])
         tiers.discover()
-        assert list(TIERS) == [*before[:place], "good", *before[place:]]
+        assert [name for name in TIERS if name != "toy"] == before
+        assert [name for name in TIERS if name in ("medium", "toy", "expert")] == ["medium", "toy", "expert"]
     tiers.discover()
     assert list(TIERS) == before
     single = ["unrated", "random", "weak", "medium", "expert"]
