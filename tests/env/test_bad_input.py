@@ -1,4 +1,4 @@
-"""Whatever cannot be used is refused in words that say what was expected and got, and changes nothing."""
+"""Invalid input: errors state the expected and the given value, and the state does not change."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from tests.support.vector_comparison import DISCRETE, EVERYTHING, IDS, SWING_UP,
 
 NUM_ENVS = 3
 NAN, INF = float("nan"), float("inf")
-HUGE = 10**400  # which no float can hold
+HUGE = 10**400  # overflows a float
 
 by_id = pytest.mark.parametrize("env_id", IDS)
 
@@ -29,8 +29,8 @@ def _good(env_id: str, many: bool) -> Any:
     return np.ones(shape, np.int64)[()] if env_id == DISCRETE else np.ones((*shape, 1), np.float32)
 
 
-def _refuses(env_id: str, many: bool, message: str, method: str, *args: Any, **kwargs: Any) -> None:
-    """A running environment refuses a call, keeps every bit of its memory, and goes on like a twin."""
+def _check_rejected(env_id: str, many: bool, message: str, method: str, *args: Any, **kwargs: Any) -> None:
+    """Check that a call raises, leaves the memory unchanged, and does not affect later steps."""
     env, twin = (_make(env_id, many, **EVERYTHING) for _ in range(2))
     for one in (env, twin):
         one.reset(seed=0)
@@ -74,11 +74,11 @@ ACTIONS += [(DISCRETE, *case) for case in DISCRETE_ACTIONS]
 
 @pytest.mark.parametrize(("env_id", "action", "message"), ACTIONS)
 def test_bad_actions(env_id: str, action: Any, message: str) -> None:
-    _refuses(env_id, False, message, "step", action)
+    _check_rejected(env_id, False, message, "step", action)
 
 
 @by_id
-def test_bad_actions_of_many(env_id: str) -> None:
+def test_bad_vector_actions(env_id: str) -> None:
     good = _good(env_id, True)
     one_bad = good.copy()
     one_bad[-1] = 2 if env_id == DISCRETE else NAN
@@ -93,10 +93,10 @@ def test_bad_actions_of_many(env_id: str) -> None:
         (None, "got object"),
         (_good(env_id, False), rf"of shape \({NUM_ENVS},.*\), got"),
     ]:
-        _refuses(env_id, True, message, "step", actions)
+        _check_rejected(env_id, True, message, "step", actions)
 
 
-# Keyword arguments of an environment, and what is said of them.
+# Invalid keyword arguments of an environment, and the expected messages.
 ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"gravity": 9.0}, "got an unexpected keyword argument 'gravity'; choose from integrator, params"),
     ({"task": "juggle"}, "Unknown task 'juggle'; choose from balance"),
@@ -161,7 +161,7 @@ def test_bad_arguments(kwargs: dict[str, Any], message: str, many: bool) -> None
 
 
 @pytest.mark.parametrize(("kwargs", "message"), VECTOR_ARGUMENTS)
-def test_bad_arguments_of_many(kwargs: dict[str, Any], message: str) -> None:
+def test_bad_vector_arguments(kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         _make(IDS[0], True, **kwargs)
 
@@ -205,20 +205,20 @@ SEEDS: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("options", "message"), OPTIONS)
 def test_bad_reset_options(options: Any, message: str, many: bool) -> None:
     for env_id in IDS:
-        _refuses(env_id, many, message, "reset", seed=1, options=options)
+        _check_rejected(env_id, many, message, "reset", seed=1, options=options)
 
 
 @pytest.mark.parametrize(("options", "message"), MASKS)
 def test_bad_masks(options: Any, message: str) -> None:
-    _refuses(IDS[0], True, message, "reset", seed=1, options=options)
+    _check_rejected(IDS[0], True, message, "reset", seed=1, options=options)
 
 
 @pytest.mark.parametrize(("seed", "message"), SEEDS)
 def test_bad_seeds(seed: Any, message: str) -> None:
-    _refuses(IDS[0], True, message, "reset", seed=seed)
+    _check_rejected(IDS[0], True, message, "reset", seed=seed)
 
 
-def test_a_first_reset_leaves_none_out() -> None:
+def test_first_reset_must_include_all_environments() -> None:
     envs = _make(IDS[0], True)
     with pytest.raises(ResetNeeded, match="reset all first"):
         envs.reset(seed=0, options={"reset_mask": np.array([True, False, False])})
@@ -228,9 +228,9 @@ def test_a_first_reset_leaves_none_out() -> None:
 
 @by_id
 @pytest.mark.parametrize("many", [False, True], ids=["scalar", "vector"])
-def test_snapshots_of_other_environments(env_id: str, many: bool) -> None:
-    def snapshot(other_id: str, of_many: bool, **kwargs: Any) -> Any:
-        other = _make(other_id, of_many, **{**EVERYTHING, **kwargs})
+def test_snapshots_of_other_environments_are_rejected(env_id: str, many: bool) -> None:
+    def snapshot(other_id: str, is_vector: bool, **kwargs: Any) -> Any:
+        other = _make(other_id, is_vector, **{**EVERYTHING, **kwargs})
         other.reset(seed=9)
         return other.get_state()
 
@@ -246,7 +246,7 @@ def test_snapshots_of_other_environments(env_id: str, many: bool) -> None:
         (snapshot(env_id, many).memory, "snapshot from get_state.., got ndarray"),
         (None, "snapshot from get_state.., got NoneType"),
     ]:
-        _refuses(env_id, many, message, "set_state", foreign)
+        _check_rejected(env_id, many, message, "set_state", foreign)
 
 
 PARAMS: list[tuple[Any, str]] = [
@@ -262,20 +262,20 @@ PARAMS: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("params", "message"), PARAMS)
-def test_bad_parameters_set_later(params: Any, message: str) -> None:
+def test_bad_parameters_in_assignments(params: Any, message: str) -> None:
     for env_id in IDS:
-        _refuses(env_id, False, message, "__setattr__", "params", params)
-        _refuses(env_id, True, message, "set_attr", "params", params)
+        _check_rejected(env_id, False, message, "__setattr__", "params", params)
+        _check_rejected(env_id, True, message, "set_attr", "params", params)
         last = [{"pole_mass": 0.3}] * (NUM_ENVS - 1) + [params]
-        _refuses(env_id, True, message, "set_attr", "params", last)
+        _check_rejected(env_id, True, message, "set_attr", "params", last)
 
 
-def test_bad_attributes_set_later() -> None:
+def test_bad_attributes_in_assignments() -> None:
     wrong_lengths: list[Any] = [[{}] * 2, [], ({},) * 4]
-    _refuses(IDS[0], True, "Cannot set 'gravity' .* only 'params'", "set_attr", "gravity", 9.0)
+    _check_rejected(IDS[0], True, "Cannot set 'gravity' .* only 'params'", "set_attr", "gravity", 9.0)
     for values in wrong_lengths:
         message = rf"one value or {NUM_ENVS} values, got {len(values)}"
-        _refuses(IDS[0], True, message, "set_attr", "params", values)
+        _check_rejected(IDS[0], True, message, "set_attr", "params", values)
 
 
 @pytest.mark.parametrize("vector", [False, True])
@@ -301,13 +301,13 @@ def test_misspelled_reset_options_are_rejected(vector: bool) -> None:
         {"max_episode_steps": True},
     ],
 )
-def test_truth_values_and_integers_are_not_mixed_up(kwargs: dict[str, Any]) -> None:
+def test_bool_and_int_are_not_interchangeable(kwargs: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="Expected"):
         gym.make_vec("PhysCartPole-v0", **{"num_envs": 2, **kwargs})
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, True, "1"])
-def test_invalid_seeds_are_rejected_by_both(seed: Any) -> None:
+def test_invalid_seeds_are_rejected(seed: Any) -> None:
     env: Any = gym.make("PhysCartPole-v0").unwrapped
     envs: Any = gym.make_vec("PhysCartPole-v0", num_envs=2)
     for either in (env, envs):

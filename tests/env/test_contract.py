@@ -1,4 +1,4 @@
-"""The vector environment is ``SyncVectorEnv`` over scalar environments, to the last bit."""
+"""The vector environment equals ``SyncVectorEnv`` over scalar environments, bit for bit."""
 
 from typing import Any
 
@@ -31,18 +31,18 @@ by_kind = pytest.mark.parametrize("kwargs", [{}, EVERYTHING], ids=["plain", "eve
 @by_id
 @by_mode
 @pytest.mark.parametrize("option", OPTIONS)
-def test_equals_scalar_environments_with_any_option(env_id: str, mode: str, option: str) -> None:
+def test_equals_scalar_environments_for_each_option(env_id: str, mode: str, option: str) -> None:
     pair = Pair(env_id, mode, OPTIONS[option])
     pair.reset(seed=5)
-    fell, late = pair.run(250)
-    assert fell > 0
-    assert late > 0
+    terminations, truncations = pair.run(250)
+    assert terminations > 0
+    assert truncations > 0
 
 
 @by_id
 @by_mode
 @by_kind
-def test_seeds_of_every_form_and_resets_in_the_middle(env_id: str, mode: str, kwargs: dict[str, Any]) -> None:
+def test_all_seed_forms_and_resets_during_episodes(env_id: str, mode: str, kwargs: dict[str, Any]) -> None:
     pair = Pair(env_id, mode, kwargs)
     for seed in (7, [3, 3, 8, 0, 2**40], [None, 4, None, None, 5], None, 0, None):
         first = pair.reset(seed=seed)[0]
@@ -63,7 +63,7 @@ def test_start_bounds_and_states(env_id: str, mode: str, kwargs: dict[str, Any])
     pair.reset(options={"state": [0.5, -0.1, 0.02, 0.3]})
     np.testing.assert_array_equal(pair.ours.columns.states, np.array([[0.5, -0.1, 0.02, 0.3]] * NUM_ENVS).T)
     pair.run(60)
-    # Every scalar environment would get all rows, so these are given one by one.
+    # SyncVectorEnv would pass all rows to each environment, so each is reset with its own row.
     ours = pair.ours.reset(options={"state": states})[0]
     rows = [env.reset(options={"state": own})[0] for env, own in zip(pair.theirs.envs, states, strict=True)]
     assert_same(ours, np.array(rows))
@@ -85,11 +85,11 @@ def test_partial_resets_without_autoreset(env_id: str, kwargs: dict[str, Any]) -
 @by_id
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
 @by_kind
-def test_partial_resets_beside_autoreset(env_id: str, mode: str, kwargs: dict[str, Any]) -> None:
+def test_partial_resets_with_autoreset(env_id: str, mode: str, kwargs: dict[str, Any]) -> None:
     pair = Pair(env_id, mode, {**kwargs, "max_episode_steps": 6})
     pair.reset(seed=2)
     for steps in (3, 3, 1, 2, 6, 4):
-        pair.run(steps)  # the second ends on the limit of some, the third on that of the others
+        pair.run(steps)  # the second ends at the time limit of some, the third at that of the others
         pair.reset(options={"reset_mask": MASK})
     pair.run(20)
 
@@ -101,7 +101,7 @@ def _constant(env_id: str, num_envs: int) -> np.ndarray:
 @by_id
 @by_mode
 @by_kind
-def test_an_end_on_the_last_step_has_both_flags(env_id: str, mode: str, kwargs: dict[str, Any]) -> None:
+def test_failure_at_the_time_limit_sets_both_flags(env_id: str, mode: str, kwargs: dict[str, Any]) -> None:
     env = gym.make(env_id, max_episode_steps=500, disable_env_checker=True, **kwargs)
     env.reset(seed=5)
     length, terminated = 0, False
@@ -120,7 +120,7 @@ def test_an_end_on_the_last_step_has_both_flags(env_id: str, mode: str, kwargs: 
 
 @by_id
 @by_mode
-def test_one_parameter_set_for_each_environment(env_id: str, mode: str) -> None:
+def test_separate_parameters_per_environment(env_id: str, mode: str) -> None:
     masses = [0.05, 0.1, 0.2, 0.3, 0.1]
     lists: dict[str, Any] = {"pole_mass": masses, "force_mag": np.linspace(8, 12, NUM_ENVS)}
     shared = {"gravity": 9.0, "pole_damping": 0.01}
@@ -133,7 +133,7 @@ def test_one_parameter_set_for_each_environment(env_id: str, mode: str) -> None:
 
 
 @by_id
-def test_own_parameters_under_randomization_of_others(env_id: str) -> None:
+def test_separate_parameters_with_randomization_of_others(env_id: str) -> None:
     own = [{"pole_mass": mass} for mass in (0.05, 0.1, 0.2, 0.3, 0.1)]
     kwargs = {"randomize": {"half_length": [0.3, 0.7]}}
     lists = {"params": {"pole_mass": [params["pole_mass"] for params in own]}}
@@ -145,7 +145,7 @@ def test_own_parameters_under_randomization_of_others(env_id: str) -> None:
 @by_id
 @by_mode
 @by_kind
-def test_set_parameters_and_later_steps(env_id: str, mode: str, kwargs: dict[str, Any]) -> None:
+def test_set_params_and_later_steps(env_id: str, mode: str, kwargs: dict[str, Any]) -> None:
     pair = Pair(env_id, mode, kwargs)
     pair.reset(seed=3)
     clock = {"time_step": 0.02, "cart_friction": 0.01}
@@ -178,9 +178,7 @@ def test_attributes_and_calls(env_id: str, mode: str, kwargs: dict[str, Any]) ->
     ours, theirs = pair.ours.call("get_state"), pair.theirs.call("get_state")
     assert [snapshot.system for snapshot in ours] == [snapshot.system for snapshot in theirs]
     for a, b in zip(ours, theirs, strict=True):
-        kept = (
-            np.arange(len(a.memory)) != m.DONE
-        )  # which scalar environments leave to the time limit's wrapper
+        kept = np.arange(len(a.memory)) != m.DONE  # set by the TimeLimit wrapper for scalar environments
         assert_same(a.memory[kept], b.memory[kept])
     pair.run(5)
     assert_same(pair.ours.call("set_state", ours[1]), pair.theirs.call("set_state", theirs[1]))
@@ -194,7 +192,7 @@ def test_attributes_and_calls(env_id: str, mode: str, kwargs: dict[str, Any]) ->
 
 @by_id
 @by_kind
-def test_an_environment_of_many_goes_on_alone(env_id: str, kwargs: dict[str, Any]) -> None:
+def test_scalar_environment_continues_from_a_vector_snapshot(env_id: str, kwargs: dict[str, Any]) -> None:
     envs: Any = gym.make_vec(env_id, num_envs=NUM_ENVS, **kwargs)
     alone: Any = gym.make(env_id, disable_env_checker=True, **kwargs)
     envs.reset(seed=3)
@@ -212,7 +210,7 @@ def test_an_environment_of_many_goes_on_alone(env_id: str, kwargs: dict[str, Any
 
 @by_id
 @by_mode
-def test_no_limit_and_a_limit_of_one_step(env_id: str, mode: str) -> None:
+def test_no_time_limit_and_time_limit_of_one_step(env_id: str, mode: str) -> None:
     endless = Pair(env_id, mode, {"max_episode_steps": -1})
     endless.reset(seed=1)
     assert endless.run(100)[1] == 0
@@ -222,8 +220,8 @@ def test_no_limit_and_a_limit_of_one_step(env_id: str, mode: str) -> None:
 
 
 @by_kind
-def test_a_large_batch_equals_its_environments_alone(kwargs: dict[str, Any]) -> None:
-    pair = Pair(SWING_UP, "NextStep", kwargs, num_envs=600)  # more than are worked on together
+def test_large_batch_equals_scalar_environments(kwargs: dict[str, Any]) -> None:
+    pair = Pair(SWING_UP, "NextStep", kwargs, num_envs=600)  # more than one kernel block
     pair.reset(seed=9)
     pair.run(3)
     values = [{"pole_mass": 0.1 + 0.001 * i} for i in range(600)]

@@ -1,4 +1,4 @@
-"""What infos tell of energy and of the distance to an episode's end."""
+"""Diagnostics in infos: energy and margins to termination."""
 
 import math
 from typing import Any
@@ -16,20 +16,20 @@ def _make(env_id: str, **kwargs: Any) -> Any:
 
 
 def _energy(state: np.ndarray, p: Params) -> float:
-    """½ M ẋ², and ½ m v² + ½ I θ̇² + m g y of a uniform rod of length 2 l about its middle."""
+    """Compute ½ M ẋ² + ½ m v² + ½ I θ̇² + m g y with a uniform rod of length 2 l."""
     _, x_dot, theta, theta_dot = state
     velocity = (
         x_dot + p.half_length * theta_dot * math.cos(theta),
         -p.half_length * theta_dot * math.sin(theta),
     )
     inertia = p.pole_mass * (2 * p.half_length) ** 2 / 12
-    moving = 0.5 * p.cart_mass * x_dot**2 + 0.5 * p.pole_mass * math.hypot(*velocity) ** 2
-    return moving + 0.5 * inertia * theta_dot**2 + p.pole_mass * p.gravity * p.half_length * math.cos(theta)
+    linear = 0.5 * p.cart_mass * x_dot**2 + 0.5 * p.pole_mass * math.hypot(*velocity) ** 2
+    return linear + 0.5 * inertia * theta_dot**2 + p.pole_mass * p.gravity * p.half_length * math.cos(theta)
 
 
 @pytest.mark.parametrize("env_id", IDS)
 @pytest.mark.parametrize("kwargs", [{}, {"randomize": {"pole_mass": [0.1, 2.0], "gravity": [5.0, 15.0]}}])
-def test_energy_is_that_of_a_cart_and_a_uniform_rod(env_id: str, kwargs: dict[str, Any]) -> None:
+def test_energy_of_a_cart_and_a_uniform_rod(env_id: str, kwargs: dict[str, Any]) -> None:
     env = _make(env_id, **kwargs)
     for state in np.random.default_rng(0).uniform(-4, 4, (20, 4)):
         _, info = env.reset(options={"state": state})
@@ -40,12 +40,12 @@ def test_energy_is_that_of_a_cart_and_a_uniform_rod(env_id: str, kwargs: dict[st
             info = env.step(1 if env_id == DISCRETE else np.ones(1, np.float32))[4]
 
 
-def test_energy_is_kept_where_nothing_acts_and_lost_to_friction() -> None:
+def test_energy_is_conserved_without_force_and_friction() -> None:
     def drift(**params: float) -> float:
         env = _make(SWING_UP, integrator="rk4", params=params)
-        told = [env.reset(options={"state": (0, 0, 2.0, 0)})[1]["energy"]]
-        told += [env.step(np.zeros(1, np.float32))[4]["energy"] for _ in range(100)]
-        return float(np.ptp(told)) if not params else float(told[-1] - told[0])
+        energies = [env.reset(options={"state": (0, 0, 2.0, 0)})[1]["energy"]]
+        energies += [env.step(np.zeros(1, np.float32))[4]["energy"] for _ in range(100)]
+        return float(np.ptp(energies)) if not params else float(energies[-1] - energies[0])
 
     assert drift() < 1e-5
     assert drift(pole_damping=0.01) < -0.01
@@ -53,7 +53,7 @@ def test_energy_is_kept_where_nothing_acts_and_lost_to_friction() -> None:
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_margins_are_distances_and_negative_beyond_the_end(env_id: str) -> None:
+def test_margins_are_signed_distances_to_the_thresholds(env_id: str) -> None:
     env = _make(env_id)
     limit = 12 * 2 * math.pi / 360
     for state in np.random.default_rng(0).uniform(-1, 1, (200, 4)) * [2.8, 1, 0.3, 1]:

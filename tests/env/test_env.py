@@ -1,4 +1,4 @@
-"""The scalar environments as Gymnasium and Stable-Baselines3 see them."""
+"""The scalar environments: API checkers, seeding, reset options and actions."""
 
 import warnings
 
@@ -18,23 +18,23 @@ IDS = ["PhysCartPole-v0", "PhysCartPoleDiscrete-v0", "PhysCartPoleSwingUp-v0"]
 
 @pytest.mark.parametrize("env_id", IDS)
 @pytest.mark.parametrize("integrator", ["euler", "semi_implicit_euler"])
-def test_checkers_have_nothing_to_say(env_id: str, integrator: str) -> None:
+def test_env_checkers_pass_without_warnings(env_id: str, integrator: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_env(gym.make(env_id, integrator=integrator, render_mode="rgb_array").unwrapped)
         check_env_sb3(gym.make(env_id, integrator=integrator).unwrapped, warn=True)
 
 
-def test_module_prefix_needs_no_import_first() -> None:
+def test_module_prefix_imports_the_package() -> None:
     assert gym.make("cartpole_phys:PhysCartPole-v0").spec is not None
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_same_seed_same_episode_and_each_reset_another(env_id: str) -> None:
+def test_seed_is_reproducible_and_each_reset_differs(env_id: str) -> None:
     env, twin = gym.make(env_id), gym.make(env_id)
     starts = [env.reset(seed=7)[0], *(env.reset()[0] for _ in range(3))]
-    again = [twin.reset(seed=7)[0], *(twin.reset()[0] for _ in range(3))]
-    np.testing.assert_array_equal(starts, again)
+    repeated = [twin.reset(seed=7)[0], *(twin.reset()[0] for _ in range(3))]
+    np.testing.assert_array_equal(starts, repeated)
     assert len(np.unique(starts, axis=0)) == 4
     assert np.abs(np.array(starts)[:, [0, 1, -1]]).max() <= 0.05
 

@@ -1,4 +1,4 @@
-"""Bugs that other cart-poles have or had: for each, what would catch it here.
+"""Regression tests for known bugs in other cart-pole implementations.
 
 Physics is compared with Newton's equations, solved here as a linear system for ẍ, θ̈ and the normal force.
 """
@@ -38,12 +38,12 @@ def _vector(env_id: str = BALANCE, **kwargs: Any) -> Any:
     return gym.make_vec(env_id, **{"num_envs": NUM_ENVS, **kwargs})
 
 
-def _actions(env_id: str, num_envs: int | None = NUM_ENVS, share: int = 1) -> Any:
-    """The full force to one side."""
+def _actions(env_id: str, num_envs: int | None = NUM_ENVS, direction: int = 1) -> Any:
+    """Actions of full force to one side."""
     shape = () if num_envs is None else (num_envs,)
     if env_id == DISCRETE:
-        return np.full(shape, (share + 1) // 2, np.int64) if shape else np.int64((share + 1) // 2)
-    return np.full((*shape, 1), share, np.float32)
+        return np.full(shape, (direction + 1) // 2, np.int64) if shape else np.int64((direction + 1) // 2)
+    return np.full((*shape, 1), direction, np.float32)
 
 
 def _stepped(state: Any, action: float, **kwargs: Any) -> np.ndarray:
@@ -55,7 +55,7 @@ def _stepped(state: Any, action: float, **kwargs: Any) -> np.ndarray:
 
 
 def _newton(state: Any, force: float, p: Params) -> tuple[float, float]:
-    """ẍ and θ̈ from the three equations with the normal force as third unknown."""
+    """Solve the three equations of motion for ẍ, θ̈ and the normal force; return ẍ and θ̈."""
     _, x_dot, theta, theta_dot = state
     sine, cosine, ml = math.sin(theta), math.cos(theta), p.pole_mass * p.half_length
     weight, slip = (p.cart_mass + p.pole_mass) * p.gravity, p.cart_friction * np.sign(x_dot)
@@ -94,19 +94,19 @@ def test_masses_lengths_and_friction_satisfy_newtons_equations(params: dict[str,
     for state in STATES:
         if p.cart_friction and abs(state[1]) < 1.1:
             continue  # friction may stop the cart within the step (tests/kernels/test_friction.py)
-        for share in (-1.0, 0.0, 1.0):
-            after = _stepped(state, share, integrator="euler", params=params)
+        for direction in (-1.0, 0.0, 1.0):
+            after = _stepped(state, direction, integrator="euler", params=params)
             found = (after[[1, 3]] - state[[1, 3]]) / p.time_step
-            np.testing.assert_allclose(found, _newton(state, share * 10.0, p), rtol=1e-9, atol=1e-9)
+            np.testing.assert_allclose(found, _newton(state, direction * 10.0, p), rtol=1e-9, atol=1e-9)
 
 
-def test_pole_mass_times_length_is_a_product() -> None:
+def test_pole_mass_and_length_are_multiplied() -> None:
     """Gymnasium 1.4 phys2d/cartpole.py:37 adds them: from (0, 0, 0.1, 0.5) it gives ẋ = 0.323."""
     assert round(_stepped((0, 0, 0.1, 0.5), 1.0, integrator="euler")[1], 3) == 0.194
 
 
-def test_gravity_fells_the_pole_and_friction_brakes() -> None:
-    """Signs in the 1983 paper, after Florian (2007): gravity the wrong way, friction that drives."""
+def test_signs_of_gravity_and_friction() -> None:
+    """Sign errors in the 1983 paper (Florian, 2007): reversed gravity, friction that accelerates."""
     assert _stepped((0, 0, 0.1, 0), 0.0)[3] > 0 > _stepped((0, 0, -0.1, 0), 0.0)[3]
     for speed in (-1.0, 1.0):
         assert abs(_stepped((0, speed, 0, 0), 0.0, params={"cart_friction": 0.1})[1]) < 1.0
@@ -115,7 +115,7 @@ def test_gravity_fells_the_pole_and_friction_brakes() -> None:
         )
 
 
-def test_the_order_of_updates_matches_the_name_of_the_integrator() -> None:
+def test_update_order_matches_the_integrator() -> None:
     """openai/gym#907, #1018 and Gymnasium#790: positions with old or with new velocities."""
     for state in STATES:
         for integrator, velocity_of in {"euler": state, "semi_implicit_euler": None}.items():
@@ -124,7 +124,7 @@ def test_the_order_of_updates_matches_the_name_of_the_integrator() -> None:
             np.testing.assert_allclose(after[[0, 2]], state[[0, 2]] + 0.02 * used[[1, 3]], rtol=1e-12)
 
 
-def test_the_linear_model_has_its_entries_in_the_right_rows() -> None:
+def test_rows_of_the_linear_model() -> None:
     """openai/gym#3246: an A matrix for the regulator with the pole's entry in the cart's row."""
     model, tiny = linearize(np.zeros(4)), 1e-5
     for j in range(4):
@@ -136,7 +136,7 @@ def test_the_linear_model_has_its_entries_in_the_right_rows() -> None:
 
 
 @by_id
-def test_no_derived_parameter_goes_stale(env_id: str) -> None:
+def test_derived_parameters_are_updated(env_id: str) -> None:
     """Gymnasium: setting ``masspole`` leaves ``total_mass`` as it was; gymnax and CARL likewise."""
     changed, fresh = _scalar(env_id), _scalar(env_id, params={"pole_mass": 0.5, "half_length": 0.3})
     envs = _vector(env_id)
@@ -173,8 +173,8 @@ def test_environments_that_were_never_seeded_differ() -> None:
 
 @by_id
 @pytest.mark.parametrize("mode", MODES)
-def test_a_reset_mask_is_obeyed_and_options_are_left_alone(env_id: str, mode: str) -> None:
-    """Gymnasium's CartPoleVectorEnv resets all; SyncVectorEnv takes the mask out of the caller's options."""
+def test_reset_mask_is_applied_and_options_are_not_modified(env_id: str, mode: str) -> None:
+    """Gymnasium's CartPoleVectorEnv resets all; SyncVectorEnv removes the mask from the caller's options."""
     envs = _vector(env_id, autoreset_mode=mode)
     envs.reset(seed=0)
     before = envs.step(_actions(env_id))[0]
@@ -186,7 +186,7 @@ def test_a_reset_mask_is_obeyed_and_options_are_left_alone(env_id: str, mode: st
     np.testing.assert_array_equal(mask, [True, False, False, True])
 
 
-def test_the_autoreset_mode_can_be_chosen() -> None:
+def test_autoreset_mode_is_an_argument() -> None:
     """Gymnasium's CartPoleVectorEnv has one mode and no argument for it."""
     assert [_vector(autoreset_mode=mode).metadata["autoreset_mode"].value for mode in MODES] == MODES
     assert _vector(autoreset_mode=AutoresetMode.DISABLED).autoreset_mode is AutoresetMode.DISABLED
@@ -203,7 +203,7 @@ def test_rewards_are_float64_and_flags_bool(env_id: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
-def test_start_bounds_do_not_outlast_their_reset(mode: str) -> None:
+def test_start_bounds_apply_to_one_reset_only(mode: str) -> None:
     """Gymnasium's CartPoleVectorEnv keeps custom bounds for all later autoresets."""
     envs = _vector(autoreset_mode=mode, max_episode_steps=1)
     starts = [envs.reset(seed=0, options={"low": 0.19, "high": 0.2})[0]]
@@ -213,7 +213,7 @@ def test_start_bounds_do_not_outlast_their_reset(mode: str) -> None:
     assert np.abs(starts[1:]).max() <= 0.05
 
 
-def test_attributes_and_methods_of_every_environment_are_accessible() -> None:
+def test_get_attr_set_attr_and_call() -> None:
     """Gymnasium's CartPoleVectorEnv has no ``get_attr``, ``set_attr`` or ``call``."""
     envs = _vector()
     envs.reset(seed=0)
@@ -222,16 +222,16 @@ def test_attributes_and_methods_of_every_environment_are_accessible() -> None:
     assert len(envs.call("reset", seed=3)) == NUM_ENVS
 
 
-def test_the_vector_environment_renders_a_tuple() -> None:
-    """Gymnasium's CartPoleVectorEnv returns a list where it promises a tuple."""
+def test_vector_render_returns_a_tuple() -> None:
+    """Gymnasium's CartPoleVectorEnv returns a list although it is annotated as a tuple."""
     envs = _vector(num_envs=2, render_mode="rgb_array")
     envs.reset(seed=0)
     assert type(envs.render()) is tuple
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_fall_on_the_last_step_is_a_termination(mode: str) -> None:
-    """EnvPool core/env.h:241 calls it truncated only."""
+def test_failure_at_the_time_limit_is_terminated(mode: str) -> None:
+    """EnvPool core/env.h:241 marks it as truncated only."""
     env = _scalar()
     env.reset(options={"state": (0, 0, 0.2, 1.0)})
     length = 1
@@ -240,12 +240,12 @@ def test_a_fall_on_the_last_step_is_a_termination(mode: str) -> None:
     envs = _vector(autoreset_mode=mode, max_episode_steps=length)
     envs.reset(options={"state": (0, 0, 0.2, 1.0)})
     for _ in range(length):
-        _, _, terminated, truncated, _ = envs.step(_actions(BALANCE, share=-1))
+        _, _, terminated, truncated, _ = envs.step(_actions(BALANCE, direction=-1))
     assert terminated.all()
     assert truncated.all()
 
 
-def test_the_step_that_ends_an_episode_is_rewarded_and_its_observation_is_in_the_space() -> None:
+def test_final_step_has_reward_and_valid_observation() -> None:
     """openai/gym#704 and PufferLib (0 on the last step); openai/gym#88 (bounds at the thresholds)."""
     for state in ((0, 0, 0.2, 3.0), (2.39, 3.0, 0, 0)):
         env = _scalar()
@@ -256,7 +256,7 @@ def test_the_step_that_ends_an_episode_is_rewarded_and_its_observation_is_in_the
         assert env.observation_space.contains(observation)
 
 
-def test_starts_limit_and_truncations_are_cart_pole_v1s() -> None:
+def test_start_states_and_time_limit_match_cartpole_v1() -> None:
     """PufferLib's cartpole.h: starts in ±0.04, 200 steps, truncations never written, float32 state."""
     envs = _vector(params={"force_mag": 1e-9, "gravity": 1e-9}, num_envs=200)
     starts = np.abs(envs.reset(seed=0, options={})[0])
@@ -268,8 +268,8 @@ def test_starts_limit_and_truncations_are_cart_pole_v1s() -> None:
     assert (states != states.astype(np.float32)).any()
 
 
-def test_discrete_actions_are_plain_integers() -> None:
-    """Gymnasium's documentation of CartPole: an action of shape (1,), where the space is ``Discrete(2)``."""
+def test_discrete_actions_are_scalar_integers() -> None:
+    """Gymnasium's CartPole documentation gives actions of shape (1,); the space is ``Discrete(2)``."""
     env = _scalar(DISCRETE)
     env.reset(seed=0)
     assert env.step(1)[0][1] > 0
@@ -278,7 +278,7 @@ def test_discrete_actions_are_plain_integers() -> None:
 
 
 def _arrays(value: Any) -> list[np.ndarray]:
-    """Every array in a result, those inside of containers included."""
+    """Return every array in a result, including those in nested containers."""
     if isinstance(value, np.ndarray):
         return [value] if value.dtype != object else [*_arrays(list(value)), value]
     items = value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ()
@@ -288,8 +288,8 @@ def _arrays(value: Any) -> list[np.ndarray]:
 @by_id
 @pytest.mark.parametrize("mode", [None, "NextStep", "SameStep"])
 @pytest.mark.parametrize("kwargs", [{}, EVERYTHING], ids=["plain", "everything"])
-def test_nothing_returned_is_memory_of_the_environment(env_id: str, mode: str | None, kwargs: Any) -> None:
-    """Gymnasium#1681: an observation buffer used again corrupts what a replay buffer holds."""
+def test_returned_arrays_do_not_share_memory(env_id: str, mode: str | None, kwargs: Any) -> None:
+    """Gymnasium#1681: a reused observation buffer corrupts the contents of a replay buffer."""
     env = (
         _vector(env_id, autoreset_mode=mode, max_episode_steps=2, **kwargs)
         if mode
@@ -313,8 +313,8 @@ def test_nothing_returned_is_memory_of_the_environment(env_id: str, mode: str | 
 @by_id
 @pytest.mark.parametrize("twin_of", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])  # noqa: S301
 @pytest.mark.parametrize("mode", [None, *MODES])
-def test_a_copy_goes_on_identically(env_id: str, twin_of: Callable[[Any], Any], mode: str | None) -> None:
-    """Gymnasium#737: a deep copy through ``EzPickle`` begins anew."""
+def test_copies_continue_identically(env_id: str, twin_of: Callable[[Any], Any], mode: str | None) -> None:
+    """Gymnasium#737: a deep copy through ``EzPickle`` loses the state."""
     kwargs = {**EVERYTHING, "max_episode_steps": 9}
     env = (
         _vector(env_id, autoreset_mode=mode, **kwargs)
@@ -323,18 +323,20 @@ def test_a_copy_goes_on_identically(env_id: str, twin_of: Callable[[Any], Any], 
     )
     env.reset(seed=0)
     many = NUM_ENVS if mode else None
-    for share in (1, 1, -1):
-        env.step(_actions(env_id, many, share))
+    for direction in (1, 1, -1):
+        env.step(_actions(env_id, many, direction))
     twin = twin_of(env)
     for _ in range(2):
-        for share in (1, -1, 1, -1, 1):
-            assert_same(twin.step(_actions(env_id, many, share)), env.step(_actions(env_id, many, share)))
+        for direction in (1, -1, 1, -1, 1):
+            assert_same(
+                twin.step(_actions(env_id, many, direction)), env.step(_actions(env_id, many, direction))
+            )
         assert_same(twin.reset(), env.reset())
     assert twin.np_random.random() == env.np_random.random()
 
 
 @by_id
-def test_the_step_that_begins_an_episode_has_no_reward(env_id: str) -> None:
+def test_autoreset_step_has_zero_reward(env_id: str) -> None:
     """Gymnasium's NextStep mode: that step's action is ignored, so it must not count."""
     envs = _vector(env_id, max_episode_steps=3, diagnostics=True)
     envs.reset(seed=0)

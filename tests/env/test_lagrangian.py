@@ -1,4 +1,4 @@
-"""The equations of motion, derived anew with sympy: from the Lagrangian, and from Newton with friction."""
+"""The equations of motion against sympy derivations: Lagrange, and Newton–Euler with friction."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def _normal_force(states: np.ndarray, force: float, slipping: float, params: Par
 
 
 def _time_derivative(expression: Any) -> Any:
-    """By the chain rule, with x itself in no expression."""
+    """Differentiate by the chain rule; no expression depends on x."""
     return (
         sp.diff(expression, theta) * theta_dot
         + sp.diff(expression, theta_dot) * theta_acceleration
@@ -44,7 +44,7 @@ def _time_derivative(expression: Any) -> Any:
 
 
 def _lagrangian() -> tuple[Any, Any]:
-    """Kinetic and potential energy of the cart and of a uniform rod of length 2 l."""
+    """Kinetic and potential energy of a cart with a uniform rod of length 2 l."""
     along = x_dot + ell * theta_dot * sp.cos(theta)
     up = -ell * theta_dot * sp.sin(theta)
     inertia = m * (2 * ell) ** 2 / 12  # of a rod about its center
@@ -52,7 +52,7 @@ def _lagrangian() -> tuple[Any, Any]:
     return kinetic, m * g * ell * sp.cos(theta)
 
 
-def _from_lagrange() -> dict[Any, Any]:
+def _lagrange_accelerations() -> dict[Any, Any]:
     kinetic, potential = _lagrangian()
     lagrangian = kinetic - potential
     equations = [
@@ -63,9 +63,9 @@ def _from_lagrange() -> dict[Any, Any]:
 
 
 def _newton() -> tuple[Any, Any]:
-    """Cart and pole as two bodies with the force between them, and friction through the normal force.
+    """Newton–Euler equations of cart and pole with the pin force and friction from the normal force.
 
-    Linear equations A·u = b in u = (ẍ, θ̈, N, and the two components of the force of the cart on the pole).
+    Linear equations A·u = b with u = (ẍ, θ̈, N, and the two components of the pin force on the pole).
     """
     normal, pin_x, pin_y = sp.symbols("normal pin_x pin_y", real=True)
     pole_x = x_acceleration + ell * (theta_acceleration * sp.cos(theta) - theta_dot**2 * sp.sin(theta))
@@ -84,11 +84,11 @@ def _newton() -> tuple[Any, Any]:
 def _solve_newton(params: Params, force: float, slips: np.ndarray) -> np.ndarray:
     """ẍ, θ̈ and N for every state, (3, n)."""
     matrix, right = (sp.lambdify(NAMES, part, "numpy") for part in _newton())
-    solved = []
+    solutions = []
     for i, each in enumerate(slips):
         values = _values(params, force, each, STATES[:, i])
-        solved.append(np.linalg.solve(matrix(*values), right(*values))[:3, 0])
-    return np.array(solved).T
+        solutions.append(np.linalg.solve(matrix(*values), right(*values))[:3, 0])
+    return np.array(solutions).T
 
 
 STATES = np.random.default_rng(0).normal(size=(4, 200)) * np.array([[1.0], [2.0], [3.0], [8.0]])
@@ -109,19 +109,19 @@ def _values(p: Params, force: float, slips: Any, states: np.ndarray) -> tuple[An
 
 
 @pytest.mark.parametrize("params", [Params(), Params(9.81, 2.0, 0.7, 0.3, pole_damping=0.05)])
-def test_accelerations_are_lagranges(params: Params) -> None:
-    solution = _from_lagrange()
+def test_accelerations_match_lagrange_equations(params: Params) -> None:
+    solution = _lagrange_accelerations()
     got = _accelerations(STATES, 3.0, params.values)
     for row, unknown in enumerate((x_acceleration, theta_acceleration)):
         expected = sp.lambdify(NAMES, solution[unknown], "numpy")(*_values(params, 3.0, 0.0, STATES))
         np.testing.assert_allclose(got[row], expected, rtol=1e-11, atol=1e-11)
 
 
-def test_friction_is_newtons_and_reverses_with_the_normal_force() -> None:
+def test_friction_matches_newton_and_reverses_with_normal_force() -> None:
     params = Params(9.81, 2.0, 0.7, 0.3, cart_friction=0.2, pole_damping=0.05)
     slips = params.cart_friction * np.sign(STATES[1])
-    carried = _solve_newton(params, 3.0, slips)
-    lifted = carried[2] < 0
+    solution = _solve_newton(params, 3.0, slips)
+    lifted = solution[2] < 0
     assert 0 < lifted.sum() < len(lifted) / 2
     expected = _solve_newton(params, 3.0, np.where(lifted, -slips, slips))
     got = _accelerations(STATES, 3.0, params.values)
@@ -132,7 +132,7 @@ def test_friction_is_newtons_and_reverses_with_the_normal_force() -> None:
     )
 
 
-def test_energy_is_the_lagrangians() -> None:
+def test_energy_matches_lagrangian_derivation() -> None:
     kinetic, potential = _lagrangian()
     function = sp.lambdify((M, m, ell, g, x_dot, theta, theta_dot), kinetic + potential, "numpy")
     p = Params(9.81, 2.0, 0.7, 0.3)

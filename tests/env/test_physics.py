@@ -1,4 +1,4 @@
-"""Parameters, and the discrete environment against Gymnasium's CartPole-v1."""
+"""Physical parameters, and the discrete environment compared with Gymnasium's CartPole-v1."""
 
 from typing import Any
 
@@ -12,24 +12,24 @@ from cartpole_phys.system import CartPole
 from cartpole_phys.utils.errors import InputError
 
 
-def test_discrete_euler_is_cartpole_v1_step_by_step() -> None:
-    peer: Any = gym.make("CartPole-v1").unwrapped
+def test_discrete_euler_matches_cartpole_v1() -> None:
+    reference: Any = gym.make("CartPole-v1").unwrapped
     system = CartPole(continuous=False, integrator="euler")
     rng = np.random.default_rng(0)
     for episode in range(20):
-        peer.reset(seed=episode)
+        reference.reset(seed=episode)
         for _ in range(500):
             action = int(rng.integers(2))
-            states = np.array(peer.state, dtype=np.float64).reshape(4, 1)
+            states = np.array(reference.state, dtype=np.float64).reshape(4, 1)
             terminated = move(system, states, np.array([10.0 if action else -10.0]))
-            _, _, peer_terminated, _, _ = peer.step(action)
-            np.testing.assert_allclose(states[:, 0], peer.state, rtol=0, atol=1e-12)
-            assert bool(terminated[0]) == peer_terminated
-            if peer_terminated:
+            _, _, reference_terminated, _, _ = reference.step(action)
+            np.testing.assert_allclose(states[:, 0], reference.state, rtol=0, atol=1e-12)
+            assert bool(terminated[0]) == reference_terminated
+            if reference_terminated:
                 break
 
 
-def test_semi_implicit_moves_with_the_new_velocity() -> None:
+def test_semi_implicit_euler_uses_updated_velocities() -> None:
     system = CartPole(integrator="semi_implicit_euler")
     states = np.array([0.0, 0.2, 0.1, -0.1]).reshape(4, 1)
     before = states.copy()
@@ -38,7 +38,7 @@ def test_semi_implicit_moves_with_the_new_velocity() -> None:
     np.testing.assert_array_equal(states[[0, 2]], before[[0, 2]] + step * states[[1, 3]])
 
 
-def test_derived_quantities_follow_their_sources() -> None:
+def test_total_mass_is_derived() -> None:
     assert Params(cart_mass=2.0, pole_mass=0.5).total_mass == 2.5
 
 

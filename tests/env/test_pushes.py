@@ -1,4 +1,4 @@
-"""Random pushes: their law, their place in infos and data, and what seed and episode decide."""
+"""Random pushes: distribution, recording in infos and data sets, and dependence on the seed."""
 
 from pathlib import Path
 from typing import Any
@@ -20,35 +20,35 @@ gym.register_envs(cartpole_phys)
 PUSHED: dict[str, Any] = {"push_rate": 5.0, "push_size": 8.0}
 
 
-def test_pushes_come_at_their_rate_and_are_uniform() -> None:
+def test_push_rate_and_uniform_size() -> None:
     pushes = collect(CartPole(**PUSHED), proportional(3.0, True, 0.5), 200_000, 0).infos["push"]
-    hits = pushes[pushes != 0]
-    assert abs(len(hits) / len(pushes) - 5.0 * 0.02) < 0.003
-    assert np.abs(hits).max() <= 8.0
-    np.testing.assert_allclose(np.histogram(hits, 8, (-8, 8))[0] / len(hits), 1 / 8, atol=0.01)
+    nonzero = pushes[pushes != 0]
+    assert abs(len(nonzero) / len(pushes) - 5.0 * 0.02) < 0.003
+    assert np.abs(nonzero).max() <= 8.0
+    np.testing.assert_allclose(np.histogram(nonzero, 8, (-8, 8))[0] / len(nonzero), 1 / 8, atol=0.01)
 
 
-def test_rollout_infos_and_environment_tell_the_same_pushes() -> None:
+def test_rollout_and_environment_record_equal_pushes() -> None:
     env: Any = gym.make("PhysCartPole-v0", **PUSHED)
-    rolled = play(CartPole(**PUSHED), proportional(3.0, True, 0.5), 2, seed=4)
-    for index, recorded in enumerate(rolled):
+    rollout = play(CartPole(**PUSHED), proportional(3.0, True, 0.5), 2, seed=4)
+    for index, recorded in enumerate(rollout):
         observation, info = env.reset(seed=4) if index == 0 else env.reset()
         assert info == {}
-        first = int(rolled.offsets[index])
+        first = int(rollout.offsets[index])
         for t, action in enumerate(recorded.actions):
             np.testing.assert_array_equal(observation, recorded.observations[t])
             observation, *_, info = env.step(action)
-            assert info == {"push": rolled.infos["push"][first + t]}
+            assert info == {"push": rollout.infos["push"][first + t]}
 
 
-def test_without_pushes_there_is_nothing_to_tell() -> None:
+def test_info_is_empty_without_pushes() -> None:
     env = gym.make("PhysCartPole-v0")
     env.reset(seed=0)
     assert env.step(np.zeros(1, np.float32))[4] == {}
 
 
-def test_random_shoves_as_a_first_user_would_check_them() -> None:
-    """Smooth, reaching the thresholds, not diverging, and different from run to run."""
+def test_pushed_rollouts_are_plausible() -> None:
+    """Check bounded velocity changes, terminations, finite states and dependence on the seed."""
     system = CartPole(push_rate=10.0, push_size=10.0)
     data = play(system, proportional(1.2, True), 50, seed=0)
     velocity_jumps = [
@@ -64,7 +64,7 @@ def test_random_shoves_as_a_first_user_would_check_them() -> None:
     assert not np.array_equal(data.lengths, other.lengths)
 
 
-def test_a_pushed_data_set_passes_its_replay(tmp_path: Path) -> None:
+def test_pushed_data_set_passes_every_gate(tmp_path: Path) -> None:
     path = build_dataset(policy="heuristic", tier="medium", steps=5_000, env_kwargs=PUSHED, out=tmp_path)
     assert {result.gate for result in check(path) if result.status != "passed"} <= {
         "log_probs",

@@ -30,7 +30,7 @@ def test_infos_distinguish_termination_from_truncation() -> None:
     observations: Any = adapter.reset()
     endings = set()
     for step in range(300):
-        balancing = step < 150  # afterwards nobody holds the pole
+        balancing = step < 150  # afterwards a constant force topples the pole
         actions = 3.0 * observations[:, 2:3] + 0.3 * observations[:, 3:4] if balancing else np.ones((4, 1))
         observations, rewards, done, infos = adapter.step(actions.astype(np.float32))
         assert rewards.dtype == np.float32
@@ -43,7 +43,7 @@ def test_infos_distinguish_termination_from_truncation() -> None:
     assert endings == {True, False}
 
 
-def test_seed_makes_resets_repeatable() -> None:
+def test_resets_are_reproducible_with_a_seed() -> None:
     a, b = _adapter(), _adapter()
     a.seed(1)
     b.seed(1)
@@ -76,7 +76,7 @@ def test_invalid_states_are_rejected_once() -> None:
 
 
 @pytest.mark.parametrize("mode", ["rgb_array", "rgb_mosaic"])
-def test_images_are_one_for_each_environment(mode: str) -> None:
+def test_get_images_returns_one_image_per_environment(mode: str) -> None:
     adapter = _adapter(render_mode=mode)
     adapter.reset()
     images: Any = adapter.get_images()
@@ -89,7 +89,7 @@ def test_images_are_one_for_each_environment(mode: str) -> None:
 
 
 class _InfoWriter(VecEnvWrapper):
-    """Writes into each info, as imitation's RewardVecEnvWrapper does."""
+    """Write into each info, as imitation's RewardVecEnvWrapper does."""
 
     def reset(self) -> Any:
         observations = self.venv.reset()
@@ -104,7 +104,7 @@ class _InfoWriter(VecEnvWrapper):
         return observations, rewards, done, infos
 
 
-def test_wrappers_write_into_infos() -> None:
+def test_wrappers_can_write_into_infos() -> None:
     adapter = _adapter(max_episode_steps=3)
     venv = VecMonitor(_InfoWriter(adapter), info_keywords=("original_env_rew",))
     venv.reset()
@@ -115,7 +115,7 @@ def test_wrappers_write_into_infos() -> None:
         assert all(("episode" in info) == (step == 3) for info in infos)
 
 
-def test_infos_are_separate_in_every_step() -> None:
+def test_each_step_returns_separate_infos() -> None:
     adapter = _adapter()
     adapter.reset()
     kept: list[dict[str, Any]] = [*adapter.reset_infos]
@@ -132,7 +132,7 @@ def test_infos_are_separate_in_every_step() -> None:
 
 
 ENDED = {"TimeLimit.truncated": True}
-READS: dict[str, Callable[[list[Any]], Any]] = {  # by the method of ``list`` that reads
+READS: dict[str, Callable[[list[Any]], Any]] = {  # by ``list`` method
     "__add__": lambda infos: operator.add(infos, [ENDED]),
     "__contains__": lambda infos: {} in infos,
     "__eq__": lambda infos: infos == [{}, ENDED, {}],
@@ -155,26 +155,26 @@ READS: dict[str, Callable[[list[Any]], Any]] = {  # by the method of ``list`` th
     "remove": lambda infos: infos.remove({}),
     "sort": lambda infos: infos.sort(key=len),
 }
-CHANGES_OR_COUNTS = {
+OTHER_METHODS = {
     *("__class_getitem__", "__delitem__", "__doc__", "__getattribute__", "__hash__", "__iadd__", "__init__"),
     *("__len__", "__new__", "__setitem__", "__sizeof__", "append", "clear", "extend", "insert", "reverse"),
 }
 
 
 @pytest.mark.parametrize("method", READS)
-def test_infos_are_a_list_whatever_reads_them_first(method: str) -> None:
+def test_first_access_by_any_method_matches_a_list(method: str) -> None:
     given: list[Any] = [None, ENDED, None]
     plain, infos = [{}, ENDED, {}], Infos(given)
     assert READS[method](infos) == READS[method](plain)
     assert [*infos] == plain
 
 
-def test_every_method_of_a_list_is_tried() -> None:
-    assert READS.keys() | CHANGES_OR_COUNTS == vars(list).keys()
+def test_all_list_methods_are_covered() -> None:
+    assert READS.keys() | OTHER_METHODS == vars(list).keys()
 
 
-def test_infos_are_made_as_fast_as_a_list() -> None:
-    """Of a step of 10 µs, an ``__init__`` in Python and a ``__dict__`` to free take more than one."""
+def test_infos_construction_has_no_overhead() -> None:
+    """A Python ``__init__`` and a ``__dict__`` would add more than 1 µs to a step of 10 µs."""
     assert Infos.__init__ is list.__init__
     assert not hasattr(Infos.__new__(Infos), "__dict__")
 
@@ -194,29 +194,29 @@ def test_gymnasium_infos_are_available_as_arrays() -> None:
     assert (adapter.infos["push"] != 0).all()
 
 
-def test_single_environments_are_within_reach() -> None:
+def test_attributes_and_methods_of_single_environments() -> None:
     adapter = _adapter()
     adapter.reset()
     adapter.set_attr("params", {"pole_mass": 0.3}, indices=[1, 2])
     assert [params.pole_mass for params in adapter.get_attr("params")] == [0.1, 0.3, 0.3, 0.1]
     states = adapter.get_attr("state", indices=2)
     np.testing.assert_array_equal(states[0], adapter.envs.columns.states[:, 2])
-    kept = adapter.env_method("get_state", indices=0)[0]
+    snapshot = adapter.env_method("get_state", indices=0)[0]
     adapter.step(np.ones((4, 1), np.float32))
-    observation = adapter.env_method("set_state", kept, indices=0)[0]
-    np.testing.assert_array_equal(observation, kept.memory[:4, 0].astype(np.float32))
-    np.testing.assert_array_equal(adapter.get_attr("state")[0], kept.memory[:4, 0])
+    observation = adapter.env_method("set_state", snapshot, indices=0)[0]
+    np.testing.assert_array_equal(observation, snapshot.memory[:4, 0].astype(np.float32))
+    np.testing.assert_array_equal(adapter.get_attr("state")[0], snapshot.memory[:4, 0])
     assert adapter.env_is_wrapped(VecMonitor) == [False] * 4
 
 
-def test_only_own_vector_environments_are_wrapped() -> None:
+def test_other_environments_are_rejected() -> None:
     envs = gym.make_vec("PhysCartPole-v0", num_envs=2, autoreset_mode="SameStep")
     for other in (gym.make("PhysCartPole-v0"), gym.wrappers.vector.RecordEpisodeStatistics(envs)):
         with pytest.raises(InputError, match=r'from gym.make_vec\(.*"SameStep"\), without wrappers'):
             PhysCartPoleVecEnv(other)  # type: ignore[arg-type]
 
 
-def test_needs_same_step_autoreset() -> None:
+def test_other_autoreset_modes_are_rejected() -> None:
     with pytest.raises(InputError, match="SameStep"):
         PhysCartPoleVecEnv(gym.make_vec("PhysCartPole-v0", num_envs=2))  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""A restored environment goes on identically."""
+"""``get_state`` and ``set_state``: a restored environment continues identically."""
 
 import pickle
 from typing import Any
@@ -21,21 +21,21 @@ def _actions(steps: int, num_envs: int | None = None) -> np.ndarray:
 
 
 def _run(env: Any, actions: np.ndarray) -> list[np.ndarray]:
-    """Observations of playing the actions, with a reset of a scalar environment wherever it ends."""
-    seen = []
+    """Step with each action and return observations and pushes; reset a terminated scalar environment."""
+    outputs = []
     for action in actions:
         observation, _, terminated, _, info = env.step(action)
-        seen += [observation, np.asarray(info.get("push", 0.0))]
+        outputs += [observation, np.asarray(info.get("push", 0.0))]
         if isinstance(terminated, bool) and terminated:
-            seen.append(env.reset()[0])
-    return seen
+            outputs.append(env.reset()[0])
+    return outputs
 
 
-def test_scalar_environment_goes_on_identically_even_in_another_process_of_its_kind() -> None:
+def test_restored_scalar_environment_continues_identically() -> None:
     env: Any = gym.make("PhysCartPole-v0", **KWARGS).unwrapped
     env.reset(seed=3)
     _run(env, _actions(15))
-    snapshot = pickle.loads(pickle.dumps(env.get_state()))  # noqa: S301 - made on the line itself
+    snapshot = pickle.loads(pickle.dumps(env.get_state()))  # noqa: S301 - pickled on the same line
     expected = _run(env, _actions(100))
     twin: Any = gym.make("PhysCartPole-v0", **KWARGS).unwrapped
     for other in (env, twin):
@@ -45,20 +45,20 @@ def test_scalar_environment_goes_on_identically_even_in_another_process_of_its_k
 
 
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
-def test_vector_environment_goes_on_identically(mode: str) -> None:
-    make: dict[str, Any] = {"num_envs": 5, "autoreset_mode": mode, "max_episode_steps": 40, **KWARGS}
-    envs: Any = gym.make_vec("PhysCartPole-v0", **make)
+def test_restored_vector_environment_continues_identically(mode: str) -> None:
+    kwargs: dict[str, Any] = {"num_envs": 5, "autoreset_mode": mode, "max_episode_steps": 40, **KWARGS}
+    envs: Any = gym.make_vec("PhysCartPole-v0", **kwargs)
     envs.reset(seed=3)
     _run(envs, _actions(37, 5))
     snapshot = envs.get_state()
     expected = _run(envs, _actions(100, 5))
-    twin: Any = gym.make_vec("PhysCartPole-v0", **make)
+    twin: Any = gym.make_vec("PhysCartPole-v0", **kwargs)
     for other in (envs, twin):
         other.set_state(snapshot)
         np.testing.assert_equal(_run(other, _actions(100, 5)), expected)
 
 
-def test_snapshot_does_not_change_with_the_environment() -> None:
+def test_snapshot_is_a_copy() -> None:
     env: Any = gym.make("PhysCartPole-v0").unwrapped
     env.reset(seed=0)
     snapshot = env.get_state()
@@ -70,7 +70,7 @@ def test_snapshot_does_not_change_with_the_environment() -> None:
     np.testing.assert_array_equal(snapshot.memory, before)
 
 
-def test_there_is_nothing_to_keep_before_the_first_reset() -> None:
+def test_get_state_requires_a_reset() -> None:
     env: Any
     for env in (gym.make("PhysCartPole-v0").unwrapped, gym.make_vec("PhysCartPole-v0", num_envs=3)):
         with pytest.raises(ResetNeeded):

@@ -1,4 +1,4 @@
-"""The swing-up: its start, observation, reward and end."""
+"""The swing-up task: start states, observations, reward and termination."""
 
 import math
 from pathlib import Path
@@ -19,13 +19,13 @@ def _make(**kwargs: Any) -> Any:
 
 
 def _tolerance(value: float, margin: float, value_at_margin: float) -> float:
-    """dm_control's ``rewards.tolerance`` about 0 with the sigmoid "quadratic"."""
+    """Compute dm_control's ``rewards.tolerance`` around 0 with the "quadratic" sigmoid."""
     scaled = abs(value) / margin * math.sqrt(1 - value_at_margin)
     return 1 - scaled**2 if scaled < 1 else 0.0
 
 
 def _reward(state: np.ndarray, action: float) -> float:
-    """dm_control's cartpole (``suite/cartpole.py``, ``_get_reward``), with quadratic tolerances."""
+    """Compute dm_control's reward (``suite/cartpole.py``, ``_get_reward``) with quadratic tolerances."""
     x, _, theta, theta_dot = state
     upright = (math.cos(theta) + 1) / 2
     centered = (1 + _tolerance(x, 2, 0.1)) / 2
@@ -34,7 +34,7 @@ def _reward(state: np.ndarray, action: float) -> float:
     return upright * small_control * small_velocity * centered
 
 
-def test_reward_is_dm_controls_with_quadratic_tolerances() -> None:
+def test_reward_matches_dm_control_with_quadratic_tolerances() -> None:
     env, rewards = _make(), []
     for state, action in zip(STATES, np.random.default_rng(1).uniform(-1, 1, 300), strict=True):
         env.reset(options={"state": state})
@@ -57,7 +57,7 @@ def test_reward_is_dm_controls_with_quadratic_tolerances() -> None:
         ((0, 0, 0, 0), 0.01),
     ],
 )
-def test_reward_is_one_only_upright_centered_still_and_without_force(state: Any, action: float) -> None:
+def test_reward_is_one_only_at_the_upright_equilibrium(state: Any, action: float) -> None:
     env = _make()
     env.reset(options={"state": (0, 0, 0, 0)})
     assert env.step(np.zeros(1, np.float32))[1] == 1.0
@@ -65,7 +65,7 @@ def test_reward_is_one_only_upright_centered_still_and_without_force(state: Any,
     assert 0.9 < env.step(np.array([action], np.float32))[1] < 1.0
 
 
-def test_reward_pays_for_the_executed_action() -> None:
+def test_reward_uses_the_clipped_action() -> None:
     env, rewards = _make(), []
     for action in (1.0, 5.0):
         env.reset(seed=0)
@@ -73,7 +73,7 @@ def test_reward_pays_for_the_executed_action() -> None:
     assert rewards[0] == rewards[1] > 0
 
 
-def test_episodes_start_hanging() -> None:
+def test_episodes_start_with_the_pole_down() -> None:
     envs: Any = gym.make_vec(SWING_UP, num_envs=5_000)
     x, x_dot, cosine, sine, theta_dot = envs.reset(seed=0)[0].T
     angle = np.arctan2(-sine, -cosine)  # from straight down
@@ -82,7 +82,7 @@ def test_episodes_start_hanging() -> None:
         assert 0.049 < variable.max() < 0.0501
 
 
-def test_observation_is_the_state_with_cosine_and_sine() -> None:
+def test_observation_contains_cosine_and_sine() -> None:
     env = _make()
     for x, x_dot, theta, theta_dot in STATES[:50]:
         observation, _ = env.reset(options={"state": (x, x_dot, theta, theta_dot)})
@@ -92,19 +92,19 @@ def test_observation_is_the_state_with_cosine_and_sine() -> None:
         assert env.observation_space.contains(observation)
 
 
-def test_full_turns_do_not_matter() -> None:
+def test_observation_and_reward_are_invariant_to_full_turns() -> None:
     for state in STATES[:50]:
-        seen = []
+        outputs = []
         for turns in (0, 1, -3):
             env = _make()
             env.reset(options={"state": state + np.array([0, 0, 2 * math.pi * turns, 0])})
-            seen.append(np.array([*(step := env.step(np.array([0.3], np.float32)))[0], step[1]]))
-        np.testing.assert_allclose(seen[1:], [seen[0]] * 2, rtol=2e-6, atol=1e-7)
+            outputs.append(np.array([*(step := env.step(np.array([0.3], np.float32)))[0], step[1]]))
+        np.testing.assert_allclose(outputs[1:], [outputs[0]] * 2, rtol=2e-6, atol=1e-7)
 
 
-def test_only_the_track_and_the_time_limit_end_an_episode() -> None:
+def test_episodes_end_by_track_limit_or_time_limit_only() -> None:
     env = _make()
-    spin = 9.0  # rad/s, enough for full turns; the cart moves so that the whole stays in its place
+    spin = 9.0  # rad/s, enough for full turns; the cart velocity cancels the total momentum
     env.reset(options={"state": (0, 0.05 * spin / 1.1, math.pi, spin)})
     for step in range(1, 501):
         _, _, terminated, truncated, _ = env.step(np.zeros(1, np.float32))
@@ -119,7 +119,7 @@ def test_only_the_track_and_the_time_limit_end_an_episode() -> None:
 
 
 @pytest.mark.parametrize("kwargs", [{}, {"randomize": {"pole_mass": [0.05, 0.2]}, "push_rate": 5.0}])
-def test_a_random_data_set_passes_every_gate(tmp_path: Path, kwargs: dict[str, Any]) -> None:
+def test_random_data_set_passes_every_gate(tmp_path: Path, kwargs: dict[str, Any]) -> None:
     path = build_dataset(SWING_UP, "random", steps=3_000, env_kwargs=kwargs, out=tmp_path)
     assert {result.gate for result in check(path) if result.status != "passed"} <= {
         "log_probs",

@@ -1,4 +1,4 @@
-"""TorchRL's GymEnv, which tries keyword arguments and withdraws those that a TypeError names."""
+"""TorchRL's GymEnv, which removes keyword arguments rejected with a TypeError."""
 
 import warnings
 from typing import Any
@@ -25,7 +25,7 @@ def _gym_env(env_id: str, **kwargs: Any) -> Any:
 
 
 @by_id
-def test_gym_env_makes_every_id(env_id: str) -> None:
+def test_gym_env_supports_every_id(env_id: str) -> None:
     env = _gym_env(env_id)
     rollout = env.rollout(5)
     assert rollout["next", "reward"].shape == (5, 1)
@@ -39,7 +39,7 @@ def test_frame_skip_repeats_an_action() -> None:
 
 @by_id
 @pytest.mark.parametrize("make", [gym.make, gym.make_vec])
-def test_unknown_keyword_arguments_have_pythons_type_and_wording(env_id: str, make: Any) -> None:
+def test_unknown_keyword_arguments_raise_type_error_in_python_wording(env_id: str, make: Any) -> None:
     with pytest.raises(TypeError, match="got an unexpected keyword argument 'frameskip'; choose from integr"):
         make(env_id, frameskip=4)
     with pytest.raises(ValueError, match="'frameskip'"):

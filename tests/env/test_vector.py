@@ -1,4 +1,4 @@
-"""What the vector environment has that no scalar one does."""
+"""Features of the vector environment: autoreset, rendering, seeds, per-environment attributes."""
 
 import copy
 from typing import Any
@@ -17,7 +17,7 @@ gym.register_envs(cartpole_phys)
 ENV = "PhysCartPole-v0"
 
 
-def test_disabled_autoreset_demands_a_reset() -> None:
+def test_disabled_autoreset_requires_a_reset() -> None:
     envs = gym.make_vec(ENV, num_envs=2, autoreset_mode="Disabled", max_episode_steps=1)
     with pytest.raises(ResetNeeded):
         envs.step(np.zeros((2, 1), np.float32))
@@ -27,7 +27,7 @@ def test_disabled_autoreset_demands_a_reset() -> None:
         envs.step(np.zeros((2, 1), np.float32))
 
 
-def test_renders_every_environment() -> None:
+def test_render_returns_one_frame_per_environment() -> None:
     envs: Any = gym.make_vec(ENV, num_envs=2, render_mode="rgb_array")
     envs.reset(seed=0)
     frames = envs.render()
@@ -38,31 +38,31 @@ def test_renders_every_environment() -> None:
 
 def test_seeds_and_specs_of_single_environments() -> None:
     kwargs: dict[str, Any] = {"num_envs": 2, "max_episode_steps": 60, "params": {"pole_mass": 0.2}}
-    ours: Any = gym.make_vec(ENV, **kwargs)
-    theirs: Any = gym.make_vec(ENV, vectorization_mode="sync", **kwargs)
-    assert ours.np_random_seed == (-1, -1)
-    for envs in (ours, theirs):
+    native: Any = gym.make_vec(ENV, **kwargs)
+    sync: Any = gym.make_vec(ENV, vectorization_mode="sync", **kwargs)
+    assert native.np_random_seed == (-1, -1)
+    for envs in (native, sync):
         envs.reset(seed=[1, 2])
         envs.reset()
-    assert ours.np_random_seed == theirs.np_random_seed == ours.get_attr("np_random_seed") == (1, 2)
-    assert ours.get_attr("spec") == theirs.get_attr("spec")
-    for envs in (ours, theirs):
+    assert native.np_random_seed == sync.np_random_seed == native.get_attr("np_random_seed") == (1, 2)
+    assert native.get_attr("spec") == sync.get_attr("spec")
+    for envs in (native, sync):
         envs.call("reset", seed=8)
-    assert ours.np_random_seed == theirs.np_random_seed == (8, 8)
+    assert native.np_random_seed == sync.np_random_seed == (8, 8)
 
 
 @pytest.mark.parametrize(
     ("env_id", "good", "bad"), [(ENV, [0.5], [np.nan]), ("PhysCartPoleDiscrete-v0", 1, -1)]
 )
-def test_actions_of_environments_that_restart_do_not_matter(env_id: str, good: Any, bad: Any) -> None:
-    ours: Any = gym.make_vec(env_id, num_envs=2, max_episode_steps=3)
-    theirs: Any = gym.make_vec(env_id, num_envs=2, max_episode_steps=3, vectorization_mode="sync")
-    for envs in (ours, theirs):
+def test_actions_are_ignored_in_autoreset_steps(env_id: str, good: Any, bad: Any) -> None:
+    native: Any = gym.make_vec(env_id, num_envs=2, max_episode_steps=3)
+    sync: Any = gym.make_vec(env_id, num_envs=2, max_episode_steps=3, vectorization_mode="sync")
+    for envs in (native, sync):
         envs.reset(seed=0)
         for _ in range(3):
             envs.step(np.array([good, good]))
-    twin = copy.deepcopy(ours)
-    assert_same(ours.step(np.array([bad, bad])), theirs.step(np.array([bad, bad])))
+    twin = copy.deepcopy(native)
+    assert_same(native.step(np.array([bad, bad])), sync.step(np.array([bad, bad])))
     twin.columns.done[1] = 0
     memory = twin.columns.memory.copy()
     with pytest.raises(InputError, match=r"Expected .*actions"):
@@ -72,7 +72,7 @@ def test_actions_of_environments_that_restart_do_not_matter(env_id: str, good: A
     assert twin.columns.elapsed.tolist() == [0, 4]
 
 
-def test_an_id_without_a_limit_has_none() -> None:
+def test_id_without_time_limit_is_never_truncated() -> None:
     bare, classes = "Test/Bare-v0", gym.spec("PhysCartPoleSwingUp-v0")
     gym.register(bare, classes.entry_point, vector_entry_point=classes.vector_entry_point)
     try:
@@ -84,7 +84,7 @@ def test_an_id_without_a_limit_has_none() -> None:
         assert not envs.step(np.zeros((1, 1), np.float32))[3].any()
 
 
-def test_environments_share_no_space_and_no_metadata() -> None:
+def test_environments_do_not_share_spaces_or_metadata() -> None:
     envs: Any = gym.make_vec(ENV, num_envs=3, render_mode="rgb_array")
     envs.reset(seed=0)
     for name in ("action_space", "observation_space", "metadata", "spec"):
