@@ -21,11 +21,11 @@ HELD: Mapping[str, str] = {
     "On the trained agent's data they do not, and no single change": "benchmarks/results/pendulum",
     "For a cart with a pole this is not symplectic": "tests/kernels/test_integrators.py",
     "Start states differ, because the random generators differ": "cartpole_phys/numeric/philox.py",
-    "- Data actions are clipped to ±0.999 for CQL": "tests/dt/test_bounded_actions.py",
+    "- Actions in the data are clipped to ±0.999 for CQL": "tests/dt/test_bounded_actions.py",
     "- In `tiny`, IQL scales rewards": "dt/models/recipes.py",
-    "What plans share is computed once": "tests/dt/test_trajectory.py",
-    "Each works on its share of the same windows": "tests/dt/test_distributed.py",
-    "With dropout each draws masks of its own": "tests/dt/test_distributed.py",
+    "The shared prefix of the candidates is computed": "tests/dt/test_trajectory.py",
+    "Each batch of windows is split among the processes": "tests/dt/test_distributed.py",
+    "With dropout, each process draws its own masks": "tests/dt/test_distributed.py",
 }
 
 
