@@ -26,6 +26,9 @@ HELD: Mapping[str, str] = {
     "The shared prefix of the candidates is computed": "tests/dt/test_trajectory.py",
     "Each batch of windows is split among the processes": "tests/dt/test_distributed.py",
     "With dropout, each process draws its own masks": "tests/dt/test_distributed.py",
+    "the selection of training episodes, and the handling of actions": "tests/dt/test_bounded_actions.py",
+    "if a gate cannot be evaluated, for example because": "tests/data/checks/test_unproven.py",
+    "Trajectory Transformers, which `transformers` supported": "dt/formats/trajectory_transformer.py",
 }
 
 
