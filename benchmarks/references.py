@@ -18,6 +18,7 @@ from cartpole_phys.backends.resolve import make_backend
 from cartpole_phys.data.score import mean_interval
 from cartpole_phys.policies.controllers import DAMPING_RATIO, proportional, swing_up, uniform
 from cartpole_phys.system import CartPole
+from cartpole_phys.utils.errors import InputError
 
 PATH = Path(cartpole_phys.__file__).parent / "data" / "references.json"
 FOREIGN_IDS = ("Pendulum-v1",)
@@ -49,6 +50,8 @@ def _best(backend: Backend) -> tuple[PolicySource, str]:
     system = backend.system
     if system is None:
         return PendulumReference(), f"value iteration on {GRID[0]} angles by {GRID[1]} rates"
+    if system.task.controller is None:
+        raise InputError(f"Expected a best known policy for the task {system.task.name!r}; add it to _best.")
     if system.task.controller == "swing_up":
         return swing_up(system.params), "energy shaping, then the linear-quadratic regulator"
     damping = BEST_GAIN * DAMPING_RATIO
