@@ -1,4 +1,4 @@
-"""Attention maps equal the models' attention weights, and measures are shares of them."""
+"""Attention maps equal the models' attention weights; measures are sums of attention weights."""
 
 import json
 from dataclasses import replace
@@ -45,7 +45,7 @@ RECIPES = {
 
 @pytest.fixture(scope="module", params=RECIPES)
 def trained(request: pytest.FixtureRequest) -> Checkpoint:
-    """A model of each kind."""
+    """A trained model of each kind."""
     return train(make_episodes(), RECIPES[request.param])
 
 
@@ -67,7 +67,7 @@ def test_maps_have_a_row_per_query_and_respect_the_mask(trained: Checkpoint) -> 
     shape = trained.recipe.model.transformer  # type: ignore[union-attr]
     queries, tokens = len(maps.query_steps), len(maps.kinds)
     assert maps.weights.shape == (4, shape.layers, shape.heads, queries, tokens)
-    assert queries == trained.model.window  # an action a step
+    assert queries == trained.model.window  # one action per step
     torch.testing.assert_close(maps.weights.sum(dim=4), torch.ones(4, shape.layers, shape.heads, queries))
     assert (maps.weights[..., ~maps.allowed] == 0.0).all()
     assert (maps.weights[..., maps.allowed] > 0.0).all()
@@ -79,13 +79,13 @@ def test_maps_have_a_row_per_query_and_respect_the_mask(trained: Checkpoint) -> 
 
 
 def test_energy_maps_are_in_temporal_order() -> None:
-    """Compared with the same model on tokens in temporal order."""
+    """Compare with the same model on tokens in temporal order."""
     checkpoint = train(make_episodes(), RECIPES["energy"])
     model = checkpoint.model.eval()
     assert isinstance(model, EnergyModel)
     batch: Batch = rollout_windows(checkpoint, episodes=2, seed=0)
     maps, plans = attention_maps(model, batch), model.tokens(batch.actions)
-    everyone = torch.ones(1, 1, model.size + 1, model.size + 1, dtype=torch.bool)
+    full_mask = torch.ones(1, 1, model.size + 1, model.size + 1, dtype=torch.bool)
     for place in range(model.size):
         tokens = model.embed_token(plans)
         tokens[:, place] = model.embed_masked
@@ -93,9 +93,9 @@ def test_energy_maps_are_in_temporal_order() -> None:
         hidden = torch.cat([first, tokens + model.embed_place], dim=1)
         for layer, block in enumerate(model.transformer.blocks):
             normed = block.attention_norm(hidden)
-            expected: Tensor = block.attention.weights(normed, normed, everyone)[:, :, place + 1]
+            expected: Tensor = block.attention.weights(normed, normed, full_mask)[:, :, place + 1]
             torch.testing.assert_close(maps.weights[:, layer, :, place], expected, atol=EXACT, rtol=EXACT)
-            hidden = block(hidden, everyone)
+            hidden = block(hidden, full_mask)
 
 
 def test_measures_of_a_known_map() -> None:
@@ -120,23 +120,23 @@ def test_measures_of_a_known_map() -> None:
 
 
 def test_untrained_recreates_the_initial_model(trained: Checkpoint) -> None:
-    begun, again, model = untrained(trained), untrained(trained), trained.model
-    same = [torch.equal(one, model.get_parameter(name)) for name, one in begun.named_parameters()]
+    initial, repeated, model = untrained(trained), untrained(trained), trained.model
+    same = [torch.equal(one, model.get_parameter(name)) for name, one in initial.named_parameters()]
     assert not all(same)
-    for name, one in begun.named_parameters():
-        assert torch.equal(one, again.get_parameter(name))
+    for name, one in initial.named_parameters():
+        assert torch.equal(one, repeated.get_parameter(name))
     for name, buffer in model.named_buffers():
-        assert torch.equal(buffer, begun.get_buffer(name))
+        assert torch.equal(buffer, initial.get_buffer(name))
     windows = rollout_windows(trained, episodes=3, seed=0)
     measures = {
         one.name: one
-        for one in measure(attention_maps(trained.model, windows), attention_maps(begun, windows))
+        for one in measure(attention_maps(trained.model, windows), attention_maps(initial, windows))
     }
-    assert measures[SPREAD].untrained == pytest.approx(1.0, abs=0.05)  # it looks at everything alike
+    assert measures[SPREAD].untrained == pytest.approx(1.0, abs=0.05)  # nearly uniform attention
     assert all(one.low <= one.trained <= one.high for one in measures.values())
 
 
-def test_the_command_measures_and_draws(medium_file: Path, tmp_path: Path) -> None:
+def test_attention_command_reports_and_plots(medium_file: Path, tmp_path: Path) -> None:
     run, plot = tmp_path / "run", tmp_path / "maps.png"
     assert Command("dt.train", medium_file, "--steps", 2, "--out", run).finish()[0] == 0
     arguments = ("dt.attention.__main__", run, "--episodes", 3)

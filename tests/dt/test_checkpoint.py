@@ -54,7 +54,7 @@ def test_save_and_load_round_trip(trained: Checkpoint, saved: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_truncated_or_missing_file_is_refused(name: str, saved: Path) -> None:
+def test_truncated_or_missing_file_is_rejected(name: str, saved: Path) -> None:
     content = (saved / name).read_bytes()
     for length in (0, 5, len(content) // 2, len(content) - 2):
         (saved / name).write_bytes(content[:length])
@@ -83,7 +83,7 @@ def without(name: str) -> Any:
         lambda config: [config],
     ],
 )  # fmt: skip
-def test_a_description_that_does_not_fit_is_refused(change: Any, saved: Path) -> None:
+def test_invalid_config_is_rejected(change: Any, saved: Path) -> None:
     config = json.loads((saved / CONFIG).read_text())
     (saved / CONFIG).write_text(json.dumps(change(config)))
     with pytest.raises(InputError, match="cannot be read"):
@@ -92,7 +92,7 @@ def test_a_description_that_does_not_fit_is_refused(change: Any, saved: Path) ->
 
 @pytest.mark.parametrize("trained", ["bc"], indirect=True)
 def _leaves(values: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The places of all values in nested mappings and lists, those of an environment's arguments left out."""
+    """Return the paths of all values in nested mappings and lists, except those in ``env_kwargs``."""
     if isinstance(values, dict) and path[-1:] != ("env_kwargs",):
         return [leaf for name, value in values.items() for leaf in _leaves(value, (*path, name))]
     if isinstance(values, list):
@@ -101,20 +101,20 @@ def _leaves(values: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def test_values_of_another_type_are_rejected(saved: Path) -> None:
-    description = json.loads((saved / "config.json").read_text())
-    places = _leaves(description)
-    assert len(places) > 30
-    for place in places:
-        changed = copy.deepcopy(description)
-        *way, last = place
-        holder = functools.reduce(operator.getitem, way, changed)
-        holder[last] = 1.5 if isinstance(holder[last], str) else "1"
+    config = json.loads((saved / "config.json").read_text())
+    paths = _leaves(config)
+    assert len(paths) > 30
+    for path in paths:
+        changed = copy.deepcopy(config)
+        *parents, last = path
+        container = functools.reduce(operator.getitem, parents, changed)
+        container[last] = 1.5 if isinstance(container[last], str) else "1"
         (saved / "config.json").write_text(json.dumps(changed))
         with pytest.raises(InputError, match="truncated or written by another program"):
             checkpoints.load(saved)
 
 
-def test_weights_of_another_shape_are_refused(saved: Path) -> None:
+def test_weights_of_another_shape_are_rejected(saved: Path) -> None:
     config = json.loads((saved / CONFIG).read_text())
     config["source"]["spaces"]["action_size"] = 3
     (saved / CONFIG).write_text(json.dumps(config))
@@ -135,7 +135,7 @@ def test_other_files_and_folders_are_rejected_and_kept(trained: Checkpoint, tmp_
         with pytest.raises(InputError, match="is not a checkpoint; choose another --out"):
             checkpoints.save(path, trained)
     assert (folder / "holiday.jpg").read_text() == file.read_text() == "mine"
-    copy = tmp_path / "run.old"  # of one's own
+    copy = tmp_path / "run.old"  # created by the user
     copy.mkdir()
     (copy / "mine").write_text("mine")
     for _ in range(2):
@@ -148,7 +148,7 @@ def test_other_files_and_folders_are_rejected_and_kept(trained: Checkpoint, tmp_
 
 @pytest.mark.skipif(os.name != "posix", reason="files are limited as on POSIX systems")
 @pytest.mark.parametrize("trained", ["decision"], indirect=True)
-def test_a_full_disk_keeps_the_old_checkpoint_and_no_partial_file(trained: Checkpoint, saved: Path) -> None:
+def test_full_disk_keeps_old_checkpoint_and_no_partial_file(trained: Checkpoint, saved: Path) -> None:
     import resource
 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -163,11 +163,11 @@ def test_a_full_disk_keeps_the_old_checkpoint_and_no_partial_file(trained: Check
 
 
 class Crash(BaseException):
-    """The process dies here."""
+    """Simulated death of the process."""
 
 
 def crash_at(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the ``call``-th change of the file system, and all after it, never happen."""
+    """Raise ``Crash`` at the ``call``-th file-system change and at all later ones."""
     calls = iter(range(1_000))
 
     def counted(function: Any) -> Any:
@@ -185,8 +185,8 @@ def crash_at(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("trained", ["bc"], indirect=True)
-def test_an_interrupted_replacement_leaves_a_complete_checkpoint(trained: Checkpoint, tmp_path: Path) -> None:
-    path, deaths = tmp_path / "run", 0
+def test_interrupted_replacement_leaves_a_complete_checkpoint(trained: Checkpoint, tmp_path: Path) -> None:
+    path, crashes = tmp_path / "run", 0
     checkpoints.save(path, trained)
     for call in range(1_000):
         before = checkpoints.load(path).step
@@ -195,13 +195,13 @@ def test_an_interrupted_replacement_leaves_a_complete_checkpoint(trained: Checkp
             try:
                 checkpoints.save(path, replace(trained, step=before + 1))
             except Crash:
-                deaths += 1
+                crashes += 1
         after = checkpoints.load(path).step
         assert after in (before, before + 1)
         assert checkpoints.exists(path)
-        if deaths == call:
+        if crashes == call:
             break
-    assert deaths > 8
+    assert crashes > 8
     assert after == before + 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
 
@@ -219,7 +219,7 @@ for step in range(3, 1_000_000):
 
 
 @pytest.mark.parametrize("trained", ["decision"], indirect=True)
-def test_a_killed_process_leaves_a_complete_checkpoint(saved: Path) -> None:
+def test_killed_process_leaves_a_complete_checkpoint(saved: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", SAVE_FOREVER, str(saved)])
     try:
         deadline = time.monotonic() + 60

@@ -70,7 +70,7 @@ def test_learning_curves_and_plots_are_written(medium_file: Path, tmp_path: Path
     )
 
 
-def test_a_checkpoint_is_a_policy_for_build(medium_file: Path, tmp_path: Path) -> None:
+def test_build_accepts_a_checkpoint_as_policy(medium_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert run("train", medium_file, "--size", "sliding", "--steps", 2, "--out", out)[0] == 0
     policy = f"dt.policy:load({str(out)!r}, score=50)"
@@ -79,8 +79,8 @@ def test_a_checkpoint_is_a_policy_for_build(medium_file: Path, tmp_path: Path) -
     episodes = load_file(path)
     assert episodes.metadata["recipe"]["policy"] == policy
     target = return_of_score("PhysCartPole-v0", 50.0)
-    again = make_backend("PhysCartPole-v0").play(load(out, target), 3, seed=0)
-    assert len(again) == 3
+    played = make_backend("PhysCartPole-v0").play(load(out, target), 3, seed=0)
+    assert len(played) == 3
     loaded = named_policy(policy, CartPole())
     assert isinstance(loaded, CheckpointPolicy)
     assert loaded.target == target
@@ -99,7 +99,7 @@ def test_export_to_onnx(medium_file: Path, tmp_path: Path) -> None:
 
 
 def _exported(checkpoint: Path, to: str, path: str) -> None:
-    """By the command, which does not do it twice."""
+    """Export with the command, and check that a second export is rejected."""
     code, output, errors = run("exchange", "export", checkpoint, "--to", to)
     assert (code, output.strip().splitlines()[-1]) == (0, path), errors
     code, output, errors = run("exchange", "export", checkpoint, "--to", to)
@@ -107,13 +107,13 @@ def _exported(checkpoint: Path, to: str, path: str) -> None:
 
 
 def test_export_and_import_round_trip(medium_file: Path, tmp_path: Path) -> None:
-    out, back = tmp_path / "run", tmp_path / "back"
+    out, imported = tmp_path / "run", tmp_path / "imported"
     assert run("train", medium_file, "--steps", 2, "--out", out)[0] == 0
     _exported(out, "hugging-face", f"{out}-hf")
-    code, _, errors = run("exchange", "import", f"{out}-hf", "--out", back)
+    code, _, errors = run("exchange", "import", f"{out}-hf", "--out", imported)
     assert code == 0, errors
     first, second = (
-        run("evaluate", each, "--target", 300, "--episodes", 2, "--json") for each in (out, back)
+        run("evaluate", each, "--target", 300, "--episodes", 2, "--json") for each in (out, imported)
     )
     assert json.loads(first[1])["results"] == json.loads(second[1])["results"]
     code, _, errors = run("exchange", "import", tmp_path / "nothing", "--out", tmp_path / "new")
@@ -123,7 +123,7 @@ def test_export_and_import_round_trip(medium_file: Path, tmp_path: Path) -> None
     assert (code, errors) == (BAD_INPUT, "error: Unknown format 'pickle'; choose from hugging-face, onnx.\n")
 
 
-@pytest.mark.filterwarnings("ignore")  # of transformers
+@pytest.mark.filterwarnings("ignore")  # warnings of transformers
 def test_exporting_the_working_directory_writes_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,7 +133,7 @@ def test_exporting_the_working_directory_writes_beside_it(
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["run", "run-hf"]
 
 
-def test_a_model_of_a_gymnasium_environment(tmp_path: Path) -> None:
+def test_train_and_evaluate_in_a_gymnasium_environment(tmp_path: Path) -> None:
     path = build_dataset("Pendulum-v1", policy="random", steps=400, score_episodes=100, out=tmp_path)
     assert run("train", path, "--steps", 2, "--out", tmp_path / "run")[0] == 0
     code, output, errors = run("evaluate", tmp_path / "run", "--target", -200, "--episodes", 2, "--json")
@@ -165,7 +165,7 @@ def test_bad_input_ends_with_one_line(arguments: tuple[str, ...], message: str) 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as on POSIX systems")
-def test_ctrl_c_saves_a_checkpoint_to_resume_from(medium_file: Path, tmp_path: Path) -> None:
+def test_ctrl_c_saves_a_resumable_checkpoint(medium_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     training = Command(
         "dt.train", medium_file, "--steps", 1_000_000, "--save-every", 5, "--out", out, "--quiet"

@@ -1,4 +1,4 @@
-"""A compiled loss trains the same model; compile errors print one line."""
+"""Compiled losses: equal training losses and one-line compile errors."""
 
 import shutil
 from dataclasses import replace
@@ -29,14 +29,14 @@ def _losses(recipe: Recipe, compiled: bool | None, monkeypatch: pytest.MonkeyPat
 @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # of PyTorch's compiler itself
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bc", "decision"])
-def test_a_compiled_loss_is_the_loss(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_losses_equal_eager_losses(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = _without_dropout(small_recipe(kind, steps=10))
-    usual, compiled = (_losses(recipe, flag, monkeypatch) for flag in (False, True))
-    np.testing.assert_allclose(compiled, usual, rtol=1e-4)
+    eager, compiled = (_losses(recipe, flag, monkeypatch) for flag in (False, True))
+    np.testing.assert_allclose(compiled, eager, rtol=1e-4)
 
 
 def _without_dropout(recipe: Recipe) -> Recipe:
-    """Compiled code draws its random numbers in another order."""
+    """Disable dropout: compiled code draws random numbers in a different order."""
     if recipe.kind != "decision":
         return recipe
     assert isinstance(recipe.model, DecisionConfig)
@@ -49,13 +49,13 @@ def test_compilation_on_a_cpu_is_opt_in(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(_losses(small_recipe(steps=2), None, monkeypatch)) == 2
 
 
-def test_compile_errors_name_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_compile_errors_include_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Expected a compilable model, got iql; leave out --compile"):
         train(make_episodes(), small_recipe("iql"), tmp_path / "run", compiled=True)
 
     def broken(*_: object, **__: object) -> object:
         def fail(batch: object) -> None:
-            raise RuntimeError("no\ncompiler\n\nand a long story")
+            raise RuntimeError("no\ncompiler\n\nand a long traceback")
 
         return fail
 

@@ -35,7 +35,7 @@ variants = pytest.mark.parametrize("config", VARIANTS, ids=["pre", "post", "slid
 def make_model(continuous: bool, config: DecisionConfig = VARIANTS[0]) -> DecisionTransformer:
     torch.manual_seed(0)
     model = DecisionTransformer(config, make_spaces(continuous)).eval()
-    for parameter in model.parameters():  # nothing is 0, so that nothing hides
+    for parameter in model.parameters():  # no parameter is 0, so every dependence has an effect
         parameter.data += 0.02 * torch.randn_like(parameter)
     return model
 
@@ -51,8 +51,8 @@ def replaced(original: Tensor, other: Tensor, steps: slice) -> Tensor:
     return changed
 
 
-def sees_the_future(model: DecisionTransformer, continuous: bool, padding: int) -> bool:
-    """Whether a prediction depends on its own action, or on anything after it."""
+def leaks_the_future(model: DecisionTransformer, continuous: bool, padding: int) -> bool:
+    """Return whether a prediction depends on its own action or on later inputs."""
     batch, other = random_batch(continuous, padding=padding), random_batch(continuous, seed=1)
     before = predictions(model, batch)
     for step in range(padding, CONTEXT):
@@ -74,7 +74,7 @@ def sees_the_future(model: DecisionTransformer, continuous: bool, padding: int) 
 @pytest.mark.parametrize("continuous", [True, False])
 @variants
 def test_predictions_are_causal_bit_for_bit(config: DecisionConfig, continuous: bool, padding: int) -> None:
-    assert not sees_the_future(make_model(continuous, config), continuous, padding)
+    assert not leaks_the_future(make_model(continuous, config), continuous, padding)
 
 
 def shifted_mask(valid: Tensor, *arguments: Any) -> Tensor:
@@ -90,33 +90,33 @@ def no_mask(valid: Tensor, *arguments: Any) -> Tensor:
 
 @pytest.mark.parametrize("mask", [shifted_mask, no_mask])
 @variants
-def test_the_causality_check_finds_a_planted_leak(
+def test_causality_check_detects_a_leak(
     config: DecisionConfig, mask: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dt.models.decision, "causal_mask", mask)
-    assert sees_the_future(make_model(True, config), True, padding=0)
+    assert leaks_the_future(make_model(True, config), True, padding=0)
 
 
 @pytest.mark.parametrize("continuous", [True, False])
 def test_summed_tokens_without_a_causal_mask_leak_the_target(
     continuous: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As some wire it: tokens hold their own actions, and the encoder lets them look ahead.
+    """A common mistake: tokens contain their own actions, and the encoder has no causal mask.
 
-    Asked for the action after each token, such a network finds it in the token behind.
+    To predict the action after each token, such a network can copy it from the next token.
     """
     batch, model = random_batch(continuous), make_model(continuous, VARIANTS[3])
 
-    def asked(actions: Tensor) -> Tensor:
-        """Predictions for the steps from 1 on, from tokens that hold their own action."""
-        own = batch._replace(actions=torch.roll(actions, -1, dims=1))  # what follows a token is its own now
+    def shifted_predictions(actions: Tensor) -> Tensor:
+        """Predict for steps from 1 on, from tokens that contain their own action."""
+        own = batch._replace(actions=torch.roll(actions, -1, dims=1))  # a token's next action is now its own
         return predictions(model, own)[:, :-1]
 
     changed = batch.actions.clone()
     changed[:, 2] = 1 - changed[:, 2]
     monkeypatch.setattr(dt.models.decision, "causal_mask", no_mask)
     assert (
-        asked(changed)[:, 1] != asked(batch.actions)[:, 1]
+        shifted_predictions(changed)[:, 1] != shifted_predictions(batch.actions)[:, 1]
     ).any()  # the prediction of the action of step 2
     monkeypatch.undo()
     before = predictions(model, batch)
@@ -125,7 +125,7 @@ def test_summed_tokens_without_a_causal_mask_leak_the_target(
 
 @pytest.mark.parametrize("continuous", [True, False])
 @pytest.mark.parametrize("config", [VARIANTS[0], VARIANTS[1], VARIANTS[3]], ids=["pre", "post", "summed"])
-def test_each_prediction_depends_on_everything_before_it(config: DecisionConfig, continuous: bool) -> None:
+def test_predictions_depend_on_all_earlier_inputs(config: DecisionConfig, continuous: bool) -> None:
     model, batch, other = (
         make_model(continuous, config),
         random_batch(continuous),
@@ -139,7 +139,7 @@ def test_each_prediction_depends_on_everything_before_it(config: DecisionConfig,
 
 
 def test_receptive_field_of_sliding_window_attention() -> None:
-    """With 3 layers and a window of 2 steps, 3 further steps."""
+    """3 layers with a window of 2 steps extend the receptive field by 3 steps."""
     model, batch, other = make_model(True, VARIANTS[2]), random_batch(True), random_batch(True, seed=1)
     assert model.context == 4
     before = predictions(model, batch)[:, -1]
@@ -151,8 +151,8 @@ def test_receptive_field_of_sliding_window_attention() -> None:
 
 @pytest.mark.parametrize("continuous", [True, False])
 @pytest.mark.parametrize("config", [VARIANTS[2], VARIANTS[4]], ids=["interleaved", "summed"])
-def test_the_key_value_cache_equals_the_whole_history(config: DecisionConfig, continuous: bool) -> None:
-    """Over several cycles of the ring buffer, and within one context."""
+def test_key_value_cache_equals_the_full_history(config: DecisionConfig, continuous: bool) -> None:
+    """Compare over several cycles of the ring buffer and within one context."""
     model, steps = make_model(continuous, config), 4 * CONTEXT
     parts = [random_batch(continuous, seed=seed) for seed in range(4)]
     whole = Batch(*(torch.cat(fields, dim=1) for fields in zip(*parts, strict=True)))
@@ -161,11 +161,11 @@ def test_the_key_value_cache_equals_the_whole_history(config: DecisionConfig, co
     assert isinstance(stream, DecisionStream)
     rewards = torch.zeros(len(whole.timesteps))
     for step in range(steps):
-        acted = stream.act(whole.observations[:, step], whole.returns_to_go[:, step], rewards, step)
-        whole.actions[:, step] = acted
+        actions = stream.act(whole.observations[:, step], whole.returns_to_go[:, step], rewards, step)
+        whole.actions[:, step] = actions
         for first in {0, max(step + 1 - model.context, 0)}:
             history = Batch(*(field[:, first : step + 1] for field in whole))
-            torch.testing.assert_close(model.act(history), acted, atol=1e-6, rtol=0)
+            torch.testing.assert_close(model.act(history), actions, atol=1e-6, rtol=0)
 
 
 def test_only_sliding_window_attention_uses_the_cache() -> None:
@@ -174,7 +174,7 @@ def test_only_sliding_window_attention_uses_the_cache() -> None:
 
 
 @variants
-def test_padding_has_no_influence(config: DecisionConfig) -> None:
+def test_padding_does_not_affect_predictions(config: DecisionConfig) -> None:
     model, padding = make_model(True, config), 2
     batch, other = random_batch(True, padding=padding), random_batch(True, seed=1)
     values = (replaced(a, b, slice(0, padding)) for a, b in zip(batch[:4], other[:4], strict=True))
@@ -197,7 +197,7 @@ def test_reading_some_tokens_equals_reading_all(config: DecisionConfig) -> None:
     torch.testing.assert_close(model.act(batch), torch.tanh(model.head.linear(every[:, -1])))
 
 
-def test_the_action_loss_ignores_padding() -> None:
+def test_action_loss_ignores_padding() -> None:
     features, valid = torch.randn(2, 3, 8), torch.tensor([[0, 1, 1], [0, 0, 1]], dtype=torch.bool)
     head = ActionHead(8, make_spaces(True))
     actions = torch.rand(2, 3, 1)

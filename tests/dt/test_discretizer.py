@@ -14,7 +14,7 @@ DATA = np.stack(
         GENERATOR.normal(size=5_000),
         np.ones(5_000),  # constant
         GENERATOR.choice([-1.0, 0.25, 7.0], size=5_000, p=[0.01, 0.98, 0.01]),  # sparse
-        np.clip(GENERATOR.normal(size=5_000), -0.5, 0.5),  # a third of them at either end
+        np.clip(GENERATOR.normal(size=5_000), -0.5, 0.5),  # a third of the values at each bound
         GENERATOR.exponential(size=5_000) ** 3,
     ],
     axis=1,
@@ -28,11 +28,11 @@ def fitted(binning: str) -> Discretizer:
 
 
 @pytest.mark.parametrize("binning", [QUANTILE, UNIFORM])
-def test_decoding_then_encoding_is_the_identity(binning: str) -> None:
+def test_encode_inverts_decode(binning: str) -> None:
     discretizer = fitted(binning)
     every = torch.arange(BINS)[:, None].expand(BINS, DATA.shape[1])
-    again = discretizer.encode(discretizer.decode(every))
-    assert torch.equal(again[discretizer.used.T], every[discretizer.used.T])
+    encoded = discretizer.encode(discretizer.decode(every))
+    assert torch.equal(encoded[discretizer.used.T], every[discretizer.used.T])
 
 
 @pytest.mark.parametrize("binning", [QUANTILE, UNIFORM])
@@ -62,12 +62,12 @@ def test_quantile_bins_have_equal_counts_and_uniform_bins_equal_width() -> None:
 
 
 def test_repeated_extreme_values_keep_their_bins() -> None:
-    """Of a dimension whose ends many data share, as those of clipped actions are."""
+    """A dimension with many values at its minimum and maximum, such as clipped actions."""
     discretizer = fitted(QUANTILE)
     ends = torch.full((2, 5), 0.5)
     ends[0] = -0.5
-    again = discretizer.decode(discretizer.encode(ends))[:, 3]
-    torch.testing.assert_close(again, torch.tensor([-0.5, 0.5]), atol=0.03, rtol=0)
+    encoded = discretizer.decode(discretizer.encode(ends))[:, 3]
+    torch.testing.assert_close(encoded, torch.tensor([-0.5, 0.5]), atol=0.03, rtol=0)
 
 
 def test_out_of_range_values_map_to_the_outer_bins() -> None:

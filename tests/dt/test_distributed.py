@@ -1,4 +1,4 @@
-"""Data-parallel training equals training by one process."""
+"""Data-parallel training equals single-process training."""
 
 import json
 import os
@@ -25,7 +25,7 @@ STEPS = 30
 
 
 def _torchrun(processes: int, *command: object) -> subprocess.CompletedProcess[str]:
-    words = [
+    launcher = [
         sys.executable,
         "-m",
         "torch.distributed.run",
@@ -37,25 +37,25 @@ def _torchrun(processes: int, *command: object) -> subprocess.CompletedProcess[s
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join([str(SCRIPT.parents[2]), os.getcwd()]),
     }
-    ran = [*words, "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", *map(str, command)]
-    return subprocess.run(ran, capture_output=True, text=True, env=env, timeout=200, check=False)
+    arguments = [*launcher, "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", *map(str, command)]
+    return subprocess.run(arguments, capture_output=True, text=True, env=env, timeout=200, check=False)
 
 
 def _losses(processes: int, out: Path, steps: int, dropout: float) -> list[list[float]]:
-    """Of every step, and the norm of the weights at the end, process by process."""
+    """Return for each process the losses of all steps and the final norm of the weights."""
     if processes == 1:
         code, _, errors = Command("tests.support.parallel_losses", out, steps, dropout).finish()
     else:
         ran = _torchrun(processes, SCRIPT, out, steps, dropout)
         code, errors = ran.returncode, ran.stderr
     assert code == 0, errors
-    told = [json.loads(file.read_text()) for file in sorted(out.glob("losses-*.json"))]
-    assert len(told) == processes
-    return told
+    losses = [json.loads(file.read_text()) for file in sorted(out.glob("losses-*.json"))]
+    assert len(losses) == processes
+    return losses
 
 
 def test_two_processes_match_the_losses_of_one(tmp_path: Path) -> None:
-    """Windows are padded differently, so that a mean of means would differ."""
+    """Padding differs between windows, so a mean of per-process means would differ."""
     found = {}
     for processes in (1, 2):
         out = tmp_path / str(processes)
@@ -92,7 +92,7 @@ def test_dropout_differs_per_process_and_step(monkeypatch: pytest.MonkeyPatch) -
             windows = model.sampler(episodes, Normalization.of(episodes, source.spaces), torch.device("cpu"))
             trainer = Trainer(model, windows, recipe.train)
             found.append([(trainer.advance(), torch.initial_seed())[1] for _ in range(2)])
-    assert found[0] == [7, 7]  # goes on where it is
+    assert found[0] == [7, 7]  # rank 0 continues its random stream
     assert len({seed for pair in found[1:] for seed in pair} | {7}) == 5
 
 
@@ -104,10 +104,10 @@ def test_shard_losses_sum_to_the_batch_loss(kind: str, monkeypatch: pytest.Monke
     normalization = Normalization.of(episodes, source.spaces)
     model.prepare(episodes, normalization)
     sampler = model.sampler(episodes, normalization, torch.device("cpu"))
-    fallen = torch.as_tensor(episodes.offsets[1:] - 1)  # windows of a single step, or so
-    batch = sampler.at(torch.cat([torch.arange(0, 900, 100), fallen]))  # type: ignore[attr-defined]
+    ends = torch.as_tensor(episodes.offsets[1:] - 1)  # windows of about one step
+    batch = sampler.at(torch.cat([torch.arange(0, 900, 100), ends]))  # type: ignore[attr-defined]
     if kind == "trajectory":
-        batch.valid[-len(fallen) :, 1:] = False
+        batch.valid[-len(ends) :, 1:] = False
     with torch.no_grad():
         whole = model.loss(batch)
         monkeypatch.setattr(distributed, "world_size", lambda: 2)

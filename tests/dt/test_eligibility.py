@@ -1,4 +1,4 @@
-"""Episodes that the end of data collection cut neither train, rank nor score, whatever the method."""
+"""Episodes cut by the end of data collection: excluded from training, ranking and scores in all methods."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +18,11 @@ from dt.training.loop import best, train
 from tests.support.small_models import make_episodes, small_recipe
 
 CPU = torch.device("cpu")
-pytestmark = pytest.mark.filterwarnings("ignore")  # of TorchRL, about its own parts
+pytestmark = pytest.mark.filterwarnings("ignore")  # internal warnings of TorchRL
 
 
 def with_cuts() -> Episodes:
-    """Data in which collection cut two episodes, one in the middle, and the best of all at the end."""
+    """Return data with two cut episodes: one in the middle, and the best one at the end."""
     whole = make_episodes()
     whole = whole.filter(whole.complete)
     longest = int(whole.lengths.argmax())
@@ -39,7 +39,7 @@ def with_cuts() -> Episodes:
 
 
 def all_cut() -> Episodes:
-    """Data without any episode that ended."""
+    """Return data whose only episode is cut."""
     episodes = make_episodes(steps=20)
     assert not episodes.complete.any()
     return episodes
@@ -61,8 +61,8 @@ def test_training_ignores_episodes_cut_by_the_end_of_collection(kind: str, share
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_sampler_draws_eligible_rows_only(kind: str) -> None:
-    """Also one that is not made by ``train``, whose episodes are eligible already."""
+def test_samplers_draw_eligible_rows_only(kind: str) -> None:
+    """Samplers filter rows themselves; ``train`` passes eligible episodes only."""
     for data, complete in ((with_cuts(), True), (all_cut(), False)):
         spaces = describe(data).spaces
         normalization = Normalization.of(data, spaces)
@@ -73,7 +73,7 @@ def test_every_sampler_draws_eligible_rows_only(kind: str) -> None:
         assert sampler.start_rows.tolist() == rows.tolist()  # type: ignore[attr-defined]
 
 
-def test_the_best_share_is_of_eligible_rows_and_ranks_eligible_episodes() -> None:
+def test_best_share_is_computed_over_eligible_episodes() -> None:
     data = with_cuts()
     kept = data.filter(data.complete)
     for share in (0.01, 0.1, 0.5, 1.0):
@@ -82,7 +82,7 @@ def test_the_best_share_is_of_eligible_rows_and_ranks_eligible_episodes() -> Non
         np.testing.assert_array_equal(chosen.observations, best(kept, share, seed=0).observations)
 
 
-def test_statistics_are_those_of_eligible_episodes() -> None:
+def test_statistics_use_eligible_episodes_only() -> None:
     data = with_cuts()
     cut_rows = np.repeat(~data.complete, data.lengths)[:, None]
     data = replace(data, observations=np.where(cut_rows, data.observations + 1.0, data.observations))
@@ -97,7 +97,7 @@ def test_statistics_are_those_of_eligible_episodes() -> None:
 
 
 @pytest.mark.parametrize("kind", ["bc", "td3bc"])
-def test_where_no_episode_ended_all_of_them_train(kind: str) -> None:
+def test_all_episodes_train_if_all_are_cut(kind: str) -> None:
     data = all_cut()
     unmarked = replace(data, infos={}, truncations=data.truncations | data.infos[CUT])
     assert unmarked.complete.any()  # as if a time limit had ended them
@@ -105,7 +105,7 @@ def test_where_no_episode_ended_all_of_them_train(kind: str) -> None:
     assert_same(train(data, chosen), train(unmarked, chosen))
 
 
-def test_a_checkpoint_records_which_episodes_trained(tmp_path: Path) -> None:
+def test_checkpoint_records_the_eligible_episodes(tmp_path: Path) -> None:
     data = with_cuts()
     train(data, small_recipe("bc", steps=1), tmp_path / "run")
     recorded = checkpoints.load(tmp_path / "run").source.eligible

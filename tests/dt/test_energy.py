@@ -1,4 +1,4 @@
-"""Energies of plans equal their formula, and refinement lowers them."""
+"""Energy model: energies match their definition, and refinement lowers them."""
 
 from dataclasses import replace
 from itertools import pairwise, product
@@ -31,7 +31,7 @@ EXACT = 1e-5
 def make_model(
     env_id: str = CONTINUOUS, config: EnergyConfig = CONFIG
 ) -> tuple[EnergyModel, Windows, Episodes]:
-    """An untrained model of large weights, so that its predictions differ; with its data."""
+    """Return an untrained model with large weights (so that predictions differ) and its data."""
     episodes = make_episodes(env_id)
     source = describe(episodes)
     torch.manual_seed(0)
@@ -45,8 +45,8 @@ def make_model(
 
 
 @torch.no_grad()
-def _one_by_one(model: EnergyModel, observation: Tensor, plan: Tensor, known: Tensor) -> Tensor:
-    """The energy as the formula has it: in the order of time, with one place left out at a time."""
+def _reference(model: EnergyModel, observation: Tensor, plan: Tensor, known: Tensor) -> Tensor:
+    """Compute the energy by definition: in temporal order, with one position masked at a time."""
     parts = torch.zeros(model.size)
     for place in torch.nonzero(known).flatten().tolist():
         tokens = model.embed_token(plan + torch.arange(model.size) % model.per_step * model.bins)
@@ -63,14 +63,14 @@ def _one_by_one(model: EnergyModel, observation: Tensor, plan: Tensor, known: Te
 @pytest.mark.parametrize("env_id", ENVS)
 def test_batched_energy_equals_sequential_energy(env_id: str) -> None:
     model, windows, episodes = make_model(env_id)
-    ends = torch.tensor([0, 40, episodes.offsets[1] - 2])  # the last one reaches over the end of an episode
+    ends = torch.tensor([0, 40, episodes.offsets[1] - 2])  # the last window crosses the end of an episode
     batch = left_aligned(windows.at(ends))
     plans = model.tokens(batch.actions)
     with torch.no_grad():
         found = model.energies(batch.observations[:, 0], plans, batch.valid)
     assert batch.valid.sum() == 10
     expected = torch.stack(
-        [_one_by_one(model, *row) for row in zip(batch.observations[:, 0], plans, batch.valid, strict=True)]
+        [_reference(model, *row) for row in zip(batch.observations[:, 0], plans, batch.valid, strict=True)]
     )
     torch.testing.assert_close(found, expected, atol=EXACT, rtol=EXACT)
     torch.testing.assert_close(model.loss(windows.at(ends)), expected.sum() / 10, atol=EXACT, rtol=EXACT)
@@ -85,7 +85,7 @@ def test_each_action_component_has_its_own_token() -> None:
     assert plans.shape == (5, model.size) == (5, 8)
     assert torch.equal(plans[:, 3], model.discretizer.encode(actions[:, 1])[:, 1])
     observations, known = torch.randn(5, 3), torch.ones(8, dtype=torch.bool)
-    expected = torch.stack([_one_by_one(model, *row, known) for row in zip(observations, plans, strict=True)])
+    expected = torch.stack([_reference(model, *row, known) for row in zip(observations, plans, strict=True)])
     torch.testing.assert_close(model.energies(observations, plans).detach(), expected, atol=EXACT, rtol=EXACT)
 
 
@@ -106,17 +106,17 @@ def test_padding_is_moved_to_the_end_and_masked() -> None:
     model, windows, episodes = make_model()
     start = int(episodes.offsets[1]) - 2
     batch = windows.at(torch.tensor([start]))
-    turned = left_aligned(batch)
+    aligned = left_aligned(batch)
     assert batch.valid[0].tolist() == [False, False, True, True]
-    assert turned.valid[0].tolist() == [True, True, False, False]
-    assert torch.equal(turned.observations[0, :2], batch.observations[0, 2:])
+    assert aligned.valid[0].tolist() == [True, True, False, False]
+    assert torch.equal(aligned.observations[0, :2], batch.observations[0, 2:])
     before = model.loss(batch)
     batch.actions[0, :2] = 0.5
     batch.observations[0, :2] = 9.0
     assert torch.equal(model.loss(batch), before)
 
 
-def test_descent_is_monotone_and_ends_in_a_local_minimum() -> None:
+def test_descent_is_monotone_and_reaches_a_local_minimum() -> None:
     model, windows, _ = make_model()
     observations = windows.at(torch.arange(0, 800, 100)).observations[:, 0]
     descent = RefinementConfig(iterations=60, descend=True)
@@ -147,7 +147,7 @@ def test_each_iteration_maximizes_one_conditional_probability() -> None:
 
 @pytest.fixture(scope="module")
 def trained() -> tuple[EnergyModel, Windows]:
-    """A model that knows the actions of a controller, in bins that are all in use."""
+    """A model trained on the actions of a controller, with all bins in use."""
     episodes = make_episodes()
     recipe = small_recipe("energy", steps=300, batch_size=32, learning_rate=1e-2, clip=1.0)
     assert isinstance(recipe.model, EnergyConfig)
@@ -158,7 +158,7 @@ def trained() -> tuple[EnergyModel, Windows]:
 
 
 @torch.no_grad()
-def test_plans_of_the_data_have_lower_energy_than_random_ones(trained: tuple[EnergyModel, Windows]) -> None:
+def test_plans_from_data_have_lower_energy_than_random_plans(trained: tuple[EnergyModel, Windows]) -> None:
     model, windows = trained
     batch = left_aligned(windows.sample(256, torch.Generator().manual_seed(1)))
     whole = batch.valid.all(dim=1)
@@ -184,7 +184,7 @@ def test_refined_plans_are_near_the_exhaustive_optimum(trained: tuple[EnergyMode
 
 
 def test_continuous_actions_have_uniform_bins() -> None:
-    """So that the likeliest bin is where actions are densest."""
+    """With uniform bins, the most likely bin is where the action density is highest."""
     model, *_ = make_model()
     widths = model.discretizer.edges[0].diff()
     assert torch.allclose(widths, widths.mean(), rtol=1e-4)
@@ -192,25 +192,25 @@ def test_continuous_actions_have_uniform_bins() -> None:
 
 @pytest.mark.parametrize("env_id", ENVS)
 @pytest.mark.parametrize("executed", [1, 3])
-def test_the_executed_number_of_steps_is_taken_before_replanning(env_id: str, executed: int) -> None:
+def test_replanning_after_the_configured_number_of_steps(env_id: str, executed: int) -> None:
     model, windows, _ = make_model(env_id, replace(CONFIG, refinement=RefinementConfig(5, executed)))
     observations = windows.at(torch.arange(0, 70, 10)).observations[:, 0]  # (7, obs)
     stream = model.stream(2, torch.Generator().manual_seed(0))
-    generator, nothing = torch.Generator().manual_seed(0), torch.zeros(2)
+    generator, zeros = torch.Generator().manual_seed(0), torch.zeros(2)
     for step in range(7):
         if step % executed == 0:
             now = observations[[step, 0]]
             *_, plans = refine(model, now, model.config.refinement, generator)
         decoded = model.discretizer.decode(plans.unflatten(1, (-1, 1)))[:, step % executed]
-        actions = stream.act(observations[[step, 0]], nothing, nothing, step)
+        actions = stream.act(observations[[step, 0]], zeros, zeros, step)
         assert torch.equal(actions, decoded if env_id == CONTINUOUS else decoded[:, 0].long())
 
 
 @pytest.mark.parametrize("env_id", ENVS)
 def test_energy_rollouts_are_reproducible_by_seed(env_id: str) -> None:
     checkpoint = train(make_episodes(env_id), small_recipe("energy", steps=3))
-    first, again = (play(CartPole.from_id(env_id), load(checkpoint), 3, seed=0) for _ in range(2))
-    assert np.array_equal(first.actions, again.actions)
+    first, repeated = (play(CartPole.from_id(env_id), load(checkpoint), 3, seed=0) for _ in range(2))
+    assert np.array_equal(first.actions, repeated.actions)
     assert isinstance(checkpoint.model, EnergyModel)
     assert set(first.actions.ravel().tolist()) <= set(checkpoint.model.discretizer.values[0].tolist())
 

@@ -1,4 +1,4 @@
-"""Models are downloaded from the Hub by name."""
+"""Download of models from the Hugging Face Hub."""
 
 import json
 import subprocess
@@ -13,23 +13,23 @@ import pytest
 
 from tests.dt.test_hugging_face import _saved, _theirs
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of transformers and what it imports
+pytestmark = pytest.mark.filterwarnings("ignore")  # warnings of transformers and its imports
 
 NAME = "edbeeching/decision-transformer-gym-pole-medium"
 
 
 class Hub(BaseHTTPRequestHandler):
-    """What the hub answers about one model."""
+    """HTTP handler that emulates the Hub API for one model."""
 
     folder: Path
     commit = "0" * 40
 
     def do_HEAD(self) -> None:
-        """A file's description."""
+        """Send the headers of a file."""
         self._answer(body=False)
 
     def do_GET(self) -> None:
-        """The model's description, or a file."""
+        """Send the model's metadata or a file."""
         self._answer(body=True)
 
     def _answer(self, body: bool) -> None:
@@ -56,12 +56,12 @@ class Hub(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def log_message(self, *arguments: Any) -> None:
-        """Say nothing."""
+        """Suppress logging."""
 
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[str]:
-    """The address of a hub with one model."""
+    """Serve a Hub with one model and return its address."""
     Hub.folder = _saved(tmp_path / "hub", _theirs())
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -83,7 +83,7 @@ for name in sys.argv[1:]:
 
 
 def test_hub_models_are_downloaded(hub: str, tmp_path: Path) -> None:
-    def said(address: str, *names: str) -> list[str]:
+    def load_output(address: str, *names: str) -> list[str]:
         environment = {
             "HF_ENDPOINT": address,
             "HF_HOME": str(tmp_path / "home"),
@@ -91,14 +91,14 @@ def test_hub_models_are_downloaded(hub: str, tmp_path: Path) -> None:
             "HF_HUB_DISABLE_XET": "1",
         }
         command = [sys.executable, "-W", "ignore", "-c", LOAD, *names]
-        ran = subprocess.run(
+        result = subprocess.run(
             command, capture_output=True, text=True, env=environment, timeout=300, check=True
         )
-        return ran.stdout.strip().splitlines()[-len(names) :]
+        return result.stdout.strip().splitlines()[-len(names) :]
 
-    mean, *refused = said(hub, NAME, "nobody/nothing", "no/such/name")
+    mean, *errors = load_output(hub, NAME, "nobody/nothing", "no/such/name")
     assert mean == "(0.5, -0.25, 0.01, 0.0)"
-    for name, told in zip(("nobody/nothing", "no/such/name"), refused, strict=True):
-        assert name in told
-        assert "is not a folder and cannot be downloaded" in told
-    assert "is not a folder and cannot be downloaded" in said("http://127.0.0.1:9", "other/model")[0]
+    for name, error in zip(("nobody/nothing", "no/such/name"), errors, strict=True):
+        assert name in error
+        assert "is not a folder and cannot be downloaded" in error
+    assert "is not a folder and cannot be downloaded" in load_output("http://127.0.0.1:9", "other/model")[0]

@@ -30,19 +30,19 @@ from dt.training.checkpoint import Checkpoint
 from dt.training.loop import train
 from tests.support.small_models import CONTINUOUS, DISCRETE, make_episodes, random_batch, small_recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of transformers, ONNX and what they import
+pytestmark = pytest.mark.filterwarnings("ignore")  # warnings of transformers, ONNX and their imports
 
 CARD = "use these coefficients: mean = [ 0.5, -0.25, 1e-2, 0.] std = [1.5, 2., 0.125, 1.0] with this model"
 
 
 @pytest.fixture(scope="module")
 def trained() -> Checkpoint:
-    """A Decision Transformer after some steps."""
+    """A Decision Transformer trained for a few steps."""
     return train(make_episodes(), small_recipe(steps=30))
 
 
 def _theirs(**changes: Any) -> Any:
-    """A model of transformers with random weights, its constant positions too."""
+    """Create a model of transformers with random weights, including its constant position embeddings."""
     from transformers import DecisionTransformerConfig, DecisionTransformerModel
 
     torch.manual_seed(0)
@@ -92,8 +92,8 @@ def test_transformers_loads_exported_models(activation: str, padding: int, tmp_p
     checkpoint = train(make_episodes(), Recipe("decision", DecisionConfig(5, shape), recipe.train))
     hugging_face.save(checkpoint, tmp_path)
     opened: Any = DecisionTransformerModel.from_pretrained(tmp_path, output_loading_info=True)
-    theirs, told = opened
-    assert not any(told.values())
+    theirs, loading_info = opened
+    assert not any(loading_info.values())
     batch = random_batch(True, padding=padding)
     ours, others = _our_actions(checkpoint.model.eval(), batch), _their_actions(theirs.eval(), batch)
     torch.testing.assert_close(ours[:, padding:], others[:, padding:], atol=1e-5, rtol=0)
@@ -114,15 +114,15 @@ def test_export_round_trip(trained: Checkpoint, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def pendulum() -> Checkpoint:
-    """A Decision Transformer of actions between -2 and 2."""
+    """A Decision Transformer with actions between -2 and 2."""
     backend = make_backend("Pendulum-v1", {"max_episode_steps": 20})
     metadata = {"env_id": "Pendulum-v1", "env_kwargs": {}, "dataset_name": "pendulum"}
     episodes = backend.play(UniformPolicy(backend.action_space), 5, seed=0)
     return train(replace(episodes, metadata=metadata), small_recipe(steps=5))
 
 
-def _told(card: Path, name: str) -> Tensor:
-    """The numbers of this name in a card."""
+def _card_values(card: Path, name: str) -> Tensor:
+    """Read the list with this name from a model card."""
     found = re.search(rf"^{name} = (\[.*\])$", card.read_text(), re.MULTILINE)
     assert found
     return torch.tensor(json.loads(found[1]))
@@ -134,7 +134,7 @@ def test_the_model_card_documents_action_normalization(pendulum: Checkpoint, tmp
     hugging_face.save(pendulum, tmp_path)
     theirs = DecisionTransformerModel.from_pretrained(tmp_path).eval()
     mean, std, center, reach = (
-        _told(tmp_path / "README.md", name) for name in ("mean", "std", "center", "reach")
+        _card_values(tmp_path / "README.md", name) for name in ("mean", "std", "center", "reach")
     )
     observations = torch.tensor([[0.6, 0.8, 1.0], [1.0, 0.0, -4.0]])
     returns = torch.full((2, 1), -200.0 / pendulum.normalization.return_scale)
@@ -160,7 +160,7 @@ def test_imported_models_use_raw_actions(tmp_path: Path) -> None:
 
 
 def _saved(folder: Path, theirs: Any, pickled: bool = False, card: str = CARD) -> Path:
-    """A folder as those of ``edbeeching`` are."""
+    """Save in the layout of the ``edbeeching`` models."""
     theirs.save_pretrained(folder)
     if pickled:
         (folder / "model.safetensors").unlink()
@@ -191,7 +191,7 @@ def test_transformers_checkpoints_are_imported(pickled: bool, tmp_path: Path) ->
 
 
 class Dangerous:
-    """Runs code when it is unpickled."""
+    """An object that runs code when it is unpickled."""
 
     def __reduce__(self) -> Any:
         return subprocess.check_output, (["touch", "ran"],)
@@ -200,7 +200,7 @@ class Dangerous:
 def test_mismatched_checkpoints_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     good = _saved(tmp_path / "good", _theirs())
-    # file -> what it holds instead, None for nothing, and what is said of that
+    # file, its replaced content (None: missing), expected message
     cases: list[tuple[str, bytes | None, str]] = [
         ("README.md", None, "mean of 4 numbers in the card .* got 0"),
         ("README.md", CARD.replace("0.125,", "").encode(), "std of 4 numbers above 0 in the card .* got 3"),
@@ -232,7 +232,7 @@ def test_mismatched_checkpoints_are_rejected(tmp_path: Path, monkeypatch: pytest
     assert not (tmp_path / "ran").exists()
 
 
-def test_export_never_overwrites_and_removes_partial_files(
+def test_export_does_not_overwrite_and_removes_partial_files(
     trained: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = tmp_path / "full"
@@ -246,7 +246,7 @@ def test_export_never_overwrites_and_removes_partial_files(
     assert [path.name for path in tmp_path.rglob("*")] == ["full", "thesis.tex"]
 
 
-def _of_spaces(own: Any, **changes: Any) -> Any:
+def _with_spaces(own: Any, **changes: Any) -> Any:
     return {**own, "source": {**own["source"], "spaces": {**own["source"]["spaces"], **changes}}}
 
 
@@ -257,18 +257,18 @@ def _of_spaces(own: Any, **changes: Any) -> Any:
         lambda own: {**own, "context": "5"},
         lambda own: {**own, "normalization": {**own["normalization"], "observation_mean": ["a"]}},
         lambda own: {**own, "source": None},
-        lambda own: _of_spaces(own, observation_size=5),
-        lambda own: _of_spaces(own, max_episode_steps=5),
-        lambda own: _of_spaces(own, continuous=False),
-        lambda own: _of_spaces(own, action_size=-1),
+        lambda own: _with_spaces(own, observation_size=5),
+        lambda own: _with_spaces(own, max_episode_steps=5),
+        lambda own: _with_spaces(own, continuous=False),
+        lambda own: _with_spaces(own, action_size=-1),
     ],
     ids=["list", "context", "mean", "source", "observations", "steps", "choices", "actions"],
 )
 def test_corrupt_metadata_is_reported(damage: Any, trained: Checkpoint, tmp_path: Path) -> None:
     hugging_face.save(trained, tmp_path / "run")
     config = tmp_path / "run" / "config.json"
-    told = json.loads(config.read_text())
-    config.write_text(json.dumps({**told, hugging_face.OWN: damage(told[hugging_face.OWN])}))
+    metadata = json.loads(config.read_text())
+    config.write_text(json.dumps({**metadata, hugging_face.OWN: damage(metadata[hugging_face.OWN])}))
     with pytest.raises(InputError, match="but they are corrupt"):
         hugging_face.load(tmp_path / "run")
 

@@ -17,7 +17,7 @@ from dt.policy import load
 from dt.training.loop import train
 from tests.support.small_models import CONTINUOUS, DISCRETE, make_episodes, small_recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of ONNX and what it imports
+pytestmark = pytest.mark.filterwarnings("ignore")  # warnings of ONNX and its imports
 
 
 def test_planners_cannot_be_exported(tmp_path: Path) -> None:
@@ -26,7 +26,7 @@ def test_planners_cannot_be_exported(tmp_path: Path) -> None:
 
 
 def _padded(array: np.ndarray, steps: int) -> np.ndarray:
-    """Zeros in front, up to so many steps."""
+    """Pad with leading zeros to ``steps`` steps."""
     return np.concatenate([np.zeros((steps - len(array), *array.shape[1:]), array.dtype), array])
 
 
@@ -52,7 +52,7 @@ def test_onnx_actions_match(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """On the recorded histories of whole episodes; a Reinformer is given what it went for before."""
+    """Compare on recorded histories; a Reinformer receives its own earlier predicted returns."""
     import onnxruntime
 
     recipe = small_recipe(kind, steps=30)
@@ -65,9 +65,9 @@ def test_onnx_actions_match(
     target, context = 300.0, checkpoint.model.context
     episodes = make_backend(env_id).play(load(checkpoint, target), 3, seed=0)
     for episode in episodes:
-        wanted = target - np.concatenate([[0.0], np.cumsum(episode.rewards[:-1], dtype=np.float64)])
+        targets = target - np.concatenate([[0.0], np.cumsum(episode.rewards[:-1], dtype=np.float64)])
         if kind == "reinformer":
-            wanted[:] = 0.0
+            targets[:] = 0.0
         for step in range(len(episode.rewards)):
             rows = slice(max(step + 1 - context, 0), step + 1)
             actions = episode.actions[rows].copy()
@@ -76,15 +76,15 @@ def test_onnx_actions_match(
             fields: tuple[np.ndarray, ...] = (
                 episode.observations[rows],
                 actions,
-                wanted[rows],
+                targets[rows],
                 steps,
                 np.ones(len(steps), bool),
             )
             inputs = {
                 name: _padded(field, context)[None] for name, field in zip(onnx.INPUTS, fields, strict=True)
             }
-            action, aim = session.run(None, inputs)
+            action, predicted_return = session.run(None, inputs)
             np.testing.assert_allclose(action[0], episode.actions[step], atol=1e-5)
             if kind == "reinformer":
-                wanted[step] = aim[0]
-            assert aim[0] == pytest.approx(wanted[step], abs=1e-4)
+                targets[step] = predicted_return[0]
+            assert predicted_return[0] == pytest.approx(targets[step], abs=1e-4)

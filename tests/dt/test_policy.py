@@ -28,7 +28,7 @@ def trained_on(env_id: str, kind: str = "decision") -> Checkpoint:
 
 
 @pytest.mark.parametrize("env_id", [CONTINUOUS, DISCRETE])
-def test_closed_loop_equals_feeding_the_recorded_history(env_id: str) -> None:
+def test_closed_loop_actions_equal_predictions_from_the_recorded_history(env_id: str) -> None:
     checkpoint, target, length = trained_on(env_id), 300.0, CONTEXT + 4
     episodes = play(CartPole.from_id(env_id), load(checkpoint, target), 3, seed=0)
     for episode in episodes:
@@ -36,11 +36,11 @@ def test_closed_loop_equals_feeding_the_recorded_history(env_id: str) -> None:
             steps = slice(max(0, step - CONTEXT + 1), step + 1)
             actions = episode.actions[steps].copy()
             actions[-1] = 0  # not yet chosen
-            wanted = target - np.concatenate([[0.0], np.cumsum(episode.rewards)])[:-1]
+            targets = target - np.concatenate([[0.0], np.cumsum(episode.rewards)])[:-1]
             history = Batch(
                 checkpoint.normalization.observations(torch.as_tensor(episode.observations[steps])[None]),
                 torch.as_tensor(actions)[None],
-                checkpoint.normalization.returns(torch.as_tensor(wanted[steps])[None]),
+                checkpoint.normalization.returns(torch.as_tensor(targets[steps])[None]),
                 torch.arange(steps.start, steps.stop)[None],
                 torch.ones(1, steps.stop - steps.start, dtype=torch.bool),
             )
@@ -52,7 +52,7 @@ def test_closed_loop_equals_feeding_the_recorded_history(env_id: str) -> None:
 def actions_of(
     policy: CheckpointPolicy, observations: npt.NDArray[np.float32], reward: float
 ) -> list[ActionBatch]:
-    """The actions for observations (T, B, obs) with the same reward after every step."""
+    """Return the actions for observations (T, B, obs) with a constant reward."""
     policy.begin(observations.shape[1], GENERATOR)
     rewards = np.zeros(observations.shape[1])
     return [policy.act(now, rewards + (reward if step else 0.0)) for step, now in enumerate(observations)]
@@ -63,8 +63,8 @@ def test_return_to_go_decreases_by_rewards_and_resets() -> None:
     observations = np.random.default_rng(0).normal(size=(7, 2, 4)).astype(np.float32)
     policy = load(checkpoint, 300.0)
     first = actions_of(policy, observations, 1.0)
-    for one, again in zip(first, actions_of(policy, observations, 1.0), strict=True):
-        np.testing.assert_array_equal(one.actions, again.actions)
+    for one, repeated in zip(first, actions_of(policy, observations, 1.0), strict=True):
+        np.testing.assert_array_equal(one.actions, repeated.actions)
     assert first[0].actions.shape == (2, 1)
     assert first[0].actions.dtype == np.float32
     other = actions_of(policy, observations, 50.0)
@@ -84,7 +84,7 @@ def test_later_observations_do_not_change_earlier_actions() -> None:
     assert (before[4].actions != after[4].actions).all()
 
 
-def test_the_target_is_the_highest_return_by_default_and_can_be_read() -> None:
+def test_default_target_is_the_highest_return() -> None:
     checkpoint = trained_on(CONTINUOUS)
     assert load(checkpoint).target == checkpoint.source.max_return
     for target in (np.nan, np.inf, 1e39, -1e25):
@@ -92,7 +92,7 @@ def test_the_target_is_the_highest_return_by_default_and_can_be_read() -> None:
             load(checkpoint, target)
 
 
-def test_an_episode_longer_than_the_timestep_table_is_refused() -> None:
+def test_episodes_longer_than_the_timestep_embedding_are_rejected() -> None:
     checkpoint = trained_on(CONTINUOUS)
     short = replace(checkpoint.source, spaces=replace(checkpoint.source.spaces, max_episode_steps=3))
     policy = load(replace(checkpoint, source=short))
@@ -100,7 +100,7 @@ def test_an_episode_longer_than_the_timestep_table_is_refused() -> None:
         actions_of(policy, np.zeros((4, 1, 4), dtype=np.float32), 1.0)
 
 
-def test_an_environment_with_other_observations_is_refused() -> None:
+def test_environments_with_other_observations_are_rejected() -> None:
     policy = load(trained_on(CONTINUOUS))
     with pytest.raises(InputError, match=r"observations of 4 numbers, as in training, got \(3,\)"):
         make_backend("Pendulum-v1").play(policy, 2, 0)
@@ -124,17 +124,17 @@ def test_evaluation_uses_the_same_start_states_for_all_targets() -> None:
 
 
 def test_scores_are_none_without_reference_returns() -> None:
-    """As of others' checkpoints, whose data are not known, in environments that this package has not."""
+    """For imported checkpoints without data statistics, in environments without reference returns."""
     checkpoint = trained_on(DISCRETE)
-    nowhere = replace(checkpoint.source, env_id="CartPole-v1", mean_return=math.nan, max_return=math.nan)
-    (result,) = evaluate(replace(checkpoint, source=nowhere), [100.0], episodes=3)
+    unknown = replace(checkpoint.source, env_id="CartPole-v1", mean_return=math.nan, max_return=math.nan)
+    (result,) = evaluate(replace(checkpoint, source=unknown), [100.0], episodes=3)
     assert result.return_low <= result.mean_return <= result.return_high
     assert (result.score, result.score_low, result.score_high) == (None, None, None)
     with pytest.raises(InputError, match="got none; add --target"):
-        rollout_windows(replace(checkpoint, source=nowhere), 1, 0)
+        rollout_windows(replace(checkpoint, source=unknown), 1, 0)
 
 
-def test_cloning_takes_no_target() -> None:
+def test_behavior_cloning_has_no_target() -> None:
     checkpoint = trained_on(DISCRETE, "bc")
     assert default_targets(checkpoint) == [None]
     assert evaluate(checkpoint, [None], episodes=2)[0].target is None

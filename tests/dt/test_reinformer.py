@@ -1,4 +1,4 @@
-"""A Reinformer predicts a high return-to-go and acts conditioned on it."""
+"""Reinformer: return-to-go prediction by expectile regression, and conditioning on the prediction."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ from tests.support.small_models import (
 
 SHAPE = TransformerConfig(layers=2, heads=2, width=16, activation="gelu", norm="post", dropout=0.0)
 CONFIG = ReinformerConfig(context=CONTEXT, transformer=SHAPE)
-CONTINUOUS_OR_NOT = pytest.mark.parametrize("continuous", [True, False], ids=[CONTINUOUS, DISCRETE])
+both_action_spaces = pytest.mark.parametrize("continuous", [True, False], ids=[CONTINUOUS, DISCRETE])
 
 
 def make_model(continuous: bool, config: ReinformerConfig = CONFIG) -> Reinformer:
@@ -37,26 +37,26 @@ def changed_at(batch: Batch, name: str, step: int) -> Batch:
     return batch._replace(**{name: values})
 
 
-@CONTINUOUS_OR_NOT
-def test_returns_are_predicted_before_they_are_attended_to(continuous: bool) -> None:
+@both_action_spaces
+def test_return_predictions_do_not_attend_to_their_own_return(continuous: bool) -> None:
     model, batch = make_model(continuous), random_batch(continuous)
     features = model.features(batch)
     returns, actions = features[:, model.tokens.read_returns], features[:, model.tokens.read]
     assert returns.shape == actions.shape == (3, CONTEXT, 16)
     for step in range(CONTEXT):
-        for name, sees_own in (("observations", True), ("returns_to_go", False), ("actions", False)):
+        for name, attends_to_own in (("observations", True), ("returns_to_go", False), ("actions", False)):
             after = model.features(changed_at(batch, name, step))
             same = (after[:, model.tokens.read_returns] == returns).flatten(2).all(dim=2).all(dim=0)
-            assert same.tolist() == [other < step + (not sees_own) for other in range(CONTEXT)]
-        for name, sees_own in (("observations", True), ("returns_to_go", True), ("actions", False)):
+            assert same.tolist() == [other < step + (not attends_to_own) for other in range(CONTEXT)]
+        for name, attends_to_own in (("observations", True), ("returns_to_go", True), ("actions", False)):
             after = model.features(changed_at(batch, name, step))
             same = (after[:, model.tokens.read] == actions).flatten(2).all(dim=2).all(dim=0)
-            assert same.tolist() == [other < step + (not sees_own) for other in range(CONTEXT)]
+            assert same.tolist() == [other < step + (not attends_to_own) for other in range(CONTEXT)]
 
 
 @pytest.mark.parametrize("expectile", [0.5, 0.9, 0.99])
-def test_the_loss_is_minimal_at_the_expectile(expectile: float) -> None:
-    """One return in ten is 1, the others 0: then τ 0.1 (1 − e) = (1 − τ) 0.9 e."""
+def test_loss_is_minimal_at_the_expectile(expectile: float) -> None:
+    """With one return in ten equal to 1 and the others 0, τ 0.1 (1 − e) = (1 − τ) 0.9 e."""
     model = make_model(True, replace(CONFIG, expectile=expectile))
     batch = random_batch(True, windows=10)
     batch = batch._replace(returns_to_go=(torch.arange(10) == 3).float()[:, None].expand(-1, CONTEXT))
@@ -70,18 +70,18 @@ def test_the_loss_is_minimal_at_the_expectile(expectile: float) -> None:
     assert candidates[torch.stack(losses).argmin()] == pytest.approx(expected, abs=1e-3)
 
 
-@CONTINUOUS_OR_NOT
-def test_actions_lead_to_the_highest_return(continuous: bool) -> None:
-    """Nine times in ten something else is done, which leads to less."""
+@both_action_spaces
+def test_actions_of_the_highest_return_are_selected(continuous: bool) -> None:
+    """Nine of ten data actions are different and have a lower return."""
     torch.manual_seed(0)
     model = Reinformer(replace(CONFIG, context=1), make_spaces(continuous)).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     good = torch.arange(40) % 10 == 0
-    done = torch.where(good, 0.5, -0.5)[:, None, None] if continuous else good.long()[:, None]
+    taken = torch.where(good, 0.5, -0.5)[:, None, None] if continuous else good.long()[:, None]
     shape = (40, 1)
     batch = Batch(
         torch.randn(*shape, 4),
-        done,
+        taken,
         good.float()[:, None],
         torch.zeros(shape, dtype=torch.int64),
         torch.ones(shape, dtype=torch.bool),
@@ -99,7 +99,7 @@ def test_actions_lead_to_the_highest_return(continuous: bool) -> None:
         assert actions.tolist() == [1] * 7
 
 
-@CONTINUOUS_OR_NOT
+@both_action_spaces
 def test_history_contains_predicted_returns_not_targets(continuous: bool) -> None:
     model, batch = make_model(continuous), random_batch(continuous)
     stream = model.stream(3, torch.Generator())
@@ -107,20 +107,20 @@ def test_history_contains_predicted_returns_not_targets(continuous: bool) -> Non
     with torch.no_grad():
         for step in range(CONTEXT):
             actions = stream.act(batch.observations[:, step], torch.full((3,), 9.0), torch.zeros(3), step)
-            seen = Batch(*(part[:, : step + 1] for part in batch))
-            seen = seen._replace(
+            history = Batch(*(part[:, : step + 1] for part in batch))
+            history = history._replace(
                 returns_to_go=torch.cat([returns, torch.full((3, 1), 5.0)], dim=1),
                 timesteps=torch.arange(step + 1).expand(3, -1),
             )
-            returns = torch.cat([returns, model.best_return(seen)[:, None]], dim=1)
-            assert torch.equal(actions, model.act(seen._replace(returns_to_go=returns)))
+            returns = torch.cat([returns, model.best_return(history)[:, None]], dim=1)
+            assert torch.equal(actions, model.act(history._replace(returns_to_go=returns)))
             batch.actions[:, step] = actions
 
 
 def test_training_with_zero_returns() -> None:
     episodes, losses = make_episodes(steps=300), []
-    nothing = replace(episodes, rewards=np.zeros_like(episodes.rewards))
-    train(nothing, small_recipe("reinformer"), on_progress=lambda step, loss: losses.append(loss))
+    zero_rewards = replace(episodes, rewards=np.zeros_like(episodes.rewards))
+    train(zero_rewards, small_recipe("reinformer"), on_progress=lambda step, loss: losses.append(loss))
     assert losses[1] < losses[0] < 10.0
 
 

@@ -1,4 +1,4 @@
-"""Resuming: a checkpoint is neither overwritten by default nor resumed with other settings."""
+"""Resuming: checkpoints are not overwritten by default, and settings must match."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.dt.test_training import assert_same
 from tests.support.small_models import DISCRETE, make_episodes, small_recipe
 
 
-def test_a_checkpoint_is_not_overwritten_unasked(tmp_path: Path) -> None:
+def test_checkpoint_is_not_overwritten_by_default(tmp_path: Path) -> None:
     episodes, chosen, out = make_episodes(), small_recipe(steps=2), tmp_path / "run"
     train(episodes, chosen, out)
     with pytest.raises(InputError, match="add --resume to continue it or --overwrite"):
@@ -26,7 +26,7 @@ def test_a_checkpoint_is_not_overwritten_unasked(tmp_path: Path) -> None:
     assert train(episodes, small_recipe(steps=3), out, overwrite=True).step == checkpoints.load(out).step == 3
 
 
-def test_a_folder_that_cannot_be_made_is_refused_before_any_step(tmp_path: Path) -> None:
+def test_uncreatable_folder_is_rejected_before_training(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     reported: list[int] = []
     with pytest.raises(InputError, match=r"Cannot write .* choose another place"):
@@ -39,7 +39,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_any_step(tmp_path: Path)
     assert reported == []
 
 
-def test_a_checkpoint_locked_by_another_process_is_kept(tmp_path: Path) -> None:
+def test_locked_checkpoint_is_kept(tmp_path: Path) -> None:
     episodes, out = make_episodes(), tmp_path / "run"
     train(episodes, small_recipe(steps=2), out)
     (tmp_path / "link").symlink_to(out)
@@ -54,7 +54,7 @@ def test_a_checkpoint_locked_by_another_process_is_kept(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link", "run"]
 
 
-def test_a_checkpoint_may_be_the_working_directory_or_a_symlink(
+def test_checkpoint_can_be_the_working_directory_or_a_symlink(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     episodes, run, link = make_episodes(), tmp_path / "run", tmp_path / "link"
@@ -65,12 +65,12 @@ def test_a_checkpoint_may_be_the_working_directory_or_a_symlink(
     monkeypatch.chdir(tmp_path)
     assert train(episodes, small_recipe(steps=4), link, resume=True).step == checkpoints.load(run).step == 4
     assert link.is_symlink()
-    run.rename(set_aside_path(run))  # as a process leaves it that dies between two renames
+    run.rename(set_aside_path(run))  # the state after a crash between the two renames
     assert checkpoints.exists(link)
     assert checkpoints.load(link).step == 4
 
 
-def test_resuming_needs_the_same_data_and_recipe(tmp_path: Path) -> None:
+def test_resuming_requires_the_same_data_and_recipe(tmp_path: Path) -> None:
     episodes, chosen, out = make_episodes(), small_recipe(steps=2), tmp_path / "run"
     train(episodes, chosen, out)
     with pytest.raises(
@@ -96,7 +96,7 @@ def test_resuming_needs_the_same_data_and_recipe(tmp_path: Path) -> None:
 
 
 def test_resuming_distinguishes_nested_settings(tmp_path: Path) -> None:
-    """A plan has a context, and so has the model that makes it."""
+    """Planning and the model both have a ``context`` setting."""
     chosen, out = small_recipe("trajectory", steps=2), tmp_path / "run"
     assert isinstance(chosen.model, TrajectoryConfig)
     train(make_episodes(), chosen, out)

@@ -1,4 +1,4 @@
-"""Training is bit-for-bit resumable, and learns."""
+"""The training loop: bit-for-bit resuming, optimizer, schedules and decreasing losses."""
 
 import math
 from dataclasses import replace
@@ -44,7 +44,7 @@ def assert_same(first: Checkpoint, second: Checkpoint) -> None:
 @pytest.mark.parametrize("kind", ["decision", "reinformer", "trajectory", "energy", "bc"])
 @pytest.mark.parametrize("dtype", [FLOAT32, BFLOAT16])
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
-def test_stopping_and_resuming_changes_no_bit(kind: str, dtype: str, schedule: str, tmp_path: Path) -> None:
+def test_resuming_is_bit_for_bit_reproducible(kind: str, dtype: str, schedule: str, tmp_path: Path) -> None:
     episodes, chosen = make_episodes(), small_recipe(kind, dtype=dtype, schedule=schedule)
     straight = train(episodes, chosen)
     done: list[int] = []
@@ -55,7 +55,7 @@ def test_stopping_and_resuming_changes_no_bit(kind: str, dtype: str, schedule: s
     assert_same(straight, checkpoints.load(tmp_path / "run"))
 
 
-def test_a_finished_run_can_be_extended_and_is_otherwise_unchanged(tmp_path: Path) -> None:
+def test_finished_run_can_be_extended(tmp_path: Path) -> None:
     episodes = make_episodes()
     train(episodes, small_recipe(steps=10), tmp_path / "run", save_every=4)
     longer = train(episodes, small_recipe(steps=20), tmp_path / "run", resume=True)
@@ -65,7 +65,7 @@ def test_a_finished_run_can_be_extended_and_is_otherwise_unchanged(tmp_path: Pat
     assert (tmp_path / "run" / checkpoints.CONFIG).stat().st_mtime_ns == written
 
 
-def test_the_seed_decides_everything_and_the_callers_random_numbers_are_left_alone() -> None:
+def test_training_is_seeded_and_does_not_affect_the_global_rng() -> None:
     episodes = make_episodes()
     state = torch.get_rng_state()
     first = train(episodes, small_recipe(seed=1))
@@ -78,7 +78,7 @@ def test_the_seed_decides_everything_and_the_callers_random_numbers_are_left_alo
 
 @pytest.mark.parametrize("env_id", [CONTINUOUS, DISCRETE])
 @pytest.mark.parametrize("kind", ["decision", "bc"])
-def test_the_loss_falls(env_id: str, kind: str) -> None:
+def test_loss_decreases(env_id: str, kind: str) -> None:
     losses: list[float] = []
     train(
         make_episodes(env_id),
@@ -86,12 +86,12 @@ def test_the_loss_falls(env_id: str, kind: str) -> None:
         on_progress=lambda step, loss: losses.append(loss),
     )
     assert len(losses) == 15
-    # pushes to the left and right are random here: an angle tells little of them, and ln 2 is knowing nothing
+    # discrete actions are nearly independent of the angle; the loss at chance level is ln 2
     limit = 0.3 * losses[0] if env_id == CONTINUOUS else 0.995 * math.log(2)
     assert np.mean(losses[-3:]) < limit
 
 
-def test_a_trajectory_transformer_learns_to_predict() -> None:
+def test_trajectory_transformer_loss_decreases() -> None:
     losses: list[float] = []
     recipe = small_recipe("trajectory", steps=150, batch_size=32)
     train(make_episodes(), recipe, on_progress=lambda step, loss: losses.append(loss))
@@ -100,7 +100,7 @@ def test_a_trajectory_transformer_learns_to_predict() -> None:
 
 @pytest.mark.parametrize("decaying", ["all", "matrices"])
 def test_weight_decay_applies_to_the_configured_parameters(decaying: str) -> None:
-    """By a rate that is too small for gradients to move anything far."""
+    """Use a learning rate so small that gradient steps are negligible."""
 
     def trained(decay: float) -> dict[str, Tensor]:
         recipe = small_recipe(
@@ -116,7 +116,7 @@ def test_weight_decay_applies_to_the_configured_parameters(decaying: str) -> Non
 
 
 @pytest.mark.parametrize("clip", [1e9, 1e-2])
-def test_the_optimizer_is_adam_with_configured_betas_and_clipping(clip: float) -> None:
+def test_optimizer_is_adam_with_configured_betas_and_clipping(clip: float) -> None:
     episodes, betas = make_episodes(steps=300), (0.7, 0.96)
     chosen, source = small_recipe("bc", betas=betas, clip=clip), describe(episodes)
     model = create("bc", chosen.model, source.spaces)
@@ -135,7 +135,7 @@ def test_the_optimizer_is_adam_with_configured_betas_and_clipping(clip: float) -
         torch.testing.assert_close(moments[1], (1.0 - betas[1]) * clipped.square(), rtol=1e-3, atol=1e-12)
 
 
-def test_the_learning_rate_warms_up_and_then_follows_its_schedule() -> None:
+def test_learning_rate_warmup_and_schedule() -> None:
     constant = TrainConfig(steps=100, warmup_steps=10, learning_rate=1.0)
     assert [learning_rate(constant, step) for step in (0, 4, 9, 10, 99)] == [0.1, 0.5, 1.0, 1.0, 1.0]
     cosine = replace(constant, schedule="cosine")
@@ -144,7 +144,7 @@ def test_the_learning_rate_warms_up_and_then_follows_its_schedule() -> None:
     assert learning_rate(cosine, 100) == 0.0
 
 
-def test_the_dtype_that_was_used_is_recorded() -> None:
+def test_dtype_is_recorded() -> None:
     trained = train(make_episodes(), small_recipe(steps=1, dtype="auto"))
     assert trained.recipe.train.dtype == faster_dtype(trained.model, CPU) == FLOAT32
     large = create("decision", RECIPES["decision", "paper"].model, describe(make_episodes()).spaces)
@@ -157,7 +157,7 @@ def test_value_based_methods_default_to_float32() -> None:
     assert recipe("decision", "tiny").train.dtype == "auto"
 
 
-def test_recipes_are_known_by_name() -> None:
+def test_recipes_are_found_by_name() -> None:
     paper = recipe("decision", "paper", seed=3)
     assert (paper.train.learning_rate, paper.train.warmup_steps, paper.train.seed) == (1e-4, 10_000, 3)
     assert recipe("bc", "tiny", steps=7).train.steps == 7
@@ -209,8 +209,8 @@ def test_best_selects_the_fewest_episodes_for_its_share() -> None:
     assert len(best(episodes, 1.0, seed=0)) == len(episodes)
 
 
-def test_ties_between_episodes_are_broken_at_random() -> None:
-    """As in a mixed file, where a time limit makes the best of every agent equally good."""
+def test_ties_between_episodes_are_broken_randomly() -> None:
+    """In mixed data, the time limit gives the best episodes of all agents equal returns."""
     episodes = make_episodes()
     episodes = episodes.filter(episodes.complete)
     equal = replace(episodes, rewards=np.zeros_like(episodes.rewards))
@@ -228,10 +228,10 @@ def test_best_share_equals_training_on_the_selected_episodes() -> None:
         assert torch.equal(weight, alone.model.state_dict()[name])
 
 
-def test_a_model_that_diverged_replaces_no_checkpoint(
+def test_diverged_model_does_not_replace_the_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also between two reports of the loss."""
+    """Divergence is detected between two loss reports, too."""
     advance = Trainer.advance
 
     def diverging(trainer: Trainer) -> Tensor:
@@ -244,7 +244,7 @@ def test_a_model_that_diverged_replaces_no_checkpoint(
     assert checkpoints.load(tmp_path / "run").step == 7
 
 
-def test_a_loss_that_is_not_finite_ends_training() -> None:
+def test_non_finite_loss_ends_training() -> None:
     with pytest.raises(InputError, match="lower the learning rate"):
         train(make_episodes(), small_recipe(learning_rate=1e30, clip=1e30, warmup_steps=0))
     with pytest.raises(InputError, match="every 1 or more steps"):

@@ -1,4 +1,4 @@
-"""A Trajectory Transformer is autoregressive, and its beam search finds the best plan."""
+"""Trajectory Transformer: causality, tokens, losses and beam search."""
 
 import itertools
 import math
@@ -32,7 +32,7 @@ EXACT = 1e-5
 def make_model(
     env_id: str = CONTINUOUS, config: TrajectoryConfig = CONFIG, seed: int = 0
 ) -> tuple[TrajectoryTransformer, TokenWindows, Episodes]:
-    """An untrained model of large weights, so that its predictions differ; with its data."""
+    """Return an untrained model with large weights (so that predictions differ) and its data."""
     episodes = make_episodes(env_id)
     source = describe(episodes)
     torch.manual_seed(seed)
@@ -46,7 +46,7 @@ def make_model(
     return model, model.sampler(episodes, normalization, torch.device("cpu")), episodes
 
 
-def test_returns_after_a_step_are_discounted_within_its_episode() -> None:
+def test_values_are_discounted_within_an_episode() -> None:
     generator = np.random.default_rng(0)
     lengths = np.array([3, 1, 7, 4])
     offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -104,7 +104,7 @@ def test_action_tokens_have_their_loss_weight() -> None:
     assert float(model.loss(batch).detach()) == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_mask_is_causal_and_excludes_values() -> None:
+def test_mask_is_causal_and_excludes_values() -> None:
     model, windows, _ = make_model()
     tokens = windows.at(torch.tensor([0])).tokens.flatten(1)
     before = model.logits(tokens)
@@ -119,35 +119,35 @@ def test_the_mask_is_causal_and_excludes_values() -> None:
 
 
 @torch.no_grad()
-def _uncached_worth(model: TrajectoryTransformer, history: Tensor, plan: Tensor, steps: int) -> Tensor:
+def _uncached_score(model: TrajectoryTransformer, history: Tensor, plan: Tensor, steps: int) -> Tensor:
     """Score of a plan (steps, P), with all tokens recomputed."""
-    seen, worth = model.spaces.observation_size, torch.zeros(())
+    seen, score = model.spaces.observation_size, torch.zeros(())
     values = model.discretizer.values
     whole = torch.cat([history[0], plan[0, seen:], plan[1:].flatten()])[None]
     logits = model.logits(whole)[0].softmax(dim=1)[:, :-1]
     for step in range(steps):
         place = history.shape[1] - seen + (step + 1) * model.per_step - 2  # of the reward
-        worth = worth + model.config.discount**step * logits[place - 1] @ values[-2]
+        score = score + model.config.discount**step * logits[place - 1] @ values[-2]
         if step == steps - 1:
-            worth = worth + model.config.discount ** (step + 1) * logits[place] @ values[-1]
-    return worth
+            score = score + model.config.discount ** (step + 1) * logits[place] @ values[-1]
+    return score
 
 
 @pytest.mark.parametrize("env_id", [CONTINUOUS, DISCRETE])
 @pytest.mark.parametrize("steps_before", [0, 2])
-def test_the_key_value_cache_matches_recomputation(env_id: str, steps_before: int) -> None:
+def test_key_value_cache_matches_recomputation(env_id: str, steps_before: int) -> None:
     model, windows, _ = make_model(env_id)
     history = windows.at(torch.tensor([0, 40, 200])).tokens.flatten(1)
     history = history[:, : steps_before * model.per_step + model.spaces.observation_size]
     plans = search(model, history, PLAN, CONFIG.discount, torch.Generator().manual_seed(0))
     assert plans.tokens.shape == (3, PLAN.horizon, model.per_step)
     for episode in range(3):
-        anew = _uncached_worth(model, history[episode : episode + 1], plans.tokens[episode], PLAN.horizon)
+        anew = _uncached_score(model, history[episode : episode + 1], plans.tokens[episode], PLAN.horizon)
         torch.testing.assert_close(plans.score[episode], anew, atol=EXACT, rtol=EXACT)
 
 
-def test_a_wide_beam_finds_the_optimal_plan() -> None:
-    """Beside every sequence of actions, with what the model finds likeliest in between."""
+def test_wide_beam_finds_the_optimal_plan() -> None:
+    """Compare with all action sequences, with the model's most likely tokens in between."""
     wide = PlanConfig(horizon=3, beam_width=27, expansions=24, context=0, action_share=None)
     config, missed = TrajectoryConfig(context=3, bins=3, transformer=SHAPE, plan=wide), 0
     for seed in range(3):
@@ -169,7 +169,7 @@ def test_a_wide_beam_finds_the_optimal_plan() -> None:
             assert worths.std() > 1e-2
             torch.testing.assert_close(found[episode], worths.max(), atol=EXACT, rtol=EXACT)
         missed += int((greedy < found - 1e-3).sum())
-    assert missed  # or a narrow search would do
+    assert missed  # otherwise a narrow beam would suffice
 
 
 @torch.no_grad()
@@ -181,10 +181,10 @@ def _exhaustive(model: TrajectoryTransformer, history: Tensor, actions: tuple[in
         for _ in range(2 + (seen if step < len(actions) - 1 else 0)):
             tokens = torch.cat([tokens, model.logits(tokens)[:, -1:].argmax(dim=2)], dim=1)
     plan = torch.cat([torch.zeros(seen, dtype=torch.int64), tokens[0, seen:]]).view(-1, model.per_step)
-    return _uncached_worth(model, history, plan, len(actions))
+    return _uncached_score(model, history, plan, len(actions))
 
 
-def test_only_likely_tokens_are_drawn() -> None:
+def test_only_likely_tokens_are_sampled() -> None:
     shares = torch.tensor([[0.1, 0.5, 0.15, 0.25], [0.01, 0.01, 0.01, 0.97]])
     kept = filter_logits(shares.log(), 0.6, None).isfinite()
     assert kept.tolist() == [[False, True, False, False], [False, False, False, True]]
@@ -206,10 +206,10 @@ def test_embeddings_differ_by_dimension_except_for_stop() -> None:
 @pytest.mark.parametrize("env_id", [CONTINUOUS, DISCRETE])
 def test_planning_rollouts_are_reproducible_by_seed(env_id: str) -> None:
     checkpoint = train(make_episodes(env_id), small_recipe("trajectory", steps=3))
-    first, again, other = (
+    first, repeated, other = (
         play(CartPole.from_id(env_id), load(checkpoint), 3, seed=seed) for seed in (0, 0, 1)
     )
-    assert np.array_equal(first.actions, again.actions)
+    assert np.array_equal(first.actions, repeated.actions)
     assert first.steps != other.steps or not np.array_equal(first.actions, other.actions)
     values = checkpoint.model.discretizer.values[4]  # type: ignore[index]
     assert set(first.actions.ravel().tolist()) <= set(values.tolist())
@@ -226,7 +226,7 @@ def test_invalid_settings_are_rejected() -> None:
         PlanConfig(action_share=1.0)
 
 
-def test_every_discrete_action_needs_its_own_bin() -> None:
+def test_each_discrete_action_requires_its_own_bin() -> None:
     model, _, episodes = make_model(DISCRETE)
     normalization = Normalization.of(episodes, model.spaces)
     eight, nine = (replace(episodes, actions=np.arange(episodes.steps) % count) for count in (8, 9))
@@ -236,7 +236,7 @@ def test_every_discrete_action_needs_its_own_bin() -> None:
         model.prepare(nine, normalization)
 
 
-def test_spaces_decide_the_tokens() -> None:
+def test_tokens_match_the_spaces() -> None:
     assert make_model(DISCRETE)[0].per_step == 7
     two = Spaces(3, 2, True, 10, (-1.0, -1.0), (1.0, 1.0))
     assert TrajectoryTransformer(CONFIG, two).per_step == 7

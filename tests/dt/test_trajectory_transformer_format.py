@@ -41,7 +41,7 @@ SETTINGS: dict[str, Any] = {
 
 
 class Layer(nn.Module):
-    """A block of the published architecture, by its names."""
+    """A block of the published architecture, with the published weight names."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Layer(nn.Module):
         self.l1, self.l2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
     def forward(self, hidden: Tensor, mask: Tensor, heads: int) -> Tensor:
-        """Exact GELU; scores of what may not be looked at are as low as can be."""
+        """Apply the block with exact GELU and the lowest finite score for masked keys."""
         normed = self.ln1(hidden)
         query, key, value = (
             self.attn[name](normed).unflatten(2, (heads, -1)).transpose(1, 2)
@@ -65,7 +65,7 @@ class Layer(nn.Module):
 
 
 class Published(nn.Module):
-    """The published architecture, by its names; weights are drawn large, so that predictions differ."""
+    """The published architecture and weight names, with large weights so that predictions differ."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class Published(nn.Module):
                 nn.init.normal_(module.bias)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits (B, T, N + 1) of the token after each of (B, T)."""
+        """Return the logits (B, T, N + 1) of the token after each of (B, T)."""
         count, step, bins = tokens.shape[1], SETTINGS["transition_dim"], SETTINGS["vocab_size"]
         own = tokens + torch.arange(count) % step * bins
         hidden = self.tok_emb(torch.where(tokens == bins, step * bins, own)) + self.pos_emb[:, :count]
@@ -94,7 +94,7 @@ class Published(nn.Module):
 
 
 def published(folder: Path, pickled: bool = False, **changes: Any) -> Published:
-    """Write a folder as those of CarlCochet are."""
+    """Write a folder in the layout of the CarlCochet models."""
     torch.manual_seed(0)
     model = Published()
     folder.mkdir(exist_ok=True)
@@ -107,11 +107,11 @@ def published(folder: Path, pickled: bool = False, **changes: Any) -> Published:
 
 
 @pytest.mark.parametrize("pickled", [True, False])
-def test_predictions_are_those_of_the_published_architecture(pickled: bool, tmp_path: Path) -> None:
+def test_predictions_match_the_published_architecture(pickled: bool, tmp_path: Path) -> None:
     theirs = published(tmp_path / "theirs", pickled)
     ours = trajectory_transformer.load(str(tmp_path / "theirs"), make_episodes()).model
     assert isinstance(ours, TrajectoryTransformer)
-    tokens = torch.randint(10, (5, 48))  # stop tokens among them
+    tokens = torch.randint(10, (5, 48))  # includes stop tokens
     with torch.no_grad():
         torch.testing.assert_close(ours.logits(tokens), theirs(tokens), atol=EXACT, rtol=EXACT)
 

@@ -1,4 +1,4 @@
-"""Untrusted weights: Booleans are 0 or 1, no model exceeds its file, no crash."""
+"""Untrusted weights: Booleans are 0 or 1, model size is limited by the file, and no crash."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ except InputError as error:
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trained Trajectory Transformer, which has Boolean buffers."""
+    """A saved Trajectory Transformer, which has Boolean buffers."""
     path = tmp_path_factory.mktemp("models") / "run"
     train(make_episodes(steps=300), small_recipe("trajectory", steps=1), path)
     return path
@@ -51,7 +51,7 @@ def test_booleans_of_a_checkpoint_are_0_or_1(saved: Path) -> None:
 
 
 @pytest.mark.parametrize("field", ["layers", "width", "context"])
-def test_no_model_is_larger_than_its_weights(
+def test_model_size_is_checked_before_allocation(
     field: str, saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> None:
@@ -73,7 +73,7 @@ def test_no_model_is_larger_than_its_weights(
     (saved / CONFIG).write_text(text, "utf-8")
 
 
-def test_a_deep_key_among_pickled_weights_is_refused(tmp_path: Path) -> None:
+def test_deeply_nested_key_in_pickled_weights_is_rejected(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(3)}, tmp_path / "good.bin")
     with (
         zipfile.ZipFile(tmp_path / "good.bin") as good,

@@ -1,4 +1,4 @@
-"""Value-based methods improve on the data from single transitions."""
+"""Value-based methods: transitions, target networks, the CQL penalty and training."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,15 +24,15 @@ from dt.training.loop import train
 from tests.support.small_models import DISCRETE, make_episodes, small_recipe
 
 METHODS = ("iql", "cql", "td3bc")
-pytestmark = pytest.mark.filterwarnings("ignore")  # of TorchRL, about its own parts
+pytestmark = pytest.mark.filterwarnings("ignore")  # internal warnings of TorchRL
 
 
-def test_transitions_are_those_of_the_episodes() -> None:
+def test_transitions_match_the_episodes() -> None:
     episodes = make_episodes()
     normalization = Normalization.of(episodes, describe(episodes).spaces)
     batch = Transitions(episodes, normalization, torch.device("cpu"), 50.0).sample(1_000, torch.Generator())
-    seen = normalization.observations(torch.as_tensor(episodes.observations))
-    rows = [int((seen == one).all(dim=1).nonzero()[0]) for one in batch.observations]
+    observations = normalization.observations(torch.as_tensor(episodes.observations))
+    rows = [int((observations == one).all(dim=1).nonzero()[0]) for one in batch.observations]
     following = normalization.observations(torch.as_tensor(episodes.next_observations))
     assert torch.equal(batch.next_observations, following[rows])
     assert torch.equal(batch.actions, torch.as_tensor(episodes.actions)[rows])
@@ -43,15 +43,15 @@ def test_transitions_are_those_of_the_episodes() -> None:
     raw = Transitions(episodes, normalization, torch.device("cpu")).sample(1_000, torch.Generator())
     assert torch.equal(raw.rewards, torch.ones(1_000))
     alike = Transitions(episodes[:1], normalization, torch.device("cpu"), 50.0)
-    assert torch.equal(alike.rewards, torch.ones(len(alike.rewards)))  # there is no span to scale by
+    assert torch.equal(alike.rewards, torch.ones(len(alike.rewards)))  # no range of returns to scale by
 
 
 @pytest.mark.parametrize("kind", METHODS)
-def test_stopping_and_resuming_changes_no_bit(kind: str, tmp_path: Path) -> None:
-    episodes, wanted = make_episodes(steps=300), small_recipe(kind, steps=7)
-    whole = train(episodes, wanted)
+def test_resuming_is_bit_for_bit_reproducible(kind: str, tmp_path: Path) -> None:
+    episodes, recipe = make_episodes(steps=300), small_recipe(kind, steps=7)
+    whole = train(episodes, recipe)
     train(episodes, small_recipe(kind, steps=3), tmp_path / "run")
-    resumed = train(episodes, wanted, tmp_path / "run", resume=True)
+    resumed = train(episodes, recipe, tmp_path / "run", resume=True)
     for one, other in (
         (whole.model.state_dict(), resumed.model.state_dict()),
         (whole.training, resumed.training),
@@ -64,7 +64,7 @@ def test_stopping_and_resuming_changes_no_bit(kind: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("kind", METHODS)
-def test_target_networks_follow_and_gradients_are_separate(kind: str) -> None:
+def test_target_network_updates_and_separate_gradients(kind: str) -> None:
     trained = train(make_episodes(steps=300), small_recipe(kind, steps=4))
     weights = trained.model.state_dict()
     targets = [name for name in weights if "target_qvalue" in name]
@@ -75,8 +75,8 @@ def test_target_networks_follow_and_gradients_are_separate(kind: str) -> None:
     assert int(trained.model.updates) == 4  # type: ignore[arg-type]
 
 
-def test_the_penalty_of_cql_is_the_integral_over_all_actions_in_the_states_of_the_data() -> None:
-    """Log Σ exp(Q − log density) over M draws, each kind from its own density, is log M + log ∫ exp Q da."""
+def test_cql_penalty_is_the_integral_over_actions() -> None:
+    """Over M importance samples, log Σ exp(Q − log density) estimates log M + log ∫ exp Q da."""
     episodes, count, weight = make_episodes(steps=300), 4_000, 5.0
     spaces = describe(episodes).spaces
     sampler = Transitions(episodes, Normalization.of(episodes, spaces), torch.device("cpu"))
@@ -94,16 +94,16 @@ def test_the_penalty_of_cql_is_the_integral_over_all_actions_in_the_states_of_th
         def values(actions: torch.Tensor, critic: Any = critic) -> torch.Tensor:
             states = batch.observations[:, None].expand(-1, actions.shape[1], -1)  # (B, obs) -> (B, A, obs)
             with torch.no_grad(), critic.to_module(model.losses.qvalue_network):  # type: ignore[union-attr]
-                asked = model.losses.qvalue_network.module(states, actions)  # type: ignore[union-attr, operator]
-            return torch.as_tensor(asked)[..., 0]  # (B, A, 1) -> (B, A)
+                q_values = model.losses.qvalue_network.module(states, actions)  # type: ignore[union-attr, operator]
+            return torch.as_tensor(q_values)[..., 0]  # (B, A, 1) -> (B, A)
 
         integral = torch.trapezoid(values(grid.expand(16, -1)[..., None]).exp(), grid).log()  # (B,)
         expected += float((np.log(3 * count) + integral - values(batch.actions[:, None])[:, 0]).mean())
     assert penalty == pytest.approx(weight * expected, rel=1e-3)
 
 
-def test_the_actions_of_the_penalty_are_where_the_data_are() -> None:
-    """Data on the CPU and a default elsewhere stand for data on a GPU and the default, which is the CPU."""
+def test_cql_penalty_actions_are_on_the_device_of_the_data() -> None:
+    """Data on the CPU with another default device emulate data on a GPU with the CPU as default."""
     episodes = make_episodes(steps=300)
     spaces = describe(episodes).spaces
     sampler = Transitions(episodes, Normalization.of(episodes, spaces), torch.device("cpu"))
@@ -127,7 +127,7 @@ def test_td3bc_updates_policy_and_target_networks_every_other_step(part: str) ->
     assert not torch.equal(parts[1], parts[2])
 
 
-def test_the_policy_of_cql_starts_with_behavior_cloning() -> None:
+def test_cql_policy_starts_with_behavior_cloning() -> None:
     episodes = make_episodes(steps=300)
     model = train(episodes, small_recipe("cql", steps=2)).model
     assert isinstance(model, ConservativeQLearning)
@@ -142,12 +142,12 @@ def test_the_policy_of_cql_starts_with_behavior_cloning() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", METHODS)
 def test_training_on_random_data_beats_the_random_policy(kind: str) -> None:
-    """On uniformly random actions, whose returns are near 26 of 500."""
+    """Train on uniformly random actions, whose returns are near 26 of 500."""
     system = CartPole()
     metadata = {"env_id": "PhysCartPole-v0", "env_kwargs": {}}
     data = replace(collect(system, uniform(), 20_000, 0), metadata=metadata)
     chosen = recipe(kind, "tiny", steps=4_000)
-    if kind == "cql":  # which values 30 further actions for each of the data
+    if kind == "cql":  # evaluates 30 further actions per transition
         train_config = replace(chosen.train, steps=2_000, batch_size=64, learning_rate=1e-3)
         chosen = replace(chosen, model=CQLConfig(hidden=(64, 64), cloning_steps=100), train=train_config)
     returns = play(system, load(train(data, chosen), 0.0), 100, seed=1).returns

@@ -1,4 +1,4 @@
-"""Losses of value-based methods equal those of their papers, with non-default parameters."""
+"""Losses of value-based methods equal those of the papers, with non-default parameters."""
 
 import math
 from typing import Any
@@ -16,7 +16,7 @@ from dt.models.value_based.td3bc import TD3BCConfig
 from tests.support.small_models import make_spaces
 
 DISCOUNT = 0.6
-pytestmark = pytest.mark.filterwarnings("ignore")  # of TorchRL, about its own parts
+pytestmark = pytest.mark.filterwarnings("ignore")  # internal warnings of TorchRL
 
 
 class Networks:
@@ -26,7 +26,7 @@ class Networks:
         self.weights = {name.removeprefix("losses."): one for name, one in model.state_dict().items()}
 
     def __call__(self, name: str, *inputs: Tensor) -> Tensor:
-        """What a network says of inputs (B, …), (B,); or what both critics say, (2, B)."""
+        """Return the outputs of a network (B,), or of both critics (2, B), for inputs (B, …)."""
         hidden = torch.cat(inputs, dim=1)
         for layer in (0, 2):
             weight, bias = (self.weights[f"{name}.{layer}.{part}"] for part in ("weight", "bias"))
@@ -35,7 +35,7 @@ class Networks:
 
 
 def make_model(kind: str, config: ValueConfig) -> ValueBased:
-    """An untrained model whose networks and target networks all differ."""
+    """Return an untrained model whose networks and target networks all differ."""
     torch.manual_seed(0)
     model = create(kind, config, make_spaces(True))
     assert isinstance(model, ValueBased)
@@ -56,7 +56,7 @@ def make_batch(count: int = 200) -> TransitionBatch:
 
 
 def losses_of(model: ValueBased, batch: TransitionBatch) -> dict[str, Any]:
-    """By name, with the random numbers that PyTorch draws after a seed of 0."""
+    """Return the losses by name, computed with PyTorch seed 0."""
     torch.manual_seed(0)
     with torch.no_grad():
         return {
@@ -64,15 +64,15 @@ def losses_of(model: ValueBased, batch: TransitionBatch) -> dict[str, Any]:
         }
 
 
-def missed(networks: Networks, batch: TransitionBatch, following: Tensor) -> float:
-    """The squared errors of both critics, if the states that follow are worth ``following`` (B,)."""
+def critic_loss(networks: Networks, batch: TransitionBatch, following: Tensor) -> float:
+    """Return the squared errors of both critics for next-state values ``following`` (B,)."""
     targets = batch.rewards + DISCOUNT * (~batch.terminated) * following
     found = networks("qvalue_network_params.module", batch.observations, batch.actions)
     return float((found - targets).square().mean(dim=1).sum())
 
 
-def test_implicit_q_learning_is_as_published() -> None:
-    """Equations 5 to 7 of Kostrikov et al. (2022), the weights capped at 100 as in their code."""
+def test_iql_losses_match_the_paper() -> None:
+    """Equations 5 to 7 of Kostrikov et al. (2022), with weights clipped at 100 as in their code."""
     expectile, temperature = 0.85, 1.7
     config = IQLConfig((8,), discount=DISCOUNT, expectile=expectile, temperature=temperature)
     model, batch = make_model("iql", config), make_batch()
@@ -82,7 +82,7 @@ def test_implicit_q_learning_is_as_published() -> None:
     advantages = worth - networks(value, batch.observations)
     weights = (expectile - (advantages < 0.0).float()).abs()
     assert found["loss_value"] == pytest.approx(float((weights * advantages.square()).mean()), rel=1e-5)
-    expected = missed(networks, batch, networks(value, batch.next_observations))
+    expected = critic_loss(networks, batch, networks(value, batch.next_observations))
     assert found["loss_qvalue"] == pytest.approx(expected, rel=1e-5)
 
     counted = (temperature * advantages).exp()
@@ -95,8 +95,8 @@ def test_implicit_q_learning_is_as_published() -> None:
     assert found["loss_actor"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_td3_with_cloning_is_as_published() -> None:
-    """Equations 3 and 5 of Fujimoto and Gu (2021), the targets as in Fujimoto et al. (2018), algorithm 1."""
+def test_td3bc_losses_match_the_paper() -> None:
+    """Equations 3 and 5 of Fujimoto and Gu (2021), targets as in Fujimoto et al. (2018), algorithm 1."""
     alpha, noise, clip = 1.5, 0.7, 0.3
     config = TD3BCConfig((8,), DISCOUNT, value_weight=alpha, policy_noise=noise, noise_clip=clip)
     model, batch = make_model("td3bc", config), make_batch()
@@ -107,7 +107,7 @@ def test_td3_with_cloning_is_as_published() -> None:
     slow = networks("target_actor_network_params.module.0", batch.next_observations).tanh()
     asked = (slow + smoothing.clamp(-clip, clip)).clamp(-1.0, 1.0)[:, None]
     worth = networks("target_qvalue_network_params.module", batch.next_observations, asked).amin(dim=0)
-    assert found["loss_qvalue"] == pytest.approx(missed(networks, batch, worth), rel=1e-5)
+    assert found["loss_qvalue"] == pytest.approx(critic_loss(networks, batch, worth), rel=1e-5)
 
     done = networks("actor_network_params.module.0", batch.observations).tanh()
     first = networks("qvalue_network_params.module", batch.observations, done[:, None])[0]

@@ -16,12 +16,12 @@ CPU = torch.device("cpu")
 
 
 def normalization_of(episodes: Episodes) -> Normalization:
-    """As training makes it."""
+    """Compute the normalization as in training."""
     return Normalization.of(episodes, describe(episodes).spaces)
 
 
 def naive_window(episodes: Episodes, start_row: int) -> tuple[np.ndarray, ...]:
-    """One window, sliced out of its episode and padded by hand."""
+    """Slice one window out of its episode and pad it."""
     index = int(np.searchsorted(episodes.offsets, start_row, side="right")) - 1
     episode, first = episodes[index], start_row - int(episodes.offsets[index])
     steps = slice(first, first + CONTEXT)
@@ -63,20 +63,20 @@ def test_sampling_is_uniform_over_eligible_rows_and_resumable() -> None:
     state = generator.get_state()
     following = windows.sample(4, generator)
     generator.set_state(state)
-    for first, again in zip(following, windows.sample(4, generator), strict=True):
-        assert torch.equal(first, again)
+    for first, repeated in zip(following, windows.sample(4, generator), strict=True):
+        assert torch.equal(first, repeated)
     every = windows.at(torch.arange(complete)).returns_to_go[:, -1]
     assert abs(float(drawn.mean() - every.mean())) < 4 * float(every.std()) / 60_000**0.5
 
 
-def test_where_every_episode_is_cut_all_rows_are_drawn() -> None:
+def test_all_rows_are_sampled_if_all_episodes_are_cut() -> None:
     episodes = make_episodes(steps=20)
     assert not episodes.complete.any()
     windows = Windows(episodes, normalization_of(episodes), CONTEXT, CPU)
     assert len(windows.start_rows) == 20
 
 
-def test_normalization_standardizes_and_leaves_constants_alone() -> None:
+def test_normalization_standardizes_and_keeps_constants() -> None:
     episodes = make_episodes()
     episodes = episodes.filter(episodes.eligible)
     observations = episodes.observations.copy()
@@ -111,7 +111,7 @@ def with_value(episodes: Episodes, name: str, value: float) -> Episodes:
     return replace(episodes, **{name: array})
 
 
-def test_data_that_cannot_be_used_are_refused() -> None:
+def test_unusable_data_are_rejected() -> None:
     good = make_episodes()
     none = slice(0, 0)
     per_row = ("observations", "actions", "rewards", "terminations", "truncations", "final_observations")
@@ -144,10 +144,10 @@ def test_actions_are_normalized_to_minus_one_and_one() -> None:
     episodes = replace(played, metadata={"env_id": "Pendulum-v1", "env_kwargs": {}})
     normalization = normalization_of(episodes)
     raw = torch.as_tensor(episodes.actions)
-    seen = normalization.actions(raw)
+    actions = normalization.actions(raw)
     assert raw.abs().max() > 1.9
-    torch.testing.assert_close(seen, raw / 2.0)
-    torch.testing.assert_close(normalization.raw_actions(seen), raw)
+    torch.testing.assert_close(actions, raw / 2.0)
+    torch.testing.assert_close(normalization.raw_actions(actions), raw)
     choices = torch.arange(2)
     discrete = normalization_of(make_episodes(DISCRETE))
     assert discrete.actions(choices) is discrete.raw_actions(choices) is choices
@@ -157,21 +157,21 @@ def test_actions_are_normalized_to_minus_one_and_one() -> None:
 def test_continuous_actions_become_float32(dtype: type) -> None:
     episodes = make_episodes()
     spaces = describe(episodes).spaces
-    seen = Normalization.of(episodes, spaces).actions(torch.as_tensor(episodes.actions.astype(dtype)))
-    assert seen.dtype == torch.float32
+    actions = Normalization.of(episodes, spaces).actions(torch.as_tensor(episodes.actions.astype(dtype)))
+    assert actions.dtype == torch.float32
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int32])
 def test_discrete_actions_become_int64(dtype: type) -> None:
     episodes = make_episodes(DISCRETE)
-    seen = normalization_of(episodes).actions(torch.as_tensor(episodes.actions.astype(dtype)))
-    assert seen.dtype == torch.int64
-    np.testing.assert_array_equal(seen, episodes.actions)
+    actions = normalization_of(episodes).actions(torch.as_tensor(episodes.actions.astype(dtype)))
+    assert actions.dtype == torch.int64
+    np.testing.assert_array_equal(actions, episodes.actions)
 
 
 def test_constant_action_components_are_kept() -> None:
     spaces = Spaces(4, 2, True, 500, (-1.0, 3.0), (1.0, 3.0))
     normalization = Normalization.between((0.0,) * 4, (1.0,) * 4, 1.0, spaces)
-    seen = normalization.actions(torch.tensor([[0.5, 3.0]]))
-    assert torch.equal(seen, torch.tensor([[0.5, 0.0]]))
+    actions = normalization.actions(torch.tensor([[0.5, 3.0]]))
+    assert torch.equal(actions, torch.tensor([[0.5, 0.0]]))
     assert torch.equal(normalization.raw_actions(torch.tensor([[0.5, 0.7]])), torch.tensor([[0.5, 3.0]]))

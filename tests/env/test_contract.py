@@ -221,7 +221,7 @@ def test_no_time_limit_and_time_limit_of_one_step(env_id: str, mode: str) -> Non
 
 @by_kind
 def test_large_batch_equals_scalar_environments(kwargs: dict[str, Any]) -> None:
-    pair = Pair(SWING_UP, "NextStep", kwargs, num_envs=600)  # more than one kernel block
+    pair = Pair(SWING_UP, "NextStep", kwargs, num_envs=600)  # a large batch
     pair.reset(seed=9)
     pair.run(3)
     values = [{"pole_mass": 0.1 + 0.001 * i} for i in range(600)]
