@@ -75,9 +75,9 @@ def measure_horizon(models: dict[str, Checkpoint], rest: Episodes) -> dict[str, 
     own, recorded = action_errors(actor, windows, KNOWN)
     return {
         "observations, Trajectory Transformer": _intervals(predicted),
-        "observations, the last one known": _intervals(still),
-        "actions, Decision Transformer, after its own": _intervals(own),
-        "actions, Decision Transformer, after recorded ones": _intervals(recorded),
+        "observations, predicting no change": _intervals(still),
+        "actions, Decision Transformer, after its own actions": _intervals(own),
+        "actions, Decision Transformer, after recorded actions": _intervals(recorded),
     }
 
 

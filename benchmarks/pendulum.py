@@ -57,7 +57,7 @@ def results_table() -> str:
         "transitions",
         "mean return of the data",
         "report",
-        "report's parameters",
+        "report's hyperparameters",
         "ours",
         "BC",
     ]

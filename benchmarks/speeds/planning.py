@@ -59,7 +59,7 @@ def planning(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
     return [
         compare(
             f"a plan of {SEARCHED.horizon} steps, beam {SEARCHED.beam_width}",
-            "every token computed anew, as its authors do",
+            "every token recomputed, as in the authors' code",
             lambda: rate(lambda: plan(SEARCHED, one), 4),
             lambda: rate(lambda: theirs.best(one), 1),
             rounds,
@@ -91,7 +91,7 @@ def training(episodes: Episodes, rounds: int) -> list[dict[str, Any]]:
         rows.append(
             compare(
                 f"training, {config.horizon} masked actions, batch {trainer.config.batch_size}, {dtype}",
-                "a pass for each masked action, as its authors do, float32",
+                "one forward pass per masked action, as in the authors' code, float32",
                 lambda trainer=trainer: rate(trainer.advance, 3),  # type: ignore[misc]
                 lambda: rate(theirs.advance, 1),
                 rounds,

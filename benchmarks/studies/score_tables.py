@@ -117,7 +117,7 @@ def beaten(answer: Answer) -> str:
     legend = (
         f"{BETTER} better, {WORSE} worse, {OPEN} undecided, by the 95 % interval of the difference. First "
         f"sign: against the behavior policy with sampled actions; second: against its mean action; third: "
-        f"against {CLONING}, whose own row has the first two. Signs need at least {ENOUGH} seeds."
+        f"against {CLONING}, whose own row has only the first two. Signs need at least {ENOUGH} seeds."
     )
     return "\n".join([table(["", *headings], rows), "", legend + _remeasured(answer) + _unfinished(answer)])
 
@@ -205,7 +205,7 @@ def _remeasured(answer: Answer) -> str:
         return ""
     return (
         f' Columns marked "{REMEASURED}" compare methods that were trained on different episodes: some used '
-        "the episodes that the end of collection had cut, others did not."
+        "the episodes cut off at the end of collection, others did not."
     )
 
 
