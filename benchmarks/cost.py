@@ -181,7 +181,7 @@ def draw() -> None:
 
 
 def cost(data: DataOption = DATA) -> None:
-    """Time all methods in turns, on an otherwise idle machine; missing models are trained first."""
+    """Time all methods in interleaved rounds, on an otherwise idle machine; train missing models first."""
     torch.set_num_threads(1)
     episodes = load_file(ready(TIER, QUESTION.results, data))
     contenders = [_Contender(method, episodes, data) for method in METHODS]

@@ -109,8 +109,8 @@ def _title(tokens: list[Token]) -> str:
     return tokens[heading + 1].content
 
 
-def write(out: Annotated[Path, typer.Option(help="The file.")] = Path("results.html")) -> None:
-    """Write the committed results as one page."""
+def write(out: Annotated[Path, typer.Option(help="Output file.")] = Path("results.html")) -> None:
+    """Write the committed results to one HTML page."""
     require_suffix("--out", out, ".html")
     with atomic_file(out) as partial:
         partial.write_text(page(), "utf-8")

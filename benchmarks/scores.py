@@ -26,7 +26,7 @@ from benchmarks.studies.smoke import shrunk
 from cartpole_phys import commands
 from cartpole_phys.utils.errors import InputError
 
-ONLY = "Only cells whose name has this in it, such as 'physcartpole-sac-medium-v0, IQL, seed 0'."
+ONLY = "Only cells whose name contains this, such as 'physcartpole-sac-medium-v0, IQL, seed 0'."
 SCORES, PROFILES = "scores.png", "profiles.png"
 
 
@@ -74,9 +74,11 @@ def scores(
     jobs: JobsOption = JOBS,
     ray: RayOption = None,
     only: Annotated[str, typer.Option(metavar="TEXT", help=ONLY)] = "",
-    smoke: Annotated[bool, typer.Option("--smoke", help="All of it, tiny, and nothing is kept.")] = False,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="Run a tiny version of the whole study and discard its results.")
+    ] = False,
 ) -> None:
-    """Train every method on every tier with every seed, and play them; what is done already stays."""
+    """Train and evaluate every method on every data set with every seed; existing results are kept."""
     if not smoke:
         run(_named(QUESTION, only), QUESTION.protocol, QUESTION.results, data, jobs, ray)
         return _report(QUESTION)

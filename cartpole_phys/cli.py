@@ -86,7 +86,7 @@ def build(
     ] = False,
     train_steps: Annotated[
         int | None,
-        typer.Option(help="Training steps of agents; by default the measured number for the environment."),
+        typer.Option(help="Training steps of agents; by default a number measured for the environment."),
     ] = None,
     shard_steps: Annotated[
         int | None, typer.Option(help="Write a folder of shards with this many transitions each.")
@@ -97,7 +97,7 @@ def build(
     score_episodes: Annotated[
         int | None,
         typer.Option(
-            help="Episodes to measure the policy's score on; by default 1000, or fewer if they are slow."
+            help="Evaluation episodes for the policy's score; by default 1000, or fewer if they are slow."
         ),
     ] = None,
     jobs: Annotated[int, typer.Option(help="Threads or processes; 0 for all processors.")] = 0,
@@ -170,7 +170,7 @@ def check_file(
 def rebuild_file(
     file: Annotated[Path, typer.Argument(help="A file from build-dataset, or a folder of shards.")],
     policy: Annotated[
-        str | None, typer.Option(help="The file's MODULE:FACTORY, to permit running its code.")
+        str | None, typer.Option(help="The file's MODULE:FACTORY; pass it to allow its code to run.")
     ] = None,
     jobs: Annotated[int, typer.Option(help="Threads or processes; 0 for all processors.")] = 0,
     quiet: commands.QuietOption = False,
@@ -227,7 +227,7 @@ def export_file(
     overwrite: Annotated[bool, typer.Option(help="Replace an existing export.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Export a data set to a format that other trainers read."""
+    """Export a data set to the format of another library."""
     exported = export(file, to, out, overwrite)
     if as_json:
         print(json.dumps({**asdict(exported), "path": str(exported.path)}))
@@ -273,7 +273,7 @@ def play(
         str | None,
         typer.Option(
             help=f"Policy: {', '.join(NAMES)}, a data set's FILE (its behavior policy), or MODULE:FACTORY, "
-            "called without arguments or else with the system. By default lqr, or swing-up."
+            "which may take the system as its argument. By default lqr, or swing-up in the swing-up task."
         ),
     ] = None,
     env: Annotated[
@@ -287,9 +287,9 @@ def play(
     ] = None,
     episodes: Annotated[int | None, typer.Option(help="Number of episodes; unlimited by default.")] = None,
 ) -> None:
-    """Watch a policy in a window, in real time, and shove the cart.
+    """Watch a policy in a window, in real time, and push the cart.
 
-    The left and right arrow keys shove the cart, R starts the next episode, Space pauses, Escape or Q quits.
+    The left and right arrow keys push the cart, R starts the next episode, Space pauses, Escape or Q quits.
     """
     setup = setup_for(policy, env, parse_env_kwargs(env_kwargs))
     game = Game(setup.system, setup.policy, seed)

@@ -39,7 +39,9 @@ def train_command(
         float, typer.Option(help="Fraction of the transitions to train on, taken from the best episodes.")
     ] = 1.0,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, or auto (the faster one here).")] = AUTO,
+    dtype: Annotated[
+        str, typer.Option(help="float32, bfloat16, or auto (the faster one on this machine).")
+    ] = AUTO,
     out: Annotated[Path | None, typer.Option(help="Checkpoint folder.")] = None,
     save_every: Annotated[int, typer.Option(help="Gradient steps between checkpoints.")] = SAVE_EVERY,
     resume: Annotated[

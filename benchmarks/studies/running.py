@@ -29,11 +29,12 @@ from dt.data.source import describe as describe_data
 DATA = Path("benchmark-data")  # where data sets are built, beside the clone's own folders
 JOBS = processors()
 DataOption = Annotated[Path, typer.Option(file_okay=False, help="Folder for the data sets.")]
-JobsOption = Annotated[int, typer.Option(min=1, help="Models trained at once, each on one thread.")]
+JobsOption = Annotated[int, typer.Option(min=1, help="Models trained in parallel, each on one thread.")]
 RayOption = Annotated[
     str | None,
     typer.Option(
-        metavar="ADDRESS", help="Ray cluster that trains, its machines with this folder and the data's."
+        metavar="ADDRESS",
+        help="Train on the Ray cluster at this address, whose machines share this folder and --data.",
     ),
 ]
 
