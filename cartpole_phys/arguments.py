@@ -81,8 +81,8 @@ def _states(given: Any, num_envs: int) -> FloatArray:
     numbers = states.dtype.kind in "fiu" and states.shape in ((4,), (num_envs, 4))
     if not numbers or not np.isfinite(states).all():
         raise InputError(
-            f"Expected options['state'] as finite (x, ẋ, θ, θ̇), or such rows of shape ({num_envs}, 4), "
-            f"got {given!r}."
+            f"Expected options['state'] as four finite numbers (x, ẋ, θ, θ̇), or an array of shape "
+            f"({num_envs}, 4), got {given!r}."
         )
     if (np.abs(states) > LARGEST_START).any():
         raise InputError(f"Expected options['state'] within ±{LARGEST_START:g}, got {given!r}.")
@@ -245,14 +245,14 @@ def _refused(name: str, value: Any) -> InputError:
     """The error for setting one of ``REFUSED``, with the alternative."""
     if name == "tau" or PARAM_OF.get(name) == "time_step":
         return InputError(
-            f"Cannot set {name!r} of an existing environment; make another one with "
+            f"Cannot set {name!r} of an existing environment; make a new one with "
             f'params={{"time_step": {value!r}}}.'
         )
     if name in PARAM_OF:
         return InputError(
-            f'Cannot set {name!r} by itself; set params = {{"{PARAM_OF[name]}": {value!r}}}, '
-            'or with many environments set_attr("params", …).'
+            f'Cannot set {name!r} directly; set params = {{"{PARAM_OF[name]}": {value!r}}}, '
+            'or call set_attr("params", …) of a vector environment.'
         )
     if name in DERIVED:
         return InputError(f"Cannot set {name!r}, which is derived from params; set params instead.")
-    return InputError(f"Cannot set {name!r} of an existing environment; make another one instead.")
+    return InputError(f"Cannot set {name!r} of an existing environment; make a new one instead.")

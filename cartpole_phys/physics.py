@@ -79,10 +79,10 @@ class Params:
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             if not is_number(value):
-                raise InputError(f"params[{name!r}] must be a number, got {value!r}.")
-            least = "at least 0" if name in MAY_BE_ZERO else "above 0"
+                raise InputError(f"Expected params[{name!r}] as a number, got {value!r}.")
+            least = "of at least 0" if name in MAY_BE_ZERO else "above 0"
             if not (math.isfinite(value) and (value > 0 or (value == 0 and name in MAY_BE_ZERO))):
-                raise InputError(f"params[{name!r}] must be finite and {least}, got {value!r}.")
+                raise InputError(f"Expected params[{name!r}] as a finite number {least}, got {value!r}.")
             object.__setattr__(self, name, float(value))
 
     @classmethod

@@ -233,7 +233,7 @@ class PhysCartPoleVectorEnv(NoPhysicsAttributes, VectorEnv[Observations, Any, Ar
         """
         if name != "params":
             raise InputError(
-                f"Cannot set {name!r} of existing environments, only 'params'; make new ones with it instead."
+                f"Cannot set {name!r} of existing environments, only 'params'; pass it to gym.make_vec."
             )
         given = list(values) if isinstance(values, (list, tuple)) else [values] * self.num_envs
         if len(given) != self.num_envs:

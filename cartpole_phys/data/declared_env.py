@@ -28,8 +28,8 @@ def declared_env(metadata: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     env_id, env_kwargs = metadata.get("env_id"), metadata.get("env_kwargs", {})
     if not isinstance(env_id, str) or not isinstance(env_kwargs, Mapping):
         raise InputError(
-            "Expected a data set that names its environment, got one without; set the file's attribute "
-            "env_id, or use a data set from: build-dataset"
+            "Expected a data set with an environment id, got none; set the file's root attribute env_id, "
+            "or use a data set from: build-dataset"
         )
     _require_safe(env_id, env_kwargs)
     return env_id, env_kwargs

@@ -98,7 +98,9 @@ class Recipe:
         """Refuse training options for policies that are not trained, and invalid combinations of them."""
         for flag, given in (("--deterministic", self.deterministic), ("--train-steps", self.train_steps)):
             if given and not self.kind.is_trained:
-                raise InputError(f"{flag} is for trained agents; policy {self.policy!r} is not trained.")
+                raise InputError(
+                    f"{flag} is for trained agents only; leave it out for policy {self.policy!r}."
+                )
         if self.kind.is_trained and self.seed >= LEARNER_SEEDS:
             raise InputError(f"Expected --seed below {LEARNER_SEEDS:,} for a trained agent, got {self.seed}.")
         TIERS[self.tier].check(self)
@@ -251,7 +253,7 @@ def check_name(name: str, recipe: Recipe) -> str:
     name = name.removesuffix(".hdf5")
     if not NAME_PATTERN.fullmatch(name):
         raise InputError(
-            f"Expected --name of lower-case letters, digits, '-', '_' and '.', got {name!r}; "
+            f"Expected --name of lowercase letters, digits, '-', '_' and '.', got {name!r}; "
             "choose the folder with --out."
         )
     released = released_recipes().get(name)

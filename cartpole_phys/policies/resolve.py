@@ -18,7 +18,7 @@ from cartpole_phys.backends.make import import_user_module
 from cartpole_phys.policies.controllers import proportional, regulator, swing_up, uniform
 from cartpole_phys.rollouts.policy import ActionBatch, CompiledPolicy, Policy
 from cartpole_phys.system import CartPole
-from cartpole_phys.utils.choices import choices
+from cartpole_phys.utils.choices import choices, unknown
 from cartpole_phys.utils.errors import InputError, error_summary
 from cartpole_phys.utils.typing import Array, FloatArray
 
@@ -271,9 +271,10 @@ def named_policy(name: str | None, environment: CartPole | Backend) -> Policy | 
     if ":" in name:
         return policy_from_factory(name, environment)
     if name not in names:
-        reason = "is not for this task" if name in NAMES else "is not known"
         others = ", a data set's FILE or MODULE:FACTORY"
-        raise InputError(f"Policy {name!r} {reason}; {choices(name, names, others)}")
+        if name in NAMES:
+            raise InputError(f"Policy {name!r} does not support this task; {choices(name, names, others)}")
+        raise unknown("policy", name, names, others)
     return uniform() if system is None else _constructors(system)[name](system)
 
 

@@ -60,7 +60,9 @@ def rollout_windows(checkpoint: Checkpoint, episodes: int, seed: int) -> Any:
     """
     model, source = checkpoint.model.eval(), checkpoint.source
     if not hasattr(model, "transformer"):
-        raise InputError(f"Expected a transformer, got a model of kind {checkpoint.recipe.kind!r}.")
+        raise InputError(
+            f"Expected a transformer model, got {checkpoint.recipe.kind!r}, which has no attention."
+        )
     backend = declared_backend({"env_id": source.env_id, "env_kwargs": source.env_kwargs})
     target = default_targets(checkpoint)[0] if np.isnan(source.max_return) else None  # None: highest in data
     played = backend.play(load(checkpoint, target), episodes, seed)

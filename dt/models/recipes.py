@@ -201,7 +201,7 @@ def recipe(
         raise InputError(f"Unknown model {kind!r}; {choices(kind, KINDS, titles=TITLES)}")
     sizes = [size for one, size in RECIPES if one == kind]
     if size not in sizes:
-        raise unknown(f"size of model {kind!r}", size, sizes)
+        raise unknown(f"{kind} model size", size, sizes)
     chosen = RECIPES[kind, size]
     own = chosen.train.dtype if dtype == AUTO else dtype
     train = replace(chosen.train, seed=seed, dtype=own, best_share=best_share)

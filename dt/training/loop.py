@@ -126,7 +126,7 @@ def _earlier(out: Path | None, resume: bool, overwrite: bool) -> Checkpoint | No
     if out is not None and checkpoints.exists(out):
         if not overwrite:
             raise InputError(
-                f"{str(out)!r} exists; add --resume to continue it or --overwrite to replace it."
+                f"{str(out)!r} exists; pass --resume to continue training or --overwrite to replace it."
             )
         checkpoints.check_replaceable(out)
     return None

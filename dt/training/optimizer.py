@@ -47,11 +47,9 @@ class TrainConfig:
     dtype: str = AUTO  # of matrix products: float32, bfloat16 (autocast), or auto: the faster one
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.batch_size) < 1 or min(self.warmup_steps, self.seed) < 0:
-            raise InputError(
-                "Expected steps and batch_size of at least 1, warmup_steps and seed of at least 0, got "
-                f"{self.steps}, {self.batch_size}, {self.warmup_steps}, {self.seed}."
-            )
+        for name, least in (("steps", 1), ("batch_size", 1), ("warmup_steps", 0), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"Expected {name} of at least {least}, got {getattr(self, name)}.")
         if self.epochs is not None and self.epochs < 1:
             raise InputError(f"Expected at least 1 epoch, got {self.epochs}.")
         if not 0.0 < self.best_share <= 1.0:

@@ -167,7 +167,7 @@ def test_other_environments_are_refused(env: Callable[[], Any], words: str) -> N
 @pytest.mark.parametrize(
     ("policy", "words"),
     [
-        ("lqr", "'lqr' is not for this task"),
+        ("lqr", "'lqr' does not support this task"),
         ("nowhere.hdf5", "There is no file 'nowhere.hdf5'"),
         (5, "Expected a policy"),
         (regulator(CartPole().params), "control law for this package's"),

@@ -151,6 +151,6 @@ def test_attention_command_reports_and_plots(medium_file: Path, tmp_path: Path) 
     other = Command("dt.train", medium_file, "--model", "bc", "--steps", 1, "--out", tmp_path / "bc")
     assert other.finish()[0] == 0
     code, output, errors = Command("dt.attention.__main__", tmp_path / "bc").finish()
-    assert (code, errors) == (2, "error: Expected a transformer, got a model of kind 'bc'.\n")
+    assert (code, errors) == (2, "error: Expected a transformer model, got 'bc', which has no attention.\n")
     code, output, errors = Command(*arguments, "--seed", -1).finish()
     assert (code, errors) == (2, "error: Expected a seed as an integer of at least 0, got -1.\n")

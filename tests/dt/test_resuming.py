@@ -21,7 +21,7 @@ from tests.support.small_models import DISCRETE, make_episodes, small_recipe
 def test_checkpoint_is_not_overwritten_by_default(tmp_path: Path) -> None:
     episodes, chosen, out = make_episodes(), small_recipe(steps=2), tmp_path / "run"
     train(episodes, chosen, out)
-    with pytest.raises(InputError, match="add --resume to continue it or --overwrite"):
+    with pytest.raises(InputError, match="pass --resume to continue training or --overwrite"):
         train(episodes, chosen, out)
     assert train(episodes, small_recipe(steps=3), out, overwrite=True).step == checkpoints.load(out).step == 3
 

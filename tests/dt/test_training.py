@@ -163,7 +163,7 @@ def test_recipes_are_found_by_name() -> None:
     assert recipe("bc", "tiny", steps=7).train.steps == 7
     with pytest.raises(InputError, match=rf"Unknown model 'gpt'; choose from {', '.join(KINDS)}\."):
         recipe("gpt", "tiny")
-    with pytest.raises(InputError, match=r"size of model 'bc' 'sliding'; choose from tiny, paper\."):
+    with pytest.raises(InputError, match=r"Unknown bc model size 'sliding'; choose from tiny, paper\."):
         recipe("bc", "sliding")
     for name, value in (
         ("steps", 0),

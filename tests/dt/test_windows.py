@@ -129,7 +129,7 @@ def test_unusable_data_are_rejected() -> None:
         (replace(good, metadata={"env_id": DISCRETE}), r"actions of shape \(1500,\), .*, got \(1500, 1\)"),
         (replace(good, actions=good.actions.astype(int)), "got .0. in row 0"),
         (replace(good, observations=good.observations[:, :3]), r"observations of shape \(1500, 4\)"),
-        (replace(good, metadata={}), "names its environment"),
+        (replace(good, metadata={}), "with an environment id"),
         (replace(good, metadata={"env_id": "NoSuch-v0"}), "Unknown environment 'NoSuch-v0'"),
         (endless, "at most 500 steps"),
     ]  # fmt: skip

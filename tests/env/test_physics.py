@@ -51,7 +51,7 @@ def test_total_mass_is_derived() -> None:
         ({"gravity": float("nan")}, "finite"),
         ({"cart_friction": -0.1}, "at least 0, got -0.1"),
         ({"pole_damping": float("inf")}, "finite"),
-        ({"gravity": "9.8"}, "must be a number"),
+        ({"gravity": "9.8"}, "as a number, got"),
     ],
 )
 def test_invalid_parameters_are_rejected(values: dict[str, Any], message: str) -> None:

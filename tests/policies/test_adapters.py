@@ -191,7 +191,9 @@ def test_names_in_other_backends() -> None:
         policy = named_policy(name, backend)
         assert isinstance(policy, CompiledPolicy)
         assert policy.rule == UNIFORM
-    with pytest.raises(InputError, match="'lqr' is not for this task; choose from random, a data set's FILE"):
+    with pytest.raises(
+        InputError, match="'lqr' does not support this task; choose from random, a data set's FILE"
+    ):
         named_policy("lqr", backend)
 
 

@@ -42,7 +42,7 @@ BAD: list[tuple[Described, str]] = [
     (with_description(GOOD, action_low=[-(10**400)]), "action_low as a list of finite"),
     (with_description(GOOD, action_low=[-1e300]), "action_low as a list of finite"),
     (({"kind": "proportional", "gain": 10**400, "continuous": True, "damping": 0.0}, {}), "is incomplete"),
-    (({"kind": "swing_up", "params": {"gravity": 10**400}, "noise": 0.1}, {}), "must be a number"),
+    (({"kind": "swing_up", "params": {"gravity": 10**400}, "noise": 0.1}, {}), "as a number, got"),
     (({"kind": "swing_up", "params": {}, "noise": 10**400}, {}), "is incomplete"),
     (with_description(GOOD, action_low=[1.0]), "below its action_high"),
     (

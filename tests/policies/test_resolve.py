@@ -65,8 +65,8 @@ def test_policies_from_modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("lqrr", "'lqrr' is not known; choose from lqr, heuristic, random"),
-        ("swing-up", "'swing-up' is not for this task"),
+        ("lqrr", "Unknown policy 'lqrr'; choose from lqr, heuristic, random"),
+        ("swing-up", "'swing-up' does not support this task"),
         ("no_such_module:make", "Cannot import the module 'no_such_module'"),
         (":make", "Cannot import the module ''"),
         (".mod:make", "Cannot import the module '.mod'"),

@@ -131,7 +131,7 @@ def test_file_carries_its_recipe(medium_file: Path) -> None:
         ({"policy": "heuristic", "tier": "mixed", "steps": 2}, "--steps of at least 3"),
         ({"policy": "random", "seed": -1}, "--seed of at least 0, got -1"),
         ({"policy": "random", "deterministic": True}, "--deterministic is for trained agents"),
-        ({"policy": "random", "name": "../up"}, "Expected --name of lower-case letters"),
+        ({"policy": "random", "name": "../up"}, "Expected --name of lowercase letters"),
         (
             {"policy": "random", "steps": 9, "name": "physcartpole-sac-medium-v0"},
             "belongs to the released recipe",

@@ -198,9 +198,9 @@ ASKED: list[tuple[Any, Any, str]] = [
     ("PhysCartPole-v0", {"substeps": 10**9}, "at most 1,000 as substeps .*, got 1000000000"),
     ("HalfCheetah-v5", {"action_repeat": 10**400}, "at most 1,000 as action_repeat"),
     ("HalfCheetah-v5", {"frame_skip": 5_000}, "at most 1,000 as frame_skip .*, got 5000"),
-    (3, {}, "names its environment"),
-    (None, {}, "names its environment"),
-    ("PhysCartPole-v0", [], "names its environment"),
+    (3, {}, "with an environment id"),
+    (None, {}, "with an environment id"),
+    ("PhysCartPole-v0", [], "with an environment id"),
 ]
 
 
