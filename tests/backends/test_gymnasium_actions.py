@@ -1,4 +1,4 @@
-"""What policies do in any Gymnasium environment is an action of its space, and stays as it was done."""
+"""Actions in Gymnasium environments: membership in the action space, and stored actions as executed."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def test_exceptions_of_a_policy_propagate() -> None:
             make_backend("Pendulum-v1").play(Failing, 40, 0, jobs)
 
 
-def test_uniform_actions_fill_their_space() -> None:
+def test_uniform_actions_cover_the_action_space() -> None:
     box = spaces.Box(np.array([-2, 0]), np.array([1, 5]), dtype=np.float64)
     flat = spaces.Box(np.array([0.5, 0]), np.array([0.5, 5]), dtype=np.float64)
     for space, volume in ((box, 15.0), (flat, 5.0), (spaces.Discrete(3, start=-1), 3.0)):
@@ -46,8 +46,8 @@ def test_uniform_actions_fill_their_space() -> None:
 
 
 def test_environments_execute_the_stored_actions() -> None:
-    """A float32 number that lies inside float64 bounds; the environment itself checks that it does."""
-    for limit in (0.1, 0.3):  # whose nearest float32 numbers are larger
+    """Stored float32 actions lie within float64 bounds, which the environment checks."""
+    for limit in (0.1, 0.3):  # the nearest float32 numbers are larger
         episodes = make_backend("Test/Odd-v0", {"limit": limit}).play(Always([7.0]), 1, 0)
         assert episodes.actions.dtype == np.float32
         assert 0.99 * limit < episodes.actions[0, 0] <= limit
@@ -57,7 +57,7 @@ def test_environments_execute_the_stored_actions() -> None:
 
 
 class Mirror(Always):
-    """A policy that does not look whether what it sees is a number."""
+    """A policy that does not check its observations for NaN."""
 
     def __init__(self) -> None:
         super().__init__(0.1)
@@ -80,21 +80,21 @@ def test_invalid_actions_are_rejected(env_id: str, action: Any, words: str) -> N
         make_backend(env_id).play(Always(action), 1, 0)
 
 
-def test_a_policy_answers_only_for_episodes_that_run() -> None:
+def test_actions_are_required_for_running_episodes_only() -> None:
     episodes = make_backend("Test/Blind-v0").play(Mirror(), 8, 0)
     assert len(set(episodes.lengths)) > 2
     assert np.isfinite(episodes.actions).all()
 
 
-def test_actions_that_are_changed_on_the_way_stay_as_executed() -> None:
-    """An environment that writes into its action does not write into the data."""
+def test_stored_actions_are_not_modified_by_the_environment() -> None:
+    """An in-place change of the action by the environment does not change the data."""
 
-    def spoil(action: Any) -> Any:
+    def overwrite(action: Any) -> Any:
         action *= 0
         return action
 
     def make(**_: Any) -> gym.Env[Any, Any]:
-        return TransformAction(gym.make("Pendulum-v1"), spoil, None)
+        return TransformAction(gym.make("Pendulum-v1"), overwrite, None)
 
     gym.register("Test/Spoiling-v0", make, max_episode_steps=5)
     try:

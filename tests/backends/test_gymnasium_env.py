@@ -1,4 +1,4 @@
-"""Any Gymnasium environment as a backend: the same rows at any number of jobs, and steps that repeat."""
+"""The Gymnasium backend: rows independent of the number of jobs, replay, states and errors."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ CLASSIC_IDS = ["Pendulum-v1", "CartPole-v1", "Acrobot-v1", "MountainCar-v0", "Mo
 
 
 class Odd(gym.Env[Any, Any]):
-    """An environment that can be given any spaces; what it observes is what it was told."""
+    """An environment with configurable spaces whose observations depend on the last action."""
 
     def __init__(self, observations: Any = None, actions: Any = None, limit: float = 1.0) -> None:
         self.observation_space = observations or spaces.Box(-1, 1, (2,))
@@ -40,26 +40,26 @@ class Odd(gym.Env[Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
-        self.told: list[Any] = []
+        self.actions: list[Any] = []
         return np.zeros(2), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         assert self.action_space.contains(action), action
-        self.told.append(action)
+        self.actions.append(action)
         return np.full(2, float(np.sum(action)) / 10), 1.0, False, False, {}
 
 
 class Blind(Odd):
-    """An environment whose episodes end, early or late, with an observation that is no number."""
+    """An environment whose episodes end with a NaN observation."""
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        seen, reward, *_ = super().step(action)
+        observed, reward, *_ = super().step(action)
         over = bool(self.np_random.random() < 0.2)
-        return np.full(2, np.nan) if over else seen, reward, over, False, {}
+        return np.full(2, np.nan) if over else observed, reward, over, False, {}
 
 
 class HiddenPendulum(PendulumEnv):
-    """A pendulum that looks like Gymnasium's, with a wind that its state does not tell."""
+    """Gymnasium's pendulum with an additional hidden state (wind)."""
 
     def step(self, u: Any) -> Any:
         self.g = 10.0 + self.np_random.uniform()
@@ -72,7 +72,7 @@ TEST_ENVS: dict[str, Any] = {
     "Blind-v0": Blind,
     "Hidden-v0": HiddenPendulum,
     "Scaled-v0": lambda: NormalizeReward(gym.make("Pendulum-v1")),
-    "Shifted-v0": lambda: TransformObservation(gym.make("Pendulum-v1"), lambda seen: seen + 1, None),
+    "Shifted-v0": lambda: TransformObservation(gym.make("Pendulum-v1"), lambda observed: observed + 1, None),
 }
 
 
@@ -92,7 +92,7 @@ def streamed(backend: Backend, source: Any, steps: int, jobs: int) -> Episodes:
 
 
 class Always:
-    """A policy that asks for one action."""
+    """A policy with a constant action."""
 
     def __init__(self, action: Any) -> None:
         self.action = action
@@ -114,25 +114,25 @@ def test_rows_do_not_depend_on_the_jobs(source: Any) -> None:
     assert (rows.actions[:200] != rows.actions[BATCH_SIZE * 200 :][:200]).all()  # batches differ
 
 
-def test_few_episodes_are_the_first_of_many() -> None:
+def test_episodes_do_not_depend_on_their_number() -> None:
     backend = make_backend("CartPole-v1")
     many = backend.play(uniform(), BATCH_SIZE + 3, 7)
     assert_equal(backend.play(uniform(), 3, 7), many.head(int(many.offsets[3])))
     assert len(many) == BATCH_SIZE + 3
 
 
-def test_any_episode_can_be_made_again_alone() -> None:
+def test_single_episodes_can_be_reproduced() -> None:
     episodes = make_backend("Pendulum-v1", {"g": 9.0}).play(uniform(), BATCH_SIZE + 2, 5)
     index = BATCH_SIZE + 1
     env = gym.make("Pendulum-v1", g=9.0)
-    seen = env.reset(seed=episode_seed(5, index))[0]
+    observed = env.reset(seed=episode_seed(5, index))[0]
     episode = episodes[index]
     rows = zip(episode.observations, episode.actions, episode.rewards, strict=True)
     for observation, action, reward in rows:
-        np.testing.assert_array_equal(seen, observation)
-        seen, given, _, _, _ = env.step(action)
+        np.testing.assert_array_equal(observed, observation)
+        observed, given, _, _, _ = env.step(action)
         assert np.float32(given) == reward
-    np.testing.assert_array_equal(seen, episodes[index].final_observation)
+    np.testing.assert_array_equal(observed, episodes[index].final_observation)
     assert episodes[index].truncated
     assert not episodes[index].terminated
 
@@ -153,7 +153,7 @@ def test_infos_match_the_layout_of_the_backend(env_id: str) -> None:
 
 
 @pytest.mark.parametrize("env_id", CLASSIC_IDS)
-def test_steps_repeat_and_every_bit_counts(env_id: str) -> None:
+def test_replay_is_exact_and_detects_single_bit_changes(env_id: str) -> None:
     backend = make_backend(env_id)
     arrays = backend.play(uniform(), 6, 0).as_d4rl()
     row = middle(arrays)
@@ -175,7 +175,7 @@ def test_steps_repeat_and_every_bit_counts(env_id: str) -> None:
     assert row in wrong({**arrays, "actions": other})["next state"]
 
 
-def test_a_state_that_its_type_cannot_hold() -> None:
+def test_states_that_do_not_fit_their_dtype() -> None:
     backend = make_backend("Acrobot-v1")  # its first state is float32
     arrays = backend.play(uniform(), 1, 0).as_d4rl()
     assert backend.differences(flipped(arrays, "infos/qpos", 0))["state"].tolist()[:2] == [True, False]
@@ -190,13 +190,13 @@ def test_a_state_that_its_type_cannot_hold() -> None:
         ("Test/Shifted-v0", "cannot be restored bit for bit"),
     ],
 )
-def test_states_that_cannot_be_restored_never_pass(env_id: str, words: str) -> None:
+def test_unrestorable_states_fail_the_replay(env_id: str, words: str) -> None:
     backend = make_backend(env_id)
     with pytest.raises(NotReplayable, match=words):
         backend.differences(backend.play(uniform(), 3, 0).as_d4rl())
 
 
-def test_rows_that_cannot_be_repeated() -> None:
+def test_invalid_rows_fail_the_replay() -> None:
     backend = make_backend("CartPole-v1")
     arrays = backend.play(uniform(), 3, 0).as_d4rl()
     with pytest.raises(NotReplayable, match="there is no infos/qvel"):
@@ -252,14 +252,14 @@ def test_unsupported_environments_are_rejected(env_id: str, env_kwargs: dict[str
         make_backend(env_id, env_kwargs)
 
 
-def test_a_time_limit_can_be_given() -> None:
+def test_time_limit_is_configurable() -> None:
     backend = make_backend("Pendulum-v1", {"max_episode_steps": 7})
     assert backend.max_episode_steps == 7
     assert backend.play(uniform(), 3, 0).lengths.tolist() == [7, 7, 7]
 
 
-def test_old_ids_make_no_noise() -> None:
-    assert make_backend("CartPole-v0").play(uniform(), 2, 0).steps > 0  # warnings are errors here
+def test_deprecated_ids_emit_no_warnings() -> None:
+    assert make_backend("CartPole-v0").play(uniform(), 2, 0).steps > 0  # pytest turns warnings into errors
 
 
 MISSING = """
@@ -274,7 +274,7 @@ except InputError as error:
 """
 
 
-def test_missing_module_is_named() -> None:
+def test_error_names_the_missing_module() -> None:
     result = subprocess.run([sys.executable, "-c", MISSING], capture_output=True, text=True, check=True)
     assert result.stdout == (
         "Environment 'HalfCheetah-v5' needs a module that is not installed; install it with: "
@@ -285,14 +285,14 @@ def test_missing_module_is_named() -> None:
 @pytest.mark.parametrize(
     ("env_id", "env_kwargs"), [("Test/Odd-v0", {}), ("Pendulum-v1", {"g": Fraction(10)})]
 )
-def test_a_spec_that_is_not_json_is_rejected_before_any_work(env_id: str, env_kwargs: dict[str, Any]) -> None:
+def test_non_json_spec_is_rejected_before_collection(env_id: str, env_kwargs: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=f"'{env_id}' with a spec and arguments that JSON can hold"):
         Recipe(env_id, policy="random", steps=10, env_kwargs=env_kwargs)
 
 
 @pytest.mark.parametrize("limit", [0.1, 0.3, 0.7])
-def test_random_data_between_bounds_of_any_precision(limit: float, tmp_path: Path) -> None:
-    """The gate recomputes log-probabilities by the policy's own arithmetic."""
+def test_random_data_within_bounds_of_any_precision(limit: float, tmp_path: Path) -> None:
+    """The gate recomputes log-probabilities with the arithmetic of the policy."""
     gym.register(
         "Test/Precise-v0",
         "tests.backends.test_gymnasium_env:Odd",
@@ -306,8 +306,8 @@ def test_random_data_between_bounds_of_any_precision(limit: float, tmp_path: Pat
         del gym.registry["Test/Precise-v0"]
 
 
-def test_a_new_registration_of_our_class_is_respected() -> None:
-    """Wrappers included, which the compiled rollouts do not know."""
+def test_custom_registration_of_the_native_class_is_used() -> None:
+    """Including wrappers, which the compiled rollouts do not support."""
     half = WrapperSpec("Half", "gymnasium.wrappers:ClipReward", {"max_reward": 0.5})
     gym.register("Test/Half-v0", "cartpole_phys.env:PhysCartPoleEnv", max_episode_steps=5,
                  kwargs={"integrator": "rk4"}, additional_wrappers=(half,))  # fmt: skip
@@ -319,6 +319,6 @@ def test_a_new_registration_of_our_class_is_respected() -> None:
     assert episodes.rewards.tolist() == 5 * [0.5]
 
 
-def test_known_ids_are_those_that_are_registered() -> None:
+def test_known_ids_match_the_registry() -> None:
     entry_point = gym.spec(CartPole.known_ids()[0]).entry_point
     assert CartPole.known_ids() == [i for i, spec in gym.registry.items() if spec.entry_point == entry_point]

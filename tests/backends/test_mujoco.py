@@ -20,7 +20,7 @@ ENV_IDS = ["HalfCheetah-v5", "Hopper-v5", "Ant-v5", "Humanoid-v5", "InvertedPend
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_steps_repeat_and_every_bit_counts(env_id: str) -> None:
+def test_replay_is_exact_and_detects_single_bit_changes(env_id: str) -> None:
     backend = make_backend(env_id, LIMIT)
     arrays = backend.play(uniform(), 4, 0).as_d4rl()
     row = 1
@@ -38,7 +38,7 @@ def test_steps_repeat_and_every_bit_counts(env_id: str) -> None:
     assert wrong(flipped(arrays, "infos/qvel", 0)) == {"state": 0}
 
 
-def test_contacts_are_among_the_steps() -> None:
+def test_rollouts_contain_contacts() -> None:
     env = gymnasium_backend("HalfCheetah-v5", LIMIT).make()
     env.reset(seed=0)
     env.action_space.seed(0)
@@ -49,8 +49,8 @@ def test_contacts_are_among_the_steps() -> None:
     assert contacts > 10
 
 
-def test_positions_alone_would_not_do() -> None:
-    """Without the solver's warm start a step after a contact differs, so it is stored."""
+def test_warm_start_is_required_for_replay() -> None:
+    """Without the solver's warm start, a step after a contact differs; it is therefore stored."""
     env = gymnasium_backend("HalfCheetah-v5", {}).make()
     env.reset(seed=0)
     bare, physics = env.unwrapped, physics_state_of(env)
@@ -59,10 +59,10 @@ def test_positions_alone_would_not_do() -> None:
     for _ in range(40):
         state = physics.read(bare)
         action = np.full(6, 0.5, np.float32)
-        seen = env.step(action)[0]
+        expected = env.step(action)[0]
         after = physics.read(bare)["integration_state"]
         bare.set_state(state["qpos"], state["qvel"])  # type: ignore[attr-defined]
-        differs += bool((env.step(action)[0] != seen).any())
+        differs += bool((env.step(action)[0] != expected).any())
         mujoco.mj_setState(
             bare.model,  # type: ignore[attr-defined]
             bare.data,  # type: ignore[attr-defined]
@@ -72,7 +72,7 @@ def test_positions_alone_would_not_do() -> None:
     assert differs > 0
 
 
-def test_mujoco_makes_no_noise(tmp_path: Path) -> None:
+def test_mujoco_emits_no_output(tmp_path: Path) -> None:
     program = "from cartpole_phys.backends.resolve import make_backend; make_backend('HalfCheetah-v5').make()"
     result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
@@ -96,9 +96,9 @@ with ThreadPoolExecutor(4) as pool:
 """
 
 
-def test_threads_make_environments_quietly(tmp_path: Path) -> None:
-    told = subprocess.run(
+def test_environment_creation_in_threads_emits_no_output(tmp_path: Path) -> None:
+    result = subprocess.run(
         [sys.executable, "-c", THREADS], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
-    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     assert list(tmp_path.iterdir()) == []

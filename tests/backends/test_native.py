@@ -1,4 +1,4 @@
-"""This package's environments as backends: rows at any number of jobs, replays, and processes that end."""
+"""The native backend: rows independent of the number of jobs, replay, and worker processes."""
 
 import multiprocessing
 import os
@@ -37,8 +37,8 @@ BACKENDS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-class Chance:
-    """A policy in Python that pushes at random."""
+class RandomPolicy:
+    """A Python policy with random actions."""
 
     def begin(self, batch_size: int, generator: np.random.Generator) -> None:
         self.size, self.generator = batch_size, generator
@@ -48,28 +48,28 @@ class Chance:
         return ActionBatch(draw, {"draw": draw[:, 0]})
 
 
-class Failing(Chance):
-    """A policy that cannot act."""
+class FailingPolicy(RandomPolicy):
+    """A policy that raises an exception."""
 
     def act(self, observations: np.ndarray, rewards: np.ndarray) -> ActionBatch:
         raise ZeroDivisionError("no action")
 
 
-class Dying(Chance):
-    """A policy that ends its process."""
+class ExitingPolicy(RandomPolicy):
+    """A policy that exits its process."""
 
     def act(self, observations: np.ndarray, rewards: np.ndarray) -> ActionBatch:
         os._exit(3)
 
 
 class Behavior:
-    """Something with a policy for kernels and one in Python."""
+    """A behavior with a compiled policy and a Python policy."""
 
     policy = uniform()
 
     @property
-    def batch_policy(self) -> Chance:
-        return Chance()
+    def batch_policy(self) -> RandomPolicy:
+        return RandomPolicy()
 
 
 def assert_equal(a: Episodes, b: Episodes) -> None:
@@ -80,14 +80,14 @@ def assert_equal(a: Episodes, b: Episodes) -> None:
 
 
 def streamed(backend: Backend, source: Any, steps: int, jobs: int) -> Episodes:
-    """Exactly so many steps."""
+    """Collect exactly ``steps`` steps."""
     needed = lambda played, rows: played + (rows < steps)  # noqa: E731
     with closing(backend.stream(source, 3, needed, jobs)) as batches:
         return concatenate(list(batches)).head(steps)
 
 
 def flipped(arrays: dict[str, np.ndarray], name: str, row: int) -> dict[str, np.ndarray]:
-    """The arrays with the lowest bit of one number changed."""
+    """Return the arrays with the lowest bit of one number flipped."""
     changed = arrays[name].copy()
     numbers = changed.reshape(len(changed), -1)  # (N, …) -> (N, k)
     numbers.view(f"u{changed.itemsize}")[row, -1] ^= 1
@@ -95,14 +95,14 @@ def flipped(arrays: dict[str, np.ndarray], name: str, row: int) -> dict[str, np.
 
 
 def middle(arrays: dict[str, np.ndarray]) -> int:
-    """A row that neither begins nor ends its episode."""
+    """Return a row that is neither the first nor the last of its episode."""
     ends = np.append(True, arrays["terminals"] | arrays["timeouts"])
     return int(np.flatnonzero(~ends[:-1] & ~ends[1:])[5])
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize("source", [uniform(), lambda: proportional(1.2, True), Behavior()])
-def test_compiled_rows_are_those_of_collect(source: Any, jobs: int) -> None:
+def test_compiled_rows_equal_collect(source: Any, jobs: int) -> None:
     policy = policy_of(source)
     assert isinstance(policy, CompiledPolicy)
     expected = collect(CartPole(), policy, 20_000, 3)
@@ -110,39 +110,39 @@ def test_compiled_rows_are_those_of_collect(source: Any, jobs: int) -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_rows_of_python_policies_are_those_of_collect(jobs: int) -> None:
-    expected = collect(CartPole(), Chance(), 15_000, 3)
-    assert_equal(streamed(make_backend("PhysCartPole-v0"), Chance, 15_000, jobs), expected)
+def test_rows_of_python_policies_equal_collect(jobs: int) -> None:
+    expected = collect(CartPole(), RandomPolicy(), 15_000, 3)
+    assert_equal(streamed(make_backend("PhysCartPole-v0"), RandomPolicy, 15_000, jobs), expected)
 
 
 @pytest.mark.parametrize(("episodes", "jobs"), [(5, 1), (5, 2), (600, 2)])
-def test_played_episodes_are_those_of_play(episodes: int, jobs: int) -> None:
+def test_played_episodes_equal_play(episodes: int, jobs: int) -> None:
     backend = make_backend("PhysCartPole-v0")
-    for policy in (Chance(), uniform()):
+    for policy in (RandomPolicy(), uniform()):
         assert_equal(backend.play(policy, episodes, 1, jobs), play(CartPole(), policy, episodes, 1))
 
 
-def test_no_more_is_begun_than_is_needed() -> None:
+def test_no_surplus_batches_are_started() -> None:
     asked = []
 
     def needed(played: int, rows: int) -> int:
         asked.append((played, rows))
         return 300
 
-    parts = list(make_backend("PhysCartPole-v0").stream(Chance, 0, needed, 1))
+    parts = list(make_backend("PhysCartPole-v0").stream(RandomPolicy, 0, needed, 1))
     assert [len(part) for part in parts] == [256, 256]
     assert [played for played, _ in asked] == [0, 256, 512]
 
 
 @pytest.mark.parametrize(("episodes", "processes"), [(1, 0), (256, 0), (257, 2), (700, 3)])
-def test_no_more_processes_start_than_batches_are_expected(
+def test_no_more_processes_than_expected_batches(
     episodes: int, processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def workers(player: object, jobs: int) -> None:
         raise ChildProcessError(jobs)
 
     monkeypatch.setattr("cartpole_phys.backends.workers.Workers", workers)
-    stream = make_backend("PhysCartPole-v0").stream(Chance, 0, lambda played, rows: episodes, jobs=8)
+    stream = make_backend("PhysCartPole-v0").stream(RandomPolicy, 0, lambda played, rows: episodes, jobs=8)
     if processes == 0:
         assert sum(map(len, stream)) == 256
     else:
@@ -161,7 +161,7 @@ def test_infos_match_the_layout_of_the_backend(env_id: str, env_kwargs: dict[str
 
 @pytest.mark.parametrize("independent", [False, True])
 @pytest.mark.parametrize(("env_id", "env_kwargs"), BACKENDS)
-def test_steps_repeat_and_every_bit_counts(
+def test_replay_is_exact_and_detects_single_bit_changes(
     env_id: str, env_kwargs: dict[str, Any], independent: bool
 ) -> None:
     backend = make_backend(env_id, env_kwargs)
@@ -191,8 +191,8 @@ def test_steps_repeat_and_every_bit_counts(
 
 @pytest.mark.parametrize("independent", [False, True])
 @pytest.mark.parametrize("state", [(0.0, 0.0, 1e19, 0.0), (0.0, 0.0, 0.0, -1e7)])
-def test_a_start_state_that_no_reset_accepts(state: tuple[float, ...], independent: bool) -> None:
-    """In rows that the physics repeats: an episode of one step."""
+def test_start_states_outside_the_reset_range_fail(state: tuple[float, ...], independent: bool) -> None:
+    """In an episode of one step that the physics reproduces."""
     backend = make_backend("PhysCartPoleSwingUp-v0")
     env: Any = gym.make("PhysCartPoleSwingUp-v0").unwrapped
     env.reset(seed=0)
@@ -208,7 +208,7 @@ def test_a_start_state_that_no_reset_accepts(state: tuple[float, ...], independe
     assert {what: wrong.tolist() for what, wrong in found.items() if wrong.any()} == {"start state": [True]}
 
 
-def test_rows_that_cannot_be_repeated() -> None:
+def test_invalid_rows_fail_the_replay() -> None:
     backend = make_backend("PhysCartPoleDiscrete-v0")
     arrays = backend.play(uniform(), 3, 0).as_d4rl()
     with pytest.raises(NotReplayable, match="there is no infos/push"):
@@ -223,7 +223,7 @@ def test_rows_that_cannot_be_repeated() -> None:
 
 
 @pytest.mark.parametrize(("env_id", "env_kwargs"), BACKENDS)
-def test_own_ids_are_native(env_id: str, env_kwargs: dict[str, Any]) -> None:
+def test_package_ids_use_the_native_backend(env_id: str, env_kwargs: dict[str, Any]) -> None:
     backend = make_backend(f"cartpole_phys:{env_id}", env_kwargs)
     system = CartPole.from_id(env_id, env_kwargs)
     assert (backend.env_id, backend.env_kwargs, backend.system) == (env_id, env_kwargs, system)
@@ -234,7 +234,7 @@ def test_own_ids_are_native(env_id: str, env_kwargs: dict[str, Any]) -> None:
 
 def test_invalid_numbers_are_rejected() -> None:
     backend = make_backend("PhysCartPole-v0")
-    for source in (uniform(), Chance):
+    for source in (uniform(), RandomPolicy):
         with pytest.raises(InputError, match="at least 1 job, got 0"):
             list(backend.stream(source, 0, lambda *_: 1, 0))
         with pytest.raises(InputError, match="at least 1 episode, got 0"):
@@ -243,15 +243,15 @@ def test_invalid_numbers_are_rejected() -> None:
             backend.play(source, 1, 0, -1)
 
 
-def test_errors_in_other_processes_come_here_and_end_them() -> None:
+def test_worker_errors_propagate_and_stop_all_workers() -> None:
     backend = make_backend("PhysCartPole-v0")
     with pytest.raises(ZeroDivisionError, match="no action") as raised:
-        backend.play(Failing, 300, 0, jobs=2)
+        backend.play(FailingPolicy, 300, 0, jobs=2)
     assert "In another process" in raised.value.__notes__[0]
     with pytest.raises(InputError, match="died with exit code 3"):
-        backend.play(Dying, 300, 0, jobs=2)
+        backend.play(ExitingPolicy, 300, 0, jobs=2)
     with pytest.raises(InputError, match="can be pickled for other processes"):
-        backend.play(lambda: Chance(), 300, 0, jobs=2)
+        backend.play(lambda: RandomPolicy(), 300, 0, jobs=2)
     assert multiprocessing.active_children() == []
 
 
@@ -259,17 +259,17 @@ PROGRAM = """
 import signal
 import time
 from pathlib import Path
-from tests.backends.test_native import Chance
+from tests.backends.test_native import RandomPolicy
 from cartpole_phys.backends.resolve import make_backend
 
-class Slow(Chance):
+class Slow(RandomPolicy):
     def act(self, observations, rewards):
         Path(f"{FOLDER}/{__import__('os').getpid()}").touch()
         time.sleep(60)
 
 FOLDER = %r
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore SIGINT in background jobs
     try:
         make_backend("PhysCartPole-v0").play(Slow, 600, 0, jobs=2)
     except KeyboardInterrupt:
@@ -282,11 +282,11 @@ def _ended(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    return "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]  # nobody may be there to reap it
+    return "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]  # a zombie, if no parent reaps it
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
-    """Wait, but not for ever; kernels may have to be compiled first."""
+    """Wait with a timeout that allows for kernel compilation."""
     deadline = time.monotonic() + 180
     while not happened() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -294,7 +294,7 @@ def wait_until(happened: Callable[[], bool]) -> None:
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks at processes as Linux shows them")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_no_process_outlives_its_parent(tmp_path: Path, number: signal.Signals) -> None:
+def test_workers_end_with_their_parent(tmp_path: Path, number: signal.Signals) -> None:
     folder = tmp_path / "workers"
     folder.mkdir()
     script = tmp_path / "script.py"
@@ -312,7 +312,7 @@ def test_no_process_outlives_its_parent(tmp_path: Path, number: signal.Signals) 
     wait_until(lambda: len(list(folder.iterdir())) == 2 or child.poll() is not None)
     workers = [int(path.name) for path in folder.iterdir()]
     if number == signal.SIGINT:
-        os.killpg(child.pid, number)  # as a terminal does: the workers get it too
+        os.killpg(child.pid, number)  # as a terminal does: workers receive it, too
     else:
         child.kill()
     output, errors = child.communicate(timeout=30)

@@ -1,4 +1,4 @@
-"""With ``NUMBA_DISABLE_JIT=1`` the kernels run as Python, and every array has the same bits."""
+"""With ``NUMBA_DISABLE_JIT=1`` the kernels run as Python and give bit-for-bit equal arrays."""
 
 import hashlib
 import os
@@ -33,14 +33,14 @@ VARIED: dict[str, Any] = {
 
 
 def _scalar(env: Any) -> Iterator[Any]:
-    """Everything that an episode of at most 40 steps returns, types included."""
+    """Yield all return values, and their types, of an episode of at most 40 steps."""
     env.action_space.seed(0)
     yield env.reset(seed=3)
     for _ in range(40):
-        told = env.step(env.action_space.sample())
-        yield told
-        yield [type(value) for value in told]
-        if told[2] or told[3]:
+        outputs = env.step(env.action_space.sample())
+        yield outputs
+        yield [type(value) for value in outputs]
+        if outputs[2] or outputs[3]:
             break
 
 
@@ -66,7 +66,7 @@ def _rollouts() -> Iterator[Any]:
 
 
 def everything() -> Iterator[tuple[str, Any]]:
-    """What environments and rollouts give, with a name each."""
+    """Yield named outputs of environments and rollouts."""
     for env_id in IDS:
         for arguments in ({}, VARIED):
             yield f"{env_id} {bool(arguments)}", list(_scalar(gym.make(env_id, **arguments)))
@@ -76,7 +76,7 @@ def everything() -> Iterator[tuple[str, Any]]:
 
 
 def digest(value: Any) -> str:
-    """A hash over types, shapes and bits."""
+    """Hash the dtypes, shapes and bits of the arrays."""
     if isinstance(value, dict):
         value = sorted(value.items())
     if isinstance(value, (list, tuple)):
@@ -92,7 +92,7 @@ def digests() -> str:
     return "\n".join(f"{name}: {digest(value)}" for name, value in everything())
 
 
-def test_python_gives_the_bits_of_the_compiled_kernels() -> None:
+def test_python_equals_the_compiled_kernels_bit_for_bit() -> None:
     result = subprocess.run(
         [
             sys.executable,

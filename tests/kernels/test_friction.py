@@ -1,4 +1,4 @@
-"""Laws of Coulomb friction: it stops the cart, holds it, and never drives it, with every integrator."""
+"""Coulomb friction: dissipation, sticking and sliding, with every integrator."""
 
 from itertools import product
 from typing import Any
@@ -24,27 +24,27 @@ by_integrator = pytest.mark.parametrize("integrator", INTEGRATORS)
 
 
 def _damped(params: FloatArray, shares: FloatArray) -> FloatArray:
-    """Parameters (7, n) with a pole damping of this share (n,) of the largest in the last row, (8, n)."""
+    """Append a pole damping, as a share (n,) of its maximum, to parameters (7, n), giving (8, n)."""
     _, _, pole_mass, half_length, _, time_step, _ = params
     return np.vstack([params, shares * DAMPING_LIMIT * pole_mass * half_length**2 / time_step])
 
 
 def _corners() -> FloatArray:
-    """Every corner of the documented ranges, (8, 256)."""
+    """Return the parameters at all corners of the documented ranges, (8, 256)."""
     ends = np.array(list(product((0, 1), repeat=8))).T
     low, high = np.array(list(RANGES.values())).T[..., None]
     return _damped(np.where(ends[:7], high, low), ends[7])
 
 
 def _uniform(count: int) -> FloatArray:
-    """Parameters uniform in the documented ranges, (8, count)."""
+    """Sample parameters uniformly in the documented ranges, (8, count)."""
     generator = np.random.default_rng(0)
     params = np.array([generator.uniform(*RANGES[name], count) for name in PARAM_NAMES[:7]])
     return _damped(params, generator.uniform(size=count))
 
 
 def _with(integrator: str, params: FloatArray, states: FloatArray) -> Columns:
-    """Swing-ups with these parameters (8, n) in these states (4, n)."""
+    """Create swing-up environments with parameters (8, n) and states (4, n)."""
     columns = Columns(CartPole(integrator=integrator, task=TASKS["swing_up"]), params.shape[1])
     columns.begin()
     columns.params[:], columns.states[:] = params, states
@@ -53,7 +53,7 @@ def _with(integrator: str, params: FloatArray, states: FloatArray) -> Columns:
 
 
 def _energies(params: FloatArray, states: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Mechanical energies (n,) by the textbook's formula, and the size of its largest terms, J."""
+    """Compute the mechanical energies (n,) and the magnitude of their largest terms, J."""
     gravity, cart_mass, pole_mass, half_length = params[:4]
     _, x_dot, theta, theta_dot = states
     b, cosine = pole_mass * half_length, np.cos(theta)
@@ -70,8 +70,8 @@ def _energies(params: FloatArray, states: FloatArray) -> tuple[FloatArray, Float
 
 @by_integrator
 @pytest.mark.parametrize("sample", ["corners", "uniform"])
-def test_friction_takes_speed_and_energy_and_no_more_than_there_is(integrator: str, sample: str) -> None:
-    """In every step: beside the same step without friction, or with the cart where it stood."""
+def test_friction_dissipates_and_does_not_reverse_motion(integrator: str, sample: str) -> None:
+    """Compare each step with the same step without friction, or with the cart at rest."""
     params = np.repeat(_corners(), 8, axis=1) if sample == "corners" else _uniform(2_048)
     without = params.copy()
     without[FRICTION] = 0.0
@@ -111,7 +111,7 @@ def test_observations_and_rewards_are_finite_at_every_corner(integrator: str) ->
         assert ((stepped.rewards >= 0.0) & (stepped.rewards <= 1.0)).all()
 
 
-def test_a_heavy_pole_on_a_light_cart_that_rubs_stays_finite() -> None:
+def test_heavy_pole_on_a_light_cart_with_friction_stays_finite() -> None:
     params = {"gravity": 30, "cart_mass": 0.2, "pole_mass": 5, "half_length": 0.1, "cart_friction": 1}
     env = gym.make("PhysCartPoleSwingUp-v0", integrator="rk4", params={**params, "time_step": 0.04})
     env.reset(seed=1)
@@ -126,31 +126,31 @@ def test_a_heavy_pole_on_a_light_cart_that_rubs_stays_finite() -> None:
 
 @by_integrator
 @pytest.mark.parametrize("share", [0.2, 0.8])
-def test_friction_stops_a_slow_cart_for_good(integrator: str, share: float) -> None:
+def test_friction_stops_and_holds_a_slow_cart(integrator: str, share: float) -> None:
     params = Params(cart_friction=0.1, pole_mass=0.01)
     speed = share * params.cart_friction * params.gravity * params.time_step
     system, states = CartPole(integrator=integrator, params=params), np.array([[0], [speed], [np.pi], [0.0]])
     move(system, states, np.zeros(1))
     assert states[1] == 0.0
-    place = states[0].copy()
+    position = states[0].copy()
     for _ in range(50):
         move(system, states, np.zeros(1))
-        assert (states[0], states[1]) == (place, 0.0)
+        assert (states[0], states[1]) == (position, 0.0)
 
 
 @by_integrator
-def test_a_cart_is_held_up_to_the_force_of_friction_and_its_pole_swings_about_a_fixed_pivot(
+def test_static_friction_holds_the_cart_while_the_pole_swings(
     integrator: str,
 ) -> None:
     params = Params(cart_friction=0.5, pole_damping=0.01)
     weight = params.cart_friction * params.total_mass * params.gravity
     angles = np.linspace(-3, 3, 50)
-    for force in (0.8 * weight, -0.8 * weight):  # a pole at rest needs less than the other fifth
+    for force in (0.8 * weight, -0.8 * weight):  # the reaction of the pole is below the remaining 20 %
         states = np.array([0 * angles + 0.3, 0 * angles, angles, 0 * angles])
         alone = states.copy()
         for _ in range(3):
             move(CartPole(integrator=integrator, params=params), states, np.full(50, force))
-            # The same pole on a cart of a billion kilograms, which nothing moves.
+            # Reference: the same pole on a cart of 1e9 kg, which is effectively fixed.
             heavy = Params(cart_mass=1e9, pole_damping=0.01)
             move(CartPole(integrator=integrator, params=heavy), alone, 0 * angles)
         np.testing.assert_array_equal(states[:2], np.array([0 * angles + 0.3, 0 * angles]))
@@ -163,8 +163,8 @@ def test_a_cart_is_held_up_to_the_force_of_friction_and_its_pole_swings_about_a_
 
 
 @by_integrator
-def test_a_cart_is_held_where_newtons_equations_say_so(integrator: str) -> None:
-    """Also by the underside of its track, which a pole that whirls presses it against."""
+def test_sticking_condition_matches_newtons_equations(integrator: str) -> None:
+    """Including negative normal forces, when a fast pole presses the cart against the track's underside."""
     params, generator = Params(cart_friction=0.3, pole_mass=0.5), np.random.default_rng(3)
     theta, theta_dot = generator.uniform(-3, 3, 2_000), generator.uniform(-12, 12, 2_000)
     b, sine, cosine = params.pole_mass * params.half_length, np.sin(theta), np.cos(theta)
@@ -172,20 +172,20 @@ def test_a_cart_is_held_where_newtons_equations_say_so(integrator: str) -> None:
     normal = params.total_mass * params.gravity - swing * sine - b * theta_dot**2 * cosine
     assert (normal < 0).sum() > 200
     most = params.cart_friction * np.abs(normal) * np.where(generator.uniform(size=2_000) < 0.5, -1, 1)
-    place = np.full(2_000, 0.3)
+    position = np.full(2_000, 0.3)
     for share in (0.999, 1.3):
-        states = np.array([place, 0 * place, theta, theta_dot])
+        states = np.array([position, 0 * position, theta, theta_dot])
         move(
             CartPole(integrator=integrator, params=params),
             states,
             share * most - b * theta_dot**2 * sine + swing * cosine,
         )
-        held = (states[0] == place) & (states[1] == 0.0)
+        held = (states[0] == position) & (states[1] == 0.0)
         assert held.all() if share < 1 else held.mean() < 0.1, held.mean()
 
 
 def _newton(state: FloatArray, force: float, p: Params, slip: float) -> tuple[float, float, float]:
-    """Newton's equations with a friction of ``slip`` × N against +x, solved by NumPy for ẍ, θ̈ and N."""
+    """Solve Newton's equations with friction ``slip`` × N against +x for ẍ, θ̈ and N."""
     _, _, theta, theta_dot = state
     sine, cosine, b = np.sin(theta), np.cos(theta), p.pole_mass * p.half_length
     matrix = [
@@ -200,14 +200,14 @@ def _newton(state: FloatArray, force: float, p: Params, slip: float) -> tuple[fl
 
 
 def _derivative(_: float, state: FloatArray, force: float, p: Params) -> list[float]:
-    """That of a cart that slides to the right and is not lifted."""
+    """Compute the state derivative of a cart sliding to the right with a positive normal force."""
     x_acceleration, theta_acceleration, _ = _newton(state, force, p, p.cart_friction)
     return [state[1], x_acceleration, state[3], theta_acceleration]
 
 
 @by_integrator
-def test_a_cart_that_its_pole_lifts_is_braked_as_newtons_equations_say(integrator: str) -> None:
-    """Its normal force is negative, and the friction on the underside of the track opposes its motion."""
+def test_friction_with_negative_normal_force_matches_newton(integrator: str) -> None:
+    """The pole lifts the cart; friction on the underside of the track opposes its motion."""
     params, generator = Params(cart_friction=0.3, pole_mass=0.5, time_step=1e-6), np.random.default_rng(4)
     signs = generator.choice([-1.0, 1.0], (2, 200))
     speeds = signs * generator.uniform([[0.5], [10.0]], [[3.0], [14.0]], (2, 200))
@@ -226,7 +226,7 @@ def test_a_cart_that_its_pole_lifts_is_braked_as_newtons_equations_say(integrato
 
 
 @by_integrator
-def test_a_cart_that_slides_converges_as_fast_as_one_without_friction(integrator: str) -> None:
+def test_order_of_convergence_with_sliding_friction(integrator: str) -> None:
     start, force, seconds = [0.1, 2.0, 2.0, 0.5], 3.0, 0.48
     params = Params(cart_friction=0.2)
     exact = solve_ivp(
@@ -243,7 +243,7 @@ def test_a_cart_that_slides_converges_as_fast_as_one_without_friction(integrator
 
 
 @by_integrator
-def test_energy_of_a_cart_left_to_itself_only_falls(integrator: str) -> None:
+def test_energy_decreases_without_force(integrator: str) -> None:
     params = np.hstack([_corners(), _uniform(256)])
     params = params[:, params[FRICTION] > 0.0]
     generator = np.random.default_rng(2)

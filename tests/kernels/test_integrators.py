@@ -1,4 +1,4 @@
-"""Laws of the integrators: order, energy, symplecticity, momentum, dissipation."""
+"""Integrators: order, energy drift, symplecticity, momentum and dissipation."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ from cartpole_phys.system import CartPole
 from cartpole_phys.utils.errors import InputError
 
 ORDERS = {"euler": 1, "semi_implicit_euler": 1, "symplectic_euler": 1, "rk4": 4}
-SPAN = 2 * 0.1 * 0.5 * 9.8  # 2 m g l, J: the height of the energy between hanging and upright
+SPAN = 2 * 0.1 * 0.5 * 9.8  # 2 m g l, J: the energy difference between hanging and upright
 
-# Largest |ΔE| in % of 2 m g l over 1,000 and 50,000 free steps at 0.02 s, as bounds: rounded up from what an
-# independent implementation of the same maps gave.
+# Largest |ΔE| in % of 2 m g l over 1,000 and 50,000 free steps at 0.02 s, as bounds: rounded up from the
+# results of an independent implementation of the same maps.
 DRIFT = {
     (np.pi - 0.5, "semi_implicit_euler"): (0.39, 3.7),
     (0.05, "semi_implicit_euler"): (5.4, 94.0),
@@ -33,7 +33,7 @@ DRIFT = {
 
 
 def _derivative(_: float, state: np.ndarray, force: float, p: Params) -> list[float]:
-    """Lagrange's two equations as a linear system, solved by NumPy: nothing shared with the kernel."""
+    """Solve Lagrange's two equations as a linear system with NumPy, independent of the kernel."""
     _, x_dot, theta, theta_dot = state
     ml = p.pole_mass * p.half_length
     mass_matrix = [[p.total_mass, ml * np.cos(theta)], [ml * np.cos(theta), 4 / 3 * ml * p.half_length]]
@@ -46,7 +46,7 @@ def _derivative(_: float, state: np.ndarray, force: float, p: Params) -> list[fl
 
 
 def _path(system: CartPole, start: list[float], force: float, steps: int) -> np.ndarray:
-    """States (steps + 1, 4) from a start, under a constant force."""
+    """Return the states (steps + 1, 4) from a start state under a constant force."""
     states, path = np.array(start, dtype=np.float64).reshape(4, 1), [np.array(start)]
     for _ in range(steps):
         move(system, states, np.array([force]))
@@ -115,7 +115,7 @@ def test_explicit_euler_gains_and_semi_implicit_loses_energy() -> None:
 
 
 def _canonical(state: np.ndarray, p: Params) -> np.ndarray:
-    """(x, θ, p_x, p_θ) of (x, ẋ, θ, θ̇)."""
+    """Convert (x, ẋ, θ, θ̇) to canonical coordinates (x, θ, p_x, p_θ)."""
     x, x_dot, theta, theta_dot = state
     b, d = p.pole_mass * p.half_length, 4 / 3 * p.pole_mass * p.half_length**2
     momentum = p.total_mass * x_dot + b * np.cos(theta) * theta_dot
@@ -131,7 +131,7 @@ def _from_canonical(z: np.ndarray, p: Params) -> np.ndarray:
 
 
 def _asymmetry(integrator: str) -> float:
-    """‖DᵀJD − J‖ of one step's map in canonical coordinates, D by central differences."""
+    """Compute ‖DᵀJD − J‖ of one step in canonical coordinates, D by central differences."""
     p, system, width = Params(), CartPole(integrator=integrator), 1e-5
 
     def step(z: np.ndarray) -> np.ndarray:
@@ -173,7 +173,7 @@ def test_friction_only_dissipates(friction: dict[str, float], integrator: str) -
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 @pytest.mark.parametrize("friction", [0.0, 0.1])
-def test_mirror_symmetry_and_batch_size_to_the_last_bit(integrator: str, friction: float) -> None:
+def test_mirror_symmetry_and_batch_size_bit_for_bit(integrator: str, friction: float) -> None:
     system = CartPole(integrator=integrator, params=Params(cart_friction=friction, pole_damping=friction))
     rng = np.random.default_rng(2)
     right, forces = rng.normal(size=(4, 37)), rng.normal(size=37) * 10
@@ -189,7 +189,7 @@ def test_mirror_symmetry_and_batch_size_to_the_last_bit(integrator: str, frictio
         np.testing.assert_array_equal(column[:, 0], right[:, i])
 
 
-def test_free_running_discrete_euler_stays_with_cartpole_v1() -> None:
+def test_discrete_euler_trajectories_match_cartpole_v1() -> None:
     peer: Any = gym.make("CartPole-v1").unwrapped
     peer.reset(seed=3)
     system = CartPole(continuous=False, integrator="euler")
@@ -202,9 +202,9 @@ def test_free_running_discrete_euler_stays_with_cartpole_v1() -> None:
 
 
 @pytest.mark.parametrize("params", [Params(), Params(cart_friction=0.2, pole_damping=0.03)])
-def test_linearization_is_the_derivative_of_the_motion(params: Params) -> None:
+def test_linearization_matches_numerical_derivatives(params: Params) -> None:
     rng = np.random.default_rng(5)
-    time_step = 1e-5  # so short that friction stops no cart within one
+    time_step = 1e-5  # too short for friction to stop a cart
     system = CartPole(integrator="euler", params=Params(**{**vars(params), "time_step": time_step}))
 
     def derivative(state: np.ndarray, force: float) -> np.ndarray:
@@ -225,7 +225,7 @@ def test_linearization_is_the_derivative_of_the_motion(params: Params) -> None:
         np.testing.assert_allclose(found.derivative, derivative(state, force), rtol=1e-9, atol=1e-8)
 
 
-def test_upright_linearization_has_the_known_numbers() -> None:
+def test_upright_linearization_matches_known_values() -> None:
     found = linearize(np.zeros(4))
     np.testing.assert_allclose(found.state_matrix[3, 2], 15.776, atol=1e-3)
     np.testing.assert_allclose(found.force_vector[[1, 3]], [0.9756, -1.4634], atol=1e-4)

@@ -1,4 +1,4 @@
-"""What networks in kernels compute, beside plain NumPy and Stable-Baselines3."""
+"""Policy networks in kernels compared with plain NumPy and Stable-Baselines3."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def _linear(weights: Weights, name: str, inputs: np.ndarray) -> np.ndarray:
 
 
 def _hidden(what: Described, observations: np.ndarray) -> np.ndarray:
-    """The last hidden layer in plain NumPy and float64."""
+    """Compute the last hidden layer in plain NumPy and float64."""
     description, weights = what
     bend = np.tanh if description["nonlinearity"] == "tanh" else (lambda x: np.maximum(x, 0.0))
     return bend(_linear(weights, "fc1", bend(_linear(weights, "fc0", observations.astype(np.float64)))))
@@ -41,7 +41,7 @@ def _hidden(what: Described, observations: np.ndarray) -> np.ndarray:
     ("observation_size", "hidden", "size"),
     [(1, (1, 1), 1), (4, (64, 64), 1), (5, (3, 13), 2), (17, (33, 8), 6), (TILE, (TILE, TILE), TILE)],
 )
-def test_means_are_those_of_plain_numpy(
+def test_means_match_plain_numpy(
     nonlinearity: str, observation_size: int, hidden: tuple[int, int], size: int
 ) -> None:
     what = described(
@@ -55,7 +55,7 @@ def test_means_are_those_of_plain_numpy(
 
 
 def _weights_of(policy: Any, names: dict[str, str]) -> Weights:
-    """A torch module's weights under our names."""
+    """Convert the weights of a torch module to the package's names."""
     state = policy.state_dict()
     return {
         f"{ours}.{part}": state[f"{theirs}.{part}"].numpy().copy()
@@ -64,13 +64,13 @@ def _weights_of(policy: Any, names: dict[str, str]) -> Weights:
     }
 
 
-def test_squashed_gaussian_is_stable_baselines3s() -> None:
+def test_squashed_gaussian_matches_stable_baselines3() -> None:
     torch.manual_seed(0)
     forces = Box(-2.0, 2.0, (3,))
     policy = SACPolicy(SPACE, forces, lambda _: 1e-3, net_arch=[64, 64])
     actor: Any = policy.actor
     with torch.no_grad():
-        actor.log_std.bias += 1.9  # to where it is clipped
+        actor.log_std.bias += 1.9  # into the clipped range
     description, _ = described("tanh_gaussian", size=3, bounds=(-2.0, 2.0))
     weights = _weights_of(actor, SAC_NAMES)
     calm, _ = act(with_description((description, weights), deterministic=True), SEEN)
@@ -83,9 +83,9 @@ def test_squashed_gaussian_is_stable_baselines3s() -> None:
         log_std = actor.log_std(latent)
         assert (log_std > LOG_STD_MAX).any()
         mean, log_std = actor.mu(latent), log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
-        actor.action_dist.epsilon = 0.0  # added to the slope of tanh, where theirs is not stable
+        actor.action_dist.epsilon = 0.0  # SB3 adds it to the derivative of tanh for stability
         expected = actor.action_dist.proba_distribution(mean, log_std).log_prob(torch.tanh(raw), raw)
-    wide = 3.0 * np.log(2.0)  # theirs is the density in [-1, 1]
+    wide = 3.0 * np.log(2.0)  # SB3 uses the density in [-1, 1]
     inside = (raw.abs() < 10.0).all(dim=1)  # beyond, tanh is 1 even in float64
     assert inside.sum() > 150
     found = infos["action_log_probs"][inside.numpy()]
@@ -95,11 +95,11 @@ def test_squashed_gaussian_is_stable_baselines3s() -> None:
 @pytest.mark.parametrize(
     ("kind", "space"), [("gaussian", Box(-0.5, 0.5, (3,))), ("categorical", Discrete(4))]
 )
-def test_gaussian_and_categorical_are_stable_baselines3s(kind: str, space: Box | Discrete) -> None:
+def test_gaussian_and_categorical_match_stable_baselines3(kind: str, space: Box | Discrete) -> None:
     torch.manual_seed(0)
     policy: Any = ActorCriticPolicy(SPACE, space, lambda _: 1e-3)
     with torch.no_grad():
-        policy.action_net.weight *= 50.0  # it begins near 0, where every choice is as likely
+        policy.action_net.weight *= 50.0  # initially near 0, where all actions are equally likely
     weights = _weights_of(policy, PPO_NAMES)
     if kind == "gaussian":
         with torch.no_grad():
@@ -117,7 +117,7 @@ def test_gaussian_and_categorical_are_stable_baselines3s(kind: str, space: Box |
 
 
 @pytest.mark.parametrize("distribution", ["tanh_gaussian", "gaussian", "categorical"])
-def test_rows_do_not_depend_on_the_rows_beside_them(distribution: str) -> None:
+def test_rows_are_independent_of_other_rows(distribution: str) -> None:
     description, weights = described(distribution, "tanh", size=3)
     calm = with_description((description, weights), deterministic=True)
     actions, infos = act((description, weights), SEEN)
@@ -133,7 +133,7 @@ def test_rows_do_not_depend_on_the_rows_beside_them(distribution: str) -> None:
     np.testing.assert_array_equal(again, actions)
 
 
-def test_rows_that_overflow_leave_the_others_alone() -> None:
+def test_overflowing_rows_do_not_affect_others() -> None:
     description, weights = described("gaussian", observation_size=1, hidden=(1, 8), deterministic=True)
     calm = description, {**weights, "fc0.weight": np.full((1, 1), 10.0, np.float32)}
     usual = np.random.default_rng(0).normal(size=(WIDTH, 1)).astype(np.float32)
@@ -142,7 +142,7 @@ def test_rows_that_overflow_leave_the_others_alone() -> None:
     np.testing.assert_array_equal(together[WIDTH:], act(calm, usual)[0])
 
 
-def test_batches_draw_normal_numbers() -> None:
+def test_batch_noise_is_normal() -> None:
     policy = NetworkPolicy(*constant_network("gaussian", last_fc__bias=[0.0, 0.0], log_std=[0.0, 0.0]))
     policy.begin(50_000, np.random.default_rng(0))
     observations = np.zeros((50_000, 4), np.float32)
@@ -152,7 +152,7 @@ def test_batches_draw_normal_numbers() -> None:
     assert np.abs(np.corrcoef(drawn.T) - np.eye(4)).max() < 4.0 / np.sqrt(50_000)
 
 
-def test_choices_have_their_probabilities() -> None:
+def test_categorical_frequencies_match_probabilities() -> None:
     logits = [0.3, -1.0, 2.0, 0.3]
     what = constant_network("categorical", last_fc__bias=logits)
     actions, infos = act(what, np.zeros((100_000, 4), np.float32))
@@ -182,11 +182,11 @@ def test_small_deviations_are_clipped() -> None:
     assert found[0] == pytest.approx(-LOG_STD_MIN - 0.5 * np.log(2.0 * np.pi), rel=1e-6)
 
 
-def test_far_out_nothing_overflows() -> None:
+def test_large_inputs_do_not_overflow() -> None:
     description, weights = described("tanh_gaussian", hidden=(8, 8))
     raw = np.array([[-1e4], [-50.0], [50.0], [1e4]], np.float32)
-    seen = np.tile(np.array([1e3, -1e3, 1e3, -1e3], np.float32), (4, 1))
-    assert np.isfinite(log_probs(description, weights, seen, raw)).all()
+    observations = np.tile(np.array([1e3, -1e3, 1e3, -1e3], np.float32), (4, 1))
+    assert np.isfinite(log_probs(description, weights, observations, raw)).all()
     np.testing.assert_array_equal(executed(description, raw)[:, 0], [-1.0, -1.0, 1.0, 1.0])
 
 

@@ -1,4 +1,4 @@
-"""A rollout's bits depend neither on the processor nor on the C library nor on how the work is split."""
+"""Rollouts are bit-for-bit independent of processor, C library and work partitioning."""
 
 import math
 import os
@@ -40,7 +40,7 @@ from tests.support.networks import described
 # friction, pushes, noise and random parameters.
 EXPECTED = "a15864b3c30b0cebab249cb32de9a885145e9e71f732c33c34b223a1292f5d58"
 
-# The same over networks: each nonlinearity and distribution, in rollouts and in batches of anyone's.
+# The same over networks: each nonlinearity and distribution, in rollouts and in batches of observations.
 EXPECTED_OF_NETWORKS = "ab37aae04e83e0f1029dd9ac3d438231d83a43c50593aa9b45f093463d8f60b1"
 
 OF_BALANCE = BALANCE.reward, BALANCE.observation
@@ -59,7 +59,7 @@ ALL = "from tests.kernels.test_same_bits import hashes, libm, kernels; print(*ha
 
 
 def _systems(integrator: str) -> Iterator[tuple[CartPole, CompiledPolicy]]:
-    """Systems and policies that together use everything that the kernels can do."""
+    """Yield systems and policies that together cover all kernel features."""
     for friction in (0.0, 0.01):
         arguments: dict[str, Any] = {
             "integrator": integrator,
@@ -78,7 +78,7 @@ def _systems(integrator: str) -> Iterator[tuple[CartPole, CompiledPolicy]]:
 
 
 def rollouts() -> str:
-    """One hash over rollouts of everything that the kernels can do."""
+    """Hash rollouts that cover all kernel features."""
     hashes = []
     for integrator in INTEGRATORS:
         for system, policy in _systems(integrator):
@@ -93,7 +93,7 @@ def _rollout_hashes(system: CartPole, policy: CompiledPolicy) -> list[str]:
 
 
 def network_rollouts() -> str:
-    """One hash over what networks do."""
+    """Hash rollouts and batches of policy networks."""
     arrays: list[np.ndarray] = []
     for task, continuous, what in (
         ("balance", True, described("tanh_gaussian", hidden=(64, 64))),
@@ -110,7 +110,7 @@ def network_rollouts() -> str:
 
 
 def _batches(distribution: str) -> list[np.ndarray]:
-    """What a network does with observations of anyone's."""
+    """Evaluate a network on a batch of given observations."""
     description, weights = described(distribution, observation_size=17, size=6)
     policy = NetworkPolicy(description, weights)
     observations = np.random.default_rng(0).random((200, 17)).astype(np.float32)
@@ -121,14 +121,14 @@ def _batches(distribution: str) -> list[np.ndarray]:
 
 
 def hashes() -> list[str]:
-    """All that is expected."""
+    """Return all hashes to compare with ``EXPECTED``."""
     return [rollouts(), network_rollouts()]
 
 
 def kernels() -> list[Any]:
-    """All kernels, of which those that ``hashes`` does not use are used here."""
+    """Return all kernels; call those that ``hashes`` does not use."""
     used: list[Any] = [sensing.observe_kernel(BALANCE.observation, False), sensing.diagnose_columns]
-    for integrator in INTEGRATORS:  # with friction a kernel holds all that the others hold
+    for integrator in INTEGRATORS:  # kernels with friction contain all code of the others
         randomize = (("cart_friction", 1.0, 9.0),)
         system = CartPole(
             integrator=integrator, push_rate=1.0, observation_noise=(0.01,) * 4, randomize=randomize
@@ -151,7 +151,7 @@ def kernels() -> list[Any]:
 
 
 def libm(used: list[Any]) -> set[str]:
-    """Functions of the C library that are called by the object code of kernels, as the cache holds it."""
+    """List the C library functions called by the kernels' cached object code."""
     found = set()
     for one in used:
         assert one.overloads
@@ -161,7 +161,7 @@ def libm(used: list[Any]) -> set[str]:
 
 
 def _python(program: str, cache: Path, **variables: str) -> str:
-    """What a program prints in a process of its own with an empty kernel cache."""
+    """Run a program in a new process with an empty kernel cache and return its output."""
     environment = {
         **os.environ,
         "XDG_CACHE_HOME": str(cache),
@@ -178,14 +178,14 @@ def test_one_hash_and_no_libm() -> None:
     assert libm(kernels()) == set()
 
 
-# Where no call of the C library is found, another library is the slower proof of the same.
+# Slower check of the same property with another C library.
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_one_hash_on_every_processor_and_no_libm(variant: str, tmp_path: Path) -> None:
     assert _python(ALL, tmp_path, **VARIANTS[variant]).split() == [EXPECTED, EXPECTED_OF_NETWORKS]
 
 
-def test_the_search_for_libm_would_find_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libm_search_detects_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "CACHE_FOLDER", tmp_path)
     for _ in range(2):  # compiled, and loaded
         wave: Any = compiled.kernel(lambda angle: math.sin(angle))
@@ -194,7 +194,7 @@ def test_the_search_for_libm_would_find_a_call(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
-def test_threads_and_chunks_do_not_change_a_bit(integrator: str) -> None:
+def test_threads_and_chunks_do_not_change_the_results(integrator: str) -> None:
     system = CartPole(integrator=integrator)
     rng = np.random.default_rng(0)
     whole, forces = rng.normal(size=(4, 10_000)), rng.normal(size=10_000)

@@ -1,4 +1,4 @@
-"""Our exponential, logarithm, hyperbolic tangent and softplus against mpmath, and normals drawn with them."""
+"""Exponential, logarithm, tanh and softplus compared with mpmath, and normal random numbers."""
 
 import math
 from collections.abc import Callable
@@ -53,7 +53,7 @@ VAST = np.append(RNG.uniform(-LARGEST, LARGEST, 500), [LARGEST, -LARGEST])
         (SOFTPLUS, _softplus, 2.0, [UNIT, WIDE, TINY, VAST]),
     ],
 )
-def test_accurate_to_the_last_bits(
+def test_error_in_ulp(
     function: int, exact: Callable[[mpmath.mpf], mpmath.mpf], ulps: float, points: list[np.ndarray]
 ) -> None:
     x = np.concatenate(points)
@@ -65,7 +65,7 @@ def test_accurate_to_the_last_bits(
             assert error < ulps, argument
 
 
-def test_far_out_and_not_a_number() -> None:
+def test_large_arguments_and_nan() -> None:
     far = _of(np.array([np.inf, -np.inf, 1e300, -1e300]))
     np.testing.assert_array_equal(far[EXP], _of(LARGEST * np.array([1.0, -1.0, 1.0, -1.0]))[EXP])
     np.testing.assert_array_equal(far[TANH], [1.0, -1.0, 1.0, -1.0])
@@ -78,14 +78,14 @@ def test_far_out_and_not_a_number() -> None:
     np.testing.assert_array_equal(zero[TANH], 0.0)
 
 
-def test_tanh_is_odd_and_exp_grows() -> None:
+def test_tanh_is_odd_and_exp_is_monotone() -> None:
     x = np.sort(RNG.uniform(0.0, 30.0, 100_000))
     np.testing.assert_array_equal(_of(-x)[TANH], -_of(x)[TANH])
     assert (np.diff(_of(x)[EXP]) >= 0).all()
     assert (_of(x)[TANH] <= 1.0).all()
 
 
-def test_normals_are_normal() -> None:
+def test_normal_samples_follow_the_distribution() -> None:
     first, second = 1.0 - RNG.random((400, 1_000)), RNG.random((400, 1_000))
     drawn = normals(first, second).ravel()
     count = len(drawn)

@@ -1,4 +1,4 @@
-"""A kernel cache that cannot be written or read costs time, and never ends a program."""
+"""The kernel cache: keys, concurrent writers, and fallback to compilation on errors."""
 
 import hashlib
 import importlib
@@ -38,7 +38,7 @@ import numpy as np
 from cartpole_phys.physics import Params, energy
 print(energy(np.zeros((4, 1)), Params())[0])
 """
-EXPECTED = "0.49"  # m g l, upright at rest
+EXPECTED = "0.49"  # m g l, at rest upright
 
 Damage = Callable[[bytes], bytes]
 DAMAGES: dict[str, Damage] = {
@@ -49,7 +49,7 @@ DAMAGES: dict[str, Damage] = {
     "not a pickle": lambda data: b"\x80garbage" + data,
     "one bit": lambda data: data[:-100] + bytes([data[-100] ^ 1]) + data[-99:],
     "another pickle with its checksum": lambda data: _sealed(pickle.dumps({"key": "value"})),
-    "a pickle of what is not installed": lambda data: _sealed(b"cno_such_module\nname\n."),
+    "pickle of a missing module": lambda data: _sealed(b"cno_such_module\nname\n."),
 }
 
 
@@ -62,7 +62,7 @@ def _double(x: float) -> float:
 
 
 def _compile(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Call a new kernel that is kept in a folder, as a new process would; the warnings of that."""
+    """Call a new kernel cached in a folder, as a new process would, and return the warnings."""
     monkeypatch.setattr(compiled, "CACHE_FOLDER", folder)
     monkeypatch.setattr(kernel_cache, "_warned", set())
     with warnings.catch_warnings(record=True) as caught:
@@ -75,8 +75,8 @@ def _counter(step: float) -> Callable[[float], float]:
     return lambda x: x + step + 0.123456
 
 
-def test_the_key_is_that_of_the_code_alone() -> None:
-    """``marshal`` writes an object otherwise once something else refers to it, so its bytes are no key."""
+def test_cache_key_depends_on_the_code_only() -> None:
+    """The output of ``marshal`` depends on reference counts, so it cannot be the key."""
     counter = _counter(1.0)
     key = kernel_cache._described(counter)
     held = [*counter.__code__.co_consts, *counter.__code__.co_names, counter.__code__.co_varnames]
@@ -102,7 +102,7 @@ def _reward(x: float) -> float:
 def test_constants_and_callees_outside_the_package_are_part_of_the_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The folder is named after the package's sources, and tasks may be defined elsewhere."""
+    """The folder name covers the package's sources only; tasks may be defined elsewhere."""
     before = kernel_cache._described(_reward)
     monkeypatch.setitem(globals(), "WEIGHT", 3.0)
     assert kernel_cache._described(_reward) != before
@@ -116,7 +116,7 @@ def _files(folder: Path) -> list[Path]:
 
 @contextmanager
 def _largest_file(size: int) -> Iterator[None]:
-    """A limit on the size of written files, which fails as a full disk does."""
+    """Limit the size of written files to emulate a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -126,44 +126,42 @@ def _largest_file(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("size", [0, 1_000])
-def test_a_full_disk_is_warned_about(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_emits_a_warning(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel_cache, "NOTICE_AFTER", 0.0)  # stderr is a file here, so the notice fails too
     monkeypatch.setattr(kernel_cache, "_notice", kernel_cache._Notice())
     with _largest_file(size):
-        (told,) = _compile(tmp_path / "kernels", monkeypatch)
-    assert str(tmp_path / "kernels") in told
+        (warning,) = _compile(tmp_path / "kernels", monkeypatch)
+    assert str(tmp_path / "kernels") in warning
     assert _files(tmp_path) == []
     assert _compile(tmp_path / "kernels", monkeypatch) == []
     assert len(_files(tmp_path)) == 2
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_warned_about_and_replaced(
+def test_damaged_file_emits_a_warning_and_is_replaced(
     damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert _compile(tmp_path, monkeypatch) == []
     for path in _files(tmp_path):
         path.write_bytes(DAMAGES[damage](path.read_bytes()))
-    (told,) = _compile(tmp_path, monkeypatch)
-    assert f"'{tmp_path}'" in told
+    (warning,) = _compile(tmp_path, monkeypatch)
+    assert f"'{tmp_path}'" in warning
     assert _compile(tmp_path, monkeypatch) == []
 
 
 @pytest.mark.parametrize("folder", ["/proc/kernels", "{tmp}/file", "{tmp}/file/kernels", "~/.cache/kernels"])
-def test_an_unusable_folder_is_warned_about(
+def test_unusable_folder_emits_a_warning(
     folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.chdir(tmp_path)
     path = Path(folder.format(tmp=tmp_path))
-    (told,) = _compile(path, monkeypatch)
-    assert f"'{path}'" in told
+    (warning,) = _compile(path, monkeypatch)
+    assert f"'{path}'" in warning
     assert _files(tmp_path) == [tmp_path / "file"]
 
 
-def test_a_complete_cache_is_read_where_nothing_can_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_complete_cache_works_in_a_read_only_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _compile(tmp_path, monkeypatch)
     before = {path: path.stat().st_mtime_ns for path in _files(tmp_path)}
     with _largest_file(0):
@@ -171,9 +169,7 @@ def test_a_complete_cache_is_read_where_nothing_can_be_written(
     assert {path: path.stat().st_mtime_ns for path in _files(tmp_path)} == before
 
 
-def test_writers_of_one_file_do_not_disturb_each_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_concurrent_writers_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = KernelCache(_double, tmp_path)
     path = tmp_path / "name.kernel"
     contents = [bytes([i]) * 100_000 for i in range(8)]
@@ -183,7 +179,7 @@ def test_writers_of_one_file_do_not_disturb_each_other(
     assert _files(tmp_path) == [path]
 
 
-def test_every_kernel_has_this_cache() -> None:
+def test_all_kernels_use_the_cache() -> None:
     kernels: dict[str, Any] = {}
     sources = {path.stem for path in kernel_sources()}
     for module in pkgutil.walk_packages(cartpole_phys.__path__, "cartpole_phys."):
@@ -200,7 +196,7 @@ def test_every_kernel_has_this_cache() -> None:
     assert [name for name, own in kernels.items() if not isinstance(own._cache, KernelCache)] == []
 
 
-def test_variants_of_a_kernel_have_files_of_their_own(tmp_path: Path) -> None:
+def test_kernel_variants_have_separate_files(tmp_path: Path) -> None:
     kinds = [
         Kind(alike, friction, task.reward, task.observation, plain)
         for alike, friction, plain in product((True, False), repeat=3)
@@ -215,21 +211,21 @@ def test_variants_of_a_kernel_have_files_of_their_own(tmp_path: Path) -> None:
     assert again._path((), cpu_target.target_context) in keys
 
 
-def test_compiling_is_announced_once(
+def test_compilation_notice_is_printed_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for after, expected in ((0.0, 1), (60.0, 0)):
         monkeypatch.setattr(kernel_cache, "NOTICE_AFTER", after)
         monkeypatch.setattr(kernel_cache, "_notice", kernel_cache._Notice())
         _compile(tmp_path / str(after), monkeypatch)
-        told = capfd.readouterr().err
-        assert told == NOTICE * expected
+        notice = capfd.readouterr().err
+        assert notice == NOTICE * expected
     monkeypatch.setattr(kernel_cache, "NOTICE_AFTER", 0.0)
     _compile(tmp_path / "0.0", monkeypatch)  # warm
     assert capfd.readouterr().err == ""
 
 
-def test_a_new_process_goes_on_without_a_cache(tmp_path: Path) -> None:
+def test_new_process_works_without_a_cache(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},

@@ -1,4 +1,4 @@
-"""The counter-based generator against published vectors, and the keys of environments."""
+"""The Philox generator compared with published vectors, and the keys of environments."""
 
 import sys
 import time
@@ -49,7 +49,7 @@ def test_known_answers(counter: list[int], key: int, words: str) -> None:
     assert " ".join(f"{word:08x}" for word in got) == words
 
 
-def test_uniform_and_different_for_every_question() -> None:
+def test_samples_are_uniform_and_distinct() -> None:
     draws = [
         _draw(np.uint64(key), 20_000, step, purpose)
         for key in (1, 2)
@@ -66,14 +66,14 @@ def test_uniform_and_different_for_every_question() -> None:
     assert len(np.unique(np.concatenate(draws), axis=0)) == 8 * 20_000
 
 
-def test_seed_gives_the_key_that_env_reset_draws() -> None:
+def test_seed_gives_the_key_of_env_reset() -> None:
     env = gym.make("PhysCartPole-v0").unwrapped
     env.reset(seed=42)
     assert env.columns.keys[0] == key_from_seed(42)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("bits", [8, 31, 32, 33, 63, 64, 65, 127, 128, 129, 160, 300])
-def test_keys_of_many_seeds_are_those_of_numpy(bits: int) -> None:
+def test_vectorized_keys_match_numpy(bits: int) -> None:
     random = np.random.default_rng(bits)
     drawn = [int.from_bytes(random.bytes(40)) >> (320 - bits) for _ in range(1_000)]
     seeds = [*drawn, 2**bits - 1, 2**bits, 2**bits + 1, 0]
@@ -81,7 +81,7 @@ def test_keys_of_many_seeds_are_those_of_numpy(bits: int) -> None:
         np.testing.assert_array_equal(keys_from_seeds(several), [key_from_seed(seed) for seed in several])
 
 
-def test_first_keys_are_those_of_single_draws() -> None:
+def test_batched_keys_match_single_draws() -> None:
     one, many = np.random.default_rng(3), np.random.default_rng(3)
     expected = [key_from_generator(one) for _ in range(100)]
     np.testing.assert_array_equal(keys_from_generator(many, 100), expected)
@@ -91,23 +91,23 @@ def test_first_keys_are_those_of_single_draws() -> None:
 @pytest.mark.parametrize(
     "seed", [7, 2**32 - 3, 2**64 - 3, 2**200, [3, 2**40, 0, 2**130, 3], [None, 4, None, 2**70, 5]]
 )
-def test_seeds_are_reported_and_start_the_scalar_episodes(seed: Any) -> None:
+def test_seeds_are_reported_and_match_scalar_episodes(seed: Any) -> None:
     envs: Any = gym.make_vec("PhysCartPole-v0", num_envs=5)
     envs.reset(seed=1)
     mask = np.array([True, True, False, True, True])
     observations = envs.reset(seed=seed, options={"reset_mask": mask})[0]
     own = [seed + i for i in range(5)] if isinstance(seed, int) else seed
-    told = [own[i] if mask[i] and own[i] is not None else 1 + i for i in range(5)]
-    assert envs.np_random_seed == tuple(told)
+    expected_seeds = [own[i] if mask[i] and own[i] is not None else 1 + i for i in range(5)]
+    assert envs.np_random_seed == tuple(expected_seeds)
     for i in range(5):
         env = gym.make("PhysCartPole-v0")
-        first = env.reset(seed=told[i])[0]
-        again = mask[i] and own[i] is None  # goes on with the next episode of its seed
-        np.testing.assert_array_equal(observations[i], env.reset()[0] if again else first)
+        first = env.reset(seed=expected_seeds[i])[0]
+        continues = mask[i] and own[i] is None  # continues with the next episode of its seed
+        np.testing.assert_array_equal(observations[i], env.reset()[0] if continues else first)
 
 
 def _events_of_a_seeded_reset(num_envs: int, seeds_of: Callable[[int], Any]) -> int:
-    """How many Python and C functions a second seeded reset calls."""
+    """Count the Python and C function calls of a second seeded reset."""
     envs = gym.make_vec("PhysCartPole-v0", num_envs=num_envs)
     events, seeds = 0, seeds_of(num_envs)
     envs.reset(seed=seeds)
@@ -129,12 +129,12 @@ def _events_of_a_seeded_reset(num_envs: int, seeds_of: Callable[[int], Any]) -> 
     [lambda num_envs: 2, lambda num_envs: list(range(num_envs)), np.arange],
     ids=["one", "list", "array"],
 )
-def test_seeded_resets_call_no_function_for_each_environment(seeds_of: Callable[[int], Any]) -> None:
+def test_seeded_reset_calls_do_not_scale_with_num_envs(seeds_of: Callable[[int], Any]) -> None:
     assert _events_of_a_seeded_reset(1_000, seeds_of) == _events_of_a_seeded_reset(10, seeds_of)
 
 
 @pytest.mark.slow
-def test_seeded_resets_take_at_most_three_times_as_long_as_gymnasium() -> None:
+def test_seeded_reset_time_is_at_most_three_times_gymnasiums() -> None:
     ours = gym.make_vec("PhysCartPoleDiscrete-v0", num_envs=20_000)
     theirs = gym.make_vec("CartPole-v1", num_envs=20_000, vectorization_mode="vector_entry_point")
     seconds: dict[int, list[float]] = {0: [], 1: []}

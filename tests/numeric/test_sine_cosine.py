@@ -1,4 +1,4 @@
-"""Our sine and cosine against mpmath."""
+"""Sine and cosine compared with mpmath."""
 
 import math
 
@@ -26,7 +26,7 @@ def _near_zero(angles: np.ndarray) -> np.ndarray:
     return out
 
 
-def test_without_reduction_the_bits_are_the_same_below_a_quarter_of_pi() -> None:
+def test_reduction_does_not_change_results_below_a_quarter_of_pi() -> None:
     inside = np.random.default_rng(0).uniform(-QUARTER_PI, QUARTER_PI, 1_000_000)
     edges = np.array([0.0, -0.0, 5e-324, 1e-30, np.nextafter(QUARTER_PI, 0), -np.nextafter(QUARTER_PI, 0)])
     angles = np.concatenate([inside, edges])
@@ -36,7 +36,7 @@ def test_without_reduction_the_bits_are_the_same_below_a_quarter_of_pi() -> None
 
 
 def _nearest_to_multiples(count: int) -> list[float]:
-    """The doubles next to k·π/2, where a short reduction loses all its digits."""
+    """Return the doubles nearest to k·π/2, where a short range reduction loses all digits."""
     with mpmath.workdps(50):
         return [float(k * mpmath.pi / 2) for k in range(1, count)]
 
@@ -56,7 +56,7 @@ def test_within_one_ulp(bound: float) -> None:
             assert _error_in_ulp(cosine[i], mpmath.cos(mpmath.mpf(angle))) < 1.0, angle
 
 
-def test_mirror_symmetry_to_the_last_bit() -> None:
+def test_mirror_symmetry_bit_for_bit() -> None:
     angles = np.random.default_rng(1).uniform(-20, 20, 10_000)
     left, right = _sin_cos_of(-angles), _sin_cos_of(angles)
     np.testing.assert_array_equal(left[0], -right[0])
@@ -70,7 +70,7 @@ def test_zero_and_nan() -> None:
     assert np.isnan(cosine[1])
 
 
-def test_neither_is_beyond_one_for_any_finite_angle() -> None:
+def test_absolute_values_are_at_most_one() -> None:
     bits = np.random.default_rng(0).integers(0, 0x7FF0 << 48, 1_000_000, dtype=np.uint64)
     angles = np.concatenate([bits.view(np.float64), [1e19, 2.0**52, 1.7e308, np.finfo(float).max]])
     for signed in (angles, -angles):

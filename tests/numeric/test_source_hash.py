@@ -1,4 +1,4 @@
-"""The kernels' cache notices an edit of any kernel source."""
+"""The kernel cache is invalidated by an edit of any kernel source."""
 
 import re
 import shutil
@@ -24,7 +24,7 @@ PROGRAM = (
 )
 
 
-def test_every_file_with_a_kernel_counts() -> None:
+def test_hash_covers_all_files_with_kernels() -> None:
     names = {path.name for path in kernel_sources()}
     assert {
         "physics.py",
@@ -42,7 +42,7 @@ def test_every_file_with_a_kernel_counts() -> None:
     } <= names
 
 
-def test_an_edited_callee_is_recompiled(tmp_path: Path) -> None:
+def test_edited_callees_are_recompiled(tmp_path: Path) -> None:
     copy = tmp_path / "cartpole_phys"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     before = source_hash(copy)
@@ -71,10 +71,10 @@ def _half(x: float) -> float:
 
 
 @pytest.mark.parametrize("decorator", ["inlined", "inlined_once"])
-def test_inlined_functions_have_no_machine_code_of_their_own(
+def test_inlined_functions_are_not_compiled_separately(
     decorator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or each level of calls repeats the work of those below, and a cold start takes longer."""
+    """Otherwise each call level recompiles its callees, and a cold start takes longer."""
     monkeypatch.setattr(compiled, "CACHE_FOLDER", tmp_path)
     half: Any = getattr(compiled, decorator)(_half)
     quarter = compiled.kernel(lambda x: half(half(x)))
@@ -85,8 +85,8 @@ def test_inlined_functions_have_no_machine_code_of_their_own(
     assert address_of(result.fndesc.llvm_cpython_wrapper_name) == 0
 
 
-def test_different_carts_with_friction_are_moved_side_by_side() -> None:
-    """LLVM vectorizes the loop over them; for the last few carts it keeps one that is not."""
+def test_friction_loop_is_vectorized() -> None:
+    """LLVM vectorizes the loop over carts and keeps a scalar loop for the remainder."""
     parts = parts_of("euler", Kind(False, True, BALANCE.reward, BALANCE.observation))
     move, integrate, one_angle = parts.move, parts.integrate, parts.one_angle
 

@@ -33,7 +33,7 @@ BUSY: dict[str, Any] = {
 
 
 class ProportionalInPython:
-    """The control law of ``proportional``, through the protocol of neural policies."""
+    """The control law of ``proportional`` as a batched Python policy."""
 
     def __init__(self, gain: float) -> None:
         self.gain = gain
@@ -149,7 +149,7 @@ def test_lockstep_equals_compiled_at_any_batch_size() -> None:
         assert (policy.rewards[1] == 1).all()
 
 
-def test_a_python_policy_acts_only_in_running_episodes() -> None:
+def test_python_policies_act_in_running_episodes_only() -> None:
     system, key, policy = CartPole.from_id("PhysCartPole-v0"), key_from_seed(2), NanWhenTerminal(GAIN)
     episodes = run_lockstep(system, policy, key, 0, 20, 32)
     assert_equal(episodes, run_compiled(system, proportional(GAIN, True), key, 0, 20))
@@ -161,7 +161,7 @@ def test_a_python_policy_acts_only_in_running_episodes() -> None:
             assert policy.rewards[step][i] == (step == ends[i])
 
 
-def test_an_episode_can_be_reproduced_alone() -> None:
+def test_single_episodes_can_be_reproduced() -> None:
     system, key = CartPole(continuous=False), key_from_seed(4)
     together = run_compiled(system, uniform(), key, 0, 50)
     alone = run_compiled(system, uniform(), key, 31, 1)
@@ -184,7 +184,7 @@ def test_collect_returns_exactly_the_steps_and_marks_the_cut(steps: int) -> None
     assert data.complete.sum() == len(data) - (not ended_by_itself)
 
 
-def test_a_stochastic_policy_is_reproducible() -> None:
+def test_stochastic_policies_are_reproducible() -> None:
     system = CartPole(push_rate=5.0)
     for episodes in (20, BATCH_SIZE + 50):
         assert_equal(play(system, Sampling(), episodes, seed=7), play(system, Sampling(), episodes, seed=7))
@@ -197,7 +197,7 @@ def test_rows_of_a_stochastic_policy_do_not_depend_on_the_number_of_steps() -> N
     assert len(longest) > 2 * BATCH_SIZE
     for steps in (1, 999, 30_000):
         assert_equal(collect(system, Sampling(), steps, seed=7), longest.head(steps))
-    played = play(system, Sampling(), BATCH_SIZE + 50, seed=7)  # from a full batch on, so are episodes
+    played = play(system, Sampling(), BATCH_SIZE + 50, seed=7)  # episodes, too, from one full batch on
     steps = int(played.offsets[-1])
     assert_equal(played, longest.head(steps), ("qpos", "qvel", "push"))
 
@@ -253,7 +253,7 @@ def test_discrete_laws_record_the_probability_of_their_actions() -> None:
     probabilities = np.where(data.actions == 1, right, 1.0 - right)
     np.testing.assert_allclose(data.infos["action_log_probs"], np.log(probabilities), rtol=1e-6, atol=1e-6)
     surprise = (data.actions - right) / np.sqrt(right * (1.0 - right))
-    assert abs(surprise.sum()) < 4.0 * np.sqrt(len(right))  # as often as it says
+    assert abs(surprise.sum()) < 4.0 * np.sqrt(len(right))  # frequencies match the recorded probabilities
     sure = collect(CartPole(continuous=False), proportional(1.0, False, damping=0.1), 1_000, 0)
     assert not sure.infos["action_log_probs"].any()
     assert "action_log_probs" not in collect(CartPole(), proportional(1.0, True), 1_000, 0).infos

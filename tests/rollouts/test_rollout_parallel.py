@@ -28,7 +28,7 @@ gym.register_envs(cartpole_phys)
 
 
 def _count_batches(monkeypatch: pytest.MonkeyPatch, processors: int) -> list[int]:
-    """Record the sizes of started batches, with this number of processors pretended."""
+    """Record the sizes of started batches, with a patched number of processors."""
     begun: list[int] = []
 
     def run(system: CartPole, policy: CompiledPolicy, key: np.uint64, first: int, count: int) -> Episodes:
@@ -41,7 +41,7 @@ def _count_batches(monkeypatch: pytest.MonkeyPatch, processors: int) -> list[int
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_few_steps_take_few_batches_on_many_processors(env_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_batches_matches_the_number_of_steps(env_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = _count_batches(monkeypatch, 32)
     system = CartPole.from_id(env_id)
     assert collect(system, uniform(), 10, 0).steps == 10
@@ -76,7 +76,7 @@ def test_an_interrupt_stops_all_threads(monkeypatch: pytest.MonkeyPatch) -> None
             next(stream)
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt) as caught:  # whose traceback keeps the frames alive
+    with pytest.raises(KeyboardInterrupt) as caught:  # its traceback keeps the frames alive
         leave()
     assert caught.tb is not None
     assert threading.active_count() == threads
@@ -106,27 +106,27 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_process_forked_after_a_rollout_works() -> None:
+def test_rollouts_work_in_a_process_forked_after_a_rollout() -> None:
     command = [sys.executable, "-c", FORK]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (result.returncode, without_notice(result.stderr)) == (0, "")
 
 
-def test_scalar_environments_in_threads_step_as_alone() -> None:
+def test_scalar_environments_are_thread_safe() -> None:
     together, count = threading.Barrier(4), 2_000
 
     def steps(seed: int, company: bool) -> list[tuple[Any, ...]]:
         env: Any = gym.make(IDS[seed % len(IDS)], **BUSY)
         env.action_space.seed(seed)
-        seen: list[tuple[Any, ...]] = [(env.reset(seed=seed)[0].tobytes(),)]
+        outputs: list[tuple[Any, ...]] = [(env.reset(seed=seed)[0].tobytes(),)]
         if company:
             together.wait(timeout=60)
         for _ in range(count):
             observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
-            seen.append((observation.tobytes(), reward, terminated, truncated, info["push"]))
+            outputs.append((observation.tobytes(), reward, terminated, truncated, info["push"]))
             if terminated or truncated:
-                seen.append((env.reset()[0].tobytes(),))
-        return seen
+                outputs.append((env.reset()[0].tobytes(),))
+        return outputs
 
     alone = [steps(seed, False) for seed in range(4)]
     with ThreadPoolExecutor(4) as pool:
