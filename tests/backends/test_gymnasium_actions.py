@@ -16,7 +16,7 @@ from cartpole_phys.rollouts.policy import ActionBatch
 from cartpole_phys.spaces import bounds, executed
 from cartpole_phys.utils.errors import InputError
 from tests.backends.test_gymnasium_env import Always, registered  # noqa: F401 - a fixture
-from tests.backends.test_native import Failing
+from tests.backends.test_native import FailingPolicy
 
 
 @pytest.mark.parametrize("policy", [proportional(1.0, False), regulator(Params())])
@@ -28,7 +28,7 @@ def test_control_laws_for_cart_poles_are_rejected(policy: Any) -> None:
 def test_exceptions_of_a_policy_propagate() -> None:
     for jobs in (1, 2):
         with pytest.raises(ZeroDivisionError, match="no action"):
-            make_backend("Pendulum-v1").play(Failing, 40, 0, jobs)
+            make_backend("Pendulum-v1").play(FailingPolicy, 40, 0, jobs)
 
 
 def test_uniform_actions_cover_the_action_space() -> None:

@@ -26,7 +26,7 @@ from cartpole_phys.policies.controllers import uniform
 from cartpole_phys.rollouts.policy import ActionBatch
 from cartpole_phys.system import CartPole
 from cartpole_phys.utils.errors import InputError
-from tests.backends.test_native import Chance, assert_equal, flipped, middle
+from tests.backends.test_native import RandomPolicy, assert_equal, flipped, middle
 
 CLASSIC_IDS = ["Pendulum-v1", "CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0"]
 
@@ -104,7 +104,7 @@ class Always:
         return ActionBatch(np.array([self.action] * self.size), {})
 
 
-@pytest.mark.parametrize("source", [uniform(), Chance])
+@pytest.mark.parametrize("source", [uniform(), RandomPolicy])
 def test_rows_do_not_depend_on_the_jobs(source: Any) -> None:
     backend = make_backend("Pendulum-v1")
     rows = streamed(backend, source, 14_000, 1)  # three batches
