@@ -107,7 +107,7 @@ ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"params": {"time_step": 0.0}}, "'time_step'. as a finite number above 0, got 0"),
     ({"params": {"time_step": -0.02}}, "'time_step'. as a finite number above 0, got -0.02"),
     ({"params": {"half_length": NAN}}, "'half_length'. as a finite number above 0, got nan"),
-    ({"params": {"cart_friction": -0.1}}, "'cart_friction'. must be finite and at least 0, got -0.1"),
+    ({"params": {"cart_friction": -0.1}}, "'cart_friction'. as a finite number of at least 0, got -0.1"),
     ({"params": {"gravity": "9.8"}}, "'gravity'. as a number, got '9.8'"),
     ({"params": [9.8]}, r"params as names and numbers .* got \[9.8\]"),
     ({"substeps": 0}, "substeps as an integer from 1 to .* got 0"),
