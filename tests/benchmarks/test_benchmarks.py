@@ -1,4 +1,4 @@
-"""The benchmark's baselines do the same work; a missing one is skipped with the reason."""
+"""Benchmark baselines: equal work, and skipped baselines with their reasons."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
 from cartpole_phys.utils.errors import InputError
 
-Policy = tuple[float, float, float]  # K, D and the size of the noise
+Policy = tuple[float, float, float]  # K, D and the noise amplitude
 
 KEY = key_from_seed(7)
 needs_compiler = pytest.mark.skipif(shutil.which(rollout.COMPILER) is None, reason="no C compiler")
@@ -43,7 +43,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _play_in_c(program: Path, episodes: int, threads: int, policy: Policy) -> tuple[int, int]:
-    """Steps and terminations of the C program's episodes."""
+    """Run the C program; return the steps and terminations of its episodes."""
     command = [str(value) for value in (program, episodes, threads, KEY, *policy, 1)]
     answer = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert len(answer["seconds"]) == 1
@@ -51,7 +51,7 @@ def _play_in_c(program: Path, episodes: int, threads: int, policy: Policy) -> tu
 
 
 def _play_compiled(episodes: int, policy: Policy) -> tuple[int, int]:
-    """Steps and terminations of the package's own kernel."""
+    """Run the package's kernel; return the steps and terminations of its episodes."""
     proportional, derivative, noise = policy
     law = CompiledPolicy(PROPORTIONAL, (0.0, 0.0, proportional, derivative), noise=noise)
     played = run_compiled(CartPole(), law, KEY, 0, episodes)
@@ -61,9 +61,9 @@ def _play_compiled(episodes: int, policy: Policy) -> tuple[int, int]:
 @needs_compiler
 @pytest.mark.parametrize(
     "policy",
-    [(1.11, 0.0, 0.0), (0.5, 0.2, 0.3)],  # the first leaves the track, the second tilts too far
+    [(1.11, 0.0, 0.0), (0.5, 0.2, 0.3)],  # the first fails by position, the second by angle
 )
-def test_c_plays_the_same_episodes(program: Path, policy: Policy) -> None:
+def test_c_program_plays_equal_episodes(program: Path, policy: Policy) -> None:
     steps, fallen = _play_in_c(program, 50, 2, policy)
     assert fallen > 0
     assert (steps, fallen) == _play_compiled(50, policy)
@@ -71,7 +71,7 @@ def test_c_plays_the_same_episodes(program: Path, policy: Policy) -> None:
 
 
 @needs_compiler
-def test_the_kernel_and_c_take_the_same_number_of_steps(program: Path) -> None:
+def test_kernel_and_c_take_equal_numbers_of_steps(program: Path) -> None:
     with Child([str(program), *rollout.arguments(600, 2, KEY)]) as child:
         assert child.ask()["rows"] == child.ask()["rows"] == rollout.ours(600, KEY, 2)
 
@@ -82,7 +82,7 @@ def test_unequal_work_is_an_error() -> None:
         rollout.check_equal_work(100_000, 101_000)
 
 
-def test_a_missing_compiler_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_compiler_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollout, "COMPILER", "no-such-compiler")
     rows = rollout.measure(rounds=1)
     assert rows
@@ -90,7 +90,7 @@ def test_a_missing_compiler_is_reported(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @needs_compiler
-def test_a_compile_error_is_reported(tmp_path: Path) -> None:
+def test_compile_errors_are_reported(tmp_path: Path) -> None:
     with pytest.raises(PeerUnavailableError, match=r"cc failed: .*no-such-option"):
         rollout.build(tmp_path, ("--no-such-option",))
 
@@ -103,7 +103,7 @@ def test_a_compile_error_is_reported(tmp_path: Path) -> None:
         ([sys.executable, "-c", ""], "ended without output"),
     ],
 )
-def test_a_failed_child_process_reports_the_reason(command: list[str], reason: str) -> None:
+def test_failed_child_processes_report_the_reason(command: list[str], reason: str) -> None:
     with pytest.raises(PeerUnavailableError, match=reason), Child(command) as child:
         child.ask()
 
@@ -142,8 +142,8 @@ def _machine(date: str) -> dict[str, Any]:
     return {"machine": "M", "date": date}
 
 
-def test_every_run_is_kept_and_the_range_is_over_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also for a row that only one run has."""
+def test_all_runs_are_kept_and_included_in_the_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Including rows that only one run contains."""
     for module in (environment, rollout):
         monkeypatch.setattr(module, "RESULT", tmp_path / module.RESULT.name)
     append(rollout.RESULT, [])
@@ -163,7 +163,7 @@ def test_every_run_is_kept_and_the_range_is_over_all(tmp_path: Path, monkeypatch
     )
 
 
-def test_bytes_of_a_step_are_those_of_its_rows_and_outputs() -> None:
+def test_bytes_per_step_count_its_rows_and_outputs() -> None:
     """A step inside an episode writes only rows that are counted."""
     columns = Columns(CartPole(continuous=False), 1)
     columns.begin()
@@ -174,7 +174,7 @@ def test_bytes_of_a_step_are_those_of_its_rows_and_outputs() -> None:
     changed = {*np.flatnonzero((columns.memory != before)[:, 0]).tolist()}
     read = {m.X, m.X_DOT, m.THETA, m.THETA_DOT, m.ACTION, m.PUSH, m.ELAPSED, m.DONE}
     written = read - {m.PUSH}
-    assert changed == written - {m.DONE}  # which is written with the same value
+    assert changed == written - {m.DONE}  # written with an unchanged value
     arrays = sum(array.nbytes for array in (actions, *stepped[:4]))
     assert arrays + 8 * (len(read) + len(written)) == environment.MOVED_BYTES
 
@@ -186,7 +186,7 @@ def test_minari_collects_and_saves() -> None:
     assert answer["version"]
 
 
-def test_a_build_reports_its_time_and_memory(tmp_path: Path) -> None:
+def test_build_reports_its_time_and_memory(tmp_path: Path) -> None:
     """Measured from a small process, since a child inherits its parent's peak memory."""
     code = (
         "import sys; from pathlib import Path; from benchmarks.speeds.building import build; "
@@ -200,7 +200,7 @@ def test_a_build_reports_its_time_and_memory(tmp_path: Path) -> None:
     assert 50 < float(peak_megabytes) < 1_000
 
 
-def test_a_failed_build_is_reported(tmp_path: Path) -> None:
+def test_failed_build_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="Unknown policy 'nobody'"):
         building.build(tmp_path, ["--policy", "nobody"])
 

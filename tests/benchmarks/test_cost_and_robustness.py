@@ -24,7 +24,7 @@ from dt.training.checkpoint import save
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Question, Path]:
-    """A tiny study, with the data of its first tier."""
+    """A tiny study and the folder with the data of its first tier."""
     folder = tmp_path_factory.mktemp("data")
     question = shrunk(QUESTION, folder / "results")
     built(question.tiers[BALANCE][0], folder)
@@ -32,7 +32,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Question, Path]:
 
 
 @pytest.mark.parametrize("one", DISTURBANCES, ids=lambda one: one.name)
-def test_the_nominal_strength_has_no_effect_and_others_do(one: Disturbance) -> None:
+def test_only_non_nominal_strengths_have_an_effect(one: Disturbance) -> None:
     data, policy = QUESTION.tiers[BALANCE][0], proportional(1.0, continuous=True)
     plain, usual, *others = (
         backend.play(policy, 20, 0).returns
@@ -96,7 +96,7 @@ def test_undisturbed_saved_models_reproduce_the_scores() -> None:
         assert disturbed["returns"][UNDISTURBED] == scored["played"][0]["returns"], scored["method"]
 
 
-def test_a_saved_model_of_the_same_recipe_is_reused(small: tuple[Question, Path]) -> None:
+def test_saved_model_of_the_same_recipe_is_reused(small: tuple[Question, Path]) -> None:
     question, folder = small
     cell = Cell(question.tiers[BALANCE][0], question.named(CLONING), 2)
     first = trained(cell, folder)
@@ -110,7 +110,7 @@ def test_a_saved_model_of_the_same_recipe_is_reused(small: tuple[Question, Path]
     assert trained(scaled, folder).normalization.action_reach == (0.5,)
 
 
-def test_a_saved_model_of_other_rows_is_not_reused(small: tuple[Question, Path], tmp_path: Path) -> None:
+def test_saved_model_of_other_rows_is_not_reused(small: tuple[Question, Path], tmp_path: Path) -> None:
     question, folder = small
     cell = Cell(question.tiers[BALANCE][0], question.named(CLONING), 0)
     save(model_path(cell, tmp_path), trained(cell, folder))
@@ -123,7 +123,7 @@ def test_a_saved_model_of_other_rows_is_not_reused(small: tuple[Question, Path],
 def test_real_time_control_depends_on_the_slowest_actions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The median does not count: a planner mostly follows an earlier plan."""
+    """The median is not sufficient: planners mostly execute an earlier plan."""
     own = {**_costs(), "median_action_seconds": 1e-5, "slow_action_seconds": 0.003}
     _write_costs({CLONING: own}, tmp_path / "cost.json", monkeypatch)
     assert "| yes | no | no |" in cost.cost_table()
@@ -163,7 +163,7 @@ def test_every_action_of_complete_episodes_is_timed(small: tuple[Question, Path]
     assert min(seconds) > 0.0
 
 
-def test_methods_take_turns_and_say_what_they_cost(
+def test_methods_alternate_and_report_their_costs(
     small: tuple[Question, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     question, folder = small

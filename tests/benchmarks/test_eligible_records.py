@@ -43,7 +43,7 @@ def _write(cells: Sequence[Cell], records: Sequence[Any], results: Path) -> None
         write(kept | ({} if record is None else {"eligible": record}), cell.path(results))
 
 
-def test_a_result_records_the_eligible_episodes(tmp_path: Path) -> None:
+def test_results_record_the_eligible_episodes(tmp_path: Path) -> None:
     built(WEAK, tmp_path)
     data = load_file(data_path(WEAK, tmp_path))
     assert not data.complete.all()
@@ -56,7 +56,7 @@ def test_a_result_records_the_eligible_episodes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("records", [(SOME, OTHERS), (SOME, None), (None, SOME)])
-def test_a_study_rejects_a_cell_whose_methods_differ(records: Sequence[Any], tmp_path: Path) -> None:
+def test_cells_with_different_eligible_episodes_are_rejected(records: Sequence[Any], tmp_path: Path) -> None:
     cells = _cells()
     _write(cells, records, tmp_path)
     with pytest.raises(InputError, match=r"same eligible episodes.*another, seed 0.*delete"):
@@ -64,8 +64,8 @@ def test_a_study_rejects_a_cell_whose_methods_differ(records: Sequence[Any], tmp
 
 
 @pytest.mark.parametrize("record", [SOME, None])
-def test_methods_that_agree_are_accepted(record: Any, tmp_path: Path) -> None:
-    """Older results without the record agree with one another."""
+def test_equal_records_are_accepted(record: Any, tmp_path: Path) -> None:
+    """Older results without a record are consistent with each other."""
     cells = _cells()
     _write(cells, [record, record], tmp_path)
     assert Summary(cells, tmp_path).missing == []
@@ -80,7 +80,7 @@ def test_old_results_are_rejected_before_training(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("record", [SOME, None])
-def test_figures_of_results_without_a_record_are_marked(record: Any, tmp_path: Path) -> None:
+def test_figures_mark_results_without_a_record(record: Any, tmp_path: Path) -> None:
     question = replace(shrunk(QUESTION, tmp_path), regimes=(), planned=())
     tier, cloning = question.tiers[BALANCE][0], question.named(CLONING)
     _write([Cell(tier, cloning, 0)], [record], tmp_path)

@@ -44,7 +44,7 @@ def test_parameters_are_sampled_over_their_ranges() -> None:
     Params(*drawn[:, 0].tolist())
 
 
-def test_the_page_documents_the_ranges() -> None:
+def test_docs_document_the_ranges() -> None:
     rows = re.findall(
         r"^\| `(\w+)` \| [\d.]+ \| ([\d.]+) – ([\d.]+) \|", PAGE.read_text("utf-8"), re.MULTILINE
     )

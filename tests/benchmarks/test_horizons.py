@@ -1,4 +1,4 @@
-"""Multi-step prediction errors are those of autoregressive rollouts."""
+"""Multi-step prediction errors equal those of autoregressive rollouts."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def test_observations_are_predicted_autoregressively() -> None:
     assert found.shape == still.shape == (3, STEPS - KNOWN - 1)
     apart = windows[:, KNOWN + 1 :, :4] - windows[:, KNOWN, None, :4]
     torch.testing.assert_close(still, apart.square().mean(dim=2).sqrt())
-    # the same by hand, a window at a time
+    # reference computation, one window at a time
     for window, errors in zip(windows, found, strict=True):
         tokens = model.discretizer.encode(window)
         tokens[KNOWN, 5:] = 0
@@ -41,7 +41,7 @@ def test_observations_are_predicted_autoregressively() -> None:
             assert errors[step - KNOWN] == pytest.approx(error.square().mean().sqrt().item(), abs=1e-6)
 
 
-def test_errors_given_recorded_actions_are_those_of_the_whole_window() -> None:
+def test_errors_given_recorded_actions_match_the_full_window() -> None:
     episodes = make_episodes()
     checkpoint = train(episodes, small_recipe())
     model = checkpoint.model.eval()

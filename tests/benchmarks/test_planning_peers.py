@@ -19,7 +19,7 @@ from tests.support.small_models import make_episodes
 SHAPE = TransformerConfig(layers=2, heads=2, width=16, dropout=0.0)
 
 
-def test_a_search_without_a_cache_finds_equally_good_plans() -> None:
+def test_uncached_search_finds_equally_good_plans() -> None:
     """With a wide enough beam, both search all plans."""
     wide = PlanConfig(horizon=2, beam_width=9, expansions=24, context=1, action_share=None)
     config = TrajectoryConfig(context=3, bins=3, transformer=SHAPE, plan=wide)

@@ -68,7 +68,7 @@ def test_inline_commands_exist() -> None:
 def test_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run in order, each with the files of the commands before it."""
     built: list[tuple[Recipe, Options]] = []
-    monkeypatch.setattr(cli, "build_recipe", lambda recipe, options, _: _noted(built, recipe, options))
+    monkeypatch.setattr(cli, "build_recipe", lambda recipe, options, _: _record(built, recipe, options))
     for command in COMMANDS:
         words = shlex.split(command)
         if words[0] == "make":
@@ -84,7 +84,7 @@ def test_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(built) == len(RECIPE_ONLY)
 
 
-def _noted(built: list[tuple[Recipe, Options]], recipe: Recipe, options: Options) -> Built:
+def _record(built: list[tuple[Recipe, Options]], recipe: Recipe, options: Options) -> Built:
     built.append((recipe, options))
     return Built(options.out / recipe.name, 0, 0, None, None, "")
 

@@ -57,7 +57,7 @@ def test_links_of_the_results_page_have_targets(driver: webdriver.Chrome, tmp_pa
     assert all(driver.find_elements(By.ID, name) for name in within)
 
 
-def test_the_page_is_self_contained_and_has_every_study() -> None:
+def test_page_is_self_contained_and_contains_every_study() -> None:
     text = page()
     assert not re.findall(r'(?:src|href)="(?!#|data:|https://[^"]+">)', text)
     assert "<script" not in text
@@ -82,7 +82,7 @@ def test_every_study_has_its_reproduction_commands(study: str, commands: tuple[s
     assert [command for command in commands if f"<code>{command}" not in section] == []
 
 
-def test_a_file_of_another_kind_is_not_overwritten(tmp_path: Path) -> None:
+def test_files_of_other_kinds_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "set.hdf5").write_text("rows")
     with pytest.raises(InputError, match=r"Expected --out with a name that ends in \.html"):
         write(tmp_path / "set.hdf5")

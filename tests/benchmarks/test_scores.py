@@ -26,27 +26,27 @@ from dt.training.checkpoint import load
 BETTER, EQUAL, WORSE = 90.0, 50.0, 10.0
 
 
-def test_every_method_runs_tiny_and_leaves_no_files(tmp_path: Path) -> None:
-    """On the one data set that planners train on too."""
+def test_tiny_runs_of_all_methods_leave_no_files(tmp_path: Path) -> None:
+    """Use the only data set that planners train on."""
     small = shrunk(QUESTION, tmp_path)
     (data,) = small.planned
-    told = _smoke(data.name)
+    run = _smoke(data.name)
     cells = [cell for cell in small.cells if cell.data == data]
     assert len(cells) == len(small.methods) + len(small.planners)
-    assert f"{len(cells):,} of {len(cells):,}: " in told.stderr
-    assert score_tables.MISSING in told.stdout
+    assert f"{len(cells):,} of {len(cells):,}: " in run.stderr
+    assert score_tables.MISSING in run.stdout
 
 
 @pytest.mark.slow
-def test_the_whole_matrix_runs_tiny_and_leaves_no_files(tmp_path: Path) -> None:
-    told = _smoke("")
+def test_tiny_run_of_the_full_matrix_leaves_no_files(tmp_path: Path) -> None:
+    run = _smoke("")
     small = shrunk(QUESTION, tmp_path)
-    assert f"{len(small.cells):,} of {len(small.cells):,}: " in told.stderr
-    assert score_tables.MISSING not in told.stdout
-    assert "heuristic weak" in told.stdout  # in place of an agent's data
+    assert f"{len(small.cells):,} of {len(small.cells):,}: " in run.stderr
+    assert score_tables.MISSING not in run.stdout
+    assert "heuristic weak" in run.stdout  # in place of an agent's data
 
 
-def test_a_tiny_study_has_the_same_cells(tmp_path: Path) -> None:
+def test_tiny_study_has_the_same_cells(tmp_path: Path) -> None:
     small = shrunk(QUESTION, tmp_path)
     assert len(small.cells) == len(QUESTION.cells) // QUESTION.protocol.seeds
     assert len({cell.path(tmp_path) for cell in small.cells}) == len(small.cells)
@@ -56,12 +56,12 @@ def _smoke(only: str) -> subprocess.CompletedProcess[str]:
     """Run the smoke test command, which must not change the committed results."""
     command = [sys.executable, "-m", "benchmarks.scores", "--smoke", "--jobs", "1", "--only", only]
     before = _state(QUESTION.results)
-    told = subprocess.run(
+    run = subprocess.run(
         command, capture_output=True, text=True, timeout=600, check=False, cwd=Path(__file__).parents[2]
     )
-    assert told.returncode == 0, told.stderr
+    assert run.returncode == 0, run.stderr
     assert _state(QUESTION.results) == before
-    return told
+    return run
 
 
 def _state(folder: Path) -> dict[Path, int]:
@@ -77,13 +77,13 @@ def test_cells_are_selected_by_a_part_of_their_name() -> None:
 
 
 @pytest.mark.slow
-def test_a_cluster_trains_the_same_models(tmp_path: Path) -> None:
+def test_cluster_trains_equal_models(tmp_path: Path) -> None:
     import ray
 
     small = shrunk(QUESTION, tmp_path / "away")
     tier, method = small.tiers[BALANCE][0], small.named(CLONING)
     cells = [Cell(tier, method, seed) for seed in range(2)]
-    ray.init("local", num_cpus=2, include_dashboard=False)  # and not a cluster of another process
+    ray.init("local", num_cpus=2, include_dashboard=False)  # not a cluster of another process
     try:
         run(cells, small.protocol, small.results, tmp_path, jobs=1, ray="auto")
     finally:
@@ -113,7 +113,7 @@ def test_slow_methods_are_evaluated_on_fewer_episodes(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Question:
+def synthetic(tmp_path: Path) -> Question:
     """Synthetic results: 10 % BC is best, CQL equals BC, and the others have few seeds."""
     question = replace(QUESTION, results=tmp_path)
     scores = {CLONING: (5, EQUAL), "10 % BC": (5, BETTER), "CQL": (5, EQUAL)}
@@ -143,14 +143,14 @@ def _row(table: str, name: str) -> list[str]:
     return [cell.strip() for cell in line.split("|")[2:-1]]
 
 
-def test_tables_mark_better_methods_and_missing_cells(told: Question) -> None:
-    answer = Answer(told)
+def test_tables_mark_better_methods_and_missing_cells(synthetic: Question) -> None:
+    answer = Answer(synthetic)
     table = score_tables.scores(answer, BALANCE)
     assert _row(table, "BC")[0].startswith("**52.0 (")  # than both behaviors
     assert _row(table, "10 % BC")[0].startswith("**92.0 (")
     assert _row(table, "IQL") == ["90.5, seeds: 2"]
     assert _row(table, "CQL")[0].startswith("52.0 (")
-    assert _row(table, "TD3+BC")[0].startswith("91.5 (")  # and not bold, since seeds are few
+    assert _row(table, "TD3+BC")[0].startswith("91.5 (")  # not bold because of few seeds
     assert _row(table, "TD3+BC")[0].endswith("), seeds: 4")
     assert _row(table, "Reinformer") == [score_tables.MISSING]
     assert _row(table, DECISION) == ["51.0 (50.0 – 52.0), seeds: 3"]
@@ -166,29 +166,31 @@ def test_tables_mark_better_methods_and_missing_cells(told: Question) -> None:
     differences = score_tables.differences(answer, BALANCE)
     assert _row(differences, "sac medium: 10 % BC")[0].startswith("80.0 (7")
     assert score_tables.winners(answer).splitlines()[0].endswith("BC: 10 % BC so far on sac medium.")
-    missing = len(told.cells) - (5 + 5 + 2 + 5 + 4 + 3)
-    assert f"{missing:,} of {len(told.cells):,} cells are not finished yet" in score_tables.note(answer)
+    missing = len(synthetic.cells) - (5 + 5 + 2 + 5 + 4 + 3)
+    assert f"{missing:,} of {len(synthetic.cells):,} cells are not finished yet" in score_tables.note(answer)
 
 
-def test_figures_show_the_available_results(told: Question) -> None:
+def test_figures_show_the_available_results(synthetic: Question) -> None:
     for number, draw in enumerate((draw_scores, draw_profiles)):
-        path = told.results / f"{number}.png"
-        draw(Answer(told), path)
+        path = synthetic.results / f"{number}.png"
+        draw(Answer(synthetic), path)
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_figures_show_user_defined_methods_and_data(told: Question, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_show_user_defined_methods_and_data(
+    synthetic: Question, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Added as in docs/scores.md; also with more methods than line styles."""
-    own = replace(told.methods[0], name="my method")
+    own = replace(synthetic.methods[0], name="my method")
     monkeypatch.setattr(score_pictures, "COLORS", (*score_pictures.COLORS, "#000000"))
     monkeypatch.setattr(score_pictures, "MARKS", score_pictures.MARKS + "*")
-    task = told.tiers[BALANCE]
+    task = synthetic.tiers[BALANCE]
     tiers = {BALANCE: (*task, replace(task[0], tier="full-replay"))}
-    question = replace(told, methods=(*told.methods, own), tiers=tiers)
-    small = shrunk(question, told.results)
-    assert len({cell.path(told.results) for cell in small.cells}) == len(small.cells)
+    question = replace(synthetic, methods=(*synthetic.methods, own), tiers=tiers)
+    small = shrunk(question, synthetic.results)
+    assert len({cell.path(synthetic.results) for cell in small.cells}) == len(small.cells)
     for draw in (draw_scores, draw_profiles):
-        draw(Answer(question), told.results / "own.png")
+        draw(Answer(question), synthetic.results / "own.png")
 
 
 def test_probability_of_improvement_counts_pairs_within_tasks() -> None:
@@ -199,7 +201,7 @@ def test_probability_of_improvement_counts_pairs_within_tasks() -> None:
     assert tuple(sure) == (1.0, 1.0, 1.0)
 
 
-def test_a_profile_falls_from_all_to_none_within_its_interval() -> None:
+def test_performance_profile_decreases_from_one_to_zero() -> None:
     scores = np.random.default_rng(0).uniform(10.0, 90.0, (5, 4))
     value, low, high = performance_profile(scores, np.linspace(0.0, 100.0, 21))
     assert value[0] == 1.0

@@ -1,4 +1,4 @@
-"""The start states that a study evaluates models and behavior policies on, and comparisons on them."""
+"""Start states of studies: shared between models and behavior policies, and paired comparisons."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -28,11 +28,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_pendulums_seeds_share_their_start_states() -> None:
+def test_pendulum_seeds_share_their_start_states() -> None:
     assert len({PENDULUM.evaluation_seed(seed) for seed in range(PENDULUM.seeds)}) == 1
 
 
-def test_shared_start_states_are_those_of_all_seeds_and_behaviors(folder: Path) -> None:
+def test_all_seeds_and_behaviors_use_the_shared_start_states(folder: Path) -> None:
     first, second = (measure(Cell(WEAK, IDLE, seed), SHARED, folder) for seed in range(2))
     assert first["evaluation_seed"] == second["evaluation_seed"]
     assert first["played"] == second["played"]
@@ -51,7 +51,7 @@ def test_results_of_other_start_states_are_rejected(folder: Path, tmp_path: Path
 
 
 def test_behaviors_on_other_start_states_are_rejected(folder: Path, tmp_path: Path) -> None:
-    """Otherwise a study resumed after a change of its protocol would compare models with them."""
+    """Otherwise a study resumed after a protocol change would compare models with them."""
     cell, acted = Cell(WEAK, IDLE, 0), behaviors.path(WEAK, tmp_path)
     write(behaviors.measure(WEAK, PROTOCOL, folder), acted)
     Summary([cell], tmp_path).check_protocol(PROTOCOL)
@@ -71,7 +71,7 @@ def test_paired_differences_do_not_measure_start_states() -> None:
     assert paired.high - paired.low < 5 < apart.high - apart.low
 
 
-def test_an_interval_of_zero_width_is_omitted() -> None:
+def test_intervals_of_zero_width_are_omitted() -> None:
     agreed = interquartile_mean(np.full((5, 1), 0.375))
     assert interval(agreed, 2) == "0.38"
     assert interval((0.375, 0.33, 0.41), 2) == "0.38 (0.33 – 0.41)"

@@ -73,7 +73,7 @@ def _timeless(result: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("forked")
-def test_a_study_resumes_and_gives_the_same_result(folder: Path, tmp_path: Path) -> None:
+def test_resumed_study_gives_the_same_result(folder: Path, tmp_path: Path) -> None:
     cells = [Cell(MIXED, _method("bc"), seed) for seed in range(2)]
     run(cells, PROTOCOL, tmp_path, folder, jobs=2)
     first, second = (read(cell.path(tmp_path)) for cell in cells)
@@ -122,13 +122,13 @@ def test_committed_results_match_the_current_protocol(
 
 
 def _kept(cells: Sequence[Cell], results: Path) -> list[tuple[Cell, dict[str, Any]]]:
-    """Finished cells, at least one, with their results."""
+    """Return finished cells (at least one) with their results."""
     kept = [(cell, read(cell.path(results))) for cell in cells if cell.path(results).exists()]
     assert kept
     return kept
 
 
-def test_a_cell_tells_its_curve_its_wishes_and_its_recipe(folder: Path) -> None:
+def test_cell_results_contain_curve_targets_and_recipe(folder: Path) -> None:
     result = measure(Cell(WEAK, _method("decision"), 1), PROTOCOL, folder)
     assert [point["step"] for point in result["curve"]] == [10, 20]
     asked, half, best = result["played"]
@@ -139,7 +139,7 @@ def test_a_cell_tells_its_curve_its_wishes_and_its_recipe(folder: Path) -> None:
     assert result["recipe"]["train"]["seed"] == 1
 
 
-def test_a_method_may_change_the_scaling_and_is_evaluated_by_its_seed(folder: Path) -> None:
+def test_method_scaling_and_evaluation_seed(folder: Path) -> None:
     """With outputs scaled to almost zero force, a model does not move the cart."""
     idle = measure(Cell(MIXED, _method("bc", scaling={"action_reach": (1e-9,)}), 1), PROTOCOL, folder)
     alone = MIXED.backend.play(proportional(0.0, continuous=True), PROTOCOL.episodes, 1_001)
@@ -162,27 +162,27 @@ def test_behavior_policies_share_the_protocol_of_models(folder: Path) -> None:
     assert result["mean_return"] == pytest.approx(data.returns[data.complete].mean())
     lengths = [by_name[behaviors.SAMPLED, tier]["mean_length"] for tier in ("weak", "medium", "expert")]
     assert weighed.mean() == pytest.approx(3 / sum(1 / length for length in lengths), rel=0.02)
-    calm = behaviors.run_returns(result, behaviors.MEAN_ACTION)  # of control laws without noise
-    assert calm.tolist() == weighed.tolist()
+    noiseless = behaviors.run_returns(result, behaviors.MEAN_ACTION)  # of control laws without noise
+    assert noiseless.tolist() == weighed.tolist()
     expert = np.mean(by_name[behaviors.MEAN_ACTION, "expert"]["returns"], axis=1)
     assert behaviors.run_returns(result, behaviors.BEST).tolist() == expert.tolist()
 
 
-def test_the_mean_action_of_a_noisy_control_law_is_the_law(tmp_path: Path) -> None:
+def test_mean_action_of_a_noisy_control_law_has_no_noise(tmp_path: Path) -> None:
     data = Recipe("PhysCartPoleSwingUp-v0", "heuristic", "mixed", 3_000)
     build_dataset(data.env_id, policy=data.policy, tier=data.tier, steps=data.steps, out=tmp_path)
     result = behaviors.measure(data, PROTOCOL, tmp_path)
-    acted, calm = (
+    acted, noiseless = (
         [part for part in result["parts"] if part["name"] == name]
         for name in (behaviors.SAMPLED, behaviors.MEAN_ACTION)
     )
     law = data.backend.play(swing_up(Params()), PROTOCOL.episodes, EVALUATION_SEED)
-    assert [part["returns"][0] for part in calm] == 3 * [law.returns.round(3).tolist()]
+    assert [part["returns"][0] for part in noiseless] == 3 * [law.returns.round(3).tolist()]
     assert np.mean(acted[0]["returns"]) < np.mean(acted[2]["returns"]) < law.returns.mean()
 
 
-def test_parts_are_weighted_by_their_number_of_episodes() -> None:
-    """Also for a mean action whose episodes are longer."""
+def test_parts_are_weighted_by_number_of_episodes() -> None:
+    """Including mean actions with longer episodes."""
     played = {"rows": 100, "returns": [[1.0]]}, {"rows": 100, "returns": [[5.0]]}
     parts = [
         {**part, "name": name, "mean_length": length}
@@ -195,7 +195,7 @@ def test_parts_are_weighted_by_their_number_of_episodes() -> None:
     assert behaviors.run_returns({"parts": parts}, behaviors.BEST).tolist() == [5.0]
 
 
-def test_cells_of_different_rows_are_not_combined_in_a_table(tmp_path: Path) -> None:
+def test_cells_of_different_data_are_not_combined_in_a_table(tmp_path: Path) -> None:
     cells = [Cell(MIXED, _method("bc"), seed) for seed in range(2)]
     for cell, rows in zip(cells, ("a", "b"), strict=True):
         write({"data_sha256": rows, "recipe": asdict(cell.recipe)}, cell.path(tmp_path))
@@ -206,7 +206,7 @@ def test_cells_of_different_rows_are_not_combined_in_a_table(tmp_path: Path) -> 
         Summary(cells, tmp_path)
 
 
-def test_data_of_other_rows_than_earlier_results_are_rejected_before_training(
+def test_data_different_from_earlier_results_are_rejected_before_training(
     folder: Path, tmp_path: Path
 ) -> None:
     cell = Cell(MIXED, _method("bc"), 0)
@@ -216,7 +216,7 @@ def test_data_of_other_rows_than_earlier_results_are_rejected_before_training(
     assert not cell.path(tmp_path).exists()
 
 
-def test_rows_of_cells_count_where_those_of_behaviors_are_not_known(folder: Path, tmp_path: Path) -> None:
+def test_data_check_uses_cells_if_behaviors_have_no_checksum(folder: Path, tmp_path: Path) -> None:
     cells = [Cell(MIXED, _method("bc"), seed) for seed in range(2)]
     played = [{"wish": None, "returns": [1.0] * PROTOCOL.episodes}]
     eligible = {"rule": "", "episodes": 1, "rows": 1, "sha256": "a"}
@@ -234,7 +234,7 @@ def test_rows_of_cells_count_where_those_of_behaviors_are_not_known(folder: Path
 
 
 class _Killed:
-    """A task that kills its process."""
+    """A task that kills its worker process."""
 
     def result(self) -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -271,7 +271,7 @@ def test_results_of_another_recipe_are_rejected(changed: dict[str, Any], tmp_pat
         Summary([Cell(MIXED, other, 0)], tmp_path)
 
 
-def test_a_summary_names_missing_cells(tmp_path: Path) -> None:
+def test_summary_lists_missing_cells(tmp_path: Path) -> None:
     cells = [Cell(MIXED, _method("bc"), seed) for seed in range(2)]
     played = [{"returns": [1.0, 2.0]}]
     write({"data_sha256": "a", "recipe": asdict(cells[1].recipe), "played": played}, cells[1].path(tmp_path))
@@ -293,8 +293,8 @@ def test_two_runs_have_no_interval_and_three_have() -> None:
 
 def test_bootstrap_resamples_runs_within_their_task() -> None:
     """Tasks of different difficulty whose runs all agree give an interval of zero width."""
-    told = interquartile_mean(np.tile([0.0, 50.0, 60.0, 100.0], (5, 1)))
-    assert told == (55.0, 55.0, 55.0)
+    estimate = interquartile_mean(np.tile([0.0, 50.0, 60.0, 100.0], (5, 1)))
+    assert estimate == (55.0, 55.0, 55.0)
 
 
 @pytest.mark.parametrize(("runs", "share"), [(3, 0.73), (ENOUGH, 0.89), (20, 0.94)])
@@ -316,20 +316,20 @@ def test_intervals_of_differences_cover_more_often(spread: float, share: float) 
     assert np.mean(held) == pytest.approx(share, abs=0.03)
 
 
-def test_signs_are_of_what_tables_show() -> None:
+def test_signs_use_rounded_values_as_in_tables() -> None:
     assert Estimate(3.5, 0.06, 6.2).above
     assert Estimate(-3.5, -6.2, -0.06).below
     assert not Estimate(3.5, 0.04, 6.2).above
     assert not Estimate(-3.5, -6.2, -0.04).below
 
 
-def test_the_mean_includes_the_task_that_the_interquartile_mean_drops() -> None:
+def test_mean_includes_tasks_outside_the_interquartile_range() -> None:
     scores = np.tile([0.0, 80.0, 80.0, 80.0], (5, 1))
     assert interquartile_mean(scores).value == 80.0
     assert mean(scores) == (60.0, 60.0, 60.0)
 
 
-def test_a_difference_is_clear_only_where_there_is_one() -> None:
+def test_difference_intervals_exclude_zero_only_for_real_differences() -> None:
     generator = np.random.default_rng(0)
     low, high = generator.normal(50, 2, (5, 1)), generator.normal(60, 2, (5, 1))
     assert difference(high, low).low > 0 > difference(low, high).high
@@ -338,7 +338,7 @@ def test_a_difference_is_clear_only_where_there_is_one() -> None:
     assert same.value == 0.0
 
 
-def test_words() -> None:
+def test_text_helpers() -> None:
     assert plain("10 % BC") == "10-percent-bc"
     assert [minus("-1.0"), minus("-0.0"), minus("2.5")] == ["−1.0", "0.0", "2.5"]
     assert listed(["one"]) == "one"

@@ -63,9 +63,9 @@ def test_typos_get_the_nearest_name_as_suggestion(kind: str) -> None:
 
 def test_long_lists_are_shown_only_without_a_similar_name() -> None:
     def named(text: str) -> int:
-        with pytest.raises(InputError) as told:
+        with pytest.raises(InputError) as error:
             fetch(text)
-        return sum(name in str(told.value) for name in released_recipes())
+        return sum(name in str(error.value) for name in released_recipes())
 
     assert named("physcartpole-sac-medum-v0") <= 2
     assert named("hopper-medium-v2") == len(released_recipes())

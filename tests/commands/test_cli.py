@@ -118,8 +118,8 @@ commands.run(app)
 
 def test_an_interrupt_swallowed_in_a_callback_is_raised_again() -> None:
     command = [sys.executable, "-c", IN_A_CALLBACK]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (told.returncode, told.stderr) == (130, "Interrupted; partial files were removed.\n")
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (result.returncode, result.stderr) == (130, "Interrupted; partial files were removed.\n")
 
 
 def test_check_of_bad_files(tmp_path: Path, medium_file: Path) -> None:

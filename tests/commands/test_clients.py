@@ -39,7 +39,7 @@ def test_d4rl_functions_return_the_same_arrays(
 
 
 @pytest.mark.parametrize("layout", [maze2d, antmaze, adroit_human, adroit_cloned])
-def test_d4rls_own_files_load_as_in_d4rl(tmp_path: Path, layout: Callable[[], Arrays]) -> None:
+def test_d4rl_files_load_as_in_d4rl(tmp_path: Path, layout: Callable[[], Arrays]) -> None:
     arrays = {name: array for name, array in layout().items() if array.ndim}
     with d4rl("qlearning_dataset", arrays, tmp_path) as child:
         child.ask()
@@ -57,14 +57,14 @@ def test_d4rl_reads_the_file_itself(tmp_path: Path, v2: bool) -> None:
     path = build_dataset(env_id, "heuristic", "weak", steps=2_000, d4rl_v2_metadata=v2, out=tmp_path)
     script = str(Path(__file__).parents[1] / "support" / "d4rl_reader.py")
     command = [str(D4RL_PYTHON), "-I", "-W", "ignore", script, str(path)]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    output = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     data = load_file(path)
-    found = json.loads(told.splitlines()[-1])
+    found = json.loads(output.splitlines()[-1])
     assert found.pop("rows") == data.steps
     assert (
         found.pop("transitions") == data.steps - int(data.truncations[:-1].sum()) - 1
     )  # D4RL also drops the last row
-    # Its groups are why attributes are the default.
+    # D4RL fails on groups (IndexError), so attributes are the default.
     assert found == ({"error": "IndexError"} if v2 else {"episodes": len(data)})
 
 

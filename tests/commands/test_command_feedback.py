@@ -1,4 +1,4 @@
-"""Progress output of commands: each target once, scored episodes, and --quiet."""
+"""Command feedback: unique targets, scoring progress and --quiet."""
 
 import io
 import json
@@ -27,7 +27,7 @@ from tests.support.small_models import make_episodes, small_recipe
 QUIET = "Hide progress bars; the result is still printed."
 
 
-def test_a_repeated_target_is_evaluated_once(tmp_path: Path) -> None:
+def test_repeated_targets_are_evaluated_once(tmp_path: Path) -> None:
     train(make_episodes(), small_recipe(steps=1), tmp_path / "run")
     words = [
         "--target",
@@ -41,13 +41,13 @@ def test_a_repeated_target_is_evaluated_once(tmp_path: Path) -> None:
         "--episodes",
         "1",
     ]
-    told = CliRunner().invoke(evaluating.app, [str(tmp_path / "run"), *words, "--json", "--quiet"])
-    assert told.exit_code == 0, told.output
-    assert [result["target"] for result in json.loads(told.stdout)["results"]] == [500.0, 300.0]
+    result = CliRunner().invoke(evaluating.app, [str(tmp_path / "run"), *words, "--json", "--quiet"])
+    assert result.exit_code == 0, result.output
+    assert [entry["target"] for entry in json.loads(result.stdout)["results"]] == [500.0, 300.0]
 
 
 def _quiet_options() -> dict[str, str]:
-    """Help texts of --quiet by command."""
+    """Return the help texts of --quiet by command."""
     groups = {"cartpole-phys": cli.app, "dt.train": training.app, "dt.evaluate": evaluating.app}
     found: dict[str, str] = {}
     for name, app in groups.items():
@@ -58,12 +58,12 @@ def _quiet_options() -> dict[str, str]:
 
 
 def test_quiet_help_mentions_the_printed_result() -> None:
-    told = _quiet_options()
-    assert len(told) >= 8
-    assert set(told.values()) == {QUIET}
+    help_texts = _quiet_options()
+    assert len(help_texts) >= 8
+    assert set(help_texts.values()) == {QUIET}
 
 
-class Noted:
+class RecordedProgress:
     """A progress display that records its calls."""
 
     def __init__(self) -> None:
@@ -82,16 +82,16 @@ class Noted:
 
 @pytest.mark.parametrize("env_id", ["PhysCartPole-v0", "Pendulum-v1"])
 def test_scoring_progress_reaches_the_total(env_id: str, tmp_path: Path) -> None:
-    noted: Any = Noted()
+    noted: Any = RecordedProgress()
     recipe = Recipe(env_id, "random", steps=200, score_episodes=70)
     build(recipe, Options(tmp_path), noted)
-    told = [one for one in noted.episodes_done if one[0] == "scoring"]
-    assert len(told) > 1
-    assert told == sorted(told)
-    assert told[-1] == ("scoring", 70, 70)
+    scoring = [one for one in noted.episodes_done if one[0] == "scoring"]
+    assert len(scoring) > 1
+    assert scoring == sorted(scoring)
+    assert scoring[-1] == ("scoring", 70, 70)
 
 
-def test_the_bar_has_count_and_time_left() -> None:
+def test_progress_bar_shows_count_and_remaining_time() -> None:
     with commands.ProgressBar() as bar:
         live: Any = bar._bar.live
         live.console = live._live_render.console = Console(file=io.StringIO(), width=120)
@@ -103,11 +103,11 @@ def test_the_bar_has_count_and_time_left() -> None:
     assert shown.getvalue().count(":") >= 4  # elapsed and remaining time
 
 
-def test_fewer_episodes_for_the_score(tmp_path: Path) -> None:
+def test_number_of_score_episodes_is_configurable(tmp_path: Path) -> None:
     few = build_dataset(policy="random", steps=500, score_episodes=20, out=tmp_path)
-    usual = build_dataset(policy="random", steps=500, out=tmp_path)
-    assert few.name != usual.name  # the released name is that of the released evaluation
-    first, second = read_header(few).metadata, read_header(usual).metadata
+    default = build_dataset(policy="random", steps=500, out=tmp_path)
+    assert few.name != default.name  # released names are reserved for the released evaluation
+    first, second = read_header(few).metadata, read_header(default).metadata
     assert (first["evaluation"]["episodes"], second["evaluation"]["episodes"]) == (20, 1_000)
     assert first["sha256"] == second["sha256"]  # rows are the same
     assert "--score-episodes 20" in first["command"]
@@ -120,7 +120,7 @@ def test_fewer_episodes_for_the_score(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("episodes", "spread", "passes"), [(10, 30.0, False), (1_000, 30.0, True), (10, 3.0, False)]
 )
-def test_a_wide_interval_of_few_episodes_does_not_prove_a_tier(
+def test_wide_interval_does_not_establish_a_tier(
     episodes: int, spread: float, passes: bool, medium_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A medium policy scores 40 to 60; the mean of these episodes is 61."""
@@ -128,7 +128,7 @@ def test_a_wide_interval_of_few_episodes_does_not_prove_a_tier(
     returns = np.array([return_of_score("PhysCartPole-v0", score) for score in scores])
     gate = TierGate(read_header(medium_file))
     monkeypatch.setattr(gate, "_returns", lambda *_: returns)
-    monkeypatch.setattr(gate, "_require_stated", lambda *_: None)  # the file has the scores of other returns
+    monkeypatch.setattr(gate, "_require_stated", lambda *_: None)  # the file stores scores of other returns
     if passes:
         assert gate.finish().startswith("scores medium 61.0")
         return

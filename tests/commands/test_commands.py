@@ -45,10 +45,10 @@ def handlers() -> Iterator[None]:
     sys.unraisablehook = hook
 
 
-def test_paths_behind_an_equals_sign_may_begin_with_a_tilde(
+def test_tilde_is_expanded_after_an_equals_sign(
     handlers: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home, seen = str(tmp_path), list[str]()
+    home, expanded_arguments = str(tmp_path), list[str]()
     monkeypatch.setenv("HOME", home)
     given = [
         "--out=~/x",
@@ -61,12 +61,12 @@ def test_paths_behind_an_equals_sign_may_begin_with_a_tilde(
         "~x",
     ]
     monkeypatch.setattr(sys, "argv", ["command", *given])
-    commands.run(lambda: seen.extend(sys.argv[1:]))
+    commands.run(lambda: expanded_arguments.extend(sys.argv[1:]))
     expanded = [f"--out={home}/x", f"--html={home}", "--env-kwargs={}", "--name=a~/b", f"{home}/y"]
-    assert seen == [*expanded, "--policy=~nobody/x", "--a", "~x"]
+    assert expanded_arguments == [*expanded, "--policy=~nobody/x", "--a", "~x"]
 
 
-def test_every_command_expands_home_paths() -> None:
+def test_all_commands_expand_home_paths() -> None:
     for path in [*(ROOT / "dt").rglob("*.py"), ROOT / "cartpole_phys" / "cli.py"]:
         text = path.read_text("utf-8")
         assert ("typer.Typer(" in text) == ("commands.run(" in text), path
@@ -80,8 +80,8 @@ def test_signals_leave_no_files(name: str, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
-    """As under ``nohup``: closing the terminal must not stop the command."""
+def test_ignored_signals_stay_ignored(tmp_path: Path) -> None:
+    """Under ``nohup``, closing the terminal must not stop the command."""
     command = ["nohup", sys.executable, "-c", PROGRAM, "SIGHUP"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended
@@ -125,7 +125,7 @@ def test_commands_print_only_through_the_escaping_function() -> None:
         ("Pendulum-v1", {"max_episode_steps": "many"}),
     ],
 )
-def test_a_failing_environment_is_a_one_line_error(
+def test_failing_environment_is_a_one_line_error(
     env_id: str, env_kwargs: dict[str, Any], medium_file: Path, tmp_path: Path
 ) -> None:
     contents = read(medium_file)

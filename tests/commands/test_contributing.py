@@ -94,7 +94,7 @@ def test_tests_run_on_every_supported_python_and_on_the_oldest_dependencies() ->
     assert f"python_requires = >={supported[0]}" in setup
 
 
-def test_the_wheel_is_published_after_the_tests() -> None:
+def test_wheel_is_published_after_the_tests() -> None:
     publish = _read(ROOT / ".github" / "workflows" / "publish.yml")
     data = _read(ROOT / ".github" / "workflows" / "release-data.yml")
     job = publish["jobs"]["publish"]

@@ -22,14 +22,14 @@ RUNNABLE = (
 LINES = 40  # one screen
 
 
-def _ended(name: str, *words: object, **environment: str) -> tuple[int, str, str]:
+def _execute(name: str, *words: object, **environment: str) -> tuple[int, str, str]:
     """Run an example; return its exit code, stdout and stderr."""
     program = "tests.support.commands:script"
     return Command(program, EXAMPLES / name, *words, environment=environment).finish()
 
 
 def _run(name: str, *words: object, **environment: str) -> str:
-    code, output, errors = _ended(name, *words, **environment)
+    code, output, errors = _execute(name, *words, **environment)
     assert code == 0, errors
     return output
 
@@ -46,21 +46,21 @@ def test_stable_baselines3(medium_file: Path) -> None:
 
 
 def test_torchrl(medium_file: Path) -> None:
-    told = _run("torchrl_replay.py", medium_file)
-    assert "4999 transitions" in told  # TorchRL drops the last row
-    assert "observation (256, 4) torch.float32" in told
+    result = _run("torchrl_replay.py", medium_file)
+    assert "4999 transitions" in result  # TorchRL drops the last row
+    assert "observation (256, 4) torch.float32" in result
 
 
 def test_minari(medium_file: Path, tmp_path: Path) -> None:
     identity = export(medium_file, "minari", tmp_path).name
-    told = _run("minari_to_arrays.py", identity, MINARI_DATASETS_PATH=str(tmp_path))
-    assert "5000 transitions" in told
-    assert "return of proportional control 500.0" in told
+    result = _run("minari_to_arrays.py", identity, MINARI_DATASETS_PATH=str(tmp_path))
+    assert "5000 transitions" in result
+    assert "return of proportional control 500.0" in result
 
 
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_examples_without_arguments_print_their_usage(name: str) -> None:
-    code, output, errors = _ended(name)
+    code, output, errors = _execute(name)
     assert (code, output) == (1, "")
     assert f"python {name} " in errors
     assert "Traceback" not in errors
@@ -69,9 +69,9 @@ def test_examples_without_arguments_print_their_usage(name: str) -> None:
 def test_discrete_actions_are_rejected_in_one_line(discrete_file: Path, tmp_path: Path) -> None:
     identity, folder = export(discrete_file, "minari", tmp_path).name, str(tmp_path)
     for code, _, errors in (
-        _ended("corl_style_td3_bc.py", discrete_file),
-        _ended("stable_baselines3_offline.py", discrete_file),
-        _ended("minari_to_arrays.py", identity, MINARI_DATASETS_PATH=folder),
+        _execute("corl_style_td3_bc.py", discrete_file),
+        _execute("stable_baselines3_offline.py", discrete_file),
+        _execute("minari_to_arrays.py", identity, MINARI_DATASETS_PATH=folder),
     ):
         assert code == 1
         assert re.search(r"^.* actions.*\.$", errors.strip().splitlines()[-1])
@@ -81,7 +81,7 @@ def test_discrete_actions_are_rejected_in_one_line(discrete_file: Path, tmp_path
 @pytest.mark.clients
 def test_d3rlpy(medium_file: Path) -> None:
     data = load_file(medium_file)
-    # d3rlpy has no transition from the last row of an episode that did not end by itself.
+    # d3rlpy has no transition from the last row of a non-terminated episode.
     transitions = data.steps - (len(data) - int(data.terminations.sum()))
     command = [
         str(D3RLPY_PYTHON),
@@ -91,9 +91,9 @@ def test_d3rlpy(medium_file: Path) -> None:
         str(medium_file),
         "300",
     ]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert told.returncode == 0, told.stderr
-    assert f"episodes {len(data)}, transitions {transitions}" in told.stdout
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert f"episodes {len(data)}, transitions {transitions}" in result.stdout
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)

@@ -37,7 +37,7 @@ NEEDED: dict[str, tuple[str, Callable[[Path], object]]] = {  # module: its extra
 
 
 @pytest.mark.parametrize("module", NEEDED)
-def test_missing_modules_are_named(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_name_missing_modules(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     extra, work = NEEDED[module]
     inside = f"{module}.", f"torch.utils.{module}"  # submodules that another test may have imported
     for loaded in [name for name in sys.modules if name.startswith(inside)]:
@@ -48,7 +48,7 @@ def test_missing_modules_are_named(module: str, tmp_path: Path, monkeypatch: pyt
     assert not (tmp_path / "new").exists()
 
 
-def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_name_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cartpole_phys.policies.training.recipe.PACKAGES", ("no-such-package",))
     with pytest.raises(InputError, match=r'needs no-such-package, .* pip install "cartpole-phys\[sb3\]"'):
         training_versions()

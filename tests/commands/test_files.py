@@ -13,7 +13,7 @@ import pytest
 from cartpole_phys.utils.files import atomic_file, atomic_folder
 
 
-def test_a_file_gets_its_name_when_complete(tmp_path: Path) -> None:
+def test_file_is_renamed_when_complete(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "file.bin"
     with atomic_file(path) as partial:
         assert partial == path.with_name("file.bin.partial")
@@ -24,7 +24,7 @@ def test_a_file_gets_its_name_when_complete(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
-def test_an_error_keeps_the_existing_file(tmp_path: Path, error: type[BaseException]) -> None:
+def test_errors_keep_the_existing_file(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "file.bin"
     path.write_bytes(b"old")
 
@@ -39,7 +39,7 @@ def test_an_error_keeps_the_existing_file(tmp_path: Path, error: type[BaseExcept
     assert os.listdir(tmp_path) == ["file.bin"]
 
 
-def test_the_partial_file_of_a_killed_process_is_overwritten(tmp_path: Path) -> None:
+def test_partial_file_of_a_killed_process_is_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "file.bin"
     program = (
         "import os, pathlib, signal, sys; from cartpole_phys.utils.files import atomic_file\n"
@@ -57,7 +57,7 @@ def test_the_partial_file_of_a_killed_process_is_overwritten(tmp_path: Path) -> 
     assert os.listdir(tmp_path) == ["file.bin"]
 
 
-def test_an_old_folder_stays_until_the_new_one_has_its_name(
+def test_old_folder_is_kept_until_the_new_one_is_renamed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "folder"
@@ -85,7 +85,7 @@ def test_an_old_folder_stays_until_the_new_one_has_its_name(
     assert (path / "file").read_text() == "new"
 
 
-WRITE_UNTIL_TOLD = """
+WRITE_UNTIL_SIGNALED = """
 import pathlib, sys
 from cartpole_phys.utils import files
 with getattr(files, sys.argv[1])(pathlib.Path(sys.argv[2])) as partial:
@@ -96,10 +96,10 @@ with getattr(files, sys.argv[1])(pathlib.Path(sys.argv[2])) as partial:
 
 
 @pytest.mark.parametrize("writer", [atomic_file, atomic_folder])
-def test_two_processes_do_not_write_the_same_file(tmp_path: Path, writer: Callable[[Path], Any]) -> None:
+def test_concurrent_writers_of_one_file_are_rejected(tmp_path: Path, writer: Callable[[Path], Any]) -> None:
     path, begun = tmp_path / "name", []
     other = subprocess.Popen(
-        [sys.executable, "-c", WRITE_UNTIL_TOLD, writer.__name__, str(path)],
+        [sys.executable, "-c", WRITE_UNTIL_SIGNALED, writer.__name__, str(path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -114,12 +114,12 @@ def test_two_processes_do_not_write_the_same_file(tmp_path: Path, writer: Callab
     assert os.listdir(tmp_path) == ["name"]
 
 
-def test_an_unwritable_folder_is_an_error_before_the_work() -> None:
+def test_unwritable_folder_is_rejected_before_the_work() -> None:
     with pytest.raises(OSError, match="nowhere"), atomic_file(Path("/proc/nowhere/file.bin")):
         pytest.fail("the work was begun")
 
 
-def test_a_folder_is_not_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_in_place_of_a_file_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for path in (Path(), tmp_path):
         with pytest.raises(IsADirectoryError), atomic_file(path):

@@ -13,7 +13,7 @@ import pytest
 from cartpole_phys.numeric.compiled import CACHE_FOLDER
 
 ROOT = Path(__file__).parents[2]
-# Hidden folders hold environments and caches; build/ and *.egg-info would smuggle old files into the wheel.
+# Hidden folders hold environments and caches; build/ and *.egg-info would add stale files to the wheel.
 NOT_SOURCES = (".*", "build", "dist", "demo-output", "benchmark-data", "*.egg-info", "__pycache__", "*.hdf5")
 
 USE = """
@@ -45,7 +45,7 @@ assert 0 < cartpole_phys.normalized_score("PhysCartPole-v0", [100.0]) < 100
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the sources, which leaves the checkout unchanged."""
+    """Build the wheel from a copy of the sources, so the checkout does not change."""
     sources, out = tmp_path_factory.mktemp("sources") / "repository", tmp_path_factory.mktemp("wheel")
     shutil.copytree(ROOT, sources, ignore=shutil.ignore_patterns(*NOT_SOURCES))
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
@@ -55,7 +55,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command in a folder that is its home too; a failure's message holds the output.
+    """Run a command with a folder as working directory and home; failures include the output.
 
     Without this process's module paths, and with caches that go away with the folder, but for machine code:
     that of the same kernels is the same wherever they are installed.
@@ -74,7 +74,7 @@ def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def _new_environment(folder: Path, wheel: Path | None) -> Path:
-    """The folder of executables of a new environment that sees the third-party packages installed here.
+    """Create an environment with access to the installed third-party packages; return its bin folder.
 
     It does not see the editable install among them: that works through a .pth file, and Python obeys those
     in the environment's own site-packages only, not in a folder that another .pth file names. The wheel goes
@@ -91,7 +91,7 @@ def _new_environment(folder: Path, wheel: Path | None) -> Path:
     return Path(paths["scripts"])
 
 
-def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+def test_wheel_contains_only_the_package(wheel: Path) -> None:
     names = set(ZipFile(wheel).namelist())
     package = ROOT / "cartpole_phys"
     sources = {path.relative_to(ROOT).as_posix() for path in package.rglob("*.py")}

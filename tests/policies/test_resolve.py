@@ -14,12 +14,12 @@ from cartpole_phys.policies.resolve import named_policy, names_for
 from cartpole_phys.rollouts.policy import CompiledPolicy
 from cartpole_phys.system import CartPole
 from cartpole_phys.utils.errors import InputError
-from tests.rendering.test_play import Still
+from tests.rendering.test_play import ZeroPolicy
 
 SWING_UP = "PhysCartPoleSwingUp-v0"
 
 
-class Gain(Still):
+class Gain(ZeroPolicy):
     """A policy whose factory needs the system."""
 
     def __init__(self, system: CartPole) -> None:
@@ -30,12 +30,12 @@ class CustomError(Exception):
     """An unexpected exception type."""
 
 
-def fail() -> Still:
+def fail() -> ZeroPolicy:
     """A factory that raises a custom exception."""
     raise CustomError("no such weights")
 
 
-def wait() -> Still:
+def wait() -> ZeroPolicy:
     """A factory interrupted by Ctrl-C."""
     raise KeyboardInterrupt
 
@@ -58,7 +58,7 @@ def test_policies_from_modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     system = CartPole()
     made = named_policy("of_mine:make", system)
     assert made.system is system  # type: ignore[union-attr]
-    assert isinstance(named_policy("tests.rendering.test_play:Still", system), Still)
+    assert isinstance(named_policy("tests.rendering.test_play:ZeroPolicy", system), ZeroPolicy)
     assert named_policy("cartpole_phys.policies.controllers:uniform", system) == uniform()
 
 

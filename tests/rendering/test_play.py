@@ -1,4 +1,4 @@
-"""Watching a policy, and shoving its cart."""
+"""The play window: display of a policy, and manual pushes of its cart."""
 
 import os
 import signal
@@ -25,8 +25,8 @@ from tests.support.commands import without_notice
 from tests.support.networks import described
 
 
-class Still:
-    """A policy in Python that pushes nowhere."""
+class ZeroPolicy:
+    """A Python policy with zero force."""
 
     def begin(self, batch_size: int, generator: np.random.Generator) -> None:
         self.batch_size = batch_size
@@ -37,7 +37,7 @@ class Still:
 
 @pytest.fixture
 def pygame(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The module pygame, with a display that nobody sees."""
+    """Set up pygame with a dummy display and return the module."""
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     module = load_pygame()
     module.display.quit()
@@ -55,11 +55,11 @@ def pygame(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         NetworkPolicy(*described("tanh_gaussian")),
     ],
 )
-def test_without_shoves_episodes_are_those_of_a_rollout(
+def test_episodes_without_shoves_equal_a_rollout(
     policy: CompiledPolicy | NetworkPolicy, push_rate: float
 ) -> None:
     system = CartPole(push_rate=push_rate)
-    # A policy in Python draws for a batch of episodes, and here each episode is a batch of its own.
+    # A Python policy samples per batch of episodes, and here each episode is a separate batch.
     episodes = play(system, policy, 2 if isinstance(policy, CompiledPolicy) else 1, seed=4)
     game, pushes = Game(system, policy, seed=4), iter(episodes.infos["push"])
     for recorded in episodes:
@@ -78,20 +78,20 @@ def test_without_shoves_episodes_are_those_of_a_rollout(
 
 
 @pytest.mark.parametrize("shove", [5.0, -5.0])
-def test_shove_adds_its_newtons(shove: float) -> None:
+def test_shove_adds_its_force(shove: float) -> None:
     system = CartPole()
-    game = Game(system, Still(), seed=0)
+    game = Game(system, ZeroPolicy(), seed=0)
     game.columns.states[:, 0] = 0.0
     expected = np.zeros((4, 1))
     game.step(shove)
     move(system, expected, np.array([shove]))
     np.testing.assert_array_equal(game.columns.states, expected)
-    # Upright at rest: a = F / (M + m − ¾ m), and semi-implicit Euler takes one step of it.
+    # Upright at rest: a = F / (M + m − ¾ m), integrated for one step of semi-implicit Euler.
     speed = system.params.time_step * shove / (1.0 + 0.1 / 4)
     assert game.columns.states[1, 0] == pytest.approx(speed, rel=1e-12)
 
 
-def test_shove_comes_on_top_of_random_pushes() -> None:
+def test_shove_is_added_to_random_pushes() -> None:
     system = CartPole(push_rate=50.0)
     alone, shoved = (Game(system, uniform(), seed=1) for _ in range(2))
     for _ in range(5):
@@ -103,7 +103,7 @@ def test_shove_comes_on_top_of_random_pushes() -> None:
 
 @pytest.mark.parametrize("name", ["lqr", "heuristic"])
 @pytest.mark.parametrize("env_id", ["PhysCartPole-v0", "PhysCartPoleDiscrete-v0"])
-def test_good_policies_withstand_the_usual_shove(name: str, env_id: str) -> None:
+def test_good_policies_survive_the_default_shove(name: str, env_id: str) -> None:
     system = CartPole.from_id(env_id)
     game = Game(system, named_policy(name, system), seed=0)
     while not game.over:
@@ -111,7 +111,7 @@ def test_good_policies_withstand_the_usual_shove(name: str, env_id: str) -> None
     assert game.total == 500
 
 
-def test_keys_are_read(pygame: Any) -> None:
+def test_keys(pygame: Any) -> None:
     def event(kind: str, key: str) -> Any:
         return pygame.event.Event(getattr(pygame, kind), key=getattr(pygame, f"K_{key}"))
 
@@ -120,9 +120,9 @@ def test_keys_are_read(pygame: Any) -> None:
     keys.read([event("KEYDOWN", "RIGHT")])
     assert keys.side == 1
     keys.read([])
-    assert keys.side == 1  # still held
+    assert keys.side == 1  # still pressed
     keys.read([event("KEYDOWN", "LEFT")])
-    assert keys.side == 0  # both ways
+    assert keys.side == 0  # both directions cancel
     keys.read([event("KEYUP", "RIGHT"), event("KEYDOWN", "r")])
     assert (keys.side, keys.restart) == (-1, True)
     keys.read([event("KEYUP", "LEFT"), event("KEYDOWN", "SPACE")])
@@ -137,8 +137,8 @@ def test_keys_are_read(pygame: Any) -> None:
         assert keys.quit
 
 
-def _after(game: Game, playing: PlaySession, keys: Keys, frames: int) -> list[int]:
-    """Step counts of the frames to come."""
+def _elapsed_steps(game: Game, playing: PlaySession, keys: Keys, frames: int) -> list[int]:
+    """Advance by ``frames`` frames and return the step counts."""
     steps = []
     for _ in range(frames):
         assert playing.advance(keys)
@@ -146,31 +146,31 @@ def _after(game: Game, playing: PlaySession, keys: Keys, frames: int) -> list[in
     return steps
 
 
-def test_playing_pauses_restarts_and_ends(pygame: Any) -> None:
+def test_pause_restart_and_quit(pygame: Any) -> None:
     game = Game(CartPole(), uniform(), seed=0)
-    told: list[str] = []
-    playing, keys = PlaySession(game, 5.0, 2, told.append), Keys()
+    messages: list[str] = []
+    playing, keys = PlaySession(game, 5.0, 2, messages.append), Keys()
     assert playing.frames_per_second == pytest.approx(50)
-    assert _after(game, playing, keys, 3) == [1, 2, 3]
+    assert _elapsed_steps(game, playing, keys, 3) == [1, 2, 3]
     keys.paused = True
-    assert _after(game, playing, keys, 3) == [3, 3, 3]
+    assert _elapsed_steps(game, playing, keys, 3) == [3, 3, 3]
     keys.paused, keys.restart = False, True
-    assert _after(game, playing, keys, 1) == [0]
+    assert _elapsed_steps(game, playing, keys, 1) == [0]
     assert game.episode == 1
     keys.restart = False
     frames = 0
     while playing.advance(keys):
         frames += 1
         assert frames < 1_100
-    assert len(told) == 2  # the episode that was given up does not count
-    assert told[0].startswith("episode 1: return ")
-    assert told[0].endswith("terminated")
+    assert len(messages) == 2  # the restarted episode does not count
+    assert messages[0].startswith("episode 1: return ")
+    assert messages[0].endswith("terminated")
     assert game.episode == 2
     keys.quit = True
     assert not playing.advance(keys)
 
 
-def test_short_time_steps_share_a_picture() -> None:
+def test_short_time_steps_share_a_frame() -> None:
     game = Game(CartPole.from_arguments("balance", True, {"params": {"time_step": 0.001}}), uniform(), 0)
     playing = PlaySession(game, 5.0, None)
     assert playing.frames_per_second == pytest.approx(62.5)
@@ -178,9 +178,9 @@ def test_short_time_steps_share_a_picture() -> None:
     assert game.elapsed == 16
 
 
-def test_window_shoves_while_a_key_is_held(pygame: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The keys go through SDL's own queue; the window is real but that nobody sees it."""
-    game = Game(CartPole(), Still(), seed=0)
+def test_window_shoves_while_a_key_is_pressed(pygame: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Key events pass through SDL's event queue; the window uses a dummy display."""
+    game = Game(CartPole(), ZeroPolicy(), seed=0)
     pushes: list[float] = []
     script = {
         2: ("KEYDOWN", "RIGHT"),
@@ -226,7 +226,7 @@ def _run(*words: str, program: str = PROGRAM, **variables: str) -> subprocess.Co
     return subprocess.run(command, env=_environment(**variables), capture_output=True, text=True, timeout=120)
 
 
-def test_command_plays_to_the_end() -> None:
+def test_command_plays_all_episodes() -> None:
     result = _run("--policy", "random", "--episodes", "1", "--seed", "1", SDL_VIDEODRIVER="dummy")
     assert result.returncode == 0
     assert without_notice(result.stderr) == ""
@@ -243,7 +243,7 @@ def test_command_plays_to_the_end() -> None:
         (f"import sys; sys.modules['pygame'] = None; {PROGRAM}", "pip install"),
     ],
 )
-def test_a_missing_display_or_pygame_is_a_one_line_error(program: str, words: str) -> None:
+def test_missing_display_or_pygame_is_a_one_line_error(program: str, words: str) -> None:
     result = _run(program=program)
     assert result.returncode == 2
     assert result.stderr.startswith("error: ")

@@ -1,4 +1,4 @@
-"""Human mode: a window in real time, as Gymnasium's own environments have it."""
+"""The human render mode: a window in real time, as in Gymnasium's environments."""
 
 import copy
 import os
@@ -29,7 +29,7 @@ IDS = ["PhysCartPole-v0", "PhysCartPoleDiscrete-v0", "PhysCartPoleSwingUp-v0"]
 
 @pytest.fixture(autouse=True)
 def pygame(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The module pygame, with a display that nobody sees."""
+    """Set up pygame with a dummy display and return the module."""
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     module = load_pygame()
     module.display.quit()
@@ -42,13 +42,13 @@ def _is_open(pygame: Any) -> bool:
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_checker_has_nothing_to_say(env_id: str) -> None:
+def test_env_checker_passes(env_id: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_env(gym.make(env_id, render_mode="human").unwrapped)
 
 
-def test_reset_and_step_show_and_close_can_be_repeated(pygame: Any) -> None:
+def test_reset_and_step_render_and_close_is_idempotent(pygame: Any) -> None:
     env: Any = gym.make(IDS[0], render_mode="human")
     assert not _is_open(pygame)
     for _ in range(2):
@@ -64,7 +64,7 @@ def test_reset_and_step_show_and_close_can_be_repeated(pygame: Any) -> None:
         assert not _is_open(pygame)
 
 
-def test_window_shows_the_picture(pygame: Any) -> None:
+def test_window_shows_the_rgb_array(pygame: Any) -> None:
     human: Any = gym.make(IDS[0], render_mode="human")
     array: Any = gym.make(IDS[0], render_mode="rgb_array")
     for env in (human, array):
@@ -90,7 +90,7 @@ def test_vector_environments_share_a_window(pygame: Any) -> None:
     assert mosaic.call("render")[0].shape == (300, 600, 3)
 
 
-def test_single_environments_of_many_open_no_window(pygame: Any) -> None:
+def test_environments_of_a_vector_open_no_windows(pygame: Any) -> None:
     envs: Any = gym.make_vec(
         IDS[0], num_envs=4, render_mode="human", autoreset_mode="SameStep", push_rate=1.0
     )
@@ -104,16 +104,16 @@ def test_single_environments_of_many_open_no_window(pygame: Any) -> None:
     assert not _is_open(pygame)
 
 
-def test_list_mode_collects_pictures() -> None:
+def test_list_mode_collects_frames() -> None:
     env: Any = gym.make(IDS[0], render_mode="rgb_array_list")
     env.reset(seed=0)
     env.step(np.zeros(1, np.float32))
     assert [frame.shape for frame in env.render()] == [(300, 600, 3)] * 2
 
 
-def test_an_unknown_mode_is_rejected_with_the_known_ones() -> None:
+def test_unknown_render_mode_error_lists_the_valid_modes() -> None:
     with (
-        pytest.warns(UserWarning, match="not in the possible render_modes"),  # Gymnasium's own
+        pytest.warns(UserWarning, match="not in the possible render_modes"),  # warning of Gymnasium
         pytest.raises(InputError, match=r"'ansi'; choose from human, rgb_array, or None\."),
     ):
         gym.make(IDS[0], render_mode="ansi")
@@ -121,7 +121,7 @@ def test_an_unknown_mode_is_rejected_with_the_known_ones() -> None:
         gym.make_vec(IDS[0], render_mode="ansi")
 
 
-def test_pace_is_that_of_the_time_step() -> None:
+def test_frame_rate_matches_the_time_step() -> None:
     for env_id, time_step, rate in ((IDS[0], 0.02, 50), (IDS[2], 0.01, 100), (IDS[0], 4.0, 1)):
         env = gym.make(env_id, params={"time_step": time_step})
         assert env.metadata["render_fps"] == rate
@@ -133,7 +133,7 @@ def test_pace_is_that_of_the_time_step() -> None:
     assert 0.08 < time.perf_counter() - start < 1.0
 
 
-def test_x_button_ends_the_showing_but_not_the_program(pygame: Any) -> None:
+def test_closing_the_window_does_not_end_the_program(pygame: Any) -> None:
     window = Window(4)
     window.show(PICTURE)
     pygame.event.post(pygame.event.Event(pygame.QUIT))
@@ -149,7 +149,7 @@ def test_x_button_ends_the_showing_but_not_the_program(pygame: Any) -> None:
     assert _is_open(pygame)
 
 
-def test_survives_other_environments_that_end_pygame(pygame: Any) -> None:
+def test_window_survives_pygame_quit_by_other_environments(pygame: Any) -> None:
     env: Any = gym.make(IDS[0], render_mode="human")
     other: Any = gym.make("CartPole-v1", render_mode="human")
     env.reset(seed=0)
@@ -161,7 +161,7 @@ def test_survives_other_environments_that_end_pygame(pygame: Any) -> None:
     assert pygame.display.get_surface().get_size() == (600, 300)
 
 
-def test_copies_are_not_open(pygame: Any) -> None:
+def test_copies_have_no_open_window(pygame: Any) -> None:
     env: Any = gym.make(IDS[0], render_mode="human").unwrapped
     env.reset(seed=0)
     for twin in (copy.deepcopy(env), pickle.loads(pickle.dumps(env))):  # noqa: S301 - made on the line itself
@@ -170,7 +170,7 @@ def test_copies_are_not_open(pygame: Any) -> None:
     env.step(np.zeros(1, np.float32))
 
 
-def test_a_visible_window_is_rejected_without_a_display() -> None:
+def test_visible_window_requires_a_display() -> None:
     program = (
         "import numpy as np; from cartpole_phys.rendering.window import Window\n"
         "Window(50).show(np.zeros((9, 9, 3), np.uint8))\n"
@@ -186,13 +186,13 @@ def test_a_visible_window_is_rejected_without_a_display() -> None:
         assert "line 3" in result.stderr
 
 
-def test_a_driver_that_is_not_there_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_video_driver_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "nonsense")
     with pytest.raises(InputError, match="Cannot open a window: nonsense not available"):
         Window(50).show(PICTURE)
 
 
-def test_missing_pygame_is_an_error_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_pygame_error_contains_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pygame", None)
     with pytest.raises(DependencyNotInstalled, match="pip install"):
         Window(50)

@@ -1,4 +1,4 @@
-"""A task is one definition: a toy task, which only this file defines, works everywhere."""
+"""User-defined tasks: a toy task defined in this file works in all parts of the package."""
 
 import copy
 import math
@@ -64,7 +64,7 @@ MEASURED = {"mean": 0.0, "low": -1.0, "high": 1.0, "episodes": 1_000, "seed": 0,
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The id of the toy task, known as if a module of the package defined and registered it."""
+    """Register the toy task as a module of the package would, and return its id."""
     own = Registration("toy", max_episode_steps=30)
     monkeypatch.setitem(TASKS, "toy", TOY)
     monkeypatch.setattr("cartpole_phys.system.ENVIRONMENTS", {**ENVIRONMENTS, TOY_ID: own})
@@ -82,18 +82,18 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def _rewards(states: np.ndarray, actions: Any) -> np.ndarray:
-    """Of states (…, 4) and actions (…)."""
+    """Compute the rewards of states (…, 4) and actions (…)."""
     x, x_dot, theta, theta_dot = np.moveaxis(states, -1, 0)
     return x + 2.0 * x_dot - theta * theta_dot - 0.25 * actions
 
 
 def _observations(states: np.ndarray) -> np.ndarray:
     x, x_dot, theta, theta_dot = np.moveaxis(states, -1, 0)
-    seen = [theta_dot, np.cos(theta), np.sin(theta), x_dot, x, theta + x]
-    return np.stack(seen, axis=-1).astype(np.float32)
+    components = [theta_dot, np.cos(theta), np.sin(theta), x_dot, x, theta + x]
+    return np.stack(components, axis=-1).astype(np.float32)
 
 
-def test_a_toy_task_has_its_own_start_reward_observation_and_end(toy: str) -> None:
+def test_toy_task_start_reward_observation_and_termination(toy: str) -> None:
     env: Any = gym.make(toy, disable_env_checker=True).unwrapped
     high = np.array([np.finfo(np.float32).max, 1, 1, np.finfo(np.float32).max, 1, 3], np.float32)
     np.testing.assert_array_equal(env.observation_space.high, high)
@@ -108,26 +108,26 @@ def test_a_toy_task_has_its_own_start_reward_observation_and_end(toy: str) -> No
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_vector_environments_of_a_toy_task_equal_scalar_ones(toy: str, mode: str) -> None:
+def test_toy_task_vector_environments_equal_scalar_environments(toy: str, mode: str) -> None:
     pair = Pair(toy, mode, {})
     pair.reset(seed=3)
-    fell, _ = pair.run(100)
-    assert fell > 0
+    terminations, _ = pair.run(100)
+    assert terminations > 0
 
 
-def test_a_toy_task_with_noise_and_pushes_and_its_snapshots(toy: str) -> None:
+def test_toy_task_snapshots_with_noise_and_pushes(toy: str) -> None:
     pair = Pair(toy, "SameStep", {"observation_noise": 0.01, "push_rate": 20.0})
     pair.reset(seed=3)
     pair.run(60)
-    snapshot = pickle.loads(pickle.dumps(pair.ours.get_state()))  # noqa: S301  our own bytes
-    seen = [pair.ours.step(np.full((5, 1), 0.3, np.float32))[:4] for _ in range(5)]
+    snapshot = pickle.loads(pickle.dumps(pair.ours.get_state()))  # noqa: S301  bytes of this test
+    expected = [pair.ours.step(np.full((5, 1), 0.3, np.float32))[:4] for _ in range(5)]
     assert snapshot.system == pair.ours.system == copy.deepcopy(pair.ours.system)
     pair.ours.set_state(snapshot)
-    again = [pair.ours.step(np.full((5, 1), 0.3, np.float32))[:4] for _ in range(5)]
-    np.testing.assert_equal(again, seen)
+    restored = [pair.ours.step(np.full((5, 1), 0.3, np.float32))[:4] for _ in range(5)]
+    np.testing.assert_equal(restored, expected)
 
 
-def test_rollouts_of_a_toy_task(toy: str) -> None:
+def test_toy_task_rollouts(toy: str) -> None:
     system = CartPole.from_id(toy)
     played = play(system, uniform(), 20, seed=4)
     data = played.as_d4rl()
@@ -140,7 +140,7 @@ def test_rollouts_of_a_toy_task(toy: str) -> None:
     assert played.lengths.max() <= 30
 
 
-def test_data_sets_of_a_toy_task(toy: str, tmp_path: Path) -> None:
+def test_toy_task_data_sets(toy: str, tmp_path: Path) -> None:
     path = build_dataset(toy, "random", steps=500, out=tmp_path)
     data = load_file(path)
     assert data.observations.shape == (500, 6)
@@ -150,13 +150,13 @@ def test_data_sets_of_a_toy_task(toy: str, tmp_path: Path) -> None:
     assert names_for(CartPole.from_id(toy)) == ("random",)
 
 
-def test_control_laws_need_four_observations() -> None:
+def test_control_laws_require_four_observations() -> None:
     with pytest.raises(ValueError, match="at least 4 observation_bounds, got 3"):
         Task("short", unit_reward, observe_state, (1.0, 1.0, 1.0), start_angle=0.0)
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_observations_are_as_long_as_their_bounds(name: str) -> None:
+def test_observation_size_matches_the_bounds(name: str) -> None:
     observation = TASKS[name].observation
 
     @kernel
@@ -167,6 +167,6 @@ def test_observations_are_as_long_as_their_bounds(name: str) -> None:
     assert TASKS[name].name == name
 
 
-def test_every_environment_has_a_task_and_references() -> None:
+def test_all_environments_have_a_task_and_reference_returns() -> None:
     assert {own.task for own in ENVIRONMENTS.values()} == TASKS.keys()
     assert ENVIRONMENTS.keys() <= all_references().keys()
