@@ -159,20 +159,20 @@ def test_replay_is_exact_and_detects_single_bit_changes(env_id: str) -> None:
     row = middle(arrays)
     first = int(np.flatnonzero(arrays["terminals"] | arrays["timeouts"])[0]) + 1
 
-    def wrong(changed: dict[str, np.ndarray]) -> dict[str, list[int]]:
+    def differences(changed: dict[str, np.ndarray]) -> dict[str, list[int]]:
         found = backend.differences(changed)
         return {what: np.flatnonzero(rows).tolist() for what, rows in found.items() if rows.any()}
 
-    assert wrong(arrays) == {}
-    assert wrong(flipped(arrays, "next_observations", row)) == {"next observation": [row]}
-    assert wrong(flipped(arrays, "rewards", row)) == {"reward": [row]}
-    assert row in wrong(flipped(arrays, "terminals", row))["terminal flag"]
-    assert wrong(flipped(arrays, "observations", first)) == {"observation": [first]}
-    assert row - 1 in wrong(flipped(arrays, "infos/qvel", row))["next state"]
-    assert row - 1 in wrong(flipped(arrays, "infos/qpos", row))["next state"]
+    assert differences(arrays) == {}
+    assert differences(flipped(arrays, "next_observations", row)) == {"next observation": [row]}
+    assert differences(flipped(arrays, "rewards", row)) == {"reward": [row]}
+    assert row in differences(flipped(arrays, "terminals", row))["terminal flag"]
+    assert differences(flipped(arrays, "observations", first)) == {"observation": [first]}
+    assert row - 1 in differences(flipped(arrays, "infos/qvel", row))["next state"]
+    assert row - 1 in differences(flipped(arrays, "infos/qpos", row))["next state"]
     other = arrays["actions"].copy()
     other[row] = 0.5 * other[row] if backend.continuous else 1 - min(other[row], 1)
-    assert row in wrong({**arrays, "actions": other})["next state"]
+    assert row in differences({**arrays, "actions": other})["next state"]
 
 
 def test_states_that_do_not_fit_their_dtype() -> None:

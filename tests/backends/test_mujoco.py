@@ -25,17 +25,17 @@ def test_replay_is_exact_and_detects_single_bit_changes(env_id: str) -> None:
     arrays = backend.play(uniform(), 4, 0).as_d4rl()
     row = 1
 
-    def wrong(changed: dict[str, np.ndarray]) -> dict[str, int]:
+    def differences(changed: dict[str, np.ndarray]) -> dict[str, int]:
         found = backend.differences(changed)
         return {what: int(np.argmax(rows)) for what, rows in found.items() if rows.any()}
 
-    assert wrong(arrays) == {}
-    assert wrong(flipped(arrays, "rewards", row)) == {"reward": row}
-    assert wrong(flipped(arrays, "next_observations", row)) == {"next observation": row}
-    assert wrong(flipped(arrays, "observations", 0)) == {"observation": 0}
-    assert wrong(flipped(arrays, "infos/qpos", row)) == {"next state": row - 1}
-    assert wrong(flipped(arrays, "infos/integration_state", row))["next state"] == row - 1
-    assert wrong(flipped(arrays, "infos/qvel", 0)) == {"state": 0}
+    assert differences(arrays) == {}
+    assert differences(flipped(arrays, "rewards", row)) == {"reward": row}
+    assert differences(flipped(arrays, "next_observations", row)) == {"next observation": row}
+    assert differences(flipped(arrays, "observations", 0)) == {"observation": 0}
+    assert differences(flipped(arrays, "infos/qpos", row)) == {"next state": row - 1}
+    assert differences(flipped(arrays, "infos/integration_state", row))["next state"] == row - 1
+    assert differences(flipped(arrays, "infos/qvel", 0)) == {"state": 0}
 
 
 def test_rollouts_contain_contacts() -> None:

@@ -123,15 +123,15 @@ def test_played_episodes_equal_play(episodes: int, jobs: int) -> None:
 
 
 def test_no_surplus_batches_are_started() -> None:
-    asked = []
+    requests = []
 
     def needed(played: int, rows: int) -> int:
-        asked.append((played, rows))
+        requests.append((played, rows))
         return 300
 
     parts = list(make_backend("PhysCartPole-v0").stream(RandomPolicy, 0, needed, 1))
     assert [len(part) for part in parts] == [256, 256]
-    assert [played for played, _ in asked] == [0, 256, 512]
+    assert [played for played, _ in requests] == [0, 256, 512]
 
 
 @pytest.mark.parametrize(("episodes", "processes"), [(1, 0), (256, 0), (257, 2), (700, 3)])
@@ -169,24 +169,24 @@ def test_replay_is_exact_and_detects_single_bit_changes(
     row = middle(arrays)
     first = int(np.flatnonzero(arrays["terminals"] | arrays["timeouts"])[0]) + 1
 
-    def wrong(changed: dict[str, np.ndarray]) -> dict[str, list[int]]:
+    def differences(changed: dict[str, np.ndarray]) -> dict[str, list[int]]:
         found = backend.differences(changed, independent)
         return {what: np.flatnonzero(rows).tolist() for what, rows in found.items() if rows.any()}
 
-    assert wrong(arrays) == {}
-    assert wrong(flipped(arrays, "next_observations", row)) == {"next observation": [row]}
-    assert wrong(flipped(arrays, "rewards", row)) == {"reward": [row]}
-    assert wrong(flipped(arrays, "terminals", row))["terminal flag"] == [row]
-    assert wrong(flipped(arrays, "observations", first)) == {"observation": [first]}
-    assert row - 1 in wrong(flipped(arrays, "infos/qvel", row))["next state"]
-    assert row in wrong({**arrays, "actions": 0 * arrays["actions"]})["next state"]
+    assert differences(arrays) == {}
+    assert differences(flipped(arrays, "next_observations", row)) == {"next observation": [row]}
+    assert differences(flipped(arrays, "rewards", row)) == {"reward": [row]}
+    assert differences(flipped(arrays, "terminals", row))["terminal flag"] == [row]
+    assert differences(flipped(arrays, "observations", first)) == {"observation": [first]}
+    assert row - 1 in differences(flipped(arrays, "infos/qvel", row))["next state"]
+    assert row in differences({**arrays, "actions": 0 * arrays["actions"]})["next state"]
     if "push_rate" in env_kwargs:
         pushed = arrays["infos/push"].copy()
         pushed[row] += 1e-6
-        assert wrong({**arrays, "infos/push": pushed})["next state"] == [row]
+        assert differences({**arrays, "infos/push": pushed})["next state"] == [row]
     if "randomize" in env_kwargs:
-        assert row in wrong(flipped(arrays, "infos/params", row))["parameters"]
-        assert wrong(flipped(arrays, "infos/noise_key", row))["next observation"] == [row]
+        assert row in differences(flipped(arrays, "infos/params", row))["parameters"]
+        assert differences(flipped(arrays, "infos/noise_key", row))["next observation"] == [row]
 
 
 @pytest.mark.parametrize("independent", [False, True])
@@ -205,7 +205,7 @@ def test_start_states_outside_the_reset_range_fail(state: tuple[float, ...], ind
     )
     rows["timeouts"][0] = not rows["terminals"][0]
     found = backend.differences(rows, independent)
-    assert {what: wrong.tolist() for what, wrong in found.items() if wrong.any()} == {"start state": [True]}
+    assert {what: mask.tolist() for what, mask in found.items() if mask.any()} == {"start state": [True]}
 
 
 def test_invalid_rows_fail_the_replay() -> None:

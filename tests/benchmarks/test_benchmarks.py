@@ -213,7 +213,7 @@ def test_differing_arrays_are_reported() -> None:
             storage.check_equal({"rewards": rows}, other)
 
 
-def test_the_gpu_benchmark_runs_on_any_device_and_reports_a_missing_gpu(
+def test_gpu_benchmark_runs_on_any_device_and_reports_a_missing_gpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import torch

@@ -116,7 +116,7 @@ commands.run(app)
 """
 
 
-def test_an_interrupt_swallowed_in_a_callback_is_raised_again() -> None:
+def test_interrupt_swallowed_in_a_callback_is_reraised() -> None:
     command = [sys.executable, "-c", IN_A_CALLBACK]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (result.returncode, result.stderr) == (130, "Interrupted; partial files were removed.\n")

@@ -68,7 +68,7 @@ def test_d4rl_reads_the_file_itself(tmp_path: Path, v2: bool) -> None:
     assert found == ({"error": "IndexError"} if v2 else {"episodes": len(data)})
 
 
-def test_the_comparison_detects_differences(tmp_path: Path) -> None:
+def test_comparison_detects_differences(tmp_path: Path) -> None:
     arrays = flat_data("overlapping flags")
     with d4rl("qlearning_dataset", arrays, tmp_path) as child:
         child.ask()

@@ -86,15 +86,15 @@ def test_energy_maps_are_in_temporal_order() -> None:
     batch: Batch = rollout_windows(checkpoint, episodes=2, seed=0)
     maps, plans = attention_maps(model, batch), model.tokens(batch.actions)
     full_mask = torch.ones(1, 1, model.size + 1, model.size + 1, dtype=torch.bool)
-    for place in range(model.size):
+    for position in range(model.size):
         tokens = model.embed_token(plans)
-        tokens[:, place] = model.embed_masked
+        tokens[:, position] = model.embed_masked
         first = model.embed_observation(batch.observations[:, 0])[:, None]
         hidden = torch.cat([first, tokens + model.embed_place], dim=1)
         for layer, block in enumerate(model.transformer.blocks):
             normed = block.attention_norm(hidden)
-            expected: Tensor = block.attention.weights(normed, normed, full_mask)[:, :, place + 1]
-            torch.testing.assert_close(maps.weights[:, layer, :, place], expected, atol=EXACT, rtol=EXACT)
+            expected: Tensor = block.attention.weights(normed, normed, full_mask)[:, :, position + 1]
+            torch.testing.assert_close(maps.weights[:, layer, :, position], expected, atol=EXACT, rtol=EXACT)
             hidden = block(hidden, full_mask)
 
 

@@ -1,3 +1,5 @@
+"""Checkpoints: round trip, validation of files, atomic replacement and crashes."""
+
 import copy
 import functools
 import json

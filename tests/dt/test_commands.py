@@ -1,3 +1,5 @@
+"""The commands of dt: train, evaluate, exchange and their errors."""
+
 import json
 import os
 import signal

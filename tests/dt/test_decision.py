@@ -1,3 +1,5 @@
+"""Decision Transformer: causality, attention windows, the key–value cache and padding."""
+
 from collections.abc import Callable
 from typing import Any
 
@@ -144,8 +146,8 @@ def test_receptive_field_of_sliding_window_attention() -> None:
     assert model.context == 4
     before = predictions(model, batch)[:, -1]
     for step in range(CONTEXT):
-        here = slice(step, step + 1)
-        changed = batch._replace(observations=replaced(batch.observations, other.observations, here))
+        changed_step = slice(step, step + 1)
+        changed = batch._replace(observations=replaced(batch.observations, other.observations, changed_step))
         assert (predictions(model, changed)[:, -1] != before).any() == (step >= CONTEXT - model.context)
 
 

@@ -56,13 +56,13 @@ def _losses(processes: int, out: Path, steps: int, dropout: float) -> list[list[
 
 def test_two_processes_match_the_losses_of_one(tmp_path: Path) -> None:
     """Padding differs between windows, so a mean of per-process means would differ."""
-    found = {}
+    results = {}
     for processes in (1, 2):
         out = tmp_path / str(processes)
         out.mkdir()
-        found[processes] = _losses(processes, out, STEPS, dropout=0.0)
+        results[processes] = _losses(processes, out, STEPS, dropout=0.0)
         assert (out / "run" / "model.safetensors").is_file()
-    (one,), (first, second) = found[1], found[2]
+    (one,), (first, second) = results[1], results[2]
     assert len(one) == STEPS + 1
     assert first == second
     np.testing.assert_allclose(first, one, atol=1e-5, rtol=1e-5)
@@ -83,7 +83,7 @@ def test_two_processes_resume_bit_for_bit(tmp_path: Path) -> None:
 def test_dropout_differs_per_process_and_step(monkeypatch: pytest.MonkeyPatch) -> None:
     episodes = make_episodes()
     recipe, source = small_recipe(), describe(episodes)
-    found: list[list[int]] = []
+    results: list[list[int]] = []
     for number in range(3):
         monkeypatch.setattr(distributed, "rank", lambda number=number: number)
         with torch.random.fork_rng():
@@ -91,9 +91,9 @@ def test_dropout_differs_per_process_and_step(monkeypatch: pytest.MonkeyPatch) -
             model = create(recipe.kind, recipe.model, source.spaces)
             windows = model.sampler(episodes, Normalization.of(episodes, source.spaces), torch.device("cpu"))
             trainer = Trainer(model, windows, recipe.train)
-            found.append([(trainer.advance(), torch.initial_seed())[1] for _ in range(2)])
-    assert found[0] == [7, 7]  # rank 0 continues its random stream
-    assert len({seed for pair in found[1:] for seed in pair} | {7}) == 5
+            results.append([(trainer.advance(), torch.initial_seed())[1] for _ in range(2)])
+    assert results[0] == [7, 7]  # rank 0 continues its random stream
+    assert len({seed for pair in results[1:] for seed in pair} | {7}) == 5
 
 
 @pytest.mark.parametrize("kind", ["decision", "reinformer", "trajectory", "energy", "bc"])

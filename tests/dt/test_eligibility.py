@@ -75,24 +75,27 @@ def test_samplers_draw_eligible_rows_only(kind: str) -> None:
 
 def test_best_share_is_computed_over_eligible_episodes() -> None:
     data = with_cuts()
-    kept = data.filter(data.complete)
+    eligible_data = data.filter(data.complete)
     for share in (0.01, 0.1, 0.5, 1.0):
         chosen = best(data, share, seed=0)
         assert chosen.complete.all()
-        np.testing.assert_array_equal(chosen.observations, best(kept, share, seed=0).observations)
+        np.testing.assert_array_equal(chosen.observations, best(eligible_data, share, seed=0).observations)
 
 
 def test_statistics_use_eligible_episodes_only() -> None:
     data = with_cuts()
     cut_rows = np.repeat(~data.complete, data.lengths)[:, None]
     data = replace(data, observations=np.where(cut_rows, data.observations + 1.0, data.observations))
-    kept = data.filter(data.complete)
+    eligible_data = data.filter(data.complete)
     spaces = describe(data).spaces
     normalization = Normalization.of(data, spaces)
-    assert normalization == Normalization.of(kept, spaces)
+    assert normalization == Normalization.of(eligible_data, spaces)
     for name in ("min_return", "mean_return", "max_return", "eligible"):
-        assert getattr(describe(data), name) == getattr(describe(kept), name)
-    scaled = [Transitions(one, normalization, CPU, return_span=50.0).rewards.unique() for one in (data, kept)]
+        assert getattr(describe(data), name) == getattr(describe(eligible_data), name)
+    scaled = [
+        Transitions(one, normalization, CPU, return_span=50.0).rewards.unique()
+        for one in (data, eligible_data)
+    ]
     assert torch.equal(*scaled)
 
 
@@ -109,9 +112,9 @@ def test_checkpoint_records_the_eligible_episodes(tmp_path: Path) -> None:
     data = with_cuts()
     train(data, small_recipe("bc", steps=1), tmp_path / "run")
     recorded = checkpoints.load(tmp_path / "run").source.eligible
-    kept = data.filter(data.complete)
-    assert (recorded.episodes, recorded.rows) == (len(kept), kept.steps)
-    assert recorded.sha256 == describe(kept).sha256 != describe(data).sha256
+    eligible_data = data.filter(data.complete)
+    assert (recorded.episodes, recorded.rows) == (len(eligible_data), eligible_data.steps)
+    assert recorded.sha256 == describe(eligible_data).sha256 != describe(data).sha256
     whole = describe(all_cut())
     assert (whole.eligible.episodes, whole.eligible.sha256) == (len(all_cut()), whole.sha256)
     assert whole.eligible.rule != recorded.rule

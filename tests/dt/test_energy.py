@@ -89,7 +89,7 @@ def test_each_action_component_has_its_own_token() -> None:
     torch.testing.assert_close(model.energies(observations, plans).detach(), expected, atol=EXACT, rtol=EXACT)
 
 
-def test_the_predicted_action_is_masked() -> None:
+def test_predicted_action_is_masked() -> None:
     model, windows, _ = make_model()
     batch = windows.at(torch.tensor([0]))
     observation, plans = batch.observations[:, 0], model.tokens(batch.actions)

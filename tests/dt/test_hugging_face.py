@@ -77,9 +77,9 @@ def test_weights_are_converted_without_warnings(trained: Checkpoint) -> None:
     assert isinstance(trained.model, DecisionTransformer)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        back = from_transformers(to_transformers(trained.model), trained.model.config.transformer)
+        restored = from_transformers(to_transformers(trained.model), trained.model.config.transformer)
     ours = trained.model.state_dict()
-    assert all(torch.equal(weights, ours[name]) for name, weights in back.items())
+    assert all(torch.equal(weights, ours[name]) for name, weights in restored.items())
 
 
 @pytest.mark.parametrize("padding", [0, 2])
@@ -101,11 +101,11 @@ def test_transformers_loads_exported_models(activation: str, padding: int, tmp_p
 
 def test_export_round_trip(trained: Checkpoint, tmp_path: Path) -> None:
     hugging_face.save(trained, tmp_path)
-    back = hugging_face.load(tmp_path)
-    assert (back.source, back.normalization) == (trained.source, trained.normalization)
-    assert back.model.context == trained.model.context
+    restored = hugging_face.load(tmp_path)
+    assert (restored.source, restored.normalization) == (trained.source, trained.normalization)
+    assert restored.model.context == trained.model.context
     for name, weight in trained.model.state_dict().items():
-        assert torch.equal(back.model.state_dict()[name], weight)
+        assert torch.equal(restored.model.state_dict()[name], weight)
     other = hugging_face.load(tmp_path, return_scale=5.0).normalization
     assert other == replace(trained.normalization, return_scale=5.0)
     text = (tmp_path / "README.md").read_text()
@@ -128,7 +128,7 @@ def _card_values(card: Path, name: str) -> Tensor:
     return torch.tensor(json.loads(found[1]))
 
 
-def test_the_model_card_documents_action_normalization(pendulum: Checkpoint, tmp_path: Path) -> None:
+def test_model_card_documents_action_normalization(pendulum: Checkpoint, tmp_path: Path) -> None:
     from transformers import DecisionTransformerModel
 
     hugging_face.save(pendulum, tmp_path)
@@ -139,8 +139,8 @@ def test_the_model_card_documents_action_normalization(pendulum: Checkpoint, tmp
     observations = torch.tensor([[0.6, 0.8, 1.0], [1.0, 0.0, -4.0]])
     returns = torch.full((2, 1), -200.0 / pendulum.normalization.return_scale)
     steps = torch.zeros(2, 1, dtype=torch.int64)
-    seen = Batch(((observations - mean) / std)[:, None], torch.zeros(2, 1, 1), returns, steps, steps == 0)
-    expected = _their_actions(theirs, seen)[:, 0] * reach + center
+    batch = Batch(((observations - mean) / std)[:, None], torch.zeros(2, 1, 1), returns, steps, steps == 0)
+    expected = _their_actions(theirs, batch)[:, 0] * reach + center
     policy = load(hugging_face.load(tmp_path), -200.0)
     policy.begin(2, np.random.default_rng(0))
     actions = policy.act(observations.numpy(), np.zeros(2)).actions

@@ -1,3 +1,5 @@
+"""Checkpoint policies: closed-loop actions, return-to-go, targets and evaluation."""
+
 import math
 from dataclasses import replace
 

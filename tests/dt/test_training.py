@@ -223,9 +223,9 @@ def test_ties_between_episodes_are_broken_randomly() -> None:
 def test_best_share_equals_training_on_the_selected_episodes() -> None:
     episodes = make_episodes()
     share = train(episodes, small_recipe("bc", best_share=0.3))
-    alone = train(best(episodes, 0.3, seed=0), small_recipe("bc"))
+    selected = train(best(episodes, 0.3, seed=0), small_recipe("bc"))
     for name, weight in share.model.state_dict().items():
-        assert torch.equal(weight, alone.model.state_dict()[name])
+        assert torch.equal(weight, selected.model.state_dict()[name])
 
 
 def test_diverged_model_does_not_replace_the_checkpoint(

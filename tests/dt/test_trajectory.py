@@ -121,12 +121,12 @@ def test_mask_is_causal_and_excludes_values() -> None:
 @torch.no_grad()
 def _uncached_score(model: TrajectoryTransformer, history: Tensor, plan: Tensor, steps: int) -> Tensor:
     """Score of a plan (steps, P), with all tokens recomputed."""
-    seen, score = model.spaces.observation_size, torch.zeros(())
+    observed, score = model.spaces.observation_size, torch.zeros(())
     values = model.discretizer.values
-    whole = torch.cat([history[0], plan[0, seen:], plan[1:].flatten()])[None]
+    whole = torch.cat([history[0], plan[0, observed:], plan[1:].flatten()])[None]
     logits = model.logits(whole)[0].softmax(dim=1)[:, :-1]
     for step in range(steps):
-        place = history.shape[1] - seen + (step + 1) * model.per_step - 2  # of the reward
+        place = history.shape[1] - observed + (step + 1) * model.per_step - 2  # of the reward
         score = score + model.config.discount**step * logits[place - 1] @ values[-2]
         if step == steps - 1:
             score = score + model.config.discount ** (step + 1) * logits[place] @ values[-1]

@@ -1,3 +1,5 @@
+"""Training windows: slicing, sampling, normalization and validation of data."""
+
 from dataclasses import replace
 
 import numpy as np

@@ -64,9 +64,9 @@ def test_start_bounds_and_states(env_id: str, mode: str, kwargs: dict[str, Any])
     np.testing.assert_array_equal(pair.ours.columns.states, np.array([[0.5, -0.1, 0.02, 0.3]] * NUM_ENVS).T)
     pair.run(60)
     # SyncVectorEnv would pass all rows to each environment, so each is reset with its own row.
-    ours = pair.ours.reset(options={"state": states})[0]
+    native = pair.ours.reset(options={"state": states})[0]
     rows = [env.reset(options={"state": own})[0] for env, own in zip(pair.theirs.envs, states, strict=True)]
-    assert_same(ours, np.array(rows))
+    assert_same(native, np.array(rows))
 
 
 @by_id
@@ -175,13 +175,13 @@ def test_attributes_and_calls(env_id: str, mode: str, kwargs: dict[str, Any]) ->
         for name in ("params", "state", "observation_space", "action_space", "render_mode"):
             assert_same(pair.ours.get_attr(name), pair.theirs.get_attr(name), name)
             assert_same(pair.ours.call(name), pair.theirs.call(name), name)
-    ours, theirs = pair.ours.call("get_state"), pair.theirs.call("get_state")
-    assert [snapshot.system for snapshot in ours] == [snapshot.system for snapshot in theirs]
-    for a, b in zip(ours, theirs, strict=True):
-        kept = np.arange(len(a.memory)) != m.DONE  # set by the TimeLimit wrapper for scalar environments
-        assert_same(a.memory[kept], b.memory[kept])
+    native, sync = pair.ours.call("get_state"), pair.theirs.call("get_state")
+    assert [snapshot.system for snapshot in native] == [snapshot.system for snapshot in sync]
+    for a, b in zip(native, sync, strict=True):
+        compared = np.arange(len(a.memory)) != m.DONE  # set by the TimeLimit wrapper for scalar environments
+        assert_same(a.memory[compared], b.memory[compared])
     pair.run(5)
-    assert_same(pair.ours.call("set_state", ours[1]), pair.theirs.call("set_state", theirs[1]))
+    assert_same(pair.ours.call("set_state", native[1]), pair.theirs.call("set_state", sync[1]))
     assert_same(pair.ours.call("reset", seed=8), pair.theirs.call("reset", seed=8))
     options = {"state": (0.1, 0.0, 0.05, 0.0)}
     assert_same(pair.ours.call("reset", options=options), pair.theirs.call("reset", options=options))
@@ -194,14 +194,14 @@ def test_attributes_and_calls(env_id: str, mode: str, kwargs: dict[str, Any]) ->
 @by_kind
 def test_scalar_environment_continues_from_a_vector_snapshot(env_id: str, kwargs: dict[str, Any]) -> None:
     envs: Any = gym.make_vec(env_id, num_envs=NUM_ENVS, **kwargs)
-    alone: Any = gym.make(env_id, disable_env_checker=True, **kwargs)
+    scalar: Any = gym.make(env_id, disable_env_checker=True, **kwargs)
     envs.reset(seed=3)
     for _ in range(3):
         envs.step(_constant(env_id, NUM_ENVS))
-    alone.reset()
-    alone.unwrapped.set_state(envs.call("get_state")[3])
+    scalar.reset()
+    scalar.unwrapped.set_state(envs.call("get_state")[3])
     for _ in range(3):
-        together, one = envs.step(_constant(env_id, NUM_ENVS)), alone.step(_constant(env_id, 1)[0])
+        together, one = envs.step(_constant(env_id, NUM_ENVS)), scalar.step(_constant(env_id, 1)[0])
         assert_same(together[0][3], one[0])
         assert_same(
             {name: together[4][name][3] for name in one[4]}, {k: np.asarray(v)[()] for k, v in one[4].items()}

@@ -82,9 +82,9 @@ def test_get_images_returns_one_image_per_environment(mode: str) -> None:
     images: Any = adapter.get_images()
     assert [image.shape for image in images] == [(300, 600, 3)] * 4
     assert all((image != images[0]).any() for image in images[1:])
-    whole = adapter.render()
-    assert whole is not None
-    assert whole.shape == (600, 1200, 3)
+    mosaic = adapter.render()
+    assert mosaic is not None
+    assert mosaic.shape == (600, 1200, 3)
     assert _adapter().get_images() == [None] * 4
 
 
@@ -118,17 +118,17 @@ def test_wrappers_can_write_into_infos() -> None:
 def test_each_step_returns_separate_infos() -> None:
     adapter = _adapter()
     adapter.reset()
-    kept: list[dict[str, Any]] = [*adapter.reset_infos]
+    collected: list[dict[str, Any]] = [*adapter.reset_infos]
     for _ in range(3):
         *_, infos = adapter.step(np.zeros((4, 1), np.float32))
         assert isinstance(infos, list)
         infos[2]["read alone"] = 1
-        kept += infos
+        collected += infos
         assert infos[2] == {"read alone": 1}
-    assert len({id(info) for info in kept}) == len(kept)
-    for i, info in enumerate(kept):
+    assert len({id(info) for info in collected}) == len(collected)
+    for i, info in enumerate(collected):
         info["i"] = i
-    assert [info["i"] for info in kept] == list(range(len(kept)))
+    assert [info["i"] for info in collected] == list(range(len(collected)))
 
 
 ENDED = {"TimeLimit.truncated": True}

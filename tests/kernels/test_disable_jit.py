@@ -65,7 +65,7 @@ def _rollouts() -> Iterator[Any]:
     yield collect(balance, proportional(1.5, True), 30, seed=2).as_d4rl()
 
 
-def everything() -> Iterator[tuple[str, Any]]:
+def named_outputs() -> Iterator[tuple[str, Any]]:
     """Yield named outputs of environments and rollouts."""
     for env_id in IDS:
         for arguments in ({}, VARIED):
@@ -89,7 +89,7 @@ def digest(value: Any) -> str:
 
 
 def digests() -> str:
-    return "\n".join(f"{name}: {digest(value)}" for name, value in everything())
+    return "\n".join(f"{name}: {digest(value)}" for name, value in named_outputs())
 
 
 def test_python_equals_the_compiled_kernels_bit_for_bit() -> None:

@@ -66,7 +66,7 @@ def test_rollouts_do_not_depend_on_the_number_of_processors(monkeypatch: pytest.
         assert_equal(played, results[0][1])
 
 
-def test_an_interrupt_stops_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_stops_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = threading.active_count()
     begun = _count_batches(monkeypatch, 2)
 
