@@ -113,7 +113,7 @@ def test_pip_of_a_stock_environment_accepts_the_installation_commands(tmp_path: 
     for program, install, *words in lines:
         assert (program, install) == ("pip", "install")
         only_read = ["--dry-run", "--no-deps", "--no-index", "--no-build-isolation"]
-        told = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "pip", "install", *only_read, *words],
             env={**os.environ, "PYTHONPATH": str(pip)},
             cwd=clone,
@@ -121,8 +121,8 @@ def test_pip_of_a_stock_environment_accepts_the_installation_commands(tmp_path: 
             text=True,
             check=False,
         )
-        assert told.returncode == 0, told.stderr
-        assert "Would install cartpole-phys" in told.stdout
+        assert result.returncode == 0, result.stderr
+        assert "Would install cartpole-phys" in result.stdout
 
 
 @pytest.mark.slow
@@ -150,10 +150,10 @@ def test_all_commands_run_as_written_from_a_stock_environment(tmp_path: Path) ->
         lines = [block.text] if block.language == PYTHON else block.text.splitlines()
         for line in lines:
             words = ["python", "-c", line] if block.language == PYTHON else ["bash", "-ec", _ending(line)]
-            told = subprocess.run(
+            result = subprocess.run(
                 words, cwd=clone, env=environment, capture_output=True, text=True, check=False
             )
-            assert told.returncode == 0, f"{line}: {told.stdout[-2_000:]}{told.stderr[-2_000:]}"
+            assert result.returncode == 0, f"{line}: {result.stdout[-2_000:]}{result.stderr[-2_000:]}"
 
 
 def _ending(line: str) -> str:

@@ -1,4 +1,4 @@
-"""Public names that other projects and written files refer to are at their places."""
+"""Public names that other projects and saved files refer to are importable under their paths."""
 
 from importlib import import_module
 
@@ -20,7 +20,7 @@ EXPORTED = [
     "qlearning_dataset",
     "sequence_dataset",
 ]
-PLACES = [
+PUBLIC_PATHS = [
     "cartpole_phys.env:PhysCartPoleEnv",
     "cartpole_phys.vector:PhysCartPoleVectorEnv",
     "cartpole_phys.sb3:PhysCartPoleVecEnv",
@@ -32,14 +32,14 @@ PLACES = [
 ]
 
 
-def test_the_package_exports_its_names() -> None:
+def test_package_exports_its_public_names() -> None:
     assert sorted(cartpole_phys.__all__) == sorted(EXPORTED)
     assert all(hasattr(cartpole_phys, name) for name in EXPORTED)
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_names_are_at_their_places(place: str) -> None:
-    module, _, name = place.partition(":")
+@pytest.mark.parametrize("path", PUBLIC_PATHS)
+def test_public_paths_are_importable(path: str) -> None:
+    module, _, name = path.partition(":")
     assert callable(getattr(import_module(module), name))
 
 

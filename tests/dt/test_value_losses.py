@@ -78,8 +78,8 @@ def test_iql_losses_match_the_paper() -> None:
     model, batch = make_model("iql", config), make_batch()
     networks, found = Networks(model), losses_of(model, batch)
     value, policy = "value_network_params.module", "actor_network_params.module.0.module"
-    worth = networks("target_qvalue_network_params.module", batch.observations, batch.actions).amin(dim=0)
-    advantages = worth - networks(value, batch.observations)
+    values = networks("target_qvalue_network_params.module", batch.observations, batch.actions).amin(dim=0)
+    advantages = values - networks(value, batch.observations)
     weights = (expectile - (advantages < 0.0).float()).abs()
     assert found["loss_value"] == pytest.approx(float((weights * advantages.square()).mean()), rel=1e-5)
     expected = critic_loss(networks, batch, networks(value, batch.next_observations))
@@ -105,9 +105,11 @@ def test_td3bc_losses_match_the_paper() -> None:
     smoothing = noise * torch.randn_like(batch.actions)[:, 0]
     assert 0.1 < (smoothing.abs() > clip).float().mean() < 0.9
     slow = networks("target_actor_network_params.module.0", batch.next_observations).tanh()
-    asked = (slow + smoothing.clamp(-clip, clip)).clamp(-1.0, 1.0)[:, None]
-    worth = networks("target_qvalue_network_params.module", batch.next_observations, asked).amin(dim=0)
-    assert found["loss_qvalue"] == pytest.approx(critic_loss(networks, batch, worth), rel=1e-5)
+    target_actions = (slow + smoothing.clamp(-clip, clip)).clamp(-1.0, 1.0)[:, None]
+    values = networks("target_qvalue_network_params.module", batch.next_observations, target_actions).amin(
+        dim=0
+    )
+    assert found["loss_qvalue"] == pytest.approx(critic_loss(networks, batch, values), rel=1e-5)
 
     done = networks("actor_network_params.module.0", batch.observations).tanh()
     first = networks("qvalue_network_params.module", batch.observations, done[:, None])[0]

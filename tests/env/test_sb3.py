@@ -35,10 +35,10 @@ def test_infos_distinguish_termination_from_truncation() -> None:
         observations, rewards, done, infos = adapter.step(actions.astype(np.float32))
         assert rewards.dtype == np.float32
         for i in np.flatnonzero(done):
-            fell = (np.abs(infos[i]["terminal_observation"][[0, 2]]) > [2.4, 0.2095]).any()
-            assert infos[i]["TimeLimit.truncated"] == (not fell)
+            failed = (np.abs(infos[i]["terminal_observation"][[0, 2]]) > [2.4, 0.2095]).any()
+            assert infos[i]["TimeLimit.truncated"] == (not failed)
             assert np.abs(observations[i]).max() <= 0.05
-            endings.add(bool(fell))
+            endings.add(bool(failed))
         assert all(not infos[i] for i in np.flatnonzero(~done))
     assert endings == {True, False}
 

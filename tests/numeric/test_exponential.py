@@ -60,8 +60,8 @@ def test_error_in_ulp(
     got = _of(x)[function]
     with mpmath.workdps(60):
         for argument, value in zip(x.tolist(), got.tolist(), strict=True):
-            wanted = exact(mpmath.mpf(argument))
-            error = abs(mpmath.mpf(value) - wanted) / mpmath.mpf(math.ulp(float(wanted)))
+            expected = exact(mpmath.mpf(argument))
+            error = abs(mpmath.mpf(value) - expected) / mpmath.mpf(math.ulp(float(expected)))
             assert error < ulps, argument
 
 
