@@ -92,7 +92,6 @@ def test_invalid_config_is_rejected(change: Any, saved: Path) -> None:
         checkpoints.load(saved)
 
 
-@pytest.mark.parametrize("trained", ["bc"], indirect=True)
 def _leaves(values: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Return the paths of all values in nested mappings and lists, except those in ``env_kwargs``."""
     if isinstance(values, dict) and path[-1:] != ("env_kwargs",):

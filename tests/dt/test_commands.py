@@ -38,7 +38,7 @@ def test_train_then_evaluate(medium_file: Path, tmp_path: Path) -> None:
     assert checkpoints.load(out).source.env_id == "PhysCartPole-v0"
     code, output, errors = run("train", medium_file, "--out", out)
     assert (code, output, errors.count("\n")) == (BAD_INPUT, "", 1)
-    assert errors.startswith(f"error: '{out}' exists; add --resume")
+    assert errors.startswith(f"error: '{out}' exists; pass --resume")
     arguments = (out, "--target", 100, "--target", 500, "--episodes", 3, "--seed", 1)
     code, output, errors = run("evaluate", *arguments, "--json")
     assert (code, errors) == (0, "")

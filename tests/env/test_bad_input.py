@@ -167,7 +167,7 @@ def test_bad_vector_arguments(kwargs: dict[str, Any], message: str) -> None:
 
 
 OPTIONS: list[tuple[Any, str]] = [
-    ({"state": [0.1, 0.2, 0.3]}, r"finite \(x, ẋ, θ, θ̇\).*got \[0.1, 0.2, 0.3\]"),
+    ({"state": [0.1, 0.2, 0.3]}, r"finite numbers \(x, ẋ, θ, θ̇\).*got \[0.1, 0.2, 0.3\]"),
     ({"state": [0, 0, NAN, 0]}, "finite .* got .*nan"),
     ({"state": [0, 0, INF, 0]}, "finite .* got .*inf"),
     ({"state": ["0", "0", "0", "0"]}, "finite .* got .*'0'"),
@@ -189,7 +189,7 @@ MASKS: list[tuple[Any, str]] = [
     ({"reset_mask": np.ones(NUM_ENVS)}, r"bool array of shape \(3,\), got float64"),
     ({"reset_mask": [True] * NUM_ENVS}, r"bool array of shape \(3,\), got \[True, True, True\]"),
     ({"reset_mask": None}, "bool array of shape .* got None"),
-    ({"state": np.zeros((4, 3))}, r"rows of shape \(3, 4\), got array"),
+    ({"state": np.zeros((4, 3))}, r"an array of shape \(3, 4\), got array"),
 ]
 SEEDS: list[tuple[Any, str]] = [
     (-1, "integers of at least 0 or None, got -1"),

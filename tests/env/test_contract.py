@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cartpole_phys.kernels import layout as m
+from cartpole_phys.kernels.reset import BLOCK
 from cartpole_phys.physics import Params
 from tests.support.vector_comparison import (
     DISCRETE,
@@ -221,10 +222,10 @@ def test_no_time_limit_and_time_limit_of_one_step(env_id: str, mode: str) -> Non
 
 @by_kind
 def test_large_batch_equals_scalar_environments(kwargs: dict[str, Any]) -> None:
-    pair = Pair(SWING_UP, "NextStep", kwargs, num_envs=600)  # a large batch
+    pair = Pair(SWING_UP, "NextStep", kwargs, num_envs=BLOCK + 52)  # more than one block
     pair.reset(seed=9)
     pair.run(3)
-    values = [{"pole_mass": 0.1 + 0.001 * i} for i in range(600)]
+    values = [{"pole_mass": 0.1 + 0.001 * (i % 600)} for i in range(BLOCK + 52)]
     pair.ours.set_attr("params", values)
     pair.theirs.set_attr("params", values)
     pair.run(2)

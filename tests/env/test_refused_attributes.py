@@ -27,7 +27,7 @@ def test_attributes_of_cartpole_v1_are_rejected(kind: int) -> None:
     env, reference = _environments()[kind], gym.make("CartPole-v1").unwrapped
     for name in (*NAMES, "kinematics_integrator", "theta_threshold_radians", "x_threshold", *vars(Params())):
         assert hasattr(reference, name) or hasattr(Params(), name)
-        with pytest.raises(InputError, match=f"Cannot set '{name}'.*(params|another)"):
+        with pytest.raises(InputError, match=f"Cannot set '{name}'.*(params|new one)"):
             setattr(env, name, 0.5)
 
 

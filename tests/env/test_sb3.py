@@ -70,7 +70,7 @@ def test_invalid_states_are_rejected_once() -> None:
     adapter = _adapter()
     for last in ([0.0, 0.0, 0.1], "abcd", [[0.0], [0.0, 1.0]]):
         adapter.set_options([{"state": [0.0, 0.0, 0.1, 0.0]}] * 3 + [{"state": last}])
-        with pytest.raises(InputError, match=r"rows of shape \(4, 4\)"):
+        with pytest.raises(InputError, match=r"an array of shape \(4, 4\)"):
             adapter.reset()
         assert adapter.reset().shape == (4, 4)
 

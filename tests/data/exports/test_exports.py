@@ -180,7 +180,7 @@ def test_an_uncreatable_minari_folder_is_an_error(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "file" / "below"))
-    with pytest.raises(InputError, match=r"Not a directory: .* another one in MINARI_DATASETS_PATH"):
+    with pytest.raises(InputError, match=r"Not a directory: .* another one with MINARI_DATASETS_PATH"):
         export(medium_file, "minari")
 
 
