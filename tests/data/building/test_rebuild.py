@@ -127,7 +127,7 @@ def test_differing_arrays_are_named(tmp_path: Path) -> None:
     assert told.returncode == 1
     assert "✗ actions" in told.stdout
     assert "✓ rewards" in told.stdout
-    assert "numpy 0.1 then" in told.stdout
+    assert "numpy 0.1 (now" in told.stdout
 
 
 def test_another_seed_gives_different_arrays(tmp_path: Path) -> None:
