@@ -82,23 +82,23 @@ for name in sys.argv[1:]:
 """
 
 
-def test_hub_models_are_downloaded(hub: str, tmp_path: Path) -> None:
-    def load_output(address: str, *names: str) -> list[str]:
-        environment = {
-            "HF_ENDPOINT": address,
-            "HF_HOME": str(tmp_path / "home"),
-            "PATH": "",
-            "HF_HUB_DISABLE_XET": "1",
-        }
-        command = [sys.executable, "-W", "ignore", "-c", LOAD, *names]
-        result = subprocess.run(
-            command, capture_output=True, text=True, env=environment, timeout=300, check=True
-        )
-        return result.stdout.strip().splitlines()[-len(names) :]
+def _load_output(address: str, home: Path, *names: str) -> list[str]:
+    """Return the line that is printed for each model."""
+    environment = {"HF_ENDPOINT": address, "HF_HOME": str(home), "PATH": "", "HF_HUB_DISABLE_XET": "1"}
+    command = [sys.executable, "-W", "ignore", "-c", LOAD, *names]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=True)
+    return result.stdout.strip().splitlines()[-len(names) :]
 
-    mean, *errors = load_output(hub, NAME, "nobody/nothing", "no/such/name")
+
+def test_hub_models_are_downloaded(hub: str, tmp_path: Path) -> None:
+    mean, *errors = _load_output(hub, tmp_path, NAME, "nobody/nothing", "no/such/name")
     assert mean == "(0.5, -0.25, 0.01, 0.0)"
     for name, error in zip(("nobody/nothing", "no/such/name"), errors, strict=True):
         assert name in error
         assert "is not a folder and cannot be downloaded" in error
-    assert "is not a folder and cannot be downloaded" in load_output("http://127.0.0.1:9", "other/model")[0]
+
+
+@pytest.mark.slow
+def test_an_unreachable_hub_is_an_error(tmp_path: Path) -> None:
+    (error,) = _load_output("http://127.0.0.1:9", tmp_path, "other/model")
+    assert "is not a folder and cannot be downloaded" in error
